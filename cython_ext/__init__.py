@@ -1,0 +1,1 @@
+"""NumPy-facing Cython kernels: heatmap peaks, part affinity fields, assembly into people."""

@@ -1,0 +1,1 @@
+"""Export: trained weights -> network -> ONNX -> float TFLite -> INT8 TFLite."""

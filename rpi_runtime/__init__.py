@@ -1,0 +1,1 @@
+"""The Raspberry Pi half of pipose: frame -> preprocess -> infer -> decode -> track -> sinks."""

@@ -1,0 +1,85 @@
+"""Strict dataclasses from parsed JSON or TOML: every key known, every value of its declared type."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from rpi_runtime.errors import PiposeError
+
+T = TypeVar("T")
+
+
+def from_mapping(cls: type[T], data: Mapping[str, Any], error: type[PiposeError], where: str = "") -> T:
+    """Build the dataclass `cls` from `data`, recursing into nested dataclasses and tuples.
+
+    Parameters
+    ----------
+    cls : dataclass type
+    data : mapping
+        Parsed JSON or TOML.
+    error : type of PiposeError
+        Raised, with the dotted path of the key, for an unknown, missing or mistyped key.
+    where : str
+        Dotted path of `data` itself, for messages.
+    """
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in data:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, 1, 0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(fields)}"
+            raise error(f"unknown key {_join(where, key)!r}{hint}")
+    hints = get_type_hints(cls)
+    values = {}
+    for name, spec in fields.items():
+        if name in data:
+            values[name] = _convert(hints[name], data[name], error, _join(where, name))
+        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+            raise error(f"missing key {_join(where, name)!r}")
+    return cls(**values)
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _convert(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any:
+    origin = get_origin(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, Mapping):
+            raise error(f"{where}: expected a table, got {value!r}")
+        return from_mapping(hint, value, error, where)
+    if origin is tuple:
+        return _convert_tuple(get_args(hint), value, error, where)
+    if origin is Literal:
+        if value not in get_args(hint):
+            raise error(f"{where}: got {value!r}, expected one of {', '.join(map(repr, get_args(hint)))}")
+        return value
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in get_args(hint):
+            return None
+        return _convert(next(a for a in get_args(hint) if a is not type(None)), value, error, where)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise error(f"{where}: expected a table, got {value!r}")
+        item = get_args(hint)[1]
+        return {str(k): _convert(item, v, error, _join(where, str(k))) for k, v in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise error(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value
+
+
+def _convert_tuple(args: tuple[Any, ...], value: Any, error: type[PiposeError], where: str) -> Any:
+    if not isinstance(value, list | tuple):
+        raise error(f"{where}: expected a list, got {value!r}")
+    if len(args) == 2 and args[1] is Ellipsis:
+        return tuple(_convert(args[0], v, error, f"{where}[{i}]") for i, v in enumerate(value))
+    if len(value) != len(args):
+        raise error(f"{where}: expected {len(args)} values, got {len(value)}")
+    pairs = zip(args, value, strict=True)
+    return tuple(_convert(a, v, error, f"{where}[{i}]") for i, (a, v) in enumerate(pairs))
