@@ -7,6 +7,7 @@ inputs and for maps, so a point on a map of stride 8 lies at ``8 * (x, y)`` on t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,3 +34,48 @@ class Pose:
     def found(self) -> NDArray[np.bool_]:
         """Shape (K,): which keypoints were found."""
         return self.keypoints[:, 2] > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Track:
+    """One person, followed from frame to frame.
+
+    Attributes
+    ----------
+    id : int
+        The same number for the same person while followed; at least 1, never given twice in a run.
+        0 when tracking is off.
+    pose : Pose
+        Smoothed when smoothing is on.
+    age : int
+        Frames since the person was first seen; 0 in the first.
+    """
+
+    id: int
+    pose: Pose
+    age: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame:
+    """One picture from a source.
+
+    Attributes
+    ----------
+    image : ndarray, shape (H, W, 3), uint8, BGR
+        May be a view of the camera's own buffer: valid until `release`, never written to.
+    timestamp_ns : int
+        When the sensor took it, nanoseconds on the source's clock (see `rpi_runtime.capture.Source.clock`).
+    index : int
+        Number of the frame in its source, counted from 0; a gap is a dropped frame.
+    name : str
+        File name, where the source has one for each picture.
+    release : callable, optional
+        Gives the buffer back to the camera; None when nothing has to be given back.
+    """
+
+    image: NDArray[np.uint8]
+    timestamp_ns: int
+    index: int
+    name: str = ""
+    release: Callable[[], None] | None = None
