@@ -1,21 +1,37 @@
-"""The only file that imports a TFLite interpreter."""
+"""A .tflite with its card, loaded; the only file that imports a TFLite interpreter.
+
+The first of these that is installed and works: LiteRT (ai-edge-litert), which runs INT8 through XNNPACK by
+itself; tflite-runtime, with XNNPACK forced where that is faster; TensorFlow's own.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-from collections.abc import Callable, Sequence
+import logging
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpi_runtime.card import ModelCard, read_card
-from rpi_runtime.errors import CardError, DependencyError, InputError
+from rpi_runtime.card_check import check_card
+from rpi_runtime.delegation import Delegation, delegation_of
+from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
+from rpi_runtime.xnnpack import open_fastest
 
-INTERPRETERS = ("ai_edge_litert.interpreter", "tensorflow.lite")
+log = logging.getLogger(__name__)
+
+INTERPRETERS = {
+    "ai_edge_litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite_runtime": ("tflite_runtime.interpreter", "tflite-runtime"),
+    "tensorflow": ("tensorflow.lite.python.interpreter", "tensorflow"),
+}
+MOST_DEFAULT_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,23 +42,21 @@ class Quantization:
     zero_point: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delegation:
-    """What runs in XNNPACK: `partitions` delegate nodes, and the operations that `fell_back` beside them."""
-
-    partitions: int
-    fell_back: tuple[str, ...]
-
-
 class Model:
     """A .tflite with its card, loaded and allocated, outputs by role.
 
     Parameters
     ----------
     path : path
-    threads : int
+    threads : int, optional
+        Default: as many as this process may use, at most 4.
     card : ModelCard, optional
         Instead of the one in the file.
+
+    Attributes
+    ----------
+    backend : str
+        Which interpreter runs it: "ai_edge_litert", "tflite_runtime" or "tensorflow".
 
     Raises
     ------
@@ -50,26 +64,28 @@ class Model:
         The file is missing or damaged.
     CardError
         It has no card, or one that does not fit its tensors.
+    DependencyError
+        No interpreter is installed that works.
     """
 
-    def __init__(self, path: Path | str, *, threads: int = 1, card: ModelCard | None = None) -> None:
+    def __init__(
+        self, path: Path | str, *, threads: int | None = None, card: ModelCard | None = None
+    ) -> None:
         self.path = Path(path)
         self.card = card if card is not None else read_card(self.path)
-        self.backend, make = find_interpreter()
-        try:
-            self._interpreter = make(model_path=str(self.path), num_threads=threads)
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as err:
-            reason = str(err).splitlines()[0]
-            raise InputError(f"{self.path}: cannot be loaded ({reason}); export or copy it again") from err
+        self.threads = default_threads() if threads is None else threads
+        if self.threads < 1:
+            raise UsageError(f"threads {self.threads}: expected 1 or more")
+        self.backend, module = find_module()
+        self._interpreter = _open(self.backend, module, self.path, self.threads)
         (self._input,) = self._interpreter.get_input_details()
-        runner = self._interpreter.get_signature_runner()
-        self._outputs = dict(runner.get_output_details())
-        self._check_card()
+        self._outputs = self._signature_outputs()
+        check_card(self.card, self._input, self._outputs, str(self.path))
         self._views: dict[str, Callable[[], NDArray[Any]]] = {
             o.role: self._interpreter.tensor(self._outputs[o.name]["index"]) for o in self.card.outputs
         }
         self._input_view = self._interpreter.tensor(self._input["index"])
+        self._warn_where_slow()
 
     @property
     def input(self) -> NDArray[Any]:
@@ -92,47 +108,112 @@ class Model:
 
     def real_output(self, role: str) -> NDArray[np.float32]:
         """Copy of an output as float32, (H, W, C)."""
-        stored = self.output(role)[0]
+        real: NDArray[np.float32] = self.output(role)[0].astype(np.float32)
         quant = self.quantization(role)
-        if quant.scale == 0:
-            return stored.astype(np.float32)
-        return (stored.astype(np.float32) - quant.zero_point) * np.float32(quant.scale)
+        if quant.scale != 0:
+            real -= np.float32(quant.zero_point)
+            real *= np.float32(quant.scale)
+        return real
 
     def delegation(self) -> Delegation:
         """Which operations XNNPACK took, as the interpreter reports it."""
-        # When a delegate has claimed nodes, the list keeps the originals and appends one DELEGATE per partition.
         # pylint: disable-next=protected-access
-        ops = self._interpreter._get_ops_details()
-        delegates = [op for op in ops if op["op_name"] == "DELEGATE"]
-        return Delegation(partitions=len(delegates), fell_back=_not_delegated(ops, delegates))
+        return delegation_of(self._interpreter._get_ops_details())
 
-    def _check_card(self) -> None:
-        spec = self.card.input
-        expected = (1, spec.height, spec.width, 3)
-        found = tuple(int(n) for n in self._input["shape"])
-        if found != expected:
-            raise CardError(f"{self.path}: the card says input {expected}, the tensor is {found}")
-        for out in self.card.outputs:
-            if out.name not in self._outputs:
-                names = ", ".join(self._outputs)
-                raise CardError(f"{self.path}: the card names output {out.name!r}, the file has {names}")
-            shape = tuple(int(n) for n in self._outputs[out.name]["shape"])
-            want = (1, -(-spec.height // out.stride), -(-spec.width // out.stride), out.channels)
-            if shape != want:
-                raise CardError(f"{self.path}: the card says {out.name} is {want}, the tensor is {shape}")
+    def describe(self) -> str:
+        """One line for a log: the file, what runs it, with how many threads, what XNNPACK took."""
+        package = INTERPRETERS[self.backend][1]
+        dtype = np.dtype(self._input["dtype"])
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        model = f"{self.path.name}: {self.card.name} {self.card.input.size} {dtype}"
+        return f"{model}, {package} {package_version(package)}, {threads}, {self.delegation()}"
+
+    def _signature_outputs(self) -> dict[str, Any]:
+        try:
+            return dict(self._interpreter.get_signature_runner().get_output_details())
+        except ValueError as err:
+            raise CardError(
+                f"{self.path}: has no single signature, by whose names the card finds the outputs "
+                f"({first_line(err)}); export it with a signature"
+            ) from err
+
+    def _warn_where_slow(self) -> None:
+        delegation = self.delegation()
+        if delegation.delegated == 0:
+            log.warning(
+                "%s: XNNPACK took none of the %d operations: several times slower than it could be; "
+                "is /sys mounted?",
+                self.path.name,
+                delegation.total,
+            )
+        elif delegation.fell_back:
+            log.warning("%s: %s", self.path.name, delegation)
 
 
-def _not_delegated(ops: Sequence[Any], delegates: Sequence[Any]) -> tuple[str, ...]:
-    """Operations whose outputs no delegate node produces or hides."""
-    if not delegates:
-        return tuple(sorted({op["op_name"] for op in ops}))
-    return ()
+def default_threads() -> int:
+    """As many threads as this process may use processors, at most 4."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, MOST_DEFAULT_THREADS)
 
 
 def find_interpreter() -> tuple[str, Callable[..., Any]]:
-    """Return the name and the class of the first interpreter that is installed."""
-    for name in INTERPRETERS:
-        with contextlib.suppress(ImportError):
-            module = importlib.import_module(name)
-            return name.split(".")[0], module.Interpreter
-    raise DependencyError("no TFLite interpreter is installed; run: pip install ai-edge-litert")
+    """Return the name and the class of the first interpreter that is installed and works."""
+    name, module = find_module()
+    return name, module.Interpreter
+
+
+def find_module() -> tuple[str, ModuleType]:
+    """Return the name and the module of the first interpreter that is installed and works.
+
+    Raises
+    ------
+    DependencyError
+        With the reason for each that was tried.
+    """
+    reasons = []
+    for name, (module, package) in INTERPRETERS.items():
+        reason = unfit(name)
+        if not reason:
+            try:
+                return name, importlib.import_module(module)
+            except ImportError as err:
+                missing = isinstance(err, ModuleNotFoundError) and name in str(err)
+                reason = "not installed" if missing else first_line(err)
+        reasons.append(f"{package}: {reason}")
+    raise DependencyError(
+        f"no TFLite interpreter works ({'; '.join(reasons)}); run: pip install ai-edge-litert"
+    )
+
+
+def unfit(name: str) -> str:
+    """Return why the installed NumPy does not suit an interpreter; empty where it does."""
+    if name == "tflite_runtime" and int(np.__version__.split(".")[0]) >= 2:
+        return f"needs numpy < 2, found {np.__version__}; run: pip install 'numpy<2'"
+    return ""
+
+
+def package_version(package: str) -> str:
+    """Version of an installed distribution, or "?"."""
+    from importlib import metadata  # slow to import, and wanted only in reports
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "?"
+
+
+def first_line(err: Exception) -> str:
+    """First line of an error's message, or its type where it has none."""
+    lines = str(err).strip().splitlines()
+    return lines[0] if lines else type(err).__name__
+
+
+def _open(backend: str, module: ModuleType, path: Path, threads: int) -> Any:
+    try:
+        if backend == "tflite_runtime":
+            return open_fastest(module, path, threads)
+        interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as err:
+        raise InputError(f"{path}: cannot be loaded ({first_line(err)}); export or copy it again") from err
+    return interpreter
