@@ -1,0 +1,169 @@
+"""What the grouping kernels and their NumPy oracle take and return.
+
+Positions are map pixels as indices: the centre of the first cell is (0, 0). Exact peaks count pixels of the
+upsampled map, fast peaks cells of the map itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+POINTS_PER_LIMB = 10
+EXACT_RADIUS = 6
+UPSAMPLINGS = (4, 8)
+
+Stored = NDArray[np.float32] | NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakRules:
+    """How a keypoint is found in a heatmap.
+
+    Attributes
+    ----------
+    keypoints : int
+        Channels 0 to ``keypoints - 1`` are searched; a background channel behind them is not.
+    threshold : float
+        Least value of a peak, above 0.
+    upsample : {0, 4, 8}
+        4 or 8: the reference's peaks on the bicubically upsampled map, suppressed within 6 of its pixels by
+        position, whatever `candidate`, `radius` and `suppression` say. 0: maxima of the map itself with
+        sub-pixel positions.
+    candidate : float
+        Least value of a cell that may hold a sub-pixel peak, above 0; the peak itself is higher.
+    radius : float
+        Sub-pixel peaks nearer than this, in cells, suppress each other.
+    suppression : {"position", "score"}
+        Who stays: the left one, as in the reference, or the higher one.
+    """
+
+    keypoints: int
+    threshold: float = 0.1
+    upsample: int = 0
+    candidate: float = 0.06
+    radius: float = 0.75
+    suppression: Literal["position", "score"] = "position"
+
+    def __post_init__(self) -> None:
+        if self.keypoints < 1:
+            raise ValueError(f"keypoints {self.keypoints}: expected at least 1")
+        if not (0 < self.threshold < np.inf and 0 < self.candidate < np.inf):
+            raise ValueError(f"peak thresholds {self.threshold}, {self.candidate}: expected finite, above 0")
+        if self.upsample not in (0, *UPSAMPLINGS):
+            raise ValueError(f"upsample {self.upsample}: expected 0 (sub-pixel), 4 or 8")
+        if not 0 <= self.radius < np.inf:
+            raise ValueError(f"radius {self.radius}: expected finite, at least 0")
+        if self.suppression not in ("position", "score"):
+            raise ValueError(f"suppression {self.suppression!r}: expected 'position' or 'score'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimbRules:
+    """How keypoints are joined into people.
+
+    Attributes
+    ----------
+    limbs : tuple of (a, b, x, y, fill_only)
+        In decoding order: keypoint types of the two ends, PAF channels, and whether the limb may only
+        complete a person.
+    point_threshold : float
+        A sample point counts when field times direction is above this.
+    min_points : int
+        Of the 10 sample points of a limb so many must count.
+    min_keypoints : int
+        A person of fewer is dropped.
+    min_score : float
+        A person with less score per keypoint is dropped.
+    merge : bool
+        A limb between two people who have no keypoint type in common makes one person of them.
+        The reference never does.
+    """
+
+    limbs: tuple[tuple[int, int, int, int, bool], ...]
+    point_threshold: float = 0.05
+    min_points: int = 9
+    min_keypoints: int = 3
+    min_score: float = 0.2
+    merge: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.limbs or any(len(limb) != 5 or min(limb) < 0 for limb in self.limbs):
+            raise ValueError("limbs: expected one or more (a, b, x, y, fill_only), none negative")
+        if any(limb[0] == limb[1] for limb in self.limbs):
+            raise ValueError("limbs: the two ends of a limb must be different keypoints")
+        if not 1 <= self.min_points <= POINTS_PER_LIMB:
+            raise ValueError(f"min_points {self.min_points}: expected 1 to {POINTS_PER_LIMB}")
+
+    def table(self) -> NDArray[np.int32]:
+        """Return the limbs as an array of shape (L, 5)."""
+        return np.array(self.limbs, np.int32).reshape(-1, 5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Peaks:
+    """Keypoint candidates of all types, numbered consecutively.
+
+    Attributes
+    ----------
+    table : ndarray, shape (N, 3), float32
+        x, y, score.
+    starts : ndarray, shape (K + 1,), int32
+        Type k holds the rows ``starts[k]`` to ``starts[k + 1]``.
+    """
+
+    table: NDArray[np.float32]
+    starts: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class People:
+    """Who was found, in the order in which they were opened.
+
+    Attributes
+    ----------
+    peaks : ndarray, shape (P, K), int32
+        Row of `Peaks.table` for each keypoint type, or -1.
+    score : ndarray, shape (P,), float64
+        Sum of keypoint and limb scores.
+    count : ndarray, shape (P,), int32
+        Keypoints that the reference counts; those added by fill-only limbs are not.
+    """
+
+    peaks: NDArray[np.int32]
+    score: NDArray[np.float64]
+    count: NDArray[np.int32]
+
+
+def check_maps(maps: Any, channels: int, scale: float, zero_point: int) -> None:
+    """Refuse what is not a map of at least 1x1 cells with `channels` channels, float32 or quantized int8.
+
+    Raises
+    ------
+    TypeError
+        `maps` is not an array of float32 or int8.
+    ValueError
+        Shape, scale or zero point make no sense.
+    """
+    if not isinstance(maps, np.ndarray) or maps.dtype not in (np.float32, np.int8):
+        kind = maps.dtype if isinstance(maps, np.ndarray) else type(maps).__name__
+        raise TypeError(f"maps of {kind}: expected an array of float32 or int8")
+    if maps.ndim != 3 or min(maps.shape) < 1 or maps.shape[2] < channels:
+        raise ValueError(f"maps of shape {maps.shape}: expected (H, W, C) with C at least {channels}")
+    if max(maps.shape) > 1 << 15:
+        raise ValueError(f"maps of shape {maps.shape}: expected at most {1 << 15} a side")
+    if maps.dtype == np.float32:
+        if scale != 0:
+            raise ValueError(f"scale {scale} with float32 maps: expected 0, which marks float")
+    elif not (scale > 0 and scale * 255 < np.finfo(np.float32).max and np.float32(scale) > 0):
+        raise ValueError(f"scale {scale} of int8 maps: expected a finite number above 0")
+    elif not -128 <= zero_point <= 127:
+        raise ValueError(f"zero point {zero_point} of int8 maps: expected -128 to 127")
+
+
+def dequantization_table(scale: float, zero_point: int) -> NDArray[np.float32]:
+    """Return the real value of each int8, from -128: ``(stored - zero_point) * scale``; (256,) float32."""
+    return (np.arange(-128, 128, dtype=np.float32) - np.float32(zero_point)) * np.float32(scale)

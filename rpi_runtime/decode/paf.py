@@ -1,0 +1,183 @@
+"""Heatmaps and part affinity fields (PAFs) to people in image coordinates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cython_ext import reference
+from cython_ext.specs import POINTS_PER_LIMB, LimbRules, PeakRules, Peaks, People, Stored
+from rpi_runtime.card import ModelCard, PafDecoder
+from rpi_runtime.errors import CardError, InputError, UsageError
+from rpi_runtime.interpreter import Model, Quantization
+from rpi_runtime.poses import Pose
+from rpi_runtime.preprocess import Transform
+
+FLOAT = Quantization(scale=0.0, zero_point=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PafOptions:
+    """How to decode.
+
+    Attributes
+    ----------
+    mode : {"fast", "exact"}
+        Sub-pixel maxima of the maps themselves, or the reference's integer peaks of upsampled maps.
+    upsample : {4, 8}
+        Of mode "exact".
+    suppression : {"position", "score"}
+        Of mode "fast": of two peaks of one type that are too near, keep the left one or the higher one.
+    merge : bool
+        Join two partial people when a limb connects them and they have no keypoint in common.
+    """
+
+    mode: Literal["fast", "exact"] = "fast"
+    upsample: int = 4
+    suppression: Literal["position", "score"] = "position"
+    merge: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("fast", "exact"):
+            raise UsageError(f"decoder mode {self.mode!r}: expected 'fast' or 'exact'")
+        if self.upsample not in (4, 8):
+            raise UsageError(f"decoder upsample {self.upsample}: expected 4 or 8")
+        if self.suppression not in ("position", "score"):
+            raise UsageError(f"decoder suppression {self.suppression!r}: expected 'position' or 'score'")
+
+
+class PafDecode:
+    """The decoder of one model: maps in, poses in image pixels out; keeps its buffers between frames.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Skeleton, limbs, stride and thresholds.
+    options : PafOptions, optional
+    decoder : PafDecoder, optional
+        Instead of the card's: ``dataclasses.replace(card.decoder, peak_threshold=0.2)``.
+
+    Raises
+    ------
+    CardError
+        The heatmaps and PAFs have different strides, or a threshold makes no sense.
+
+    Notes
+    -----
+    One decoder serves one thread.
+    """
+
+    def __init__(
+        self, card: ModelCard, options: PafOptions | None = None, *, decoder: PafDecoder | None = None
+    ) -> None:
+        self.options = options if options is not None else PafOptions()
+        spec = decoder if decoder is not None else card.decoder
+        stride = card.output("heatmaps").stride
+        if card.output("pafs").stride != stride:
+            raise CardError(f"strides of heatmaps ({stride}) and PAFs ({card.output('pafs').stride}) differ")
+        upsample = self.options.upsample if self.options.mode == "exact" else 0
+        self._cell = stride / (upsample or 1)  # network pixels per pixel of the peaks' map
+        try:
+            self._peak_rules = PeakRules(
+                keypoints=len(card.skeleton.keypoints),
+                threshold=spec.peak_threshold,
+                upsample=upsample,
+                candidate=0.6 * spec.peak_threshold,
+                suppression=self.options.suppression,
+            )
+            self._limb_rules = _limb_rules(spec, self.options.merge)
+        except ValueError as err:
+            raise CardError(f"decoder of {card.name}: {err}") from err
+
+    def decode(
+        self,
+        heatmaps: Stored,
+        pafs: Stored,
+        transform: Transform,
+        heatmap_quantization: Quantization = FLOAT,
+        paf_quantization: Quantization = FLOAT,
+    ) -> tuple[Pose, ...]:
+        """Group one frame's maps into people.
+
+        Parameters
+        ----------
+        heatmaps, pafs : ndarray, shape (H, W, C) or (1, H, W, C), float32 or int8
+            Views as the interpreter gives them, any strides; read, not kept.
+        transform : Transform
+            Of the frame, from `rpi_runtime.preprocess.Preprocessor`.
+        heatmap_quantization, paf_quantization : Quantization
+            Of int8 maps; scale 0 marks float.
+
+        Returns
+        -------
+        tuple of Pose
+            In image pixels, in the order in which people were opened; empty when there is nobody.
+
+        Raises
+        ------
+        InputError
+            The maps have a wrong shape or type, or a scale is not above 0.
+        """
+        maps, fields = _single(heatmaps), _single(pafs)
+        if maps.shape[:2] != fields.shape[:2]:
+            raise InputError(
+                f"heatmaps {maps.shape} and PAFs {fields.shape}: expected the same height and width"
+            )
+        try:
+            peaks, people = self._group(maps, fields, heatmap_quantization, paf_quantization)
+        except (ValueError, TypeError) as err:
+            raise InputError(f"cannot decode: {err}") from err
+        keypoints = self._place(peaks, people, transform)
+        scores = people.score.tolist()
+        return tuple(Pose(keypoints=k, score=s) for k, s in zip(keypoints, scores, strict=True))
+
+    def read(self, model: Model, transform: Transform) -> tuple[Pose, ...]:
+        """Decode what `model` computed last."""
+        return self.decode(
+            model.output("heatmaps"),
+            model.output("pafs"),
+            transform,
+            model.quantization("heatmaps"),
+            model.quantization("pafs"),
+        )
+
+    def _group(
+        self, heatmaps: Stored, pafs: Stored, heatmap_q: Quantization, paf_q: Quantization
+    ) -> tuple[Peaks, People]:
+        peaks = reference.find_peaks(heatmaps, self._peak_rules, heatmap_q.scale, heatmap_q.zero_point)
+        rules, upsample = self._limb_rules, self._peak_rules.upsample
+        return peaks, reference.group(peaks, pafs, rules, paf_q.scale, paf_q.zero_point, upsample)
+
+    def _place(self, peaks: Peaks, people: People, transform: Transform) -> NDArray[np.float32]:
+        """Return the people's keypoints in image pixels, (P, K, 3); (0, 0, 0) where there is none."""
+        keypoints = np.zeros((*people.peaks.shape, 3), np.float32)
+        found = people.peaks >= 0
+        table = peaks.table[people.peaks[found]]
+        half = np.float32(0.5)
+        keypoints[found, :2] = transform.to_image((table[:, :2] + half) * np.float32(self._cell))
+        keypoints[found, 2] = table[:, 2]
+        return keypoints
+
+
+def _limb_rules(spec: PafDecoder, merge: bool) -> LimbRules:
+    # 0.9 of 10 points are 9, though 0.9 * 10 may come out a little above.
+    points = math.ceil(spec.limb_fraction * POINTS_PER_LIMB - 1e-9)
+    return LimbRules(
+        limbs=tuple((limb.a, limb.b, limb.paf_x, limb.paf_y, limb.fill_only) for limb in spec.limbs),
+        point_threshold=spec.limb_threshold,
+        min_points=points,
+        min_keypoints=spec.min_keypoints,
+        min_score=spec.min_score,
+        merge=merge,
+    )
+
+
+def _single(maps: Stored) -> Stored:
+    """Take the batch axis off, if there is one."""
+    has_batch = getattr(maps, "ndim", 0) == 4 and maps.shape[0] == 1
+    single: Stored = maps[0] if has_batch else maps
+    return single
