@@ -1,8 +1,8 @@
 """Make the toy networks of this folder (TensorFlow 2.19): python tests/rpi_runtime/golden/make_toys.py
 
-Three convolutions of stride 2 with random weights (seed 0), then one 1x1 convolution per output: heatmaps of 19
-channels and PAFs of 38 from an input of 32x24. `toy-fallback-int8` has hard-swish activations, which XNNPACK
-does not run in INT8.
+Three convolutions of stride 2 with random weights (seed 0), then one 1x1 convolution per output: heatmaps of
+19 channels and PAFs of 38 from an input of 32x24. `toy-fallback-int8` has hard-swish activations, which
+XNNPACK does not run in INT8.
 """
 
 from __future__ import annotations
