@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toys import CARD, toy_bytes, write_toy
 
 from rpi_runtime import interpreter
 from rpi_runtime.card import InputSpec, OutputSpec
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.interpreter import Model
+from tests.rpi_runtime.toys import CARD, toy_bytes, write_toy
 
 EVERY_INTERPRETER = dict(interpreter.INTERPRETERS)
 

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from toys import GOLDEN
 
 from rpi_runtime import xnnpack
 from rpi_runtime.delegation import delegation_of
 from rpi_runtime.interpreter import unfit
+from tests.rpi_runtime.toys import GOLDEN
 
 
 class FakeInterpreter:

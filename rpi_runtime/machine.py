@@ -1,0 +1,73 @@
+"""What the machine says of itself: board, processors, memory, governors, groups.
+
+Every function reads /proc and /sys below `root`, and says nothing (an empty result) where they do not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+ROOT = Path("/")
+
+
+def memory(root: Path = ROOT) -> tuple[float, float]:
+    """Resident memory of this process now and at most, in MB (10^6 bytes); zeros where unknown."""
+    status = _read(root / "proc/self/status")
+    found = dict(re.findall(r"^(VmRSS|VmHWM):\s*(\d+) kB", status, re.MULTILINE))
+    return int(found.get("VmRSS", 0)) * 1024 / 1e6, int(found.get("VmHWM", 0)) * 1024 / 1e6
+
+
+def governors(root: Path = ROOT) -> tuple[str, ...]:
+    """The different frequency governors of the processors."""
+    files = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor"))
+    return tuple(sorted({text for f in files if (text := _read(f).strip())}))
+
+
+def board(root: Path = ROOT) -> str:
+    """The board's name from the device tree, as in ``Raspberry Pi 4 Model B Rev 1.4``; empty elsewhere."""
+    return _read(root / "proc/device-tree/model").rstrip("\0\n")
+
+
+def operating_system(root: Path = ROOT) -> str:
+    """Name and version, as in ``Debian GNU/Linux 13 (trixie)``."""
+    match = re.search(r'^PRETTY_NAME="?([^"\n]*)', _read(root / "etc/os-release"), re.MULTILINE)
+    return match[1] if match else ""
+
+
+def has_dot_product(root: Path = ROOT) -> bool:
+    """Whether the processor multiplies INT8 vectors in one instruction (Cortex-A76 yes, A72 no; x86 VNNI)."""
+    return bool(re.search(r"\b(asimddp|avx512_vnni|avx_vnni)\b", _read(root / "proc/cpuinfo")))
+
+
+def groups() -> tuple[str, ...]:
+    """Names of the groups that this process belongs to; numbers for those without a name."""
+    import grp
+
+    names = []
+    for number in sorted({os.getegid(), *os.getgroups()}):
+        try:
+            names.append(grp.getgrgid(number).gr_name)
+        except KeyError:
+            names.append(str(number))
+    return tuple(names)
+
+
+def cameras(root: Path = ROOT) -> tuple[str, ...]:
+    """Video devices, as in ``video0: HD Webcam``, without the Pi's own codecs and ISP."""
+    found = []
+    for device in sorted(
+        (root / "sys/class/video4linux").glob("video*"), key=lambda p: (len(p.name), p.name)
+    ):
+        name = _read(device / "name").strip()
+        if name and not re.match(r"bcm2835-(codec|isp)|rpivid|rpi-hevc-dec|pispbe|rp1-cfe", name):
+            found.append(f"{device.name}: {name}")
+    return tuple(found)
+
+
+def _read(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_bytes().decode(errors="replace")
+    return ""
