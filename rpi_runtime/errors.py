@@ -6,6 +6,7 @@
     ├── UsageError              exit 2   options that contradict each other or make no sense
     ├── InputError              exit 3   a file or folder that is missing, truncated, of the wrong kind
     │   ├── CardError           exit 3   a model card that is missing, malformed or does not fit its tensors
+    │   ├── SourceError         exit 3   a camera, stream or recording that cannot be opened, or that failed
     │   └── WeightsError        exit 3   weights that are damaged or belong to another network
     ├── DownloadError           exit 4   a download that failed, was cut or has the wrong checksum
     ├── OutputError             exit 5   a full disk, a read-only folder
@@ -39,6 +40,10 @@ class InputError(PiposeError):
 
 class CardError(InputError):
     """A model card is missing, malformed or does not fit the tensors of its file."""
+
+
+class SourceError(InputError):
+    """A camera, stream or recording cannot be opened, stopped delivering or ended too early."""
 
 
 class WeightsError(InputError):

@@ -64,10 +64,14 @@ class Frame:
     ----------
     image : ndarray, shape (H, W, 3), uint8, BGR
         May be a view of the camera's own buffer: valid until `release`, never written to.
-    timestamp_ns : int
-        When the sensor took it, nanoseconds on the source's clock (see `rpi_runtime.capture.Source.clock`).
     index : int
-        Number of the frame in its source, counted from 0; a gap is a dropped frame.
+        Number of the picture in its source, from 0.
+    timestamp_ns : int
+        When the picture was taken, in nanoseconds: a camera's sensor time on the monotonic clock; the
+        position in the recording for a file.
+    taken_ns : int
+        When the picture came to be, in nanoseconds of `time.monotonic_ns`: the sensor's time for a camera,
+        the time when it was read for a file. A frame's age counts from here.
     name : str
         File name, where the source has one for each picture.
     release : callable, optional
@@ -75,7 +79,13 @@ class Frame:
     """
 
     image: NDArray[np.uint8]
-    timestamp_ns: int
     index: int
+    timestamp_ns: int
+    taken_ns: int
     name: str = ""
     release: Callable[[], None] | None = None
+
+    def done(self) -> None:
+        """Give the buffer back; to be called once, by whoever holds the frame last."""
+        if self.release is not None:
+            self.release()

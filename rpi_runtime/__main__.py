@@ -1,0 +1,54 @@
+"""The command line: ``python -m rpi_runtime COMMAND``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+
+from rpi_runtime.errors import PiposeError
+
+COMMANDS = {
+    "run": "find people on a camera, stream, video, folder or recording",
+    "show": "draw the people on a picture or a video file, to look at a model",
+    "record": "record a source, to be played back with the source `replay`",
+    "bench": "measure a model on this machine, stage by stage",
+    "doctor": "check this machine: interpreter, camera, power, heat, model",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Dispatch to a command and return its exit code; see `rpi_runtime.errors` for the codes."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0 if words else 2
+    command, rest = words[0], words[1:]
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+        print(f"error: unknown command {command!r}; {hint}", file=sys.stderr)
+        return 2
+    try:
+        code: int = importlib.import_module(f"rpi_runtime.{command}").main(rest)
+    except PiposeError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return err.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout once more when it ends
+        return 0
+    return code
+
+
+def _usage() -> str:
+    lines = ["usage: python -m rpi_runtime COMMAND [options]", "", "commands:"]
+    lines += [f"  {name:<8} {text}" for name, text in COMMANDS.items()]
+    lines += ["", "python -m rpi_runtime COMMAND --help teaches a command with examples"]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,282 @@
+"""A source that keeps going: its own reader thread, a watchdog, and recovery with back-off.
+
+The reader thread makes, uses and stops the source. The pipeline's thread takes frames; when none comes in
+time it stops the reader, waits, and starts another one with a fresh source. A reader that hangs in a driver
+cannot be killed, so it is left behind, and its number is bounded: past that the process has to be restarted.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rpi_runtime.backoff import Backoff
+from rpi_runtime.capture.pace import Pace
+from rpi_runtime.capture.slot import Slot
+from rpi_runtime.capture.source import Delivered, Source, StalledError, Wanted
+from rpi_runtime.errors import PiposeError, SourceError
+from rpi_runtime.poses import Frame
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """When a source counts as lost, and how it is brought back. All times in seconds.
+
+    Attributes
+    ----------
+    open_s : float
+        Longest time from opening to the first frame.
+    stall_s : float
+        Longest time between two frames.
+    first_wait_s, most_wait_s : float
+        The first and the longest wait between two tries.
+    healthy_s : float
+        After this long a run the next loss begins with the first wait again.
+    close_s : float
+        Longest wait for a reader that was told to stop; afterwards it counts as hung.
+    most_hung : int
+        So many hung readers are left behind before the feed gives up.
+    at_start : bool
+        Keep trying also when the very first opening fails.
+    """
+
+    open_s: float = 10.0
+    stall_s: float = 3.0
+    first_wait_s: float = 0.5
+    most_wait_s: float = 30.0
+    healthy_s: float = 10.0
+    close_s: float = 0.8
+    most_hung: int = 3
+    at_start: bool = False
+
+
+class Feed:
+    """Frames from one source, whatever happens to it.
+
+    Parameters
+    ----------
+    make : callable
+        Returns a new, unopened source; called again for each recovery.
+    wanted : Wanted
+    recovery : Recovery
+    pace : bool
+        Deliver a recording at the speed at which it was recorded, as a camera would: the newest frame wins.
+    rng : random.Random, optional
+        Spread of the waits.
+
+    Attributes
+    ----------
+    ended : bool
+        The recording is over, every frame was taken.
+    restarts : int
+        How often the source was brought back.
+    last_recovery_s : float
+        From the last frame before the latest loss to the first one after it.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Source],
+        wanted: Wanted,
+        recovery: Recovery = Recovery(),
+        *,
+        pace: bool = False,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._make, self._wanted, self._recovery, self._pace = make, wanted, recovery, pace
+        self._backoff = Backoff(recovery.first_wait_s, recovery.most_wait_s, rng)
+        self._reader: _Reader | None = None
+        self._hung: list[_Reader] = []
+        self._retry_at = 0.0
+        self._last_frame_at = 0.0
+        self._lost = False
+        self._said = ""
+        self._dropped = 0
+        self._next_index = 0
+        self._first_index = 0
+        self.ended = False
+        self.restarts = 0
+        self.last_recovery_s = 0.0
+
+    @property
+    def state(self) -> str:
+        """One of ``opening``, ``running``, ``lost``, ``ended``."""
+        if self.ended:
+            return "ended"
+        if self._lost:
+            return "lost"
+        return "running" if self._last_frame_at else "opening"
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were overwritten by newer ones before they were taken."""
+        return self._dropped + (self._reader.slot.dropped if self._reader else 0)
+
+    @property
+    def delivered(self) -> Delivered | None:
+        """What the source delivers; None before it was opened."""
+        return self._reader.delivered if self._reader else None
+
+    def start(self) -> None:
+        """Begin to open the source, in the reader's thread."""
+        self._reader = _Reader(self._make(), self._wanted, self._recovery, pace=self._pace)
+        self._reader.start()
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """Return the next frame, or None when none came within `timeout_s` or `ended` was reached.
+
+        Raises
+        ------
+        SourceError
+            A recording failed, the first opening failed, or too many readers hang.
+        """
+        if self._reader is None:
+            self._wait_for_retry(timeout_s)
+            return None
+        frame = self._reader.slot.take(timeout_s)
+        if frame is not None:
+            self._note(frame)
+        elif self._reader.slot.ended:
+            self._finish(self._reader.error)
+        elif (late := self._reader.late()) is not None:
+            self._finish(late)
+        return frame
+
+    def index(self, frame: Frame) -> int:
+        """Number of the frame in this run, counted on over restarts; gaps are dropped frames."""
+        return self._first_index + frame.index
+
+    def stop(self, timeout_s: float) -> bool:
+        """Stop the source, waiting at most `timeout_s` for its thread; False when a reader hangs."""
+        if self._reader is not None:
+            self._close(timeout_s)
+        return not any(reader.is_alive() for reader in self._hung)
+
+    def _note(self, frame: Frame) -> None:
+        now = time.monotonic()
+        if self._lost:
+            self.last_recovery_s = now - self._last_frame_at
+            self.restarts += 1
+            self._lost, self._said = False, ""
+            log.warning("source is back after %.1f s", self.last_recovery_s)
+        self._last_frame_at = now
+        self._next_index = self.index(frame) + 1
+
+    def _finish(self, error: PiposeError | None) -> None:
+        """The reader is over: the end of a recording, a failure to raise, or one to recover from."""
+        reader = self._reader
+        assert reader is not None
+        self._close(self._recovery.close_s)
+        if error is None:
+            self.ended = True
+        elif not reader.live or not (self._last_frame_at or self._recovery.at_start):
+            raise error
+        else:
+            self._plan_retry(error, healthy=reader.healthy_s() >= self._recovery.healthy_s)
+
+    def _close(self, timeout_s: float) -> None:
+        reader, self._reader = self._reader, None
+        assert reader is not None
+        self._dropped += reader.slot.dropped
+        self._first_index = self._next_index
+        if not reader.close(timeout_s):
+            self._hung.append(reader)
+
+    def _plan_retry(self, error: PiposeError, *, healthy: bool) -> None:
+        self._hung = [r for r in self._hung if r.is_alive()]
+        if len(self._hung) > self._recovery.most_hung:
+            raise SourceError(
+                f"the source hung {len(self._hung)} times and its driver never came back; "
+                "restart the process, and the machine if that does not help"
+            )
+        if healthy:
+            self._backoff.reset()
+        wait = self._backoff.wait_s()
+        self._retry_at = time.monotonic() + wait
+        self._lost = True
+        if str(error) != self._said:
+            self._said = str(error)
+            log.warning("source lost: %s; trying again, first in %.1f s", error, wait)
+
+    def _wait_for_retry(self, timeout_s: float) -> None:
+        left = self._retry_at - time.monotonic()
+        if left > 0:
+            time.sleep(min(left, timeout_s))
+        if left <= timeout_s:
+            self.start()
+
+
+class _Reader(threading.Thread):
+    """Opens, reads and stops one source; `error` says why it ended, None for the end of a recording."""
+
+    def __init__(self, source: Source, wanted: Wanted, recovery: Recovery, *, pace: bool) -> None:
+        super().__init__(name="pipose-reader", daemon=True)
+        self._source, self._wanted, self._recovery = source, wanted, recovery
+        self._pace = Pace() if pace and not source.live else None
+        self.live = source.live
+        self.slot = Slot(lossless=not source.live and self._pace is None)
+        self.error: PiposeError | None = None
+        self.delivered: Delivered | None = None
+        self._first_at = 0.0
+        self._beat = time.monotonic()
+        self._quit = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self.delivered = self._source.configure(self._wanted)
+            log.info("source: %s, %dx%d", self.delivered.what, self.delivered.width, self.delivered.height)
+            self._source.start()
+            self._read_all()
+        except PiposeError as err:
+            self.error = err
+        except Exception as err:  # a driver's own exceptions; the feed decides what becomes of them
+            self.error = SourceError(f"{type(err).__name__} in the source: {err}")
+        finally:
+            self._stop_source()
+            self.slot.end()
+
+    def late(self) -> StalledError | None:
+        """The error to report when nothing has come for too long."""
+        limit = self._recovery.stall_s if self._first_at else self._recovery.open_s
+        silent = time.monotonic() - self._beat
+        if silent <= limit:
+            return None
+        return StalledError(f"no frame for {silent:.1f} s (limit {limit:g} s)")
+
+    def healthy_s(self) -> float:
+        """How long frames flowed."""
+        return self._beat - self._first_at if self._first_at else 0.0
+
+    def close(self, timeout_s: float) -> bool:
+        """Tell the thread to stop; True when it has."""
+        self._quit.set()
+        self.slot.close()
+        self.join(timeout_s)
+        return not self.is_alive()
+
+    def _read_all(self) -> None:
+        while not self._quit.is_set():
+            frame = self._source.read(self._recovery.stall_s)
+            if frame is None:
+                return
+            if self._pace is not None:
+                frame = self._pace.due(frame)
+                self._beat = max(time.monotonic(), frame.taken_ns / 1e9)
+                self._quit.wait(max(frame.taken_ns / 1e9 - time.monotonic(), 0))
+            self._beat = time.monotonic()
+            self._first_at = self._first_at or self._beat
+            if not self.slot.put(frame):
+                return
+            self._beat = time.monotonic()
+
+    def _stop_source(self) -> None:
+        try:
+            self._source.stop()
+        except Exception as err:  # the device may be gone; nothing is left to be done with it
+            log.debug("stopping the source: %s", err)

@@ -1,0 +1,101 @@
+"""A folder of pictures, in the order of their names."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from pathlib import Path
+
+from rpi_runtime.capture.source import Delivered, Wanted
+from rpi_runtime.errors import InputError, SourceError
+from rpi_runtime.pictures import SUFFIXES, read_picture
+from rpi_runtime.poses import Frame
+
+log = logging.getLogger(__name__)
+
+
+class ImagesSource:
+    """Pictures from a folder (not its subfolders), or one picture.
+
+    A picture that cannot be read is passed over and named in the log; the end of such a folder is a
+    `SourceError`, so that the exit code says it too.
+
+    Parameters
+    ----------
+    path : path
+    fps : float
+        Spacing of the timestamps, for tracking pictures that follow one another.
+    loop : bool
+        Begin again at the end.
+    """
+
+    live = False
+
+    def __init__(self, path: Path, *, fps: float = 10.0, loop: bool = False) -> None:
+        self._path, self._fps, self._loop = path, fps, loop
+        self._files: list[Path] = []
+        self._position = 0
+        self._index = 0
+        self._unreadable: list[str] = []
+
+    def configure(self, wanted: Wanted) -> Delivered:
+        """List the files; the pictures keep their own sizes."""
+        del wanted
+        try:
+            found = self._path.iterdir() if self._path.is_dir() else iter([self._path])
+            self._files = sorted((f for f in found if f.suffix.lower() in SUFFIXES), key=_natural)
+        except OSError as err:
+            raise SourceError(f"{self._path}: cannot be listed ({err.strerror})") from err
+        if not self._files:
+            raise SourceError(
+                f"{self._path}: no pictures there; expected files ending in {', '.join(SUFFIXES)}"
+            )
+        what = f"{len(self._files)} pictures in {self._path}"
+        return Delivered(width=0, height=0, fps=self._fps, frames=len(self._files), what=what)
+
+    def start(self) -> None:
+        """Begin with the first picture."""
+        self._position = self._index = 0
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Return the next readable picture, None at the end."""
+        del timeout_s
+        while (file := self._next_file()) is not None:
+            try:
+                image = read_picture(file)
+            except InputError as err:
+                log.warning("passed over: %s", err)
+                self._unreadable.append(file.name)
+                continue
+            index = self._index
+            self._index += 1
+            stamp = round(index * 1e9 / self._fps)
+            return Frame(
+                image=image, index=index, timestamp_ns=stamp, taken_ns=time.monotonic_ns(), name=file.name
+            )
+        if self._unreadable:
+            raise SourceError(
+                f"{self._path}: {len(self._unreadable)} of {len(self._files)} pictures could not be read, "
+                f"first {self._unreadable[0]}; all others were processed"
+            )
+        return None
+
+    def stop(self) -> None:
+        """Nothing is open between two pictures."""
+
+    def _next_file(self) -> Path | None:
+        if self._position == len(self._files):
+            if not self._loop or len(self._unreadable) >= len(self._files):
+                return None
+            self._position = 0
+            self._unreadable.clear()
+        file = self._files[self._position]
+        self._position += 1
+        return file
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key under which ``2.jpg`` comes before ``10.jpg``."""
+    parts = re.findall(r"\d+|\D+", path.name)
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in parts]

@@ -1,0 +1,143 @@
+"""Sources by name, as users write them: ``picamera``, ``camera:0``, ``walk.mp4``, ``replay:walk.zip``.
+
+A source is ``KIND:TARGET,key=value,...``. The kind may be left out where the target says it: a folder or a
+picture, a .zip, a URL, a device, a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rpi_runtime.capture.source import Source
+from rpi_runtime.errors import UsageError
+from rpi_runtime.pictures import SUFFIXES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """Where pictures come from; the table ``[source]`` of a configuration file.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    target : str
+        Camera number, device, URL, file or folder.
+    width, height : int
+        Pixels to ask a camera for; 0: the network's own size, or 640x480 where a sink shows the picture.
+    fps : float
+        Rate to ask a camera for; for a folder of images the spacing of their timestamps. 0: the default.
+    fourcc : str
+        Pixel format to ask a V4L2 or USB camera for.
+    loop : bool
+        Begin a file, folder or recording again at its end.
+    pace : {"auto", "free", "recorded"}
+        How a recording is played. ``free``: as fast as it can be processed, no frame left out.
+        ``recorded``: at its own speed, as a camera would, the newest frame wins. ``auto``: recorded for
+        replay, otherwise free.
+    open_s, stall_s : float
+        Longest wait in seconds for the first frame, and between two frames, before a source counts as lost.
+    retry_at_start : bool
+        Keep trying when a camera cannot be opened at the start, instead of ending with an error.
+    """
+
+    kind: str
+    target: str = ""
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    fourcc: str = "MJPG"
+    loop: bool = False
+    pace: Literal["auto", "free", "recorded"] = "auto"
+    open_s: float = 10.0
+    stall_s: float = 3.0
+    retry_at_start: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError(f"source kind {self.kind!r}: expected one of {', '.join(KINDS)}")
+        if self.kind != "picamera" and not self.target:
+            raise UsageError(f"source {self.kind} needs a target, as in {EXAMPLES[self.kind]}")
+        if self.kind == "picamera" and not (self.target or "0").isdigit():
+            raise UsageError(f"source picamera:{self.target}: expected a camera number, as in picamera:0")
+        if min(self.width, self.height, self.fps) < 0 or min(self.open_s, self.stall_s) <= 0:
+            raise UsageError(
+                "source: width, height and fps must not be negative, open_s and stall_s positive"
+            )
+        if self.fourcc and len(self.fourcc) != 4:
+            raise UsageError(f"source fourcc {self.fourcc!r}: expected four characters, as in MJPG or YUYV")
+
+    @property
+    def live(self) -> bool:
+        """Whether pictures come at the world's pace."""
+        return self.kind in ("picamera", "camera", "stream")
+
+    @property
+    def paced(self) -> bool:
+        """Whether a recording is played at its own speed."""
+        return not self.live and (self.pace == "recorded" or (self.pace == "auto" and self.kind == "replay"))
+
+    def make(self) -> Source:
+        """Return a new source, not yet opened."""
+        return KINDS[self.kind](self)
+
+
+EXAMPLES: Mapping[str, str] = {
+    "picamera": "picamera or picamera:1",
+    "camera": "camera:/dev/video0",
+    "stream": "stream:rtsp://192.168.1.7/live",
+    "video": "video:walk.mp4",
+    "images": "images:photos/",
+    "replay": "replay:walk.zip",
+}
+
+
+def guess_kind(target: str) -> str:
+    """Return the kind of source that a target without one means."""
+    path = Path(target)
+    if target.isdigit() or target.startswith("/dev/"):
+        return "camera"
+    if "://" in target:
+        return "stream"
+    if path.suffix.lower() == ".zip" or (path / "frames.jsonl").is_file():
+        return "replay"
+    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+        return "images"
+    return "video"
+
+
+def _picamera(config: SourceConfig) -> Source:
+    from rpi_runtime.capture.picamera import PicameraSource
+
+    return PicameraSource(int(config.target or "0"))
+
+
+def _opencv(config: SourceConfig) -> Source:
+    from rpi_runtime.capture.opencv import OpenCvSource
+
+    return OpenCvSource(config.target, kind=config.kind, fourcc=config.fourcc, loop=config.loop)
+
+
+def _images(config: SourceConfig) -> Source:
+    from rpi_runtime.capture.images import ImagesSource
+
+    return ImagesSource(Path(config.target), fps=config.fps or 10.0, loop=config.loop)
+
+
+def _replay(config: SourceConfig) -> Source:
+    from rpi_runtime.capture.replay import ReplaySource
+
+    return ReplaySource(Path(config.target), loop=config.loop)
+
+
+KINDS: dict[str, Callable[[SourceConfig], Source]] = {
+    "picamera": _picamera,
+    "camera": _opencv,
+    "stream": _opencv,
+    "video": _opencv,
+    "images": _images,
+    "replay": _replay,
+}

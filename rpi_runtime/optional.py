@@ -1,0 +1,41 @@
+"""Packages that only some installations have, imported where they are used, with what installs them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from rpi_runtime.errors import DependencyError
+
+INSTALL = {
+    "cv2": "pip install opencv-python-headless   (for a window on the screen: pip install opencv-python)",
+    "picamera2": "sudo apt install python3-picamera2   (and make the venv with --system-site-packages)",
+    "PIL": "pip install pillow",
+}
+
+
+def load(module: str, purpose: str) -> Any:
+    """Import and return a package.
+
+    Parameters
+    ----------
+    module : str
+        A key of `INSTALL`, or a submodule of one.
+    purpose : str
+        Begins the message, as in ``video files``.
+
+    Raises
+    ------
+    DependencyError
+        It is not installed, or it is and does not load.
+    """
+    root = module.split(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as err:
+        raise DependencyError(f"{purpose} need {root}, which is not installed; run: {INSTALL[root]}") from err
+    except Exception as err:  # a binary package built for another NumPy or libcamera raises whatever it likes
+        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+        raise DependencyError(
+            f"{purpose} need {root}, which is installed but does not load ({reason}); run: {INSTALL[root]}"
+        ) from err

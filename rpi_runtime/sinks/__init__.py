@@ -1,0 +1,1 @@
+"""Where poses go: JSON lines, video, a window, nowhere."""

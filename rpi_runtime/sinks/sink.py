@@ -1,0 +1,111 @@
+"""What every sink looks like: start, write, stop; and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpi_runtime.card import Skeleton
+from rpi_runtime.errors import PiposeError
+from rpi_runtime.poses import Track
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What stays the same for a run.
+
+    Attributes
+    ----------
+    model : str
+        Name and size of the network.
+    skeleton : Skeleton
+        Names of the keypoints and the bones to draw.
+    source : str
+        Kind of the source.
+    """
+
+    model: str
+    skeleton: Skeleton
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Result:
+    """The people on one frame.
+
+    Attributes
+    ----------
+    index : int
+        Number of the frame in this run; a gap is a dropped frame.
+    timestamp_ns, taken_ns : int
+        See `rpi_runtime.poses.Frame`.
+    time_ns : int
+        Wall clock at `taken_ns`, nanoseconds since 1970 in UTC.
+    name : str
+        File name of the picture; empty for most sources.
+    width, height : int
+        Of the picture, in pixels; the frame of reference of all keypoints.
+    tracks : tuple of Track
+    dropped : int
+        Frames that the run has dropped so far because newer ones had come.
+    latency_ns : mapping of str to int
+        Time in each stage, in the order of the stages; ``wait`` is from `taken_ns` to the first stage.
+    fps : float
+        Rate that the source promises; 0 when unknown.
+    image : ndarray, shape (H, W, 3), uint8, BGR, optional
+        The picture, shared by all sinks and never written to; None unless a sink wants it.
+    """
+
+    index: int
+    timestamp_ns: int
+    taken_ns: int
+    time_ns: int
+    width: int
+    height: int
+    tracks: tuple[Track, ...]
+    name: str = ""
+    dropped: int = 0
+    latency_ns: Mapping[str, int] = field(default_factory=dict)
+    fps: float = 0.0
+    image: NDArray[np.uint8] | None = None
+
+
+class SinkLeftError(PiposeError):
+    """Whoever was reading has gone: a closed pipe, a closed window. The sink ends without a failure."""
+
+    exit_code = 0
+
+
+class Sink(Protocol):
+    """One place for results; used by one thread, the runner's of `rpi_runtime.sinks.runner`.
+
+    Attributes
+    ----------
+    name : str
+        For logs, as in ``jsonl:poses.jsonl``.
+    backlog : int
+        How many results may wait while `write` is busy. When more come, the oldest is dropped and counted;
+        1 is "the newest wins".
+    wants_image : bool
+        Whether `write` needs `Result.image`; read before every frame, so it may change during a run.
+    """
+
+    name: str
+    backlog: int
+
+    @property
+    def wants_image(self) -> bool:
+        """See the class."""
+
+    def start(self, about: About) -> None:
+        """Open what has to be opened; an error here ends the run before it begins."""
+
+    def write(self, result: Result) -> None:
+        """Take one result. Any exception ends this sink, and only this one."""
+
+    def stop(self) -> None:
+        """Flush and close; called once, also after an error in `write`."""

@@ -1,0 +1,82 @@
+"""Short forms on a command line: ``KIND:TARGET,key=value,...``, and their values by type."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, get_type_hints
+
+from rpi_runtime.errors import UsageError
+
+_PAIR = re.compile(r",([a-z][a-z0-9_]*)=([^,]*)$")
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Return ``; did you mean 'x'?``, or the list of what is known when nothing is near."""
+    near = difflib.get_close_matches(word, known, 1, 0.6)
+    return f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"
+
+
+def parse_spec(
+    text: str, kinds: Collection[str], guess: Callable[[str], str] | None = None
+) -> dict[str, str]:
+    """Take a short form apart.
+
+    Parameters
+    ----------
+    text : str
+        ``KIND``, ``KIND:TARGET`` or ``TARGET``, with ``,key=value`` behind; options are taken off the end, so
+        a target may hold commas and colons.
+    kinds : collection of str
+    guess : callable, optional
+        The kind of a target that has none; without it such a target is an error.
+
+    Returns
+    -------
+    dict of str to str
+        ``kind``, ``target`` where there is one, and the options.
+    """
+    options: dict[str, str] = {}
+    rest = text.strip()
+    while found := _PAIR.search(rest):
+        options.setdefault(found[1], found[2])
+        rest = rest[: found.start()]
+    kind, colon, target = rest.partition(":")
+    if kind in kinds:
+        named = {"kind": kind, "target": target} if colon and target else {"kind": kind}
+        return named | options
+    near = difflib.get_close_matches(kind, kinds, 1, 0.75)
+    if guess is None or near or not rest:
+        raise UsageError(f"unknown kind {kind!r}{nearest(kind, kinds)}")
+    return {"kind": guess(rest), "target": rest} | options
+
+
+def parse_pairs(text: str) -> dict[str, str]:
+    """Return the options of ``key=value,key=value``."""
+    pairs = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(f"{part!r}: expected key=value")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def typed(cls: type[Any], words: Mapping[str, str]) -> dict[str, Any]:
+    """Return the words as the types that the dataclass `cls` declares; unknown keys stay as they are."""
+    hints = get_type_hints(cls)
+    return {key: _value(hints.get(key, str), key, word) for key, word in words.items()}
+
+
+def _value(hint: Any, key: str, word: str) -> Any:
+    try:
+        if hint is bool:
+            return (_TRUE + _FALSE).index(word.lower()) < len(_TRUE)
+        if hint in (int, float):
+            return hint(word)
+    except ValueError:
+        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[hint]
+        raise UsageError(f"{key}: expected {wanted}, got {word!r}") from None
+    return word

@@ -1,0 +1,50 @@
+"""A run is asked to end by a flag that signals set."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+from typing import Any
+
+
+class StopFlag:
+    """Says that a run should end; may be set from a signal handler, since it takes no lock."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+
+    def stop(self) -> None:
+        """Ask for the end."""
+        self.stopping = True
+
+    def __call__(self) -> bool:
+        """Whether the end was asked for."""
+        return self.stopping
+
+
+class Signals:
+    """While this context lasts SIGTERM and Ctrl-C ask for the end; a second one ends the process at once.
+
+    Parameters
+    ----------
+    stopping : StopFlag
+    """
+
+    def __init__(self, stopping: StopFlag) -> None:
+        self._stopping = stopping
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._former[number] = signal.signal(number, self._handle)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self._stopping():
+            os._exit(128 + number)
+        self._stopping.stop()

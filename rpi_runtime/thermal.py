@@ -1,0 +1,180 @@
+"""Heat: the processor's temperature, the firmware's throttle flags, and when to do less.
+
+Flags: bit 0 under-voltage now, 1 frequency capped now, 2 throttled now, 3 soft temperature limit now; bits 16
+to 19 the same since boot. Source: Raspberry Pi documentation, `vcgencmd get_throttled`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rpi_runtime.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+FLAGS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+_HOT = 1 << 1 | 1 << 2 | 1 << 3
+_ZONES = "sys/class/thermal"
+_THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heat:
+    """One reading; None where the machine does not tell.
+
+    Attributes
+    ----------
+    celsius : float or None
+    flags : int or None
+        As `vcgencmd get_throttled` prints them.
+    """
+
+    celsius: float | None = None
+    flags: int | None = None
+
+    @property
+    def throttled(self) -> bool:
+        """Whether the firmware is slowing the processor down right now because of heat."""
+        return bool((self.flags or 0) & _HOT)
+
+    def describe(self) -> str:
+        """As in ``71.2 C, throttled, under-voltage since boot``."""
+        parts = [f"{self.celsius:.1f} C" if self.celsius is not None else "temperature unknown"]
+        flags = self.flags or 0
+        parts += [text for bit, text in FLAGS.items() if flags >> bit & 1]
+        parts += [f"{text} since boot" for bit, text in FLAGS.items() if flags >> bit & 0x10001 == 0x10000]
+        return ", ".join(parts)
+
+
+def read_heat(root: Path = Path("/")) -> Heat:
+    """Read the temperature from sysfs, and the flags from sysfs or else `vcgencmd`.
+
+    Parameters
+    ----------
+    root : path
+        Where ``sys`` lies; for tests.
+    """
+    return Heat(celsius=_celsius(root), flags=_flags(root))
+
+
+def _celsius(root: Path) -> float | None:
+    """The processor's zone where one says so, otherwise the hottest."""
+    found: dict[str, float] = {}
+    for zone in sorted((root / _ZONES).glob("thermal_zone*")):
+        with contextlib.suppress(OSError, ValueError):
+            found[(zone / "type").read_text().strip()] = int((zone / "temp").read_text()) / 1000
+    return found.get("cpu-thermal", max(found.values(), default=None))
+
+
+def _flags(root: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        return int((root / _THROTTLED).read_text(), 16)
+    command = shutil.which("vcgencmd")
+    if command is None or root != Path("/"):
+        return None
+    with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+        done = subprocess.run(
+            [command, "get_throttled"], capture_output=True, text=True, timeout=2, check=True
+        )
+        return int(done.stdout.strip().removeprefix("throttled="), 16)
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatConfig:
+    """When to do less; the table ``[heat]`` of a configuration file.
+
+    Attributes
+    ----------
+    limit_c : float
+        At this temperature, or when the firmware throttles, one step down; 0 switches all of this off.
+    resume_c : float
+        At or below this temperature one step up.
+    hold_s : float
+        Shortest time between two steps, for the heat to follow.
+    period_s : float
+        Time between two readings.
+    steps : int
+        How many steps down there are; each halves the frame rate, or takes the next smaller model.
+    """
+
+    limit_c: float = 78.0
+    resume_c: float = 72.0
+    hold_s: float = 20.0
+    period_s: float = 2.0
+    steps: int = 3
+
+    def __post_init__(self) -> None:
+        if self.limit_c and self.resume_c >= self.limit_c:
+            raise UsageError(f"heat resume_c {self.resume_c:g}: expected less than limit_c {self.limit_c:g}")
+        if min(self.hold_s, self.period_s) <= 0 or not 0 <= self.steps <= 10:
+            raise UsageError("heat: expected hold_s and period_s above 0, and 0 to 10 steps")
+
+
+class HeatGovernor:
+    """How many steps down, by the readings so far."""
+
+    def __init__(self, config: HeatConfig) -> None:
+        self.config = config
+        self.level = 0
+        self._changed_at = float("-inf")
+
+    def update(self, heat: Heat, now_s: float) -> int:
+        """Take one reading, at `now_s` of a monotonic clock, and return the level: 0 is full speed."""
+        hot = heat.throttled or (heat.celsius is not None and heat.celsius >= self.config.limit_c)
+        cool = not heat.throttled and (heat.celsius is None or heat.celsius <= self.config.resume_c)
+        step = (hot and self.level < self.config.steps) - (cool and self.level > 0)
+        if step and now_s - self._changed_at >= self.config.hold_s:
+            self.level += step
+            self._changed_at = now_s
+            verb = "hot: step down to" if step > 0 else "cool again: step up to"
+            log.warning("%s (%s) level %d of %d", verb, heat.describe(), self.level, self.config.steps)
+        return self.level
+
+
+class HeatWatch:
+    """Reads the heat now and then in a thread of its own, so that no frame waits for it.
+
+    Attributes
+    ----------
+    level : int
+        Steps down at the moment.
+    heat : Heat
+        The latest reading.
+    most_level : int
+        The highest level so far.
+    """
+
+    def __init__(self, config: HeatConfig, read: Callable[[], Heat] = read_heat) -> None:
+        self.config, self._read = config, read
+        self._governor = HeatGovernor(config)
+        self.heat = Heat()
+        self.level = 0
+        self.most_level = 0
+        self._quit = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pipose-heat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch, unless the configuration switches it off."""
+        if self.config.limit_c:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; does not wait for a reading that is under way."""
+        self._quit.set()
+
+    def _run(self) -> None:
+        while True:
+            self.heat = self._read()
+            self.level = self._governor.update(self.heat, time.monotonic())
+            self.most_level = max(self.most_level, self.level)
+            if self._quit.wait(self.config.period_s):
+                return

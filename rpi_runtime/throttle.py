@@ -1,0 +1,58 @@
+"""How fast to go: the user's limit on frames per second, and less in the heat."""
+
+from __future__ import annotations
+
+_SMOOTHING = 0.1  # weight of the newest interval in the running mean
+
+
+class Throttle:
+    """Says which model to use and when the next frame may begin.
+
+    The first steps down in the heat take smaller models, as many as there are; each further one halves the
+    frame rate that was reached before.
+
+    Parameters
+    ----------
+    max_fps : float
+        0: no limit.
+    models : int
+        How many models there are, the first included.
+
+    Attributes
+    ----------
+    fps : float
+        Running mean of the frames per second.
+    """
+
+    def __init__(self, max_fps: float = 0.0, models: int = 1) -> None:
+        self._least_s = 1 / max_fps if max_fps else 0.0
+        self._models = models
+        self._last_s: float | None = None
+        self._mean_s = 0.0  # of all intervals
+        self._full_s = 0.0  # of the intervals at full rate
+
+    @property
+    def fps(self) -> float:
+        """See the class."""
+        return 1 / self._mean_s if self._mean_s else 0.0
+
+    def smaller(self, level: int) -> int:
+        """Return which model to use at this heat level."""
+        return min(level, self._models - 1)
+
+    def wait_s(self, now_s: float, level: int) -> float:
+        """Return how long the next frame has to wait; at most 0 when it may begin."""
+        if self._last_s is None:
+            return 0.0
+        halvings = level - self.smaller(level)
+        slower = self._full_s * 2**halvings if halvings else 0.0
+        return self._last_s + max(self._least_s, slower) - now_s
+
+    def begin(self, now_s: float, level: int) -> None:
+        """Note that a frame begins."""
+        if self._last_s is not None:
+            spent = now_s - self._last_s
+            self._mean_s += (spent - self._mean_s) * (_SMOOTHING if self._mean_s else 1)
+            if level == self.smaller(level):
+                self._full_s = self._mean_s
+        self._last_s = now_s

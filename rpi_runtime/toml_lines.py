@@ -1,0 +1,51 @@
+"""On which line of a TOML file a key stands; the standard library's parser does not say."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+_HEADER = re.compile(r"^\s*\[\s*([\w.\s\"'-]+?)\s*\]\s*(?:#.*)?$")
+_ARRAY = re.compile(r"^\s*\[\[\s*([\w.\s\"'-]+?)\s*\]\]\s*(?:#.*)?$")
+_KEY = re.compile(r"^\s*([\w\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=")
+_INLINE = re.compile(r"[{,]\s*([\w-]+)\s*=")
+
+
+def find_line(text: str, key: str) -> int:
+    """Return the line, from 1, of a dotted key such as ``source.width`` or ``sink[1].max_mb``.
+
+    For a key that is not there it is the line of the innermost table that is, and 1 when there is none. A key
+    in an inline table is found where it stands on the line on which the table begins.
+    """
+    lines = _positions(text)
+    while key:
+        if key in lines:
+            return lines[key]
+        key = re.sub(r"(\[\d+\]|\.[^.\[\]]+|^[^.\[\]]+)$", "", key)
+    return 1
+
+
+def _positions(text: str) -> dict[str, int]:
+    """Every header and key with the line on which it first appears."""
+    found: dict[str, int] = {}
+    counts: Counter[str] = Counter()
+    prefix = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := _ARRAY.match(line):
+            name = _clean(match[1])
+            prefix = f"{name}[{counts[name]}]"
+            counts[name] += 1
+            found.setdefault(prefix, number)
+        elif match := _HEADER.match(line):
+            prefix = _clean(match[1])
+            found.setdefault(prefix, number)
+        elif match := _KEY.match(line):
+            key = f"{prefix}.{_clean(match[1])}" if prefix else _clean(match[1])
+            found.setdefault(key, number)
+            for inner in _INLINE.findall(line[match.end() :]):
+                found.setdefault(f"{key}.{inner}", number)
+    return found
+
+
+def _clean(name: str) -> str:
+    return re.sub(r"[\s\"']", "", name)
