@@ -67,7 +67,7 @@ def test_a_folder_of_images_runs_again_and_again(toy, tmp_path, capsys):
     [
         (["--frames", "0"], UsageError),
         (["--source", "synthetic:big"], UsageError),
-        (["--source", "missing-file.mp4"], InputError),
+        (["--source", "images:missing"], InputError),
         (["--threads", "0"], UsageError),
     ],
 )
