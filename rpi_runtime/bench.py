@@ -19,6 +19,7 @@ import numpy as np
 from rpi_runtime.capture.feed import Feed
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.capture.synthetic import SyntheticSource
+from rpi_runtime.commands import make_parser, set_up_logging
 from rpi_runtime.config import source_config
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.estimate import Estimator
@@ -27,6 +28,14 @@ from rpi_runtime.machine import governors, memory
 from rpi_runtime.poses import Frame
 from rpi_runtime.thermal import Heat, read_heat
 from rpi_runtime.timing import Percentiles, StageClock, format_table
+
+HELP = "measure a model on this machine, stage by stage"
+EXAMPLES = """\
+examples:
+  python -m rpi_runtime bench --model M.tflite
+  python -m rpi_runtime bench --model M.tflite --source walk.mp4 --threads 2 --json > bench.json
+  python -m rpi_runtime bench --model M.tflite --source picamera --frames 3000
+"""
 
 SYNTHETIC = "synthetic"
 WAIT_S = 5.0
@@ -111,8 +120,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
 
-def main(args: argparse.Namespace) -> int:
-    """Run the benchmark and print it."""
+def main(argv: list[str]) -> int:
+    """Run the benchmark, print it and return the exit code."""
+    parser = make_parser("bench", HELP, EXAMPLES)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    set_up_logging()
     if args.frames < 1 or args.warm_up < 1:
         raise UsageError(f"--frames {args.frames} --warm-up {args.warm_up}: expected 1 or more of both")
     result = run(Path(args.model), args.source, args.frames, args.warm_up, args.threads)

@@ -23,10 +23,20 @@ from typing import Literal
 import numpy as np
 
 from rpi_runtime import machine
+from rpi_runtime.commands import make_parser, set_up_logging
 from rpi_runtime.errors import DependencyError, PiposeError
 from rpi_runtime.interpreter import INTERPRETERS, Model, find_module, first_line, package_version, unfit
 from rpi_runtime.optional import INSTALL, load
 from rpi_runtime.thermal import FLAGS, read_heat
+
+HELP = "check this machine: interpreter, camera, power, heat, model"
+EXAMPLES = """\
+examples:
+  python -m rpi_runtime doctor
+  python -m rpi_runtime doctor --model M.tflite --strict
+
+The exit code is 0 when nothing is wrong, 1 when something is.
+"""
 
 Level = Literal["ok", "warning", "error"]
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
@@ -61,8 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the findings as a JSON list")
 
 
-def main(args: argparse.Namespace) -> int:
-    """Print all findings; 1 when one of them is an error."""
+def main(argv: list[str]) -> int:
+    """Print all findings and return the exit code."""
+    parser = make_parser("doctor", HELP, EXAMPLES)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    set_up_logging()
     findings = examine(Patient(model=Path(args.model) if args.model else None))
     if args.json:
         print(json.dumps([dataclasses.asdict(f) for f in findings], indent=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 
@@ -15,12 +14,6 @@ from tests.rpi_runtime.toys import write_toy
 STAGES = ["wait", "preprocess", "infer", "decode", "track", "total", "age"]
 
 
-def options(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    bench.add_arguments(parser)
-    return parser.parse_args(words)
-
-
 @pytest.fixture
 def toy(tmp_path):
     return str(write_toy(tmp_path / "toy.tflite"))
@@ -28,7 +21,7 @@ def toy(tmp_path):
 
 def test_json_has_every_figure(toy, capsys):
     words = ["--frames", "20", "--warm-up", "5", "--threads", "1", "--source", "synthetic:64x48", "--json"]
-    assert bench.main(options("--model", toy, *words)) == 0
+    assert bench.main(["--model", toy, *words]) == 0
     result = json.loads(capsys.readouterr().out)
     assert set(result) == {f.name for f in dataclasses.fields(bench.BenchResult)}
     assert list(result["steady"]) == STAGES
@@ -46,7 +39,7 @@ def test_json_has_every_figure(toy, capsys):
 
 
 def test_table_names_every_stage_and_where_operations_run(toy, capsys):
-    bench.main(options("--model", toy, "--frames", "3", "--warm-up", "1", "--source", "synthetic:40x30"))
+    bench.main(["--model", toy, "--frames", "3", "--warm-up", "1", "--source", "synthetic:40x30"])
     text = capsys.readouterr().out
     assert all(stage in text for stage in STAGES)
     assert "5 of 5 operations in XNNPACK" in text and "noise, 40x30" in text
@@ -58,7 +51,7 @@ def test_a_folder_of_images_runs_again_and_again(toy, tmp_path, capsys):
     folder = tmp_path / "pictures"
     folder.mkdir()
     pillow.new("RGB", (50, 40), (200, 30, 30)).save(folder / "red.png")
-    bench.main(options("--model", toy, "--frames", "5", "--warm-up", "1", "--source", str(folder), "--json"))
+    bench.main(["--model", toy, "--frames", "5", "--warm-up", "1", "--source", str(folder), "--json"])
     assert json.loads(capsys.readouterr().out)["frames"] == 5
 
 
@@ -73,4 +66,4 @@ def test_a_folder_of_images_runs_again_and_again(toy, tmp_path, capsys):
 )
 def test_mistakes_are_refused(toy, words, error):
     with pytest.raises(error):
-        bench.main(options("--model", toy, *words))
+        bench.main(["--model", toy, *words])

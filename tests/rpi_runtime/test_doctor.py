@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import namedtuple
 from types import SimpleNamespace
@@ -18,12 +17,6 @@ SYS = {"sys/devices/system/cpu/possible": "0-3\n"}
 THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
 GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 Version = namedtuple("Version", "major minor micro")
-
-
-def options(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    doctor.add_arguments(parser)
-    return parser.parse_args(words)
 
 
 def only(findings) -> Finding:
@@ -160,7 +153,7 @@ def test_a_check_that_breaks_does_not_hide_the_others(monkeypatch, tmp_path):
 def test_exit_code(monkeypatch, capsys, levels, words, code):
     found = [Finding(level=level, topic="sun", text="shines", remedy="look") for level in levels]
     monkeypatch.setattr(doctor, "examine", lambda patient: found)
-    assert doctor.main(options(*words)) == code
+    assert doctor.main([*words]) == code
     assert capsys.readouterr().out.count("-> look") == len(levels)
-    assert doctor.main(options(*words, "--json")) == code
+    assert doctor.main([*words, "--json"]) == code
     assert [f["level"] for f in json.loads(capsys.readouterr().out)] == levels
