@@ -33,7 +33,6 @@ Connection = tuple[int, int, float]  # peak of type a, peak of type b, limb scor
 LOG2_SERIES = np.array([2.8853900817779268, 0.9617966939259756, 0.5770780163555854, 0.4121985831111324])
 EXP2_POLYNOMIAL = np.array([0.693147568, 0.240207194, 0.0556570544, 0.0091993876, 0.00178836874])
 SQRT_HALF_BITS = 0x3F3504F3
-LEAST_NEIGHBOUR = np.float32(1 / 16)
 
 
 def dequantize(stored: Stored, scale: float, zero_point: int) -> Floats:
@@ -98,10 +97,16 @@ def upsample(maps: Floats, factor: int) -> Floats:
 
 
 def _cubic_taps(size: int, factor: int) -> tuple[NDArray[np.intp], Floats]:
-    """For each new position four source positions and their weights, both (4, size * factor); Keys 1981."""
-    centre = (np.arange(size * factor) + 0.5) / factor - 0.5
-    first = np.floor(centre).astype(np.intp)
-    x = (centre - first).astype(np.float32)
+    """For each new position four source positions and their weights, both (4, size * factor)."""
+    first = np.floor((np.arange(size * factor) + 0.5) / factor - 0.5).astype(np.intp)
+    positions = np.clip(first + np.arange(-1, 3)[:, None], 0, size - 1)
+    return positions, np.asarray(np.tile(cubic_weights(factor), (size, 1)).T)
+
+
+def cubic_weights(factor: int) -> Floats:
+    """Weights of the four cells around each of the `factor` pixels of a cell, (factor, 4); Keys 1981."""
+    centre = (np.arange(factor) + 0.5) / factor - 0.5
+    x = (centre - np.floor(centre)).astype(np.float32)
     a, near, far = np.float32(-0.75), x, 1 - x
     weights = [
         ((a * (x + 1) - 5 * a) * (x + 1) + 8 * a) * (x + 1) - 4 * a,
@@ -109,8 +114,7 @@ def _cubic_taps(size: int, factor: int) -> tuple[NDArray[np.intp], Floats]:
         ((a + 2) * far - (a + 3)) * far * far + 1,
     ]
     weights.append(1 - weights[0] - weights[1] - weights[2])
-    positions = np.clip(first + np.arange(-1, 3)[:, None], 0, size - 1)
-    return positions, np.stack(weights).astype(np.float32)
+    return np.asarray(np.stack(weights, axis=1), np.float32)
 
 
 def _exact_peaks(heatmap: Floats, rules: PeakRules) -> Floats:
@@ -159,9 +163,9 @@ def _refine(heatmap: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) 
         for side in (-1, 1):
             near = np.clip(at + side, 0, size - 1)
             value = heatmap[rows, near] if axis == 0 else heatmap[near, columns]
-            floor = centre * LEAST_NEIGHBOUR
-            drop = log_centre - log2(np.where(value > floor, value, floor))
-            drops.append(np.where(drop > 0, drop, np.float32(0)))
+            above = value > centre * np.float32(1 / 16)
+            drop = log_centre - log2(np.where(above, value, np.float32(1)))
+            drops.append(np.where(above, np.where(drop > 0, drop, np.float32(0)), np.float32(4)))
         total = drops[0] + drops[1]
         moves = inside & (total > 0)
         tilt = np.where(moves, drops[0] - drops[1], np.float32(0))
@@ -254,7 +258,7 @@ def _nearest(field: Floats, points: Floats) -> Floats:
 def _bilinear(field: Floats, points: Floats) -> Floats:
     """Field between the four cells around each point; the border is replicated."""
     low = points.astype(np.intp)  # towards zero: rounding may leave a point just outside
-    low = np.minimum(low, np.array(field.shape[1::-1]) - 1)
+    low = np.clip(low, 0, np.array(field.shape[1::-1]) - 1)
     high = np.minimum(low + 1, np.array(field.shape[1::-1]) - 1)
     part = points - low.astype(np.float32)
     right, down = part[..., :1], part[..., 1:]

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 POINTS_PER_LIMB = 10
 EXACT_RADIUS = 6
 UPSAMPLINGS = (4, 8)
+NOT_BUILT = (
+    "the compiled kernels of cython_ext are missing; install pipose with `pip install .`, "
+    "or build them in place: cythonize -i -3 cython_ext/_*.pyx"
+)
 
 Stored = NDArray[np.float32] | NDArray[np.int8]
 

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cython_ext import reference
-from cython_ext.specs import POINTS_PER_LIMB, LimbRules, PeakRules, Peaks, People, Stored
+from cython_ext.specs import POINTS_PER_LIMB, LimbRules, PeakRules, Stored
 from rpi_runtime.card import ModelCard, PafDecoder
-from rpi_runtime.errors import CardError, InputError, UsageError
+from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.interpreter import Model, Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess import Transform
 
+try:
+    from cython_ext.heatmaps import PeakFinder
+    from cython_ext.paf import Grouper
+except ImportError as err:
+    raise DependencyError(str(err)) from err
+
 FLOAT = Quantization(scale=0.0, zero_point=0)
+CANDIDATE = 0.6  # a cell may hold a peak when it reaches this part of the threshold: peaks rise between cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +86,19 @@ class PafDecode:
             raise CardError(f"strides of heatmaps ({stride}) and PAFs ({card.output('pafs').stride}) differ")
         upsample = self.options.upsample if self.options.mode == "exact" else 0
         self._cell = stride / (upsample or 1)  # network pixels per pixel of the peaks' map
+        self._keypoints = len(card.skeleton.keypoints)
+        self._to_image = np.empty(4, np.float32)
         try:
-            self._peak_rules = PeakRules(
-                keypoints=len(card.skeleton.keypoints),
-                threshold=spec.peak_threshold,
-                upsample=upsample,
-                candidate=0.6 * spec.peak_threshold,
-                suppression=self.options.suppression,
+            self._find_peaks = PeakFinder(
+                PeakRules(
+                    keypoints=self._keypoints,
+                    threshold=spec.peak_threshold,
+                    upsample=upsample,
+                    candidate=CANDIDATE * spec.peak_threshold,
+                    suppression=self.options.suppression,
+                )
             )
-            self._limb_rules = _limb_rules(spec, self.options.merge)
+            self._group = Grouper(self._keypoints, _limb_rules(spec, self.options.merge), upsample)
         except ValueError as err:
             raise CardError(f"decoder of {card.name}: {err}") from err
 
@@ -128,10 +137,14 @@ class PafDecode:
                 f"heatmaps {maps.shape} and PAFs {fields.shape}: expected the same height and width"
             )
         try:
-            peaks, people = self._group(maps, fields, heatmap_quantization, paf_quantization)
+            peaks = self._find_peaks(maps, heatmap_quantization.scale, heatmap_quantization.zero_point)
+            people = self._group(peaks, fields, paf_quantization.scale, paf_quantization.zero_point)
         except (ValueError, TypeError) as err:
             raise InputError(f"cannot decode: {err}") from err
-        keypoints = self._place(peaks, people, transform)
+        keypoints = np.empty((len(people.score), self._keypoints, 3), np.float32)
+        to_image = self._to_image
+        to_image[:] = transform.pad_x, transform.pad_y, transform.scale_x, transform.scale_y
+        self._group.place(peaks, self._cell, to_image, keypoints)
         scores = people.score.tolist()
         return tuple(Pose(keypoints=k, score=s) for k, s in zip(keypoints, scores, strict=True))
 
@@ -144,23 +157,6 @@ class PafDecode:
             model.quantization("heatmaps"),
             model.quantization("pafs"),
         )
-
-    def _group(
-        self, heatmaps: Stored, pafs: Stored, heatmap_q: Quantization, paf_q: Quantization
-    ) -> tuple[Peaks, People]:
-        peaks = reference.find_peaks(heatmaps, self._peak_rules, heatmap_q.scale, heatmap_q.zero_point)
-        rules, upsample = self._limb_rules, self._peak_rules.upsample
-        return peaks, reference.group(peaks, pafs, rules, paf_q.scale, paf_q.zero_point, upsample)
-
-    def _place(self, peaks: Peaks, people: People, transform: Transform) -> NDArray[np.float32]:
-        """Return the people's keypoints in image pixels, (P, K, 3); (0, 0, 0) where there is none."""
-        keypoints = np.zeros((*people.peaks.shape, 3), np.float32)
-        found = people.peaks >= 0
-        table = peaks.table[people.peaks[found]]
-        half = np.float32(0.5)
-        keypoints[found, :2] = transform.to_image((table[:, :2] + half) * np.float32(self._cell))
-        keypoints[found, 2] = table[:, 2]
-        return keypoints
 
 
 def _limb_rules(spec: PafDecoder, merge: bool) -> LimbRules:

@@ -1,0 +1,37 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Arithmetic that the kernels share; `cython_ext.reference` holds the same in NumPy."""
+
+from libc.string cimport memcpy
+
+
+cdef inline float log2(float value) noexcept nogil:
+    """Logarithm to the base 2 of a positive number, by its bits: 2 / ln 2 times the series of atanh."""
+    cdef int bits = 0, exponent
+    cdef float mantissa = 0, s, t
+    memcpy(&bits, &value, 4)
+    exponent = (bits - 0x3F3504F3) >> 23
+    bits = bits - exponent * (1 << 23)
+    memcpy(&mantissa, &bits, 4)
+    s = (mantissa - <float>1) / (mantissa + <float>1)
+    t = s * s
+    return <float>exponent + s * (
+        ((<float>0.4121985831111324 * t + <float>0.5770780163555854) * t + <float>0.9617966939259756) * t
+        + <float>2.8853900817779268
+    )
+
+
+cdef inline float exp2(float x) noexcept nogil:
+    """2 to the power of x, which is clipped to 0..1."""
+    x = x if x > 0 else <float>0
+    x = x if x < 1 else <float>1
+    return (
+        (((<float>0.00178836874 * x + <float>0.0091993876) * x + <float>0.0556570544) * x + <float>0.240207194) * x
+        + <float>0.693147568
+    ) * x + <float>1
+
+
+cdef inline Py_ssize_t clip(Py_ssize_t position, Py_ssize_t size) noexcept nogil:
+    """Nearest position inside 0..size - 1."""
+    if position < 0:
+        return 0
+    return position if position < size else size - 1
