@@ -22,6 +22,7 @@ from rpi_runtime.errors import PiposeError, SourceError
 from rpi_runtime.poses import Frame
 
 log = logging.getLogger(__name__)
+_SLICE_S = 0.2  # how long a source may wait before it looks whether it was told to stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +263,12 @@ class _Reader(threading.Thread):
 
     def _read_all(self) -> None:
         while not self._quit.is_set():
-            frame = self._source.read(self._recovery.stall_s)
+            try:
+                frame = self._source.read(min(self._recovery.stall_s, _SLICE_S))
+            except StalledError:
+                if late := self.late():
+                    raise late from None
+                continue
             if frame is None:
                 return
             if self._pace is not None:

@@ -40,6 +40,7 @@ class PicameraSource:
         self._number = number
         self._camera: Any = None
         self._mapped: Any = None
+        self._job: Any = None
         self._shape = (0, 0)
         self._stride = 0
         self._index = 0
@@ -76,11 +77,13 @@ class PicameraSource:
 
     def read(self, timeout_s: float) -> Frame | None:
         """Return the next frame: a view of the camera's buffer, to be given back with `Frame.done`."""
-        job = self._camera.capture_request(wait=False)
+        if self._job is None:
+            self._job = self._camera.capture_request(wait=False)
         try:
-            request = self._camera.wait(job, timeout=timeout_s)
-        except TimeoutError as err:
+            request = self._camera.wait(self._job, timeout=timeout_s)
+        except TimeoutError as err:  # the job stays first in the queue, so the next call waits for it again
             raise StalledError(f"camera {self._number}: no frame for {timeout_s:g} s") from err
+        self._job = None
         mapped = self._mapped(request, "main", reshape=False, write=False)
         image = self._view(mapped.__enter__().array)
         taken = _monotonic_ns(request.get_metadata().get("SensorTimestamp"))

@@ -1,0 +1,134 @@
+"""A source that fails on demand is recovered without a restart."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+
+import pytest
+
+from rpi_runtime.capture.feed import Feed, Recovery
+from rpi_runtime.capture.source import Wanted
+from rpi_runtime.errors import SourceError
+from tests.rpi_runtime.faulty import Script
+
+QUICK = Recovery(open_s=0.2, stall_s=0.1, first_wait_s=0.005, most_wait_s=0.02, close_s=0.05, most_hung=2)
+
+
+def make_feed(script, recovery=QUICK, **options):
+    feed = Feed(script.make, Wanted(), recovery, rng=random.Random(0), **options)
+    feed.start()
+    return feed
+
+
+def take(feed, count, patience_s=20.0):
+    """Take frames until there are `count`, or the feed has ended."""
+    frames = []
+    deadline = time.monotonic() + patience_s
+    while len(frames) < count and not feed.ended and time.monotonic() < deadline:
+        frame = feed.take(0.01)
+        if frame is not None:
+            frames.append(feed.index(frame))
+            frame.done()
+    return frames
+
+
+@pytest.mark.parametrize("fault", ["stall", "vanish", "crash"])
+def test_a_live_source_that_fails_comes_back(fault):
+    script = Script(["frame", "frame", fault], ["frame"])
+    feed = make_feed(script)
+    assert len(take(feed, 10)) == 10
+    assert feed.stop(5)
+    assert (feed.restarts, feed.state) == (1, "running")
+    assert feed.last_recovery_s > 0
+    assert script.made == script.stopped == 2
+
+
+def test_a_camera_that_stays_away_for_some_tries():
+    script = Script(["frame", "vanish"], ["unopened"], ["unopened"], ["unopened"], ["frame"])
+    feed = make_feed(script)
+    assert len(take(feed, 5)) == 5
+    feed.stop(5)
+    assert (script.made, feed.restarts) == (5, 1)
+
+
+def test_a_hanging_driver_is_left_behind_and_replaced():
+    script = Script(["frame", "hang"], ["frame"])
+    feed = make_feed(script)
+    assert len(take(feed, 5)) == 5
+    assert feed.restarts == 1
+    assert not feed.stop(5), "the hung reader is reported"
+    script.unhang.set()
+
+
+def test_too_many_hanging_drivers_end_the_run():
+    script = Script(["frame", "hang"])
+    feed = make_feed(script)
+    with pytest.raises(SourceError, match="hung 3 times"):
+        take(feed, 100)
+    script.unhang.set()
+
+
+def test_frames_are_numbered_on_over_a_restart():
+    feed = make_feed(Script(["frame", "frame", "vanish"], ["frame"]))
+    indices = take(feed, 12)
+    feed.stop(5)
+    assert indices == sorted(set(indices))
+
+
+def test_a_loss_is_said_once_and_so_is_the_return(caplog):
+    caplog.set_level(logging.WARNING)
+    script = Script(["frame", "vanish"], ["unopened"], ["unopened"], ["unopened"], ["frame"])
+    feed = make_feed(script)
+    take(feed, 5)
+    feed.stop(5)
+    said = [r.getMessage().split(";")[0] for r in caplog.records]
+    assert said[:2] == ["source lost: camera 0: gone", "source lost: camera 0: cannot be opened"]
+    assert said[2].startswith("source is back after")
+    assert len(said) == 3
+
+
+def test_the_first_opening_fails_at_once_unless_told_to_wait():
+    with pytest.raises(SourceError, match="cannot be opened"):
+        take(make_feed(Script(["unopened"])), 1)
+    patient = Recovery(first_wait_s=0.005, most_wait_s=0.01, at_start=True)
+    feed = make_feed(Script(["unopened"], ["unopened"], ["frame"]), patient)
+    assert take(feed, 2) == [0, 1]
+    feed.stop(5)
+
+
+def test_a_recording_loses_nothing_and_ends():
+    feed = make_feed(Script(["frame"] * 50, live=False))
+    assert take(feed, 1000) == list(range(50))
+    assert feed.ended
+    assert (feed.dropped, feed.state) == (0, "ended")
+
+
+def test_a_recording_that_fails_is_not_tried_again():
+    script = Script(["frame", "frame", "vanish"], live=False)
+    feed = make_feed(script)
+    with pytest.raises(SourceError, match="gone"):
+        take(feed, 1000)
+    assert script.made == 1
+
+
+def test_every_buffer_is_given_back():
+    script = Script(["frame"] * 20 + ["vanish"], ["frame"])
+    feed = make_feed(script)
+    take(feed, 30)
+    assert feed.stop(5)
+    assert script.buffers == []
+
+
+def test_a_paced_recording_drops_frames_like_a_camera():
+    script = Script(["frame"] * 40, live=False, period_s=0.0)
+    feed = make_feed(script, pace=True)
+    taken = []
+    while not feed.ended:
+        frame = feed.take(0.01)
+        if frame is not None:
+            taken.append(frame.index)
+            time.sleep(0.002)
+    assert taken == sorted(taken)
+    assert len(taken) + feed.dropped == 40

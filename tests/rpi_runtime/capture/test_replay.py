@@ -1,0 +1,123 @@
+"""Recordings: what is recorded comes back, and damage is named."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from rpi_runtime.capture.replay import ReplaySource
+from rpi_runtime.capture.source import Wanted
+from rpi_runtime.errors import InputError, OutputError, SourceError, UsageError
+from rpi_runtime.poses import Frame
+from rpi_runtime.record import Recorder
+from tests.rpi_runtime.pictures import gradient
+
+STAMPS = [5_000_000_000, 5_033_000_000, 5_100_000_000]
+
+
+def write_recording(path, kind="png"):
+    with Recorder(path, source="camera", format=kind) as recorder:
+        for index, stamp in enumerate(STAMPS):
+            recorder.add(Frame(image=gradient(shift=index), index=index, timestamp_ns=stamp, taken_ns=0))
+    return path
+
+
+def read_all(source, most=100):
+    source.configure(Wanted())
+    source.start()
+    frames = []
+    while len(frames) < most and (frame := source.read(1)) is not None:
+        frames.append(frame)
+    source.stop()
+    return frames
+
+
+@pytest.mark.parametrize("name", ["walk.zip", "walk"])
+@pytest.mark.parametrize("kind", ["png", "npy"])
+def test_exact_formats_bring_back_every_value_and_time(tmp_path, name, kind):
+    frames = read_all(ReplaySource(write_recording(tmp_path / name, kind)))
+    assert [f.timestamp_ns for f in frames] == STAMPS
+    for index, frame in enumerate(frames):
+        assert np.array_equal(frame.image, gradient(shift=index))
+
+
+def test_jpeg_recordings_keep_size_and_count(tmp_path):
+    source = ReplaySource(write_recording(tmp_path / "walk.zip", "jpg"))
+    delivered = source.configure(Wanted())
+    assert (delivered.width, delivered.height, delivered.frames) == (64, 48, 3)
+    assert delivered.fps == pytest.approx(20)
+    assert len(read_all(source)) == 3
+
+
+def test_a_loop_goes_on_in_time(tmp_path):
+    frames = read_all(ReplaySource(write_recording(tmp_path / "walk"), loop=True), most=7)
+    stamps = [f.timestamp_ns for f in frames]
+    assert stamps == sorted(set(stamps))
+    assert stamps[3] - stamps[0] == 150_000_000
+    assert [f.index for f in frames] == list(range(7))
+
+
+def test_a_recorder_that_was_killed_leaves_a_folder_that_plays(tmp_path):
+    index = write_recording(tmp_path / "walk") / "frames.jsonl"
+    index.write_bytes(index.read_bytes()[:-9])
+    assert len(read_all(ReplaySource(tmp_path / "walk"))) == 2
+
+
+def change_index(folder, line, text):
+    index = folder / "frames.jsonl"
+    lines = index.read_text().splitlines()
+    lines[line] = text
+    index.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "message"),
+    [
+        (0, json.dumps({"replay": 2}), "not of replay format 1"),
+        (0, "[]", r"frames\.jsonl:1: not a JSON object"),
+        (1, "{", r"frames\.jsonl:2: not JSON"),
+        (1, json.dumps({"file": "../../etc/passwd", "timestamp_ns": 0}), "plain file name"),
+        (1, json.dumps({"file": "000000.png", "timestamp_ns": "0"}), "timestamp_ns"),
+        (2, json.dumps({"file": "000001.png", "timestamp_ns": 1}), "go back"),
+        (1, json.dumps({"file": "none.png", "timestamp_ns": 0}), r"none\.png is missing"),
+    ],
+)
+def test_a_damaged_index_is_refused(tmp_path, line, text, message):
+    change_index(write_recording(tmp_path / "walk"), line, text)
+    with pytest.raises(SourceError, match=message):
+        ReplaySource(tmp_path / "walk").configure(Wanted())
+
+
+def test_damaged_pictures_are_named(tmp_path):
+    folder = write_recording(tmp_path / "walk", "npy")
+    np.save(folder / "000001.npy", np.zeros((4, 4), np.uint8))
+    (folder / "000002.npy").write_bytes(b"\x93NUMPY")
+    source = ReplaySource(folder)
+    source.configure(Wanted())
+    source.read(1)
+    with pytest.raises(SourceError, match=r"000001\.npy is \(4, 4\) uint8"):
+        source.read(1)
+    (write_recording(tmp_path / "other") / "000000.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"000000\.png"):
+        ReplaySource(tmp_path / "other").configure(Wanted())
+
+
+def test_zips_that_are_none_or_hold_none_are_refused(tmp_path):
+    (tmp_path / "cut.zip").write_bytes(write_recording(tmp_path / "walk.zip").read_bytes()[:200])
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    for name in ("cut.zip", "empty.zip", "none.zip"):
+        with pytest.raises(SourceError, match=name):
+            ReplaySource(tmp_path / name).configure(Wanted())
+
+
+def test_nothing_is_overwritten(tmp_path):
+    for name in ("walk.zip", "walk"):
+        write_recording(tmp_path / name)
+        with pytest.raises(OutputError, match="exists already"):
+            write_recording(tmp_path / name)
+    with pytest.raises(UsageError, match="jpg, png, npy"):
+        Recorder(tmp_path / "a", format="gif")
