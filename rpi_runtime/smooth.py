@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rpi_runtime.errors import UsageError
 
 NANOSECONDS = 1e-9
+NEVER_NS = np.iinfo(np.int64).min // 2  # half, so that differences do not overflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,70 +50,87 @@ class SmoothSpec:
 
 
 class OneEuro:
-    """The filter for the keypoints of one person.
+    """The filter for the keypoints of several people at once.
 
     Parameters
     ----------
-    count : int
-        Keypoints.
+    keypoints : int
+        Keypoints a person.
     spec : SmoothSpec
     """
 
-    def __init__(self, count: int, spec: SmoothSpec) -> None:
+    def __init__(self, keypoints: int, spec: SmoothSpec) -> None:
         self.spec = spec
-        self._point = np.zeros((count, 2), np.float64)
-        self._speed = np.zeros((count, 2), np.float64)
-        self._seen_ns = np.full(count, np.iinfo(np.int64).min // 2, np.int64)
+        self._points = np.zeros((0, keypoints, 2))
+        self._speeds = np.zeros((0, keypoints, 2))
+        self._seen_ns = np.zeros((0, keypoints), np.int64)
 
-    def __call__(self, keypoints: NDArray[np.float32], timestamp_ns: int, size: float) -> NDArray[np.float32]:
+    def keep(self, rows: NDArray[np.intp], new: int) -> None:
+        """Forget all people but those of `rows`, in that order, and add `new` ones without a past."""
+        added = (new, *self._points.shape[1:])
+        self._points = np.concatenate([self._points[rows], np.zeros(added)])
+        self._speeds = np.concatenate([self._speeds[rows], np.zeros(added)])
+        never = np.full(added[:2], NEVER_NS, np.int64)
+        self._seen_ns = np.concatenate([self._seen_ns[rows], never])
+
+    def __call__(
+        self,
+        rows: NDArray[np.intp],
+        keypoints: NDArray[np.float32],
+        timestamp_ns: int,
+        sizes: NDArray[np.float64],
+    ) -> NDArray[np.float32]:
         """Filter one frame's keypoints.
 
         Parameters
         ----------
-        keypoints : ndarray, shape (K, 3), float32
-            x, y, score; rows with score 0 are missing, stay (0, 0, 0) and leave the filter as it is.
+        rows : ndarray, shape (N,), int
+            Which person each set of keypoints belongs to; no row twice.
+        keypoints : ndarray, shape (N, K, 3), float32
+            x, y, score; those with score 0 are missing, stay (0, 0, 0) and leave the filter as it is.
         timestamp_ns : int
             A timestamp that is not after the last one starts the filter afresh.
-        size : float
-            The person's size in pixels.
+        sizes : ndarray, shape (N,)
+            The people's sizes in pixels.
 
         Returns
         -------
-        ndarray, shape (K, 3), float32
+        ndarray, shape (N, K, 3), float32
             A new array; scores are unchanged.
         """
-        found = keypoints[:, 2] > 0
-        elapsed_ns = timestamp_ns - self._seen_ns
+        found = keypoints[..., 2] > 0
+        seen_ns = self._seen_ns[rows]
+        elapsed_ns = timestamp_ns - seen_ns
         known = found & (elapsed_ns > 0) & (elapsed_ns <= self.spec.forget_ms * 1_000_000)
-        fresh = found & ~known
-        self._point[fresh] = keypoints[fresh, :2]
-        self._speed[fresh] = 0
-        if known.any():
-            self._advance(known, keypoints[known, :2], elapsed_ns[known, None] * NANOSECONDS, size)
-        self._seen_ns[found] = timestamp_ns
+        seconds = np.where(known, elapsed_ns, 1)[..., None] * NANOSECONDS
+        points, speeds = self._advance(rows, keypoints[..., :2], seconds, sizes)
+        known, found = known[..., None], found[..., None]
+        points = np.where(known, points, keypoints[..., :2])
+        self._points[rows] = np.where(found, points, self._points[rows])
+        self._speeds[rows] = np.where(known, speeds, np.where(found, 0, self._speeds[rows]))
+        self._seen_ns[rows] = np.where(found[..., 0], timestamp_ns, seen_ns)
         smooth = keypoints.copy()
-        smooth[found, :2] = self._point[found]
+        np.copyto(smooth[..., :2], points, where=found, casting="same_kind")
         return smooth
 
     def _advance(
-        self, rows: NDArray[np.bool_], points: NDArray[np.float32], seconds: NDArray[np.float64], size: float
-    ) -> None:
-        """Algorithm 1 of the paper for the rows that have a past."""
-        spec = self.spec
-        speed = (points - self._point[rows]) / seconds
-        speed = _low_pass(speed, self._speed[rows], seconds, spec.speed_cutoff_hz)
-        cutoff = spec.min_cutoff_hz + spec.beta * np.abs(speed) / max(size, 1.0)
-        self._speed[rows] = speed
-        self._point[rows] = _low_pass(points, self._point[rows], seconds, cutoff)
+        self,
+        rows: NDArray[np.intp],
+        points: NDArray[np.float32],
+        seconds: NDArray[np.float64],
+        sizes: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Algorithm 1 of the paper: the new points and speeds."""
+        spec, old = self.spec, self._points[rows]
+        moved = points - old
+        old_speed = self._speeds[rows]
+        speed = old_speed + _alpha(spec.speed_cutoff_hz, seconds) * (moved / seconds - old_speed)
+        cutoff = spec.min_cutoff_hz + spec.beta * np.abs(speed) / np.maximum(sizes, 1)[:, None, None]
+        return old + _alpha(cutoff, seconds) * moved, speed
 
 
-def _low_pass(
-    new: NDArray[np.float32] | NDArray[np.float64],
-    old: NDArray[np.float64],
-    seconds: NDArray[np.float64],
-    cutoff_hz: float | NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Exponential smoothing: ``alpha = 1 / (1 + tau / T)`` with ``tau = 1 / (2 pi f)``."""
-    alpha = 1 / (1 + 1 / (2 * np.pi * cutoff_hz * seconds))
-    mixed: NDArray[np.float64] = old + alpha * (new - old)
-    return mixed
+def _alpha(cutoff_hz: float | NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weight of the new value: ``1 / (1 + tau / T)`` with ``tau = 1 / (2 pi f)``."""
+    turns = (2 * np.pi * cutoff_hz) * seconds
+    weight: NDArray[np.float64] = turns / (turns + 1)
+    return weight

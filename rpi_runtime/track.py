@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from rpi_runtime.card import Skeleton
 from rpi_runtime.errors import UsageError
 from rpi_runtime.poses import Pose, Track
-from rpi_runtime.smooth import NANOSECONDS, OneEuro, SmoothSpec
+from rpi_runtime.smooth import NANOSECONDS, NEVER_NS, OneEuro, SmoothSpec
+
+T = TypeVar("T", np.int64, np.float64)
 
 DEFAULT_SIGMA = 0.072  # mean of COCO's 17
 # COCO takes 0.53 of the box for a person's area; sqrt(0.53 * 0.4) of the height for one 0.4 times as wide.
@@ -71,12 +74,12 @@ class Tracker:
         self, skeleton: Skeleton, spec: TrackSpec | None = None, smooth: SmoothSpec | None = None
     ) -> None:
         self.spec = spec or TrackSpec()
-        self.smooth = smooth
-        self._count = len(skeleton.keypoints)
-        sigmas = np.array(skeleton.sigmas or [DEFAULT_SIGMA] * self._count)
+        count = len(skeleton.keypoints)
+        sigmas = np.array(skeleton.sigmas or [DEFAULT_SIGMA] * count)
         # OKS is exp(-d^2 / (2 s^2 k^2)) with k = 2 sigma
         self._variance = 2 * (2 * sigmas * self.spec.tolerance) ** 2  # (K,)
-        self._people: list[_Person] = []
+        self._people = _People.nobody(count)
+        self._smoother = OneEuro(count, smooth) if smooth is not None else None
         self._last_id = 0
         self._now_ns: int | None = None
 
@@ -94,111 +97,190 @@ class Tracker:
         tuple of Track
             One for each pose, in the same order.
         """
-        if self._now_ns is not None and timestamp_ns < self._now_ns:
-            self._people.clear()
-        self._now_ns = timestamp_ns
-        keep_ns = self.spec.keep_ms * 1_000_000
-        self._people = [p for p in self._people if timestamp_ns - p.seen_ns <= keep_ns]
-        for person in self._people:
-            person.predict(timestamp_ns, self.spec)
-        owners = self._assign(poses)
-        return tuple(
-            self._follow(person, pose, timestamp_ns) for person, pose in zip(owners, poses, strict=True)
-        )
+        self._forget(timestamp_ns)
+        if not poses:
+            return ()
+        keypoints = np.stack([pose.keypoints for pose in poses])  # (N, K, 3)
+        scales = person_scales(keypoints)
+        predicted, known = self._people.predict(timestamp_ns, self.spec)
+        rows = self._assign(keypoints, scales, predicted, known)
+        new = rows < 0
+        if new.any():
+            rows = self._welcome(rows, new)
+            predicted, known = self._people.predict(timestamp_ns, self.spec)
+        self._people.take(rows, keypoints, scales, timestamp_ns, predicted, known)
+        if self._smoother is not None:
+            smooth = self._smoother(rows, keypoints, timestamp_ns, self._people.scales[rows])
+            poses = [Pose(keypoints=k, score=p.score) for k, p in zip(smooth, poses, strict=True)]
+        ids, ages = self._people.ids[rows].tolist(), self._people.ages[rows].tolist()
+        return tuple(Track(id=i, pose=p, age=a) for i, p, a in zip(ids, poses, ages, strict=True))
 
-    def _assign(self, poses: Sequence[Pose]) -> list[_Person | None]:
-        """Best pair first; of equal ones the older id, then the earlier pose.
+    def _forget(self, now_ns: int) -> None:
+        """Drop the people who have been out of sight for too long."""
+        backwards = self._now_ns is not None and now_ns < self._now_ns
+        self._now_ns = now_ns
+        gone = now_ns - self._people.seen_ns > self.spec.keep_ms * 1_000_000
+        if backwards or gone.any():
+            self._keep(np.flatnonzero(~gone & (not backwards)), 0)
 
-        Taking the best pair first differs from the optimal assignment only where two people are nearly in the
-        same place, and there the better pair is the better evidence.
+    def _welcome(self, rows: NDArray[np.intp], new: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Open tracks for the poses without one; returns the rows of all poses."""
+        count, before = int(new.sum()), len(self._people.ids)
+        self._keep(np.arange(before), count)
+        self._people.ids[before:] = self._last_id + 1 + np.arange(count)
+        self._last_id += count
+        rows = rows.copy()
+        rows[new] = before + np.arange(count)
+        return rows
+
+    def _keep(self, rows: NDArray[np.intp], new: int) -> None:
+        self._people = self._people.keep(rows, new)
+        if self._smoother is not None:
+            self._smoother.keep(rows, new)
+
+    def _assign(
+        self,
+        keypoints: NDArray[np.float32],
+        scales: NDArray[np.float64],
+        predicted: NDArray[np.float64],
+        known: NDArray[np.bool_],
+    ) -> NDArray[np.intp]:
+        """For each pose the row of its person, -1 for a new one: (N,).
+
+        Best pair first; of equal ones the older id, then the earlier pose. That differs from the optimal
+        assignment only where two people are nearly in the same place, and there the better pair is the better
+        evidence.
         """
-        owners: list[_Person | None] = [None] * len(poses)
-        if not poses or not self._people:
-            return owners
-        likeness = self._oks(poses)  # (people, poses)
-        for flat in np.argsort(-likeness, axis=None, kind="stable"):
-            row, column = divmod(int(flat), len(poses))
-            if likeness[row, column] < self.spec.min_oks:
+        rows = np.full(len(keypoints), -1, np.intp)
+        oks = self._oks(keypoints, scales, predicted, known)
+        left = min(oks.shape)
+        taken: set[int] = set()
+        for flat in np.argsort(-oks, axis=None, kind="stable").tolist():
+            row, column = divmod(flat, len(rows))
+            if left == 0 or oks[row, column] < self.spec.min_oks:
                 break
-            if owners[column] is None and self._people[row] not in owners:
-                owners[column] = self._people[row]
-        return owners
+            if rows[column] < 0 and row not in taken:
+                rows[column] = row
+                taken.add(row)
+                left -= 1
+        return rows
 
-    def _oks(self, poses: Sequence[Pose]) -> NDArray[np.float64]:
-        """OKS of each person's prediction (rows) with each pose (columns), over the keypoints of both."""
-        people = self._people
-        predicted = np.stack([p.predicted for p in people])[:, None]  # (P, 1, K, 2)
-        seen = np.stack([p.known for p in people])[:, None]
-        points = np.stack([pose.keypoints for pose in poses])[None]  # (1, N, K, 3)
-        both = seen & (points[..., 2] > 0)  # (P, N, K)
-        scale = np.maximum(
-            np.array([p.scale for p in people])[:, None], np.array([pose_scale(p) for p in poses])[None]
-        )
-        distance2 = ((predicted - points[..., :2]) ** 2).sum(axis=-1)
+    def _oks(
+        self,
+        keypoints: NDArray[np.float32],
+        scales: NDArray[np.float64],
+        predicted: NDArray[np.float64],
+        known: NDArray[np.bool_],
+    ) -> NDArray[np.float64]:
+        """OKS of each person's prediction with each pose, over the keypoints of both: (P, N)."""
+        both = known[:, None] & (keypoints[None, ..., 2] > 0)  # (P, N, K)
+        scale = np.maximum(self._people.scales[:, None], scales)
+        apart = predicted[:, None] - keypoints[None, ..., :2]
+        distance2 = np.einsum("pnkc,pnkc->pnk", apart, apart)
         likeness = np.exp(-distance2 / (self._variance * scale[..., None] ** 2)) * both
-        oks: NDArray[np.float64] = likeness.sum(axis=-1) / np.maximum(both.sum(axis=-1), FEWEST_SHARED)
+        oks: NDArray[np.float64] = likeness.sum(axis=2) / np.maximum(both.sum(axis=2), FEWEST_SHARED)
         return oks
 
-    def _follow(self, person: _Person | None, pose: Pose, timestamp_ns: int) -> Track:
-        if person is None:
-            self._last_id += 1
-            smoother = OneEuro(self._count, self.smooth) if self.smooth is not None else None
-            person = _Person(self._last_id, self._count, smoother)
-            self._people.append(person)
-        else:
-            person.age += 1
-        person.take(pose, timestamp_ns)
-        if person.smoother is not None:
-            keypoints = person.smoother(pose.keypoints, timestamp_ns, person.scale)
-            pose = Pose(keypoints=keypoints, score=pose.score)
-        return Track(id=person.id, pose=pose, age=person.age)
+
+def person_scales(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Sizes of people in pixels (square root of the area in OKS), from the longer side of the keypoints.
+
+    Parameters
+    ----------
+    keypoints : ndarray, shape (N, K, 3)
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        At least 1.
+    """
+    points, found = keypoints[..., :2], keypoints[..., 2:] > 0
+    low = np.where(found, points, np.inf).min(axis=1)
+    high = np.where(found, points, -np.inf).max(axis=1)
+    longer: NDArray[np.float64] = (high - low).max(axis=1).astype(np.float64)
+    return np.maximum(longer * SCALE_OF_LONG_SIDE, 1.0)
 
 
-def pose_scale(pose: Pose) -> float:
-    """A person's size in pixels (square root of the area in OKS) from the longer side of the keypoints."""
-    points = pose.keypoints[pose.found, :2]
-    if len(points) == 0:
-        return 1.0
-    return max(float(np.ptp(points, axis=0).max()) * SCALE_OF_LONG_SIDE, 1.0)
+@dataclass(slots=True, kw_only=True)
+class _People:
+    """What the tracker knows, one row a person."""
 
+    ids: NDArray[np.int64]  # (P,)
+    ages: NDArray[np.int64]  # (P,), -1 before the first pose
+    seen_ns: NDArray[np.int64]  # (P,)
+    scales: NDArray[np.float64]  # (P,), pixels
+    velocities: NDArray[np.float64]  # (P, 2), pixels a second
+    points: NDArray[np.float64]  # (P, K, 2), where each keypoint was at `seen_ns`
+    points_seen_ns: NDArray[np.int64]  # (P, K)
 
-class _Person:
-    """What the tracker knows of one person."""
+    @classmethod
+    def nobody(cls, keypoints: int) -> _People:
+        return cls(
+            ids=np.zeros(0, np.int64),
+            ages=np.zeros(0, np.int64),
+            seen_ns=np.zeros(0, np.int64),
+            scales=np.zeros(0),
+            velocities=np.zeros((0, 2)),
+            points=np.zeros((0, keypoints, 2)),
+            points_seen_ns=np.zeros((0, keypoints), np.int64),
+        )
 
-    def __init__(self, id_: int, count: int, smoother: OneEuro | None) -> None:
-        self.id = id_
-        self.age = 0
-        self.smoother = smoother
-        self.seen_ns = 0
-        self.scale = 1.0
-        self.predicted = np.zeros((count, 2))  # pixels
-        self.known = np.zeros(count, np.bool_)
-        self._points = np.zeros((count, 2))  # as of `seen_ns`
-        self._point_seen_ns = np.zeros(count, np.int64)
-        self._velocity = np.zeros(2)  # pixels a second
+    def keep(self, rows: NDArray[np.intp], new: int) -> _People:
+        """Only the people of `rows`, and `new` ones without a past."""
 
-    def predict(self, now_ns: int, spec: TrackSpec) -> None:
-        """Move the known keypoints on to `now_ns`, and forget those that were not seen for long."""
+        def cut(old: NDArray[T], fill: int = 0) -> NDArray[T]:
+            return np.concatenate([old[rows], np.full((new, *old.shape[1:]), fill, old.dtype)])
+
+        return _People(
+            ids=cut(self.ids),
+            ages=cut(self.ages, -1),
+            seen_ns=cut(self.seen_ns, NEVER_NS),
+            scales=cut(self.scales),
+            velocities=cut(self.velocities),
+            points=cut(self.points),
+            points_seen_ns=cut(self.points_seen_ns, NEVER_NS),
+        )
+
+    def predict(self, now_ns: int, spec: TrackSpec) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Where the keypoints are now, (P, K, 2), and which of them are known at all, (P, K)."""
         fade = spec.velocity_fade_ms * 1e-3
         seconds = (now_ns - self.seen_ns) * NANOSECONDS
         travelled = fade * (1 - np.exp(-seconds / fade))  # integral of the fading velocity
-        self.predicted = self._points + self._velocity * travelled
-        self.known &= now_ns - self._point_seen_ns <= spec.keep_ms * 1_000_000
+        predicted = self.points + (self.velocities * travelled[:, None])[:, None]
+        known: NDArray[np.bool_] = now_ns - self.points_seen_ns <= spec.keep_ms * 1_000_000
+        return predicted, known
 
-    def take(self, pose: Pose, now_ns: int) -> None:
-        """Learn place, size and velocity from the pose of this frame."""
-        found = pose.found
-        points = pose.keypoints[:, :2].astype(np.float64)
-        both = found & self.known
-        seconds = (now_ns - self.seen_ns) * NANOSECONDS
-        if both.any() and seconds > 0:
-            measured = np.median(points[both] - self._points[both], axis=0) / seconds
-            self._velocity += 0.5 * (measured - self._velocity)
-        self._points = self.predicted
-        if both.any():
-            self._points = self.predicted + np.median(points[both] - self.predicted[both], axis=0)
-        self._points[found] = points[found]  # the hidden ones have travelled along
-        self._point_seen_ns[found] = now_ns
-        self.known |= found
-        self.scale = max(pose_scale(pose), 0.9 * self.scale)
-        self.seen_ns = now_ns
+    def take(
+        self,
+        rows: NDArray[np.intp],
+        keypoints: NDArray[np.float32],
+        scales: NDArray[np.float64],
+        now_ns: int,
+        predicted: NDArray[np.float64],
+        known: NDArray[np.bool_],
+    ) -> None:
+        """Learn place, size and velocity from the poses of this frame."""
+        found = keypoints[..., 2] > 0
+        both = found & known[rows]
+        points = keypoints[..., :2].astype(np.float64)
+        seconds = np.maximum(now_ns - self.seen_ns[rows], 1) * NANOSECONDS
+        moved = _median(points - self.points[rows], both)
+        shared = both.any(axis=1)
+        learn = 0.5 * (shared & (now_ns > self.seen_ns[rows]))
+        self.velocities[rows] += learn[:, None] * (moved / seconds[:, None] - self.velocities[rows])
+        # keypoints that are hidden travel along with those that are seen
+        hidden = np.where(shared[:, None, None], self.points[rows] + moved[:, None], predicted[rows])
+        self.points[rows] = np.where(found[..., None], points, hidden)
+        self.points_seen_ns[rows] = np.where(found, now_ns, self.points_seen_ns[rows])
+        self.scales[rows] = np.maximum(scales, 0.9 * self.scales[rows])
+        self.seen_ns[rows] = now_ns
+        self.ages[rows] += 1
+
+
+def _median(values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Lower median over the valid keypoints, (N, K, 2) -> (N, 2); 0 where none is."""
+    ordered = np.sort(np.where(valid[..., None], values, np.inf), axis=1)
+    count = valid.sum(axis=1)
+    middle = ordered[np.arange(len(values)), np.maximum(count - 1, 0) // 2]
+    median: NDArray[np.float64] = np.where(count[:, None] > 0, middle, 0.0)
+    return median

@@ -13,7 +13,7 @@ from rpi_runtime.card import Skeleton
 from rpi_runtime.errors import UsageError
 from rpi_runtime.poses import Pose
 from rpi_runtime.smooth import SmoothSpec
-from rpi_runtime.track import Tracker, TrackSpec, pose_scale
+from rpi_runtime.track import Tracker, TrackSpec, person_scales
 
 SKELETON = Skeleton(keypoints=tuple("abcdefgh"))
 STEP_NS = 50_000_000
@@ -104,9 +104,9 @@ def test_smoothing_keeps_ids_and_scores_and_lessens_trembling():
     assert np.std(smooth[10:]) < 0.6 * np.std(raw[10:])
 
 
-def test_the_scale_of_a_pose():
-    assert pose_scale(person(0)) == pytest.approx(46)
-    assert pose_scale(person(0, missing=tuple(range(8)))) == 1
+def test_the_scale_of_people():
+    people = [person(0), person(50, size=2, missing=(1, 2)), person(0, missing=tuple(range(8)))]
+    assert person_scales(np.stack([p.keypoints for p in people])) == pytest.approx([46, 92, 1])
 
 
 positions = st.lists(st.tuples(st.integers(0, 600), st.integers(0, 400)), max_size=5, unique=True)
