@@ -132,7 +132,7 @@ def sink_config(value: str | Mapping[str, Any], where: str = "") -> SinkConfig:
     table = dict(parse_spec(value, sinks.KINDS)) if isinstance(value, str) else dict(value)
     kind = str(table.pop("kind", ""))
     if kind not in sinks.KINDS:
-        raise UsageError(f"unknown kind {kind!r}{nearest(kind, sinks.KINDS)}")
+        raise UsageError(f"kind: unknown kind {kind!r}{nearest(kind, sinks.KINDS)}")
     options = sinks.KINDS[kind].options
     if words:
         table = typed(options, table)
@@ -213,9 +213,10 @@ def _naming(key: str) -> Iterator[None]:
     try:
         yield
     except UsageError as err:
-        if key in str(err):
+        if _key_of(str(err)).startswith(key):
             raise
-        raise UsageError(f"{key}: {err}") from err
+        inner = re.match(r"[a-z_]+: ", str(err))
+        raise UsageError(f"{key}{'.' if inner else ': '}{err}") from err
 
 
 def _key_of(message: str) -> str:

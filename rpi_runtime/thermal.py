@@ -114,9 +114,12 @@ class HeatConfig:
 
     def __post_init__(self) -> None:
         if self.limit_c and self.resume_c >= self.limit_c:
-            raise UsageError(f"heat resume_c {self.resume_c:g}: expected less than limit_c {self.limit_c:g}")
-        if min(self.hold_s, self.period_s) <= 0 or not 0 <= self.steps <= 10:
-            raise UsageError("heat: expected hold_s and period_s above 0, and 0 to 10 steps")
+            raise UsageError(f"resume_c: got {self.resume_c:g}, expected less than limit_c {self.limit_c:g}")
+        if not 0 <= self.steps <= 10:
+            raise UsageError(f"steps: got {self.steps}, expected 0 to 10")
+        for name in ("hold_s", "period_s"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"{name}: got {getattr(self, name):g}, expected more than 0")
 
 
 class HeatGovernor:

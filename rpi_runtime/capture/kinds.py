@@ -14,6 +14,7 @@ from typing import Literal
 from rpi_runtime.capture.source import Source
 from rpi_runtime.errors import UsageError
 from rpi_runtime.pictures import SUFFIXES
+from rpi_runtime.specs import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +59,19 @@ class SourceConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise UsageError(f"source kind {self.kind!r}: expected one of {', '.join(KINDS)}")
+            raise UsageError(f"kind: unknown kind {self.kind!r}{nearest(self.kind, KINDS)}")
         if self.kind != "picamera" and not self.target:
-            raise UsageError(f"source {self.kind} needs a target, as in {EXAMPLES[self.kind]}")
+            raise UsageError(f"target: {self.kind} needs one, as in {EXAMPLES[self.kind]}")
         if self.kind == "picamera" and not (self.target or "0").isdigit():
-            raise UsageError(f"source picamera:{self.target}: expected a camera number, as in picamera:0")
-        if min(self.width, self.height, self.fps) < 0 or min(self.open_s, self.stall_s) <= 0:
-            raise UsageError(
-                "source: width, height and fps must not be negative, open_s and stall_s positive"
-            )
+            raise UsageError(f"target: got {self.target!r}, expected a camera's number, as in picamera:0")
+        for name in ("width", "height", "fps"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name}: got {getattr(self, name):g}, expected at least 0")
+        for name in ("open_s", "stall_s"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"{name}: got {getattr(self, name):g}, expected more than 0")
         if self.fourcc and len(self.fourcc) != 4:
-            raise UsageError(f"source fourcc {self.fourcc!r}: expected four characters, as in MJPG or YUYV")
+            raise UsageError(f"fourcc: got {self.fourcc!r}, expected four characters, as in MJPG or YUYV")
 
     @property
     def live(self) -> bool:

@@ -33,8 +33,12 @@ class JsonlOptions:
     keep: int = 4
 
     def __post_init__(self) -> None:
-        if not self.target or self.max_mb < 0 or not 1 <= self.keep <= 1000:
-            raise UsageError("sink jsonl: expected a file or -, max_mb of at least 0, and keep of 1 to 1000")
+        if not self.target:
+            raise UsageError("target: got nothing, expected a file, or - for the standard output")
+        if self.max_mb < 0:
+            raise UsageError(f"max_mb: got {self.max_mb:g}, expected at least 0")
+        if not 1 <= self.keep <= 1000:
+            raise UsageError(f"keep: got {self.keep}, expected 1 to 1000")
 
 
 class JsonlSink:

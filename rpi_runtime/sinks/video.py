@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +35,9 @@ class VideoOptions:
 
     def __post_init__(self) -> None:
         if Path(self.target).suffix.lower() not in _CODECS:
-            raise UsageError(f"sink video:{self.target}: expected a file ending in {', '.join(_CODECS)}")
+            raise UsageError(f"target: got {self.target!r}, expected a file ending in {', '.join(_CODECS)}")
         if not 0 <= self.fps <= 240:
-            raise UsageError(f"sink video: fps {self.fps:g}, expected 0 to 240")
+            raise UsageError(f"fps: got {self.fps:g}, expected 0 to 240")
 
 
 class VideoSink:
@@ -103,7 +104,7 @@ class VideoSink:
 
     def _repeats(self, timestamp_ns: int) -> int:
         """How often to write a picture so that the file is as long as the run; a long gap is cut short."""
-        due = round((timestamp_ns - self._first_ns) * self._fps / 1e9) + 1
+        due = math.floor((timestamp_ns - self._first_ns) * self._fps / 1e9 + 0.25) + 1  # 0.25: rounded times
         most = max(1, round(_LONGEST_GAP_S * self._fps))
         if due - self._frames > most:
             self._first_ns += round((due - self._frames - 1) * 1e9 / self._fps)

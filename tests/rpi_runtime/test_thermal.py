@@ -91,7 +91,7 @@ def test_the_watch_reads_until_it_is_stopped():
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(UsageError, match="less than limit_c"):
         HeatConfig(limit_c=60)
-    with pytest.raises(UsageError, match="0 to 10 steps"):
+    with pytest.raises(UsageError, match="expected 0 to 10"):
         HeatConfig(steps=11)
 
 
