@@ -99,12 +99,14 @@ cdef Py_ssize_t scan_patches(PeakBuffers ws, const stored[:, ::1] rows, Py_ssize
         for k in range(width):
             ws.large[y, k] = above(ws, k, rows[y, k])
     for y in range(height):
-        ws.tall[y, :] = 0
+        for k in range(width):
+            ws.tall[y, k] = 0
         for near in range(max(y - 2, 0), min(y + 3, height)):
             for k in range(width):
                 ws.tall[y, k] |= ws.large[near, k]
     for y in range(height):
-        ws.large[y, :] = ws.tall[y, :]
+        for k in range(width):
+            ws.large[y, k] = ws.tall[y, k]
         shift = channels
         while shift < min(3 * channels, width):
             for k in range(width - shift):

@@ -51,8 +51,8 @@ class PeakFinder:
         Parameters
         ----------
         maps : ndarray, shape (H, W, C), float32 or int8
-            C at least ``rules.keypoints``. Cells side by side in memory, as interpreters give them, are read
-            in place, whatever the stride of the rows; any other layout is copied, unconverted.
+            C at least ``rules.keypoints``. C-contiguous maps, as interpreters give them, are read in place;
+            any other layout is copied first, unconverted, into memory that is kept.
         scale, zero_point : float, int
             Of int8 maps: ``real = (stored - zero_point) * scale``. Scale 0 marks float maps.
 
@@ -104,6 +104,4 @@ class PeakFinder:
         if maps.dtype == np.int8:
             self._buffers.dequantize(dequantization_table(scale, zero_point))
         self._buffers.limit(channels, self.rules.candidate)
-        item = maps.itemsize
-        side_by_side = maps.strides[1:] == (channels * item, item) and maps.flags.aligned
-        self._copy = None if side_by_side else maps.copy()
+        self._copy = None if maps.flags.c_contiguous else maps.copy()

@@ -52,3 +52,17 @@ def draw_people(
     heatmaps += noise * rng.standard_normal(heatmaps.shape)
     pafs += noise * rng.standard_normal(pafs.shape)
     return heatmaps.astype(np.float32), pafs.astype(np.float32)
+
+
+def quantize(maps: NDArray[np.float32], scale: float, zero_point: int) -> NDArray[np.int8]:
+    """Store real maps as int8."""
+    return np.clip(np.round(maps / scale) + zero_point, -128, 127).astype(np.int8)
+
+
+def crowd(
+    count: int, size: tuple[int, int] = (48, 80), noise: float = 0.02
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return maps of `count` small people at random places."""
+    rng = np.random.default_rng(count)
+    corners = rng.uniform((2, 3), (size[1] - 3, size[0] - 14), (count, 1, 2))
+    return draw_people(FIGURE * rng.uniform(3, 5, (count, 1, 1)) + corners, size, noise, seed=count)
