@@ -1,18 +1,24 @@
-"""Skeletons over pictures, by Pillow."""
+"""Skeletons over pictures, by OpenCV where it is installed, otherwise by Pillow.
+
+OpenCV draws in place and lets the other threads run meanwhile; Pillow converts the picture there and back,
+and holds them up for some milliseconds, which matters for a video and not for one picture.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpi_runtime.card import Skeleton
+from rpi_runtime.errors import DependencyError
 from rpi_runtime.optional import load
 from rpi_runtime.poses import Track
 
 Colour = tuple[int, int, int]
+Point = tuple[float, float]
 
 # Eight colours, R, G, B, that stay apart for colour-blind viewers too. Source: M. Okabe and K. Ito, Color
 # Universal Design, 2008; black replaced by white, which shows on dark pictures.
@@ -26,6 +32,7 @@ PALETTE: tuple[Colour, ...] = (
     (204, 121, 167),
     (255, 255, 255),
 )
+_WHITE = PALETTE[-1]
 
 
 def draw_people(
@@ -42,35 +49,107 @@ def draw_people(
     skeleton : Skeleton
         Which keypoints are connected.
     caption : str
-        Written into the upper left corner.
+        ASCII, written into the upper left corner.
     """
-    pil, drawing = load("PIL.Image", "drawn pictures"), load("PIL.ImageDraw", "drawn pictures")
-    height, width = image.shape[:2]
-    picture = pil.frombuffer("RGB", (width, height), np.ascontiguousarray(image), "raw", "BGR", 0, 1)
-    pen = drawing.Draw(picture)
-    thickness = max(2, round(min(height, width) / 200))
+    pen = _make_pen(image)
     for place, track in enumerate(tracks):
-        _draw_person(pen, track, skeleton, PALETTE[(track.id or place) % len(PALETTE)], thickness)
+        _draw_person(pen, track, skeleton, PALETTE[(track.id or place) % len(PALETTE)])
     if caption:
-        _write(pen, (6.0, 4.0), caption, (255, 255, 255), height)
-    return np.frombuffer(picture.tobytes("raw", "BGR"), np.uint8).reshape(height, width, 3)
+        pen.text((6, 4), caption, _WHITE)
+    return pen.picture()
 
 
-def _draw_person(pen: Any, track: Track, skeleton: Skeleton, colour: Colour, thickness: int) -> None:
+def _make_pen(image: NDArray[np.uint8]) -> _Pen:
+    try:
+        return _OpenCvPen(image)
+    except DependencyError:
+        return _PillowPen(image)
+
+
+class _Pen(Protocol):
+    """Draws on a copy of a picture; places are (x, y) in pixels, colours R, G, B."""
+
+    def line(self, start: Point, end: Point, colour: Colour) -> None: ...
+
+    def dot(self, centre: Point, colour: Colour) -> None: ...
+
+    def text(self, corner: Point, text: str, colour: Colour) -> None: ...
+
+    def picture(self) -> NDArray[np.uint8]: ...
+
+
+def _draw_person(pen: _Pen, track: Track, skeleton: Skeleton, colour: Colour) -> None:
     points = track.pose.keypoints.tolist()
     for a, b in skeleton.edges:
         (xa, ya, sa), (xb, yb, sb) = points[a], points[b]
         if sa > 0 and sb > 0:
-            pen.line((xa, ya, xb, yb), fill=colour, width=thickness)
+            pen.line((xa, ya), (xb, yb), colour)
     found = [(x, y) for x, y, score in points if score > 0]
-    for x, y in found:
-        pen.ellipse((x - thickness, y - thickness, x + thickness, y + thickness), fill=colour)
+    for point in found:
+        pen.dot(point, colour)
     if track.id and found:
-        left, top = min(x for x, _ in found), min(y for _, y in found)
-        _write(pen, (left, max(top - 18, 0)), str(track.id), colour, 0)
+        highest = min(found, key=lambda point: point[1])
+        pen.text((highest[0] + 8, max(highest[1] - 24, 0)), str(track.id), colour)
 
 
-def _write(pen: Any, place: tuple[float, float], text: str, colour: Colour, height: int) -> None:
-    """Text with a dark edge, readable on any picture."""
-    font = load("PIL.ImageFont", "drawn pictures").load_default(max(14, height // 30))
-    pen.text(place, text, fill=colour, font=font, stroke_width=2, stroke_fill=(0, 0, 0))
+def _thickness(image: NDArray[np.uint8]) -> int:
+    return max(2, round(min(image.shape[:2]) / 200))
+
+
+class _OpenCvPen:
+    _SHIFT = 4  # OpenCV takes coordinates in sixteenths of a pixel, from the first pixel's centre
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self._cv2 = load("cv2", "drawn pictures")
+        self._image = image.copy()
+        self._thickness = _thickness(image)
+
+    def line(self, start: Point, end: Point, colour: Colour) -> None:
+        places = self._fixed(start), self._fixed(end)
+        cv2 = self._cv2
+        cv2.line(self._image, *places, colour[::-1], self._thickness, cv2.LINE_AA, self._SHIFT)
+
+    def dot(self, centre: Point, colour: Colour) -> None:
+        radius = self._thickness << self._SHIFT
+        cv2 = self._cv2
+        cv2.circle(self._image, self._fixed(centre), radius, colour[::-1], -1, cv2.LINE_AA, self._SHIFT)
+
+    def text(self, corner: Point, text: str, colour: Colour) -> None:
+        cv2 = self._cv2
+        scale = 0.3 * self._thickness
+        place = (round(corner[0]), round(corner[1] + 22 * scale))
+        for ink, width in (((0, 0, 0), 4), (colour[::-1], 1)):
+            cv2.putText(self._image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, width, cv2.LINE_AA)
+
+    def picture(self) -> NDArray[np.uint8]:
+        return self._image
+
+    def _fixed(self, point: Point) -> tuple[int, int]:
+        one = 1 << self._SHIFT
+        return round((point[0] - 0.5) * one), round((point[1] - 0.5) * one)
+
+
+class _PillowPen:
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        pil, drawing = load("PIL.Image", "drawn pictures"), load("PIL.ImageDraw", "drawn pictures")
+        height, width = image.shape[:2]
+        self._picture = pil.frombuffer(
+            "RGB", (width, height), np.ascontiguousarray(image), "raw", "BGR", 0, 1
+        )
+        self._pen = drawing.Draw(self._picture)
+        self._thickness = _thickness(image)
+        self._font: Any = load("PIL.ImageFont", "drawn pictures").load_default(8 * self._thickness)
+
+    def line(self, start: Point, end: Point, colour: Colour) -> None:
+        self._pen.line((*start, *end), fill=colour, width=self._thickness)
+
+    def dot(self, centre: Point, colour: Colour) -> None:
+        (x, y), radius = centre, self._thickness
+        self._pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+
+    def text(self, corner: Point, text: str, colour: Colour) -> None:
+        self._pen.text(corner, text, fill=colour, font=self._font, stroke_width=1, stroke_fill=(0, 0, 0))
+
+    def picture(self) -> NDArray[np.uint8]:
+        pixels = np.frombuffer(self._picture.tobytes("raw", "BGR"), np.uint8)
+        return pixels.reshape(self._picture.height, self._picture.width, 3)
