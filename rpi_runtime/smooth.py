@@ -34,8 +34,8 @@ class SmoothSpec:
         A point not seen for this long starts afresh.
     """
 
-    min_cutoff_hz: float = 1.0
-    beta: float = 4.0
+    min_cutoff_hz: float = 0.5
+    beta: float = 3.0
     speed_cutoff_hz: float = 1.0
     forget_ms: int = 300
 

@@ -25,6 +25,7 @@ T = TypeVar("T", np.int64, np.float64)
 DEFAULT_SIGMA = 0.072  # mean of COCO's 17
 # COCO takes 0.53 of the box for a person's area; sqrt(0.53 * 0.4) of the height for one 0.4 times as wide.
 SCALE_OF_LONG_SIDE = 0.46
+LONGEST_REACH_S = 0.1
 FEWEST_SHARED = 3  # fewer keypoints in common count as if the rest were unlike
 
 
@@ -38,6 +39,9 @@ class TrackSpec:
         A pose and a track less alike than this are not paired.
     tolerance : float
         Factor on COCO's sigmas, which describe how well annotators agree and not how far people move.
+    max_speed, slack : float
+        A pose that is not alike enough still continues a track that it could have come from at this speed, in
+        person sizes a second, beyond this many sizes.
     keep_ms : int
         A person out of sight for longer gets a new id.
     velocity_fade_ms : int
@@ -46,12 +50,16 @@ class TrackSpec:
 
     min_oks: float = 0.2
     tolerance: float = 2.0
+    max_speed: float = 12.0
+    slack: float = 0.5
     keep_ms: int = 1000
     velocity_fade_ms: int = 300
 
     def __post_init__(self) -> None:
         if not 0 < self.min_oks < 1:
             raise UsageError(f"tracking min_oks {self.min_oks}: expected above 0 and below 1")
+        if min(self.max_speed, self.slack) < 0:
+            raise UsageError(f"tracking max_speed {self.max_speed}, slack {self.slack}: expected 0 or more")
         if self.tolerance <= 0 or self.keep_ms < 0 or self.velocity_fade_ms < 1:
             raise UsageError(
                 f"tracking tolerance {self.tolerance}, keep_ms {self.keep_ms}, velocity_fade_ms "
@@ -145,41 +153,52 @@ class Tracker:
         predicted: NDArray[np.float64],
         known: NDArray[np.bool_],
     ) -> NDArray[np.intp]:
-        """For each pose the row of its person, -1 for a new one: (N,).
-
-        Best pair first; of equal ones the older id, then the earlier pose. That differs from the optimal
-        assignment only where two people are nearly in the same place, and there the better pair is the better
-        evidence.
-        """
-        rows = np.full(len(keypoints), -1, np.intp)
-        oks = self._oks(keypoints, scales, predicted, known)
-        left = min(oks.shape)
-        taken: set[int] = set()
-        for flat in np.argsort(-oks, axis=None, kind="stable").tolist():
-            row, column = divmod(flat, len(rows))
-            if left == 0 or oks[row, column] < self.spec.min_oks:
-                break
-            if rows[column] < 0 and row not in taken:
-                rows[column] = row
-                taken.add(row)
-                left -= 1
-        return rows
-
-    def _oks(
-        self,
-        keypoints: NDArray[np.float32],
-        scales: NDArray[np.float64],
-        predicted: NDArray[np.float64],
-        known: NDArray[np.bool_],
-    ) -> NDArray[np.float64]:
-        """OKS of each person's prediction with each pose, over the keypoints of both: (P, N)."""
+        """For each pose the row of its person, -1 for a new one: (N,)."""
+        scale = np.maximum(self._people.scales[:, None], scales)  # (P, N)
         both = known[:, None] & (keypoints[None, ..., 2] > 0)  # (P, N, K)
-        scale = np.maximum(self._people.scales[:, None], scales)
         apart = predicted[:, None] - keypoints[None, ..., :2]
         distance2 = np.einsum("pnkc,pnkc->pnk", apart, apart)
-        likeness = np.exp(-distance2 / (self._variance * scale[..., None] ** 2)) * both
-        oks: NDArray[np.float64] = likeness.sum(axis=2) / np.maximum(both.sum(axis=2), FEWEST_SHARED)
-        return oks
+        alike = (np.exp(-distance2 / (self._variance * scale[..., None] ** 2)) * both).sum(axis=2)
+        rows = np.full(len(keypoints), -1, np.intp)
+        oks = alike / np.maximum(both.sum(axis=2), FEWEST_SHARED)
+        _pair(rows, np.where(oks >= self.spec.min_oks, alike, 0.0))
+        if (rows < 0).any() and len(set(rows[rows >= 0].tolist())) < len(scale):
+            _pair(rows, self._reach(distance2, both, scale))
+        return rows
+
+    def _reach(
+        self, distance2: NDArray[np.float64], both: NDArray[np.bool_], scale: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """How easily each person could have come to each pose in the time, (P, N); 0 for not at all.
+
+        A second chance for people who moved more than OKS forgives, as close to the camera, where a track of
+        one frame knows no velocity yet.
+        """
+        assert self._now_ns is not None
+        seconds = (self._now_ns - self._people.seen_ns) * NANOSECONDS
+        reach = self.spec.slack + self.spec.max_speed * np.minimum(seconds, LONGEST_REACH_S)  # (P,)
+        ordered = np.sort(np.where(both, distance2, np.inf), axis=2)
+        shared = both.sum(axis=2)
+        middle = np.take_along_axis(ordered, np.maximum(shared - 1, 0)[..., None] // 2, axis=2)[..., 0]
+        near = 1 - np.sqrt(middle) / (scale * np.maximum(reach[:, None], 1e-9))
+        return np.where(shared >= 1, np.maximum(near, 0), 0.0)
+
+
+def _pair(rows: NDArray[np.intp], merit: NDArray[np.float64]) -> None:
+    """Give free poses (columns) to free people (rows of `merit`), in place; no pair without merit.
+
+    Best pair first; of equal ones the older person, then the earlier pose. That differs from the optimal
+    assignment only where two people are nearly in the same place, and there the better pair is the better
+    evidence.
+    """
+    taken = set(rows[rows >= 0].tolist())
+    for flat in np.argsort(-merit, axis=None, kind="stable").tolist():
+        row, column = divmod(flat, len(rows))
+        if merit[row, column] <= 0:
+            return
+        if rows[column] < 0 and row not in taken:
+            rows[column] = row
+            taken.add(row)
 
 
 def person_scales(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.preprocess [--frame 640x480] [--network 160x120] [--rounds 300]
 
 `linear` is cv2.resize INTER_LINEAR alone, which aliases; `area` is INTER_AREA alone, which does not. Both
-only resize; the pipose rows also write the network's input. A ratio is the median over rounds of the row's time
-by that of `linear` in the same round.
+only resize; the pipose rows also write the network's input. A ratio is the median over rounds of the row's
+time by that of `linear` in the same round.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def test_halves_of_a_person_keep_the_id():
 
 
 def test_one_keypoint_in_common_is_not_enough():
-    tracker = Tracker(SKELETON, TrackSpec(min_oks=0.4))
+    tracker = Tracker(SKELETON, TrackSpec(min_oks=0.4, max_speed=0, slack=0))
     tracker.update([person(100, missing=(0, 1, 2, 3, 4, 5))], 0)
     assert ids(tracker.update([person(100, missing=(1, 2, 3, 4, 5, 7))], STEP_NS)) == [2]
 
@@ -139,7 +139,23 @@ def test_the_order_of_poses_does_not_matter_to_who_gets_which_id():
         assert found == [i + 1 for i in order]
 
 
-@pytest.mark.parametrize("wrong", [{"min_oks": 0.0}, {"min_oks": 1.0}, {"tolerance": 0.0}, {"keep_ms": -1}])
+@pytest.mark.parametrize(("jump", "ids_then"), [(40, [1]), (300, [2])])
+def test_a_jump_is_forgiven_as_far_as_a_person_could_come(jump, ids_then):
+    tracker = Tracker(SKELETON)
+    tracker.update([person(100)], 0)
+    assert ids(tracker.update([person(100 + jump)], STEP_NS)) == ids_then
+
+
+def test_a_ghost_does_not_take_the_id_of_the_person_it_lies_on():
+    tracker = Tracker(SKELETON)
+    tracker.update([person(100)], 0)
+    ghost = person(100, missing=(0, 1, 2, 3, 4))
+    assert ids(tracker.update([ghost, person(104)], STEP_NS)) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_speed": -1.0}, {"min_oks": 0.0}, {"min_oks": 1.0}, {"tolerance": 0.0}, {"keep_ms": -1}]
+)
 def test_settings_without_sense_are_refused(wrong):
     with pytest.raises(UsageError, match="tracking"):
         TrackSpec(**wrong)

@@ -1,0 +1,266 @@
+"""Inject each fault, say what happened and how long recovery took: python tests/benchmarks/faults.py
+
+Cameras are stand-ins behind the real pipeline with its default time-outs; sinks, signals and files are real, in
+processes of their own. A full disk is a small tmpfs where this may be mounted (as root), a window needs Xvfb
+and xdotool. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+
+from rpi_runtime.capture.feed import Feed, Recovery  # noqa: E402
+from rpi_runtime.capture.kinds import KINDS  # noqa: E402
+from rpi_runtime.capture.picamera import PicameraSource  # noqa: E402
+from rpi_runtime.capture.source import Wanted  # noqa: E402
+from rpi_runtime.estimate import Estimator  # noqa: E402
+from rpi_runtime.interpreter import Model  # noqa: E402
+from rpi_runtime.pipeline import Limits, Pipeline  # noqa: E402
+from rpi_runtime.pictures import write_picture  # noqa: E402
+from rpi_runtime.poses import Frame  # noqa: E402
+from rpi_runtime.record import Recorder  # noqa: E402
+from rpi_runtime.sinks.null import NullOptions, NullSink  # noqa: E402
+from rpi_runtime.sinks.runner import SinkRunner  # noqa: E402
+from tests.rpi_runtime import standin_picamera2  # noqa: E402
+from tests.rpi_runtime.faulty import Script  # noqa: E402
+from tests.rpi_runtime.pictures import gradient  # noqa: E402
+from tests.rpi_runtime.toys import write_toy  # noqa: E402
+
+PERIOD_S = 1 / 30
+
+
+def camera(folder: Path, *runs: list[str], recovery: Recovery | None = None) -> str:
+    """Run a scripted camera at 30 frames per second through the toy model until 60 frames are done."""
+    script = Script(*runs, period_s=PERIOD_S)
+    feed = Feed(script.make, Wanted(), recovery or Recovery())
+    pipeline = Pipeline(
+        feed,
+        Estimator([Model(folder / "toy.tflite", threads=1)]),
+        [SinkRunner(NullSink(NullOptions()))],
+        limits=Limits(frames=60),
+    )
+    status = pipeline.run()
+    script.unhang.set()
+    assert status.frames == 60
+    return f"{status.restarts} restart, opened {script.made} times | {status.last_recovery_s:.1f} s"
+
+
+def picamera_stall(folder: Path) -> str:
+    """Stall the stand-in of picamera2, whose queue then holds a job for ever, and let it run again once closed."""
+    sys.modules["picamera2"] = standin_picamera2
+    hardware = standin_picamera2.Picamera2.hardware
+    feed = Feed(PicameraSource, Wanted(width=160, height=120), Recovery())
+    feed.start()
+    frames = 0
+    while frames < 200:
+        frame = feed.take(0.05)
+        hardware.stalled = frames == 100 and feed.state == "running" and not feed.restarts
+        if frame is not None:
+            frames += 1
+            frame.done()
+    feed.stop(1)
+    return f"queue cancelled, camera closed and opened | {feed.last_recovery_s:.1f} s"
+
+
+@contextlib.contextmanager
+def running(folder: Path, *words: object, source: object = None, **options: object) -> Iterator[subprocess.Popen]:
+    """A run on endless pictures in a process of its own."""
+    source = source or f"{folder / 'photos'},loop=yes"
+    command = [sys.executable, "-m", "rpi_runtime", "run", "--model", folder / "toy.tflite", "--source", source]
+    process = subprocess.Popen(
+        [str(word) for word in (*command, *words)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen, note: str = "") -> str:
+    """Wait for a process; what it said last, and its exit code."""
+    _, errors = process.communicate(timeout=60)
+    said = [line for line in errors.splitlines() if line.startswith(("ERROR", "error", "INFO sink ended"))]
+    return f"exit {process.returncode}; {said[0] if said else 'nothing to complain'}{note}"
+
+
+def full_disk(folder: Path, sink: str) -> str:
+    """Fill a small file system with a sink while another sink goes on."""
+    small = folder / "small"
+    small.mkdir(exist_ok=True)
+    size = "200k" if "jsonl" in sink else "12m"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", small], check=True)
+    try:
+        words = ["--sink", sink.format(small), "--sink", f"jsonl:{folder / 'other.jsonl'}", "--frames", "4000"]
+        with running(folder, *words) as process:
+            said = ended(process)
+        whole = check_files(small)
+        lines = len((folder / "other.jsonl").read_bytes().splitlines())
+        (folder / "other.jsonl").unlink()
+    finally:
+        subprocess.run(["umount", small], check=True)
+    return f"{said}; {whole}; the other sink has {lines} lines | none needed"
+
+
+def check_files(folder: Path) -> str:
+    """Whether what a sink left behind can be used."""
+    for file in folder.iterdir():
+        if file.suffix == ".jsonl":
+            return "every line whole" if file.read_bytes().endswith(b"}\n") else "the last line is cut"
+        import cv2
+
+        return f"the video plays, {int(cv2.VideoCapture(str(file)).get(cv2.CAP_PROP_FRAME_COUNT))} frames"
+    return "no file"
+
+
+def closed_pipe(folder: Path) -> str:
+    """Read one line and close the pipe."""
+    with running(folder, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdout = None
+        return ended(process) + " | none needed"
+
+
+def stalled_pipe(folder: Path) -> str:
+    """Never read the pipe, in a run that must not wait: frames per second of the other sink, and the stop."""
+    rates = []
+    for words in ((), ("--sink", "jsonl:-")):
+        source = f"replay:{folder / 'walk.zip'},loop=yes"
+        words = (*words, "--sink", "null")
+        with running(folder, *words, source=source, stdout=subprocess.PIPE) as process:
+            time.sleep(6)
+            begin = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            _, errors = read_errors(process)
+            took = time.monotonic() - begin
+        rates += [line.split(", ")[1] for line in errors.splitlines() if " frames in " in line]
+    return f"{rates[1]} with it, {rates[0]} without; stop took {took:.1f} s | none needed"
+
+
+def read_errors(process: subprocess.Popen) -> tuple[int, str]:
+    """Read standard error without touching standard output."""
+    errors = process.stderr.read()
+    return process.wait(30), errors
+
+
+def stop(folder: Path, number: int, *words: object, source: object = None) -> str:
+    """Signal a run and measure how long it takes to end."""
+    with running(folder, *words, source=source, stdout=subprocess.DEVNULL) as process:
+        time.sleep(3)
+        begin = time.monotonic()
+        process.send_signal(number)
+        code, errors = read_errors(process)
+        took = time.monotonic() - begin
+    summary = "summary printed" if " frames in " in errors else "no frames, no summary"
+    return f"exit {code}, {summary} | {took:.2f} s to stop"
+
+
+def closed_window(folder: Path) -> str:
+    """Close the window of a run under Xvfb."""
+    display = ":98"
+    server = subprocess.Popen(["Xvfb", display, "-screen", "0", "640x480x24"], stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "DISPLAY": display, "QT_LOGGING_RULES": "*=false"}
+    try:
+        time.sleep(2)
+        source = f"replay:{folder / 'walk.zip'},loop=yes"
+        words = ["--sink", "window", "--sink", f"jsonl:{folder / 'w.jsonl'}"]
+        with running(folder, *words, source=source, env=environment) as process:
+            time.sleep(5)
+            found = ["xdotool", "search", "--name", "pipose"]
+            window = subprocess.run(found, env=environment, capture_output=True, text=True, check=False).stdout
+            keys = ["xdotool", "key", "--window", window.split()[-1], "q"]
+            subprocess.run(keys, env=environment, check=True)
+            time.sleep(2)
+            lines = len((folder / "w.jsonl").read_bytes().splitlines())
+            time.sleep(1)
+            more = len((folder / "w.jsonl").read_bytes().splitlines()) - lines
+            process.send_signal(signal.SIGTERM)
+            return f"{ended(process)}; the other sink wrote {more} lines in the next second | none needed"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def truncated(folder: Path) -> str:
+    """Cut a video file in its middle."""
+    import cv2
+
+    writer = cv2.VideoWriter(str(folder / "w.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
+    for index in range(200):
+        writer.write(gradient(shift=index))
+    writer.release()
+    data = (folder / "w.avi").read_bytes()
+    (folder / "cut.avi").write_bytes(data[: len(data) // 2])
+    with running(folder, "--sink", "null", source=folder / "cut.avi") as process:
+        return ended(process) + " | none possible"
+
+
+def table(folder: Path) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Each fault and how it is injected."""
+    frames = ["frame"] * 20
+    away = [["unopened"]] * 4
+    yield "camera stalls (no frame, no error)", lambda: camera(folder, [*frames, "stall"], ["frame"])
+    yield "camera vanishes and is back at once", lambda: camera(folder, [*frames, "vanish"], ["frame"])
+    yield "camera vanishes for four tries", lambda: camera(folder, [*frames, "vanish"], *away, ["frame"])
+    yield "driver raises its own exception", lambda: camera(folder, [*frames, "crash"], ["frame"])
+    yield "driver hangs for ever", lambda: camera(folder, [*frames, "hang"], ["frame"])
+    yield "picamera2 stalls (stand-in)", lambda: picamera_stall(folder)
+    yield "video file cut short", lambda: truncated(folder)
+    if os.geteuid() == 0 and shutil.which("mount"):
+        yield "disk full, JSON lines", lambda: full_disk(folder, "jsonl:{}/p.jsonl")
+        yield "disk full, video", lambda: full_disk(folder, "video:{}/p.avi")
+    yield "pipe closed by its reader", lambda: closed_pipe(folder)
+    yield "pipe never read, live source", lambda: stalled_pipe(folder)
+    if shutil.which("Xvfb") and shutil.which("xdotool"):
+        yield "window closed", lambda: closed_window(folder)
+    yield "SIGTERM", lambda: stop(folder, signal.SIGTERM, "--sink", f"jsonl:{folder / 's.jsonl'}")
+    yield "Ctrl-C", lambda: stop(folder, signal.SIGINT)
+    recording = f"replay:{folder / 'walk.zip'},loop=yes"
+    video = ("--sink", f"video:{folder / 's.mp4'}")
+    yield "SIGTERM while a video is written", lambda: stop(folder, signal.SIGTERM, *video, source=recording)
+    missing = "camera:/dev/video97,retry_at_start=yes"
+    yield "SIGTERM while a camera is missing", lambda: stop(folder, signal.SIGTERM, source=missing)
+
+
+def main() -> None:
+    """Print the table."""
+    assert "camera" in KINDS
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_toy(folder / "toy.tflite")
+        (folder / "photos").mkdir()
+        for index in range(6):
+            write_picture(gradient(640, 480, shift=index), folder / f"photos/{index}.png")
+        with Recorder(folder / "walk.zip", format="npy") as recorder:
+            for index in range(60):
+                image = np.ascontiguousarray(gradient(320, 240, shift=index))
+                stamp = index * 33_333_333
+                recorder.add(Frame(image=image, index=index, timestamp_ns=stamp, taken_ns=stamp))
+        print("| fault | what happened | recovery |\n|---|---|---|")
+        for fault, inject in table(folder):
+            print(f"| {fault} | {inject().replace(str(folder), '')} |", flush=True)
+    assert threading.active_count() >= 1
+
+
+if __name__ == "__main__":
+    main()
