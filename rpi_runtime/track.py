@@ -181,7 +181,10 @@ class Tracker:
         shared = both.sum(axis=2)
         middle = np.take_along_axis(ordered, np.maximum(shared - 1, 0)[..., None] // 2, axis=2)[..., 0]
         near = 1 - np.sqrt(middle) / (scale * np.maximum(reach[:, None], 1e-9))
-        return np.where(shared >= 1, np.maximum(near, 0), 0.0)
+        possible: NDArray[np.float64] = np.where(
+            (shared >= 1) & (reach[:, None] > 0), np.maximum(near, 0), 0.0
+        )
+        return possible
 
 
 def _pair(rows: NDArray[np.intp], merit: NDArray[np.float64]) -> None:
