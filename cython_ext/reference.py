@@ -27,6 +27,7 @@ from cython_ext.specs import (
 )
 
 Floats = NDArray[np.float32]
+Field = tuple[Floats, Floats]  # the two channels of a limb, x and y
 Connection = tuple[int, int, float]  # peak of type a, peak of type b, limb score
 
 # 2 / ln 2 times the series of atanh, and (2 ** x - 1) / x on 0..1 interpolated at Chebyshev nodes.
@@ -47,8 +48,11 @@ def find_peaks(maps: Stored, rules: PeakRules, scale: float = 0.0, zero_point: i
     """Find keypoints in heatmaps (H, W, C), as `cython_ext.heatmaps.PeakFinder` does."""
     check_maps(maps, rules.keypoints, scale, zero_point)
     real = dequantize(maps, scale, zero_point)
-    if rules.upsample:
-        real = upsample(real[..., : rules.keypoints], rules.upsample)
+    return peaks_of(upsample(real, rules.upsample) if rules.upsample else real, rules)
+
+
+def peaks_of(real: Floats, rules: PeakRules) -> Peaks:
+    """Find keypoints in real maps; they are upsampled already, if the rules say so."""
     find = _exact_peaks if rules.upsample else _fast_peaks
     tables = [find(real[..., k], rules) for k in range(rules.keypoints)]
     starts = np.cumsum([0] + [len(t) for t in tables]).astype(np.int32)
@@ -67,10 +71,15 @@ def group(
     check_maps(pafs, max(max(limb[2:4]) for limb in rules.limbs) + 1, scale, zero_point)
     fields = dequantize(pafs, scale, zero_point)
     if upsample_by:
-        fields = upsample(fields, upsample_by)
+        return people_of(peaks, upsample(fields, upsample_by), rules, bilinear=False)
+    return people_of(peaks, fields, rules, bilinear=True)
+
+
+def people_of(peaks: Peaks, fields: Floats, rules: LimbRules, *, bilinear: bool) -> People:
+    """Join peaks along real fields of the peaks' own resolution, sampled between pixels or at the nearest."""
     entries: list[_Entry] = []
     for a, b, x, y, fill_only in rules.limbs:
-        found = _connect(peaks, (a, b), fields[..., [x, y]], rules, bilinear=not upsample_by)
+        found = _connect(peaks, (a, b), (fields[..., x], fields[..., y]), rules, bilinear)
         if fill_only:
             _fill(entries, (a, b), found, rules.merge)
         else:
@@ -121,8 +130,10 @@ def _exact_peaks(heatmap: Floats, rules: PeakRules) -> Floats:
     """Peaks of one upsampled map as (N, 3): above 4 neighbours, by x then y, suppressed by position."""
     padded = np.pad(np.where(heatmap < np.float32(rules.threshold), np.float32(0), heatmap), 1)
     centre = padded[1:-1, 1:-1]
-    around = (padded[1:-1, :-2], padded[1:-1, 2:], padded[:-2, 1:-1], padded[2:, 1:-1])
-    columns, rows = np.nonzero(np.logical_and.reduce([centre > side for side in around]).T)
+    peak = (centre > padded[1:-1, :-2]) & (centre > padded[1:-1, 2:])
+    rows, columns = np.nonzero(peak & (centre > padded[:-2, 1:-1]) & (centre > padded[2:, 1:-1]))
+    order = np.argsort(columns, kind="stable")
+    rows, columns = rows[order], columns[order]
     points = np.stack([columns, rows], axis=1)
     kept = _suppress(points, np.float32(EXACT_RADIUS))
     table = np.empty((len(kept), 3), np.float32)
@@ -206,7 +217,7 @@ def _suppress(points: NDArray[np.float32] | NDArray[np.intp], radius: np.float32
 
 
 def _connect(
-    peaks: Peaks, ends: tuple[int, int], field: Floats, rules: LimbRules, bilinear: bool
+    peaks: Peaks, ends: tuple[int, int], field: Field, rules: LimbRules, bilinear: bool
 ) -> list[Connection]:
     """One-to-one connections of a limb, best first; of equal scores the later pair, b-major, is first."""
     (first_a, last_a), (first_b, last_b) = ((peaks.starts[k], peaks.starts[k + 1]) for k in ends)
@@ -228,7 +239,7 @@ def _connect(
 
 
 def _score(
-    a: Floats, b: Floats, field: Floats, rules: LimbRules, bilinear: bool
+    a: Floats, b: Floats, field: Field, rules: LimbRules, bilinear: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Limb scores of pairs (N, 2), (N, 2), and which are accepted.
 
@@ -237,10 +248,11 @@ def _score(
     vector = b - a
     step = np.float32(1 / (POINTS_PER_LIMB - 1)) * vector
     points = step[:, None] * np.arange(POINTS_PER_LIMB, dtype=np.float32)[:, None] + a[:, None]  # (N, 10, 2)
-    sampled = _bilinear(field, points) if bilinear else _nearest(field, points)
+    sample = _bilinear if bilinear else _nearest
+    field_x, field_y = sample(field[0], points), sample(field[1], points)  # (N, 10)
     norm = np.sqrt(vector[:, 0] * vector[:, 0] + vector[:, 1] * vector[:, 1]) + np.float32(1e-6)
     unit = (vector / norm[:, None])[:, None]
-    dots = sampled[..., 0] * unit[..., 0] + sampled[..., 1] * unit[..., 1]
+    dots = field_x * unit[..., 0] + field_y * unit[..., 1]
     valid = dots > np.float32(rules.point_threshold)
     d = (dots * valid).T
     total = ((d[0] + d[1]) + (d[2] + d[3])) + ((d[4] + d[5]) + (d[6] + d[7])) + d[8] + d[9]
@@ -261,7 +273,7 @@ def _bilinear(field: Floats, points: Floats) -> Floats:
     low = np.clip(low, 0, np.array(field.shape[1::-1]) - 1)
     high = np.minimum(low + 1, np.array(field.shape[1::-1]) - 1)
     part = points - low.astype(np.float32)
-    right, down = part[..., :1], part[..., 1:]
+    right, down = part[..., 0], part[..., 1]
     left, up = 1 - right, 1 - down
     upper = field[low[..., 1], low[..., 0]] * left + field[low[..., 1], high[..., 0]] * right
     lower = field[high[..., 1], low[..., 0]] * left + field[high[..., 1], high[..., 0]] * right

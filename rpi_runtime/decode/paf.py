@@ -80,27 +80,15 @@ class PafDecode:
         self, card: ModelCard, options: PafOptions | None = None, *, decoder: PafDecoder | None = None
     ) -> None:
         self.options = options if options is not None else PafOptions()
-        spec = decoder if decoder is not None else card.decoder
         stride = card.output("heatmaps").stride
         if card.output("pafs").stride != stride:
             raise CardError(f"strides of heatmaps ({stride}) and PAFs ({card.output('pafs').stride}) differ")
-        upsample = self.options.upsample if self.options.mode == "exact" else 0
-        self._cell = stride / (upsample or 1)  # network pixels per pixel of the peaks' map
-        self._keypoints = len(card.skeleton.keypoints)
+        peaks = peak_rules(card, self.options, decoder)
+        self._cell = stride / (peaks.upsample or 1)  # network pixels per pixel of the peaks' map
+        self._keypoints = peaks.keypoints
         self._to_image = np.empty(4, np.float32)
-        try:
-            self._find_peaks = PeakFinder(
-                PeakRules(
-                    keypoints=self._keypoints,
-                    threshold=spec.peak_threshold,
-                    upsample=upsample,
-                    candidate=CANDIDATE * spec.peak_threshold,
-                    suppression=self.options.suppression,
-                )
-            )
-            self._group = Grouper(self._keypoints, _limb_rules(spec, self.options.merge), upsample)
-        except ValueError as err:
-            raise CardError(f"decoder of {card.name}: {err}") from err
+        self._find_peaks = PeakFinder(peaks)
+        self._group = Grouper(self._keypoints, limb_rules(card, self.options, decoder), peaks.upsample)
 
     def decode(
         self,
@@ -159,17 +147,37 @@ class PafDecode:
         )
 
 
-def _limb_rules(spec: PafDecoder, merge: bool) -> LimbRules:
+def peak_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None = None) -> PeakRules:
+    """Return the kernel's rules for peaks; `CardError` when a threshold makes no sense."""
+    spec = decoder if decoder is not None else card.decoder
+    try:
+        return PeakRules(
+            keypoints=len(card.skeleton.keypoints),
+            threshold=spec.peak_threshold,
+            upsample=options.upsample if options.mode == "exact" else 0,
+            candidate=CANDIDATE * spec.peak_threshold,
+            suppression=options.suppression,
+        )
+    except ValueError as err:
+        raise CardError(f"decoder of {card.name}: {err}") from err
+
+
+def limb_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None = None) -> LimbRules:
+    """Return the kernel's rules for limbs; `CardError` when one makes no sense."""
+    spec = decoder if decoder is not None else card.decoder
     # 0.9 of 10 points are 9, though 0.9 * 10 may come out a little above.
     points = math.ceil(spec.limb_fraction * POINTS_PER_LIMB - 1e-9)
-    return LimbRules(
-        limbs=tuple((limb.a, limb.b, limb.paf_x, limb.paf_y, limb.fill_only) for limb in spec.limbs),
-        point_threshold=spec.limb_threshold,
-        min_points=points,
-        min_keypoints=spec.min_keypoints,
-        min_score=spec.min_score,
-        merge=merge,
-    )
+    try:
+        return LimbRules(
+            limbs=tuple((limb.a, limb.b, limb.paf_x, limb.paf_y, limb.fill_only) for limb in spec.limbs),
+            point_threshold=spec.limb_threshold,
+            min_points=points,
+            min_keypoints=spec.min_keypoints,
+            min_score=spec.min_score,
+            merge=options.merge,
+        )
+    except ValueError as err:
+        raise CardError(f"decoder of {card.name}: {err}") from err
 
 
 def _single(maps: Stored) -> Stored:
