@@ -1,1 +1,3 @@
 """The Raspberry Pi half of pipose: frame -> preprocess -> infer -> decode -> track -> sinks."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,304 @@
+"""One network at one size: ONNX -> equalized -> SavedModel -> float .tflite -> quantized .tflite -> gate."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.equalize import equalize, find_outliers, find_pairs, measure_channels
+from export.network import Network
+from export.onnx_graph import OnnxGraph, run
+from export.parity import compare
+from export.savedmodel import to_savedmodel
+from quant.calibration import CalibrationSet
+from quant.compare import compare_files
+from quant.convert import convert
+from quant.evaluate import Evaluation, EvaluationSpec, evaluate_file
+from quant.flatbuffer import TFLiteFile, append_members
+from quant.gate import Check, Limits, check_agreement, check_ap, check_delegation, check_structure
+from quant.layers import LayerNoise, layer_noise
+from quant.metrics import Agreement
+from quant.outcome import Layers, Outcome, Outlier, Parity
+from quant.pictures import pose_pictures
+from quant.progress import Progress
+from quant.quiet import quiet
+from quant.recipe import DEFAULTS, Recipe, load_recipe
+from rpi_runtime import __version__
+from rpi_runtime.card import CALIBRATION_MEMBER, CARD_MEMBER, ModelCard
+from rpi_runtime.files import write_bytes
+from rpi_runtime.interpreter import Model
+
+TOOLS = ("torch", "onnx", "onnx2tf", "tensorflow")
+LAYER_IMAGES = 4  # images that the per-layer comparison runs, on slow reference kernels
+NAIVE, NAIVE_IMAGES = "w8c_a8", 8  # the report's comparison
+FLOAT16_TOLERANCE = 2e-2  # 11 bits of mantissa through some 30 layers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSpec:
+    """How to export.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    calibration : CalibrationSet or None
+        Needed for int8.
+    evaluation : EvaluationSpec or None
+        Where to measure AP.
+    limits : Limits
+    output : path
+        Folder.
+    verbose : bool
+        Let the converters print.
+    """
+
+    recipe: Recipe
+    calibration: CalibrationSet | None
+    evaluation: EvaluationSpec | None
+    limits: Limits
+    output: Path
+    verbose: bool = False
+
+
+def file_name(card: ModelCard, recipe: Recipe) -> str:
+    """``MODEL-WxH-KIND.tflite``; a recipe that is not its kind's default stands in the kind's place."""
+    kind = recipe.kind if DEFAULTS[recipe.kind] == recipe.name else recipe.name
+    return f"{card.name}-{card.input.size}-{kind}.tflite"
+
+
+def export_one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Progress) -> Outcome:
+    """Export one network at one size and write the file.
+
+    Raises
+    ------
+    ParityError
+        A step computes something else than the step before.
+    OutputError
+        The file cannot be written.
+    """
+    card = replace(network.card_at(*size), recipe=spec.recipe.name)
+    with tempfile.TemporaryDirectory(prefix="pipose-") as folder:
+        return _Export(network, card, spec, progress, Path(folder)).run()
+
+
+class _Export:
+    """The steps of one export, in order, with what they hand to each other."""
+
+    def __init__(
+        self, network: Network, card: ModelCard, spec: ExportSpec, progress: Progress, folder: Path
+    ) -> None:
+        self.network, self.card, self.spec, self.progress, self.folder = network, card, spec, progress, folder
+        self.parities: list[Parity] = []
+        self.first_stage = len(progress.stages)
+
+    def run(self) -> Outcome:
+        graph = self._to_onnx()
+        equalized, outliers = self._equalize(graph)
+        saved = self._to_savedmodel(equalized)
+        real = self._to_float(saved, equalized)
+        data = self._quantize(saved, real)
+        return self._finish(data, real, outliers, self._naive_layers(graph))
+
+    def _to_onnx(self) -> OnnxGraph:
+        with self.progress.stage("onnx") as notes, quiet(self.spec.verbose):
+            graph, parities = self.network.build(self.card.input)
+            self.parities += parities
+            notes.append(_worst(parities) or "as given")
+        return graph
+
+    def _equalize(self, graph: OnnxGraph) -> tuple[OnnxGraph, tuple[Outlier, ...]]:
+        how = self.spec.recipe.equalization
+        if how.source == "off" and self.spec.calibration is None:
+            return graph, ()
+        with self.progress.stage("equalize") as notes:
+            statistics = None
+            if self.spec.calibration is not None:
+                statistics = measure_channels(graph, find_pairs(graph), self._channels_first())
+            outliers = tuple(find_outliers(statistics)) if statistics else ()
+            equalized = equalize(graph, how, statistics)
+            image = self._image().transpose(0, 3, 1, 2)
+            parities = compare("onnx -> equalized", run(graph, image), run(equalized, image))
+            self.parities += parities
+            notes.append(f"{len(outliers)} outlier channels, source {how.source}, {_worst(parities)}")
+        return equalized, outliers
+
+    def _to_savedmodel(self, graph: OnnxGraph) -> Path:
+        with self.progress.stage("tensorflow"), quiet(self.spec.verbose):
+            return to_savedmodel(graph, self.folder)
+
+    def _to_float(self, saved: Path, graph: OnnxGraph) -> Path:
+        with self.progress.stage("float32") as notes:
+            with quiet(self.spec.verbose):
+                data = convert(saved, load_recipe(DEFAULTS["float32"]))
+            path = self.folder / "float32.tflite"
+            path.write_bytes(data)
+            image = self._image()
+            before = run(graph, image.transpose(0, 3, 1, 2))
+            channels_last = {name: value.transpose(0, 2, 3, 1) for name, value in before.items()}
+            parities = compare("onnx -> tflite", channels_last, self._outputs(path, image))
+            self.parities += parities
+            notes.append(_worst(parities))
+        return path
+
+    def _quantize(self, saved: Path, real: Path) -> bytes:
+        recipe = self.spec.recipe
+        if recipe.kind == "float32":
+            return real.read_bytes()
+        with self.progress.stage(recipe.kind) as notes:
+            with quiet(self.spec.verbose):
+                data = convert(saved, recipe, self._inputs)
+            if recipe.kind == "float16":
+                image = self._image()
+                half = self.folder / "float16.tflite"
+                half.write_bytes(data)
+                outputs = self._outputs(real, image), self._outputs(half, image)
+                parities = compare("float32 -> float16", *outputs, tolerance=FLOAT16_TOLERANCE)
+                self.parities += parities
+                notes.append(_worst(parities))
+            else:
+                notes.append(
+                    f"{recipe.name}, {self.spec.calibration and len(self.spec.calibration.frames)} images"
+                )
+        return data
+
+    def _naive_layers(self, graph: OnnxGraph) -> Layers:
+        """Noise per layer without equalization, for the report; a few images suffice to see it."""
+        if self.spec.recipe.equalization.source == "off":
+            return {}
+        recipe = load_recipe(NAIVE)
+        with self.progress.stage("compare") as notes, quiet(self.spec.verbose):
+            folder = self.folder / "naive"
+            folder.mkdir()
+            saved = to_savedmodel(graph, folder)
+            real, quantized = folder / "float32.tflite", folder / "int8.tflite"
+            real.write_bytes(convert(saved, load_recipe(DEFAULTS["float32"])))
+            quantized.write_bytes(convert(saved, recipe, lambda: islice(self._inputs(), NAIVE_IMAGES)))
+            notes.append(f"what {NAIVE} would do, layer by layer")
+            return {NAIVE: self._layers(real, quantized)}
+
+    def _finish(self, data: bytes, real: Path, outliers: tuple[Outlier, ...], naive: Layers) -> Outcome:
+        bare = self.folder / "bare.tflite"
+        bare.write_bytes(data)
+        agreement, layers, checks = self._gate(data, bare, real)
+        evaluations = self._evaluate(bare, real)
+        if evaluations and self.spec.recipe.kind == "int8":
+            checks += check_ap(evaluations[0].ap, evaluations[1].ap, self.spec.limits)
+        card = self._described(agreement, evaluations)
+        members = {CARD_MEMBER: card.to_json()}
+        if self._calibrates and self.spec.calibration is not None:
+            members[CALIBRATION_MEMBER] = self.spec.calibration.manifest.to_json()
+        whole = append_members(data, members)
+        path = self.spec.output / file_name(card, self.spec.recipe)
+        if not all(c.passed for c in checks):
+            path = path.with_name(path.name + ".rejected")
+        write_bytes(path, whole)
+        return Outcome(
+            path=path,
+            card=card,
+            size_bytes=len(whole),
+            stages=tuple(self.progress.stages[self.first_stage :]),
+            parities=tuple(self.parities),
+            checks=tuple(checks),
+            operations=dict(TFLiteFile(data).count_operations()),
+            outliers=outliers,
+            layers={**naive, **layers},
+            agreement=agreement,
+            evaluations=evaluations,
+            pictures=self._pictures(bare, real),
+        )
+
+    def _gate(self, data: bytes, bare: Path, real: Path) -> tuple[Agreement | None, Layers, list[Check]]:
+        if self.spec.recipe.kind != "int8" or self.spec.calibration is None:
+            return None, {}, []
+        with self.progress.stage("gate") as notes, quiet(self.spec.verbose):
+            checks = check_structure(data, self.card.input)
+            checks += check_delegation(Model(bare, card=self.card).delegation())
+            agreement = compare_files(real, bare, self.card, self.spec.calibration.frames)
+            checks += check_agreement(agreement, self.spec.limits)
+            layers = {self.spec.recipe.name: self._layers(real, bare)}
+            failed = [c.name for c in checks if not c.passed]
+            notes.append(f"failed: {', '.join(failed)}" if failed else f"{len(checks)} checks hold")
+        return agreement, layers, checks
+
+    def _layers(self, real: Path, quantized: Path) -> tuple[LayerNoise, ...]:
+        return tuple(layer_noise(real, quantized, islice(self._inputs(), LAYER_IMAGES)))
+
+    def _evaluate(self, bare: Path, real: Path) -> tuple[Evaluation, ...]:
+        if self.spec.evaluation is None:
+            return ()
+        files = [real] if self.spec.recipe.kind == "float32" else [real, bare]
+        with self.progress.stage("evaluate") as notes:
+            names = [
+                file_name(self.card, load_recipe(DEFAULTS["float32"])),
+                file_name(self.card, self.spec.recipe),
+            ]
+            found = []
+            for path, name in zip(files, names, strict=False):
+                result = evaluate_file(path, self.spec.evaluation, self.progress, self.card).evaluation
+                found.append(replace(result, file=name))
+            notes.append("AP " + " -> ".join(f"{e.ap:.2f}" for e in found))
+        return tuple(found)
+
+    def _pictures(self, bare: Path, real: Path) -> tuple[tuple[str, bytes], ...]:
+        if self.spec.recipe.kind == "float32" or self.spec.calibration is None:
+            return ()
+        with self.progress.stage("pictures"), quiet(self.spec.verbose):
+            return tuple(pose_pictures(real, bare, self.card, self.spec.calibration))
+
+    def _described(self, agreement: Agreement | None, evaluations: tuple[Evaluation, ...]) -> ModelCard:
+        measured: dict[str, float] = {}
+        if agreement is not None:
+            measured |= {
+                "heatmap_rmse": agreement.heatmap_rmse,
+                "paf_relative_l2": agreement.paf_relative_l2,
+                "lost_peaks": agreement.lost,
+                "keypoint_shift_px": agreement.shift_px,
+            }
+        if evaluations:
+            measured |= {"ap": evaluations[-1].ap, "ap_float32": evaluations[0].ap}
+        origin = replace(self.card.provenance, tools={"pipose": __version__} | {t: version(t) for t in TOOLS})
+        if self._calibrates and self.spec.calibration is not None:
+            manifest = self.spec.calibration.manifest
+            origin = replace(
+                origin, calibration_sha256=manifest.sha256, calibration_images=len(manifest.images)
+            )
+        return replace(self.card, measured=measured, provenance=origin)
+
+    @property
+    def _calibrates(self) -> bool:
+        return self.spec.recipe.kind == "int8"
+
+    def _inputs(self) -> Iterator[NDArray[np.float32]]:
+        assert self.spec.calibration is not None
+        return self.spec.calibration.inputs(self.card.input)
+
+    def _channels_first(self) -> Iterator[NDArray[np.float32]]:
+        return (image.transpose(0, 3, 1, 2) for image in self._inputs())
+
+    def _image(self) -> NDArray[np.float32]:
+        """One input, (1, H, W, 3): the first calibration image, else noise."""
+        if self.spec.calibration is not None:
+            return next(self._inputs())
+        spec = self.card.input
+        pixels = np.random.default_rng(0).uniform(0, 255, (1, spec.height, spec.width, 3))
+        return np.asarray((pixels - np.array(spec.mean)) * np.array(spec.scale), np.float32)
+
+    def _outputs(self, path: Path, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        with quiet(self.spec.verbose):
+            model = Model(path, card=self.card)
+        model.input[:] = image
+        model.invoke()
+        return {o.name: model.real_output(o.role)[None] for o in self.card.outputs}
+
+
+def _worst(parities: list[Parity]) -> str:
+    if not parities:
+        return ""
+    return f"{parities[0].step} within {max(p.relative_error for p in parities):.1e}"

@@ -1,0 +1,146 @@
+"""Downloads: asked for by name, resumable, verified by checksum, cached per user, renamed only when whole."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from quant.progress import Progress
+from rpi_runtime.errors import DownloadError, OutputError
+
+CHUNK = 1 << 18
+TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """A file on the network and how to know it.
+
+    Attributes
+    ----------
+    url : str
+    size : int
+        Bytes; 0 when not published.
+    checksum : str
+        ``sha384:HEX``, ``sha256:HEX`` or ``git:HEX`` (git's blob SHA-1, where a repository is all that names it).
+    path : str
+        Where it lies below the cache folder.
+    """
+
+    url: str
+    size: int
+    checksum: str
+    path: str
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("https://", "http://")):
+            raise DownloadError(f"{self.url}: only http and https are fetched")
+
+
+def cache_folder() -> Path:
+    """Return PIPOSE_CACHE, else the XDG cache folder's ``pipose``."""
+    if chosen := os.environ.get("PIPOSE_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pipose"
+
+
+def fetch(remote: RemoteFile, progress: Progress) -> Path:
+    """Return the cached file, downloading it first when it is not there.
+
+    Raises
+    ------
+    DownloadError
+        No network, the server refused, or the checksum is wrong (a damaged file is removed).
+    OutputError
+        The cache folder cannot be written.
+    """
+    target = cache_folder() / remote.path
+    if target.is_file() and _matches(target, remote):
+        return target
+    part = target.with_name(target.name + ".part")
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _download(remote, part, target, progress)
+        if not _matches(part, remote):
+            size = part.stat().st_size
+            part.unlink()
+            raise DownloadError(
+                f"{remote.url}: {size} bytes arrived and their checksum is not {remote.checksum}; "
+                "the damaged copy was removed: try again, or fetch it from another place"
+            )
+        part.replace(target)
+    return target
+
+
+def _download(remote: RemoteFile, part: Path, target: Path, progress: Progress) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    if remote.size and have >= remote.size:
+        return
+    request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            resumed = have > 0 and answer.status == 206
+            have = have if resumed else 0
+            total = have + int(answer.headers.get("Content-Length") or 0)
+            with part.open("ab" if resumed else "wb") as file, progress.bytes(target.name, total) as step:
+                step(have)
+                while chunk := answer.read(CHUNK):
+                    file.write(chunk)
+                    step(len(chunk))
+        got = part.stat().st_size
+        if total > have and got < total:
+            raise DownloadError(f"{remote.url}: cut after {got} of {total} bytes; run this again to resume")
+    except urllib.error.HTTPError as err:
+        if err.code == 416:  # the part file is longer than the file: start over
+            part.unlink()
+            _download(remote, part, target, progress)
+            return
+        raise DownloadError(
+            f"{remote.url}: the server answered {err.code} {err.reason}; {_by_hand(remote, target)}"
+        ) from err
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as err:
+        reason = getattr(err, "reason", err)
+        raise DownloadError(
+            f"{remote.url}: cannot be reached ({reason}); {_by_hand(remote, target)}"
+        ) from err
+
+
+def _by_hand(remote: RemoteFile, target: Path) -> str:
+    return (
+        f"fetch it on a machine with network and put it at {target} ({remote.checksum}), then run this again"
+    )
+
+
+def _matches(path: Path, remote: RemoteFile) -> bool:
+    kind, _, expected = remote.checksum.partition(":")
+    if remote.size and path.stat().st_size != remote.size:
+        return False
+    return checksum(path, kind) == expected
+
+
+def checksum(path: Path, kind: str = "sha256") -> str:
+    """Return the hex digest of a file; kind ``git`` is the id that git gives it as a blob."""
+    digest = hashlib.new("sha1" if kind == "git" else kind)
+    if kind == "git":
+        digest.update(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        raise OutputError(
+            f"{target}: cannot be written ({err.strerror or err}); free some space or set PIPOSE_CACHE elsewhere"
+        ) from err

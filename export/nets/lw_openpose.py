@@ -1,0 +1,181 @@
+"""Lightweight OpenPose (Osokin 2018, arXiv:1811.12004), in both published forms.
+
+``osokin`` is the graph of the original repository, with batch norm; ``omz`` that of Open Model Zoo's
+human-pose-estimation-0001, with batch norm folded, one more 1x1 convolution and ELU instead of ReLU at the head
+of the context module, biases in it, and another order of the refinement stage's input. The attribute names give
+the state_dict keys of the original repository.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Graph = Literal["osokin", "omz"]
+
+HEATMAPS, PAFS, FEATURES, STRIDE = 19, 38, 128, 8
+# in, out, depthwise stride, depthwise dilation; conv2_1 to conv5_5 of MobileNetV1
+BACKBONE = (
+    (32, 64, 1, 1),
+    (64, 128, 2, 1),
+    (128, 128, 1, 1),
+    (128, 256, 2, 1),
+    (256, 256, 1, 1),
+    (256, 512, 1, 1),
+    (512, 512, 1, 2),
+    (512, 512, 1, 1),
+    (512, 512, 1, 1),
+    (512, 512, 1, 1),
+    (512, 512, 1, 1),
+)
+
+
+def conv(
+    inp: int,
+    out: int,
+    kernel: int = 3,
+    *,
+    norm: bool = False,
+    bias: bool = True,
+    act: bool = True,
+    dilation: int = 1,
+) -> nn.Sequential:
+    """Convolution that keeps the size, then batch norm and ReLU where asked."""
+    pad = dilation * (kernel - 1) // 2
+    layers: list[nn.Module] = [nn.Conv2d(inp, out, kernel, padding=pad, dilation=dilation, bias=bias)]
+    if norm:
+        layers.append(nn.BatchNorm2d(out))
+    if act:
+        layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+def conv_dw(inp: int, out: int, stride: int, dilation: int, *, norm: bool) -> nn.Sequential:
+    """Depthwise-separable unit: 3x3 depthwise, ReLU, 1x1, ReLU."""
+    depthwise = nn.Conv2d(inp, inp, 3, stride, padding=dilation, dilation=dilation, groups=inp, bias=not norm)
+    pointwise = nn.Conv2d(inp, out, 1, bias=not norm)
+    if norm:
+        return nn.Sequential(
+            depthwise, nn.BatchNorm2d(inp), nn.ReLU(), pointwise, nn.BatchNorm2d(out), nn.ReLU()
+        )
+    return nn.Sequential(depthwise, nn.ReLU(), pointwise, nn.ReLU())
+
+
+def conv_dw_elu(channels: int, *, bias: bool) -> nn.Sequential:
+    """Depthwise-separable unit without batch norm, with ELU."""
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=bias),
+        nn.ELU(),
+        nn.Conv2d(channels, channels, 1, bias=bias),
+        nn.ELU(),
+    )
+
+
+class Context(nn.Module):
+    """512 backbone channels to 128 features: `cpm` in the original repository."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.align = conv(512, FEATURES, 1)
+        self.reduce: nn.Module = nn.Identity()
+        if graph == "omz":
+            self.align[1] = nn.ELU()
+            self.reduce = nn.Sequential(nn.Conv2d(FEATURES, FEATURES, 1), nn.ELU())
+        self.trunk = nn.Sequential(*(conv_dw_elu(FEATURES, bias=graph == "omz") for _ in range(3)))
+        self.conv = conv(FEATURES, FEATURES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 512, h, w) -> (N, 128, h, w)."""
+        x = self.align(x)
+        return self.conv(x + self.trunk(self.reduce(x)))
+
+
+class InitialStage(nn.Module):
+    """Features to the first estimate of heatmaps and PAFs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(*(conv(FEATURES, FEATURES) for _ in range(3)))
+        self.heatmaps = nn.Sequential(conv(FEATURES, 512, 1), conv(512, HEATMAPS, 1, act=False))
+        self.pafs = nn.Sequential(conv(FEATURES, 512, 1), conv(512, PAFS, 1, act=False))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 128, h, w) -> (N, 19, h, w) and (N, 38, h, w)."""
+        x = self.trunk(x)
+        return self.heatmaps(x), self.pafs(x)
+
+
+class RefinementBlock(nn.Module):
+    """1x1, then two 3x3 (the second dilated) with a shortcut around both."""
+
+    def __init__(self, inp: int, *, norm: bool) -> None:
+        super().__init__()
+        self.initial = conv(inp, FEATURES, 1)
+        self.trunk = nn.Sequential(
+            conv(FEATURES, FEATURES, norm=norm), conv(FEATURES, FEATURES, norm=norm, dilation=2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inp, h, w) -> (N, 128, h, w)."""
+        x = self.initial(x)
+        return x + self.trunk(x)
+
+
+class RefinementStage(nn.Module):
+    """Features and the previous estimate to a better estimate."""
+
+    def __init__(self, *, norm: bool) -> None:
+        super().__init__()
+        inp = FEATURES + HEATMAPS + PAFS
+        self.trunk = nn.Sequential(
+            *(RefinementBlock(inp if i == 0 else FEATURES, norm=norm) for i in range(5))
+        )
+        self.heatmaps = nn.Sequential(conv(FEATURES, FEATURES, 1), conv(FEATURES, HEATMAPS, 1, act=False))
+        self.pafs = nn.Sequential(conv(FEATURES, FEATURES, 1), conv(FEATURES, PAFS, 1, act=False))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 185, h, w) -> (N, 19, h, w) and (N, 38, h, w)."""
+        x = self.trunk(x)
+        return self.heatmaps(x), self.pafs(x)
+
+
+class LwOpenPose(nn.Module):
+    """The whole network.
+
+    Parameters
+    ----------
+    graph : {"osokin", "omz"}
+        Which published form.
+    refinement_stages : int
+        One in everything that is deployed; the original checkpoint was trained with three.
+    """
+
+    def __init__(self, graph: Graph = "osokin", refinement_stages: int = 1) -> None:
+        super().__init__()
+        self.graph = graph
+        norm = graph == "osokin"
+        stem = [nn.Conv2d(3, 32, 3, 2, padding=1, bias=not norm), nn.BatchNorm2d(32), nn.ReLU()]
+        if not norm:
+            del stem[1]
+        units = (conv_dw(*row, norm=norm) for row in BACKBONE)
+        self.model = nn.Sequential(nn.Sequential(*stem), *units)
+        self.cpm = Context(graph)
+        self.initial_stage = InitialStage()
+        stages = (RefinementStage(norm=norm) for _ in range(refinement_stages))
+        self.refinement_stages = nn.ModuleList(stages)
+
+    def stages(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return heatmaps and PAFs of every stage, first to last; training needs them all."""
+        features = self.cpm(self.model(x))
+        estimates = [self.initial_stage(features)]
+        for stage in self.refinement_stages:
+            heatmaps, pafs = estimates[-1]
+            parts = (pafs, heatmaps, features) if self.graph == "omz" else (features, heatmaps, pafs)
+            estimates.append(stage(torch.cat(parts, dim=1)))
+        return estimates
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, H, W), BGR, normalised -> heatmaps (N, 19, H/8, W/8) and PAFs (N, 38, H/8, W/8)."""
+        return self.stages(x)[-1]

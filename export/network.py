@@ -1,0 +1,52 @@
+"""A trained network on its way to TFLite: how to get its ONNX graph at a size, and what its card will say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from export.onnx_graph import OnnxGraph
+from quant.outcome import Parity
+from rpi_runtime.card import InputSpec, ModelCard
+from rpi_runtime.errors import UsageError
+
+Build = Callable[[InputSpec], tuple[OnnxGraph, list[Parity]]]
+SMALLEST, LARGEST = 32, 2048  # pixels a side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network with weights.
+
+    Attributes
+    ----------
+    card : ModelCard
+        Template: its input size is that of the network's card, or 160x120.
+    build : callable
+        Input spec to ONNX graph, and how it compared with what it came from.
+    notes : tuple of str
+        What the user should know of the weights.
+    """
+
+    card: ModelCard
+    build: Build
+    notes: tuple[str, ...] = ()
+
+    def card_at(self, width: int, height: int) -> ModelCard:
+        """Return the card at another input size; `UsageError` when the size does not suit the network."""
+        stride = max(o.stride for o in self.card.outputs)
+        step = max(8, stride)
+        if width % step or height % step:
+            near = f"{_nearest(width, step)}x{_nearest(height, step)}"
+            raise UsageError(
+                f"size {width}x{height}: both sides must be multiples of {step}; the nearest is {near}"
+            )
+        if not (SMALLEST <= width <= LARGEST and SMALLEST <= height <= LARGEST):
+            raise UsageError(
+                f"size {width}x{height}: expected {SMALLEST} to {LARGEST} pixels a side, as in 160x120"
+            )
+        return replace(self.card, input=replace(self.card.input, width=width, height=height))
+
+
+def _nearest(value: int, step: int) -> int:
+    return min(max(round(value / step) * step, SMALLEST), LARGEST)

@@ -1,0 +1,228 @@
+"""The ONNX step: a PyTorch network to ONNX, and any pose ONNX to the plain form that the later steps work on.
+
+Plain form: static shapes, batch 1, one float input ``image`` (1, 3, H, W), named outputs, no Identity, batch norm
+folded into its convolution.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from rpi_runtime.errors import InputError
+
+OPSET = 17
+Array = NDArray[np.float32]
+
+
+class OnnxGraph:
+    """An ONNX model with its constants as arrays, easy to walk and to change in place."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.constants: dict[str, NDArray[Any]] = {
+            i.name: numpy_helper.to_array(i) for i in model.graph.initializer
+        }
+
+    @property
+    def nodes(self) -> list[Any]:
+        """The nodes in topological order."""
+        return list(self.model.graph.node)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the graph's outputs."""
+        return [o.name for o in self.model.graph.output]
+
+    def consumers(self) -> dict[str, list[Any]]:
+        """Nodes by the name of a value that they read."""
+        found: dict[str, list[Any]] = {}
+        for node in self.model.graph.node:
+            for name in node.input:
+                found.setdefault(name, []).append(node)
+        return found
+
+    def replace_constant(self, name: str, value: NDArray[Any]) -> None:
+        """Change a constant's values, and its shape where they differ in it."""
+        value = np.ascontiguousarray(value)
+        self.constants[name] = value
+        for tensor in self.model.graph.initializer:
+            if tensor.name == name:
+                tensor.CopyFrom(numpy_helper.from_array(value, name))
+                return
+        self.model.graph.initializer.append(numpy_helper.from_array(value, name))
+
+    def copy(self) -> OnnxGraph:
+        """Return an independent copy."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        return OnnxGraph(model)
+
+
+def attribute(node: Any, name: str, default: Any) -> Any:
+    """Return a node's attribute, or the default that ONNX gives it."""
+    for item in node.attribute:
+        if item.name == name:
+            return onnx.helper.get_attribute_value(item)
+    return default
+
+
+def from_torch(net: torch.nn.Module, width: int, height: int, outputs: Sequence[str]) -> OnnxGraph:
+    """Export a network in evaluation mode at one size."""
+    buffer = BytesIO()
+    with warnings.catch_warnings():
+        # the TorchScript exporter is deprecated; the newer one writes external data and needs onnxscript
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            net,
+            (torch.zeros(1, 3, height, width),),
+            buffer,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=list(outputs),
+        )
+    return tidy(onnx.load_from_string(buffer.getvalue()))
+
+
+def from_file(path: str, width: int, height: int, outputs: Sequence[str]) -> OnnxGraph:
+    """Read a user's ONNX file; it is not changed.
+
+    Parameters
+    ----------
+    path : str
+    width, height : int
+        Size that dynamic or static input axes must take.
+    outputs : sequence of str
+        Outputs that the card names; others are cut off.
+
+    Raises
+    ------
+    InputError
+        No ONNX file, external data, another input than (1, 3, H, W) float, or outputs that are not there.
+    """
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except (OSError, DecodeError, onnx.checker.ValidationError) as err:
+        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+        raise InputError(f"{path}: not a readable ONNX file ({reason})") from err
+    _fix_input(model, path, width, height)
+    names = [o.name for o in model.graph.output]
+    missing = [o for o in outputs if o not in names]
+    if missing:
+        raise InputError(
+            f"{path}: no output {', '.join(missing)}; it has {', '.join(names)}: correct the card"
+        )
+    for output in [o for o in model.graph.output if o.name not in outputs]:
+        model.graph.output.remove(output)
+    graph = tidy(model)
+    _infer_shapes(graph, path)
+    return graph
+
+
+def _fix_input(model: onnx.ModelProto, path: str, width: int, height: int) -> None:
+    """Pin the one image input to (1, 3, height, width) and call it ``image``."""
+    constants = {i.name for i in model.graph.initializer}
+    inputs = [i for i in model.graph.input if i.name not in constants]
+    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        raise InputError(
+            f"{path}: expected one float input, an image; it has {', '.join(i.name for i in inputs)}"
+        )
+    dims = inputs[0].type.tensor_type.shape.dim
+    if len(dims) != 4:
+        raise InputError(f"{path}: input {inputs[0].name} has {len(dims)} axes, expected (1, 3, H, W)")
+    for dim, want in zip(dims, (1, 3, height, width), strict=True):
+        if dim.HasField("dim_value") and dim.dim_value not in (0, want):
+            have = [d.dim_value or d.dim_param for d in dims]
+            raise InputError(
+                f"{path}: input {have}, expected [1, 3, {height}, {width}]: give the size it was made for"
+            )
+        dim.dim_value = want
+    old = inputs[0].name
+    for node in model.graph.node:
+        for index, name in enumerate(node.input):
+            if name == old:
+                node.input[index] = "image"
+    inputs[0].name = "image"
+
+
+def _infer_shapes(graph: OnnxGraph, path: str) -> None:
+    del graph.model.graph.value_info[:]
+    for output in graph.model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    try:
+        graph.model.CopyFrom(onnx.shape_inference.infer_shapes(graph.model, strict_mode=True))
+    except onnx.shape_inference.InferenceError as err:
+        raise InputError(
+            f"{path}: its shapes do not fit this input size ({str(err).splitlines()[0]})"
+        ) from err
+
+
+def tidy(model: onnx.ModelProto) -> OnnxGraph:
+    """Bring a graph to the plain form."""
+    graph = OnnxGraph(model)
+    _drop_identities(graph)
+    _fold_batch_norms(graph)
+    return graph
+
+
+def _drop_identities(graph: OnnxGraph) -> None:
+    """Give every reader of an Identity its input; constants get copies, so that each can change alone."""
+    nodes = graph.model.graph.node
+    outputs = set(graph.outputs)
+    for node in [n for n in nodes if n.op_type == "Identity" and n.output[0] not in outputs]:
+        if node.input[0] in graph.constants:
+            graph.replace_constant(node.output[0], graph.constants[node.input[0]].copy())
+        else:
+            for reader in nodes:
+                for index, name in enumerate(reader.input):
+                    if name == node.output[0]:
+                        reader.input[index] = node.input[0]
+        nodes.remove(node)
+
+
+def _fold_batch_norms(graph: OnnxGraph) -> None:
+    """Fold ``gamma * (x - mean) / sqrt(var + eps) + beta`` into the convolution that alone feeds it."""
+    consumers = graph.consumers()
+    producers = {out: n for n in graph.nodes for out in n.output}
+    for norm in [n for n in graph.nodes if n.op_type == "BatchNormalization"]:
+        conv = producers.get(norm.input[0])
+        if conv is None or conv.op_type != "Conv" or len(consumers[conv.output[0]]) != 1:
+            continue
+        gamma, beta, mean, var = (graph.constants[n].astype(np.float64) for n in norm.input[1:5])
+        factor = gamma / np.sqrt(var + attribute(norm, "epsilon", 1e-5))
+        kernel = graph.constants[conv.input[1]].astype(np.float64)
+        bias = graph.constants[conv.input[2]].astype(np.float64) if len(conv.input) > 2 else 0.0
+        weight_name, bias_name = f"{conv.name}.folded.weight", f"{conv.name}.folded.bias"
+        graph.replace_constant(weight_name, (kernel * factor[:, None, None, None]).astype(np.float32))
+        graph.replace_constant(bias_name, ((bias - mean) * factor + beta).astype(np.float32))
+        data, output = conv.input[0], norm.output[0]
+        del conv.input[:]
+        conv.input.extend([data, weight_name, bias_name])
+        conv.output[0] = output
+        graph.model.graph.node.remove(norm)
+
+
+def make_session(graph: OnnxGraph) -> onnxruntime.InferenceSession:
+    """Return an ONNX Runtime session of the graph on the processor."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    model = graph.model.SerializeToString()
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run(graph: OnnxGraph, image: Array) -> dict[str, Array]:
+    """Run a graph on one (1, 3, H, W) image; outputs by name."""
+    values = make_session(graph).run(graph.outputs, {"image": image})
+    return dict(zip(graph.outputs, values, strict=True))

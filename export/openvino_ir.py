@@ -1,0 +1,245 @@
+"""Read OpenVINO's intermediate representation (.xml graph, .bin values): versions 10 and 11, FP32, FP16, FP16-INT8.
+
+Constants are folded with NumPy. What is left, convolutions and what lies between them, can be listed (to take the
+weights) and run (to prove that they were taken rightly). Fake quantization of activations is left out: what comes
+back is the float network. Specification: OpenVINO's documentation of opset1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+import defusedxml.ElementTree
+import numpy as np
+import torch
+from defusedxml.common import DefusedXmlException
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from rpi_runtime.errors import WeightsError
+
+DTYPES = {
+    "f32": np.float32,
+    "f16": np.float16,
+    "i8": np.int8,
+    "u8": np.uint8,
+    "i32": np.int32,
+    "i64": np.int64,
+}
+CONVOLUTIONS = ("Convolution", "GroupConvolution")
+FOLDED: dict[str, Any] = {"Add": np.add, "Subtract": np.subtract, "Multiply": np.multiply}
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One operation: `inputs` are layer ids in port order."""
+
+    id: str
+    name: str
+    type: str
+    attributes: dict[str, str]
+    inputs: tuple[str, ...]
+
+
+class Graph:
+    """An IR file pair in memory.
+
+    Parameters
+    ----------
+    xml : path
+        The .bin lies beside it under the same name.
+
+    Raises
+    ------
+    WeightsError
+        A file is missing, is not an IR, or the .bin is shorter than the .xml says.
+    """
+
+    def __init__(self, xml: Path) -> None:
+        self.path = xml
+        self._values = self._read_values(xml.with_suffix(".bin"))
+        root = self._read_xml(xml)
+        self.layers = _ordered(self._layers(root), xml)
+        self.constants: dict[str, Array] = {}
+        for layer in self.layers.values():
+            self._fold(layer)
+
+    def convolutions(self) -> list[Layer]:
+        """Return all convolutions in topological order."""
+        return [layer for layer in self.layers.values() if layer.type in CONVOLUTIONS]
+
+    def kernel(self, conv: Layer) -> NDArray[np.float32]:
+        """Return (O, I, kh, kw) weights of a convolution, depthwise ones as (C, 1, kh, kw)."""
+        weights = self.constants[conv.inputs[1]].astype(np.float32)
+        return weights.reshape(-1, *weights.shape[-3:]) if conv.type == "GroupConvolution" else weights
+
+    def bias(self, conv: Layer) -> NDArray[np.float32]:
+        """Return the (O,) bias that the operation after a convolution adds; zeros without one."""
+        for layer in self.layers.values():
+            if layer.type == "Add" and conv.id in layer.inputs:
+                other = next(i for i in layer.inputs if i != conv.id)
+                if other in self.constants:
+                    return self.constants[other].astype(np.float32).reshape(-1)
+        return np.zeros(self.kernel(conv).shape[0], np.float32)
+
+    def source(self, conv: Layer) -> str:
+        """Return the id of the nearest convolution, sum, concatenation or parameter that a convolution reads."""
+        layer = self.layers[conv.inputs[0]]
+        while True:
+            live = [i for i in layer.inputs if i not in self.constants]
+            if len(live) != 1 or layer.type in CONVOLUTIONS:
+                return layer.id
+            layer = self.layers[live[0]]
+
+    def run(self, image: Array) -> dict[int, NDArray[np.float32]]:
+        """Run the float network on (1, 3, H, W), any size; outputs by their number of channels."""
+        values: dict[str, torch.Tensor] = {i: torch.from_numpy(_live(c)) for i, c in self.constants.items()}
+        results = {}
+        for layer in self.layers.values():
+            if layer.id in values:
+                continue
+            if layer.type == "Parameter":
+                values[layer.id] = torch.from_numpy(np.asarray(image, np.float32))
+            elif layer.type == "Result":
+                out = values[layer.inputs[0]].numpy()
+                results[out.shape[1]] = out
+            else:
+                values[layer.id] = self._apply(layer, [values[i] for i in layer.inputs])
+        return results
+
+    def _apply(self, layer: Layer, args: list[torch.Tensor]) -> torch.Tensor:
+        if layer.type in CONVOLUTIONS:
+            kernel = torch.from_numpy(self.kernel(layer))
+            pairs = {
+                k: _ints(layer.attributes[k]) for k in ("strides", "dilations", "pads_begin", "pads_end")
+            }
+            if pairs["pads_begin"] != pairs["pads_end"]:
+                raise WeightsError(f"{self.path}: {layer.name}: uneven padding is not supported")
+            groups = args[0].shape[1] // kernel.shape[1]
+            return functional.conv2d(
+                args[0], kernel, None, pairs["strides"], pairs["pads_begin"], pairs["dilations"], groups
+            )
+        match layer.type:
+            case "Add":
+                return args[0] + args[1]
+            case "Subtract":
+                return args[0] - args[1]
+            case "Multiply":
+                return args[0] * args[1]
+            case "ReLU":
+                return functional.relu(args[0])
+            case "Elu":
+                return functional.elu(args[0], float(layer.attributes["alpha"]))
+            case "Concat":
+                return torch.cat(args, dim=int(layer.attributes["axis"]))
+            case "FakeQuantize" | "Convert":
+                return args[0]
+        raise WeightsError(
+            f"{self.path}: operation {layer.type} ({layer.name}) is not one of a pose network here"
+        )
+
+    def _fold(self, layer: Layer) -> None:
+        """Compute a layer whose inputs are all constant."""
+        if layer.type == "Const":
+            self.constants[layer.id] = self._constant(layer)
+            return
+        if not layer.inputs or any(i not in self.constants for i in layer.inputs):
+            return
+        args = [self.constants[i] for i in layer.inputs]
+        if layer.type == "Convert":
+            name = layer.attributes["destination_type"]
+            if name not in DTYPES:
+                raise WeightsError(f"{self.path}: {layer.name}: unknown type {name!r}")
+            self.constants[layer.id] = args[0].astype(DTYPES[name])
+        elif layer.type in FOLDED:
+            # in float32: the f16 arithmetic of the file would round the weights once more
+            self.constants[layer.id] = FOLDED[layer.type](
+                args[0].astype(np.float32), args[1].astype(np.float32)
+            )
+        elif layer.type == "Reshape":
+            self.constants[layer.id] = args[0].reshape([int(n) for n in args[1]])
+        else:
+            raise WeightsError(f"{self.path}: {layer.type} of constants ({layer.name}) is not supported")
+
+    def _constant(self, layer: Layer) -> Array:
+        attr = layer.attributes
+        try:
+            dtype = np.dtype(DTYPES[attr["element_type"]])
+            offset, size, shape = int(attr["offset"]), int(attr["size"]), _ints(attr["shape"])
+        except (KeyError, ValueError) as err:
+            raise WeightsError(f"{self.path}: constant {layer.name!r}: unreadable attribute {err}") from err
+        count = math.prod(shape)
+        if offset < 0 or size != count * dtype.itemsize or offset + size > len(self._values):
+            raise WeightsError(
+                f"{self.path.with_suffix('.bin')}: {layer.name!r} needs bytes {offset} to {offset + size}, the file "
+                f"has {len(self._values)}; it was truncated or belongs to another .xml: fetch both again"
+            )
+        return np.frombuffer(self._values, dtype, count, offset).reshape(shape)
+
+    def _layers(self, root: Element) -> dict[str, Layer]:
+        ports: dict[str, list[tuple[int, str]]] = {}
+        for edge in root.iterfind("edges/edge"):
+            to, port, source = (edge.get(k, "") for k in ("to-layer", "to-port", "from-layer"))
+            ports.setdefault(to, []).append((int(port), source))
+        layers = {}
+        for element in root.iterfind("layers/layer"):
+            data = element.find("data")
+            layer_id = element.get("id", "")
+            layers[layer_id] = Layer(
+                id=layer_id,
+                name=element.get("name", ""),
+                type=element.get("type", ""),
+                attributes={} if data is None else dict(data.attrib),
+                inputs=tuple(source for _, source in sorted(ports.get(layer_id, []))),
+            )
+        return layers
+
+    def _read_xml(self, xml: Path) -> Element:
+        try:
+            root: Element = defusedxml.ElementTree.parse(xml).getroot()
+        except OSError as err:
+            raise WeightsError(f"{xml}: cannot be read ({err.strerror})") from err
+        except (ParseError, DefusedXmlException, ValueError) as err:
+            raise WeightsError(f"{xml}: not a readable OpenVINO graph ({err}); fetch it again") from err
+        if root.tag != "net" or root.get("version") not in ("10", "11"):
+            found = f"<{root.tag} version={root.get('version')!r}>"
+            raise WeightsError(f"{xml}: expected an OpenVINO IR of version 10 or 11, got {found}")
+        return root
+
+    @staticmethod
+    def _read_values(path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as err:
+            raise WeightsError(
+                f"{path}: cannot be read ({err.strerror}); an OpenVINO model is two files, .xml and .bin, side by side"
+            ) from err
+
+
+def _live(constant: Array) -> Array:
+    """Copy a constant as float32 where it is a number that activations meet, as it is elsewhere."""
+    return constant.astype(np.float32) if constant.dtype.kind == "f" else constant.copy()
+
+
+def _ints(text: str) -> list[int]:
+    return [int(n) for n in text.split(",") if n.strip()]
+
+
+def _ordered(layers: dict[str, Layer], path: Path) -> dict[str, Layer]:
+    """Sort topologically: layer by layer of depth, the file's order within each."""
+    done: dict[str, Layer] = {}
+    waiting = list(layers.values())
+    while waiting:
+        ready = [layer for layer in waiting if all(i in done for i in layer.inputs)]
+        if not ready:
+            raise WeightsError(
+                f"{path}: layer {waiting[0].name!r} reads a layer that does not exist, or a cycle"
+            )
+        done.update((layer.id, layer) for layer in ready)
+        waiting = [layer for layer in waiting if layer.id not in done]
+    return done

@@ -1,0 +1,300 @@
+"""Trained weights in, a calibrated, gated .tflite out, with a report of what the quantization cost.
+
+python -m export.tflite --model lw-openpose --int8
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quant.calibration import DEFAULT_COUNT
+from quant.cli import run_command
+from quant.recipe import DEFAULTS, Recipe, load_recipe, recipe_names
+from rpi_runtime.errors import DependencyError, GateError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from export.chain import ExportSpec
+    from export.network import Network
+    from quant.outcome import Outcome
+    from quant.progress import Progress
+
+DEFAULT_SIZE = "160x120"
+EPILOG = """\
+examples:
+  python -m export.tflite --model lw-openpose --int8
+      fetch published weights and calibration images, write models/lw-openpose-160x120-int8.tflite
+  python -m export.tflite --model lw-openpose --weights W.xml --int8 --calibration COCO --evaluate COCO
+      everything from local files; measure what the quantization costs in AP
+  python -m export.tflite --model lw-openpose --int8 --size 160x120 --size 320x240
+  python -m export.tflite --onnx net.onnx --card net.toml --int8 --calibration PICTURES
+
+exit codes:
+  0  done                                  5  output could not be written (disk full, read-only)
+  1  another error that you can act on     6  a conversion step changed what the network computes
+  2  wrong usage                           7  the gate refused the file; it lies beside as .rejected
+  3  bad input: weights, pictures, card    8  a package is not installed
+  4  a download failed                   130  Ctrl-C; nothing half written
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m export.tflite",
+        description="Export a trained pose network as a .tflite that a Raspberry Pi runs entirely in INT8.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    network = result.add_argument_group("network")
+    network.add_argument("--model", metavar="NAME", help="a network of the zoo, see --list-models")
+    network.add_argument(
+        "--list-models", action="store_true", help="print the networks and where their weights come from"
+    )
+    network.add_argument(
+        "--weights", metavar="SOURCE",
+        help="a published source by name (default: the model's first), or a path: .xml of OpenVINO, .pth, .safetensors",
+    )  # fmt: skip
+    network.add_argument(
+        "--onnx", type=Path, metavar="FILE", help="a network of your own, instead of --model"
+    )
+    network.add_argument(
+        "--card",
+        type=Path,
+        metavar="FILE.toml",
+        help="what the --onnx network is: size, normalisation, skeleton, limbs, outputs",
+    )
+    network.add_argument(
+        "--size", action="append", metavar="WxH", help=f"input size, may be repeated (default {DEFAULT_SIZE})"
+    )
+    quant = result.add_argument_group("quantization")
+    quant.add_argument("--int8", action="store_true", help="fully INT8 (float32 without this and --float16)")
+    quant.add_argument("--float16", action="store_true", help="float16 weights")
+    quant.add_argument(
+        "--recipe", metavar="NAME", help="a named recipe instead of the kind's default, see --list-recipes"
+    )
+    quant.add_argument("--list-recipes", action="store_true", help="print the recipes")
+    quant.add_argument(
+        "--calibration",
+        metavar="DIR",
+        help="COCO layout (train2017 is taken) or a folder of pictures (default: fetch COCO train2017 images)",
+    )
+    quant.add_argument(
+        "--calibration-images",
+        type=int,
+        default=DEFAULT_COUNT,
+        metavar="N",
+        help="how many (default %(default)s)",
+    )
+    check = result.add_argument_group("measurement")
+    check.add_argument(
+        "--evaluate",
+        type=Path,
+        metavar="COCO_DIR",
+        help="measure AP, float and quantized, on this COCO folder",
+    )
+    check.add_argument("--split", default="val2017", help="split to evaluate on (default %(default)s)")
+    check.add_argument(
+        "--max-ap-drop",
+        type=float,
+        default=1.0,
+        metavar="AP",
+        help="refuse an INT8 file that loses more, in points of AP (default %(default)s)",
+    )
+    output = result.add_argument_group("output")
+    output.add_argument(
+        "--output",
+        type=Path,
+        default=Path("models"),
+        metavar="DIR",
+        help="folder for files and reports (default %(default)s)",
+    )
+    output.add_argument(
+        "--verbose", action="store_true", help="show what the converters print, and tracebacks"
+    )
+    output.add_argument(
+        "--json", action="store_true", help="print the summary as JSON, nothing else on standard output"
+    )
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the export; see `parser` for the options."""
+    args = parser().parse_args(argv)
+    if args.list_models or args.list_recipes:
+        print(_models() if args.list_models else _recipes())
+        return 0
+    sizes = [parse_size(s) for s in args.size or ()]
+    recipe = load_recipe(_recipe_name(args))
+    _check_usage(args, recipe.kind)
+    ensure_writable(args.output)
+    progress = _start(args)
+    network = _network(args, progress)
+    spec = _spec(args, recipe, progress)
+    own = (network.card.input.width, network.card.input.height)
+    exported = [_one(network, size, spec, progress) for size in sizes or [own]]
+    _summarize(exported, args.json)
+    refused = [e.path.name for e in exported if not e.passed]
+    if refused:
+        raise GateError(f"refused, see the failed checks above and in the report: {', '.join(refused)}")
+    return 0
+
+
+def _recipe_name(args: argparse.Namespace) -> str:
+    if args.int8 and args.float16:
+        raise UsageError("--int8 and --float16 exclude each other; run twice for both")
+    kind = "int8" if args.int8 else "float16" if args.float16 else "float32"
+    if args.recipe and (args.int8 or args.float16) and load_recipe(args.recipe).kind != kind:
+        raise UsageError(
+            f"--recipe {args.recipe} is not {kind}; leave --{kind} out, or choose another recipe"
+        )
+    return str(args.recipe or DEFAULTS[kind])
+
+
+def _check_usage(args: argparse.Namespace, kind: str) -> None:
+    if bool(args.model) == bool(args.onnx):
+        raise UsageError("give --model NAME (see --list-models), or --onnx FILE with --card FILE.toml")
+    if bool(args.onnx) != bool(args.card):
+        raise UsageError("--onnx and --card go together: the card says what the network is")
+    if args.onnx and args.weights:
+        raise UsageError("--weights goes with --model; an ONNX file has its weights in it")
+    if args.calibration_images < 1:
+        raise UsageError(f"--calibration-images {args.calibration_images}: expected 1 or more")
+    if kind != "int8" and args.calibration:
+        raise UsageError("--calibration goes with --int8")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (width, height) of ``WxH``."""
+    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if not match:
+        raise UsageError(f"--size {text!r}: expected WIDTHxHEIGHT, as in {DEFAULT_SIZE}")
+    return int(match[1]), int(match[2])
+
+
+def ensure_writable(folder: Path) -> None:
+    """Fail now rather than after minutes of work when the output folder cannot be written."""
+    probe = folder / ".pipose-write-test"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as err:
+        raise OutputError(f"{folder}: cannot be written ({err.strerror}); choose another --output") from err
+
+
+def _start(args: argparse.Namespace) -> Progress:
+    """Import what is heavy, with a word to the user before the seconds that it takes."""
+    from quant.progress import Progress
+    from quant.quiet import quiet
+
+    progress = Progress(quiet=args.json)
+    with progress.stage("imports") as notes:
+        try:
+            with quiet(args.verbose):
+                import export.chain
+                import export.registry  # noqa: F401 - both here, so that stage times mean work
+        except ModuleNotFoundError as err:
+            raise DependencyError(
+                f"exporting needs {err.name}, which is not installed; run: pip install 'pipose[export]' (Python 3.11)"
+            ) from err
+        notes.append("torch, tensorflow")
+    return progress
+
+
+def _network(args: argparse.Namespace, progress: Progress) -> Network:
+    from export.own_network import own_network
+    from export.registry import find_model
+
+    if args.onnx:
+        return own_network(args.onnx, args.card)
+    entry = find_model(args.model)
+    with progress.stage("weights") as notes:
+        network = entry.load(args.weights or entry.default_source, progress)
+        notes += [network.card.provenance.weights_source, *network.notes]
+    return network
+
+
+def _spec(args: argparse.Namespace, recipe: Recipe, progress: Progress) -> ExportSpec:
+    from export.chain import ExportSpec
+    from export.coco_images import SOURCE, fetch_images
+    from quant.calibration import choose_images, read_calibration
+    from quant.coco import read_split
+    from quant.evaluate import EvaluationSpec
+    from quant.gate import Limits
+
+    split = read_split(args.evaluate, args.split) if args.evaluate else None
+    calibration = None
+    if recipe.kind == "int8":
+        with progress.stage("calibration") as notes:
+            count = args.calibration_images
+            paths, source = (
+                choose_images(Path(args.calibration), count)
+                if args.calibration
+                else (fetch_images(count, progress), SOURCE)
+            )
+            calibration = read_calibration(paths, source, [i.path for i in split.images] if split else [])
+            notes.append(f"{len(calibration.frames)} images of {calibration.manifest.source}")
+            if calibration.skipped:
+                notes.append(
+                    f"{len(calibration.skipped)} unreadable, skipped: {', '.join(calibration.skipped[:5])}"
+                )
+    return ExportSpec(
+        recipe=recipe,
+        calibration=calibration,
+        evaluation=EvaluationSpec(split=split) if split else None,
+        limits=Limits(ap_drop=args.max_ap_drop),
+        output=args.output,
+        verbose=args.verbose,
+    )
+
+
+def _one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Progress) -> Outcome:
+    from export.chain import export_one
+    from quant.report import write_report
+
+    progress.say(f"{network.card.name} {size[0]}x{size[1]} {spec.recipe.name}")
+    exported = export_one(network, size, spec, progress)
+    write_report(exported)
+    return exported
+
+
+def _summarize(exported: Sequence[Outcome], as_json: bool) -> None:
+    from rich.console import Console
+
+    from quant.report import as_data, summary_tables
+
+    if as_json:
+        print(json.dumps([as_data(e) for e in exported], indent=1))
+        return
+    # a pipe has no width of its own; a table that is cut to 80 columns loses its figures
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    for table in summary_tables(exported):
+        console.print(table)
+
+
+def _models() -> str:
+    from export.registry import MODELS
+
+    lines = []
+    for name, entry in MODELS.items():
+        lines.append(f"{name:<16} {entry.summary}")
+        lines += [
+            f"    --weights {key:<8} {source.summary} ({source.licence})"
+            for key, source in entry.sources.items()
+        ]
+    return "\n".join(lines)
+
+
+def _recipes() -> str:
+    recipes = (load_recipe(name) for name in recipe_names())
+    return "\n".join(f"{r.name:<12} {r.summary}" for r in recipes)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,188 @@
+"""Trained weights by source: found or fetched, verified, read without running code, checked key by key."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from export.download import RemoteFile, checksum, fetch
+from export.openvino_ir import Graph
+from quant.progress import Progress
+from rpi_runtime.errors import WeightsError
+
+State = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A published set of weights: the files (the first is the one to read), their licence, one line on them."""
+
+    files: tuple[RemoteFile, ...]
+    licence: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Weights:
+    """Weights as they were read, before a network takes them.
+
+    Attributes
+    ----------
+    state : dict of str to ndarray, float32
+        By state_dict key; empty when `ir` is set.
+    ir : Graph or None
+        The OpenVINO graph, whose values have no state_dict keys.
+    source, sha256, licence : str
+        For the model card; the hash is that of the file with the values.
+    """
+
+    state: State
+    ir: Graph | None
+    source: str
+    sha256: str
+    licence: str
+
+
+def find_weights(source: str, known: Mapping[str, Source], progress: Progress) -> Weights:
+    """Read weights from a known source's name or a path.
+
+    Parameters
+    ----------
+    source : str
+        Name in `known`, or path of an OpenVINO .xml (or its .bin, or the folder of both), a PyTorch state_dict
+        (.pth, .pt, .ckpt, .tar) or .safetensors.
+    known : mapping of str to Source
+    progress : Progress
+
+    Raises
+    ------
+    WeightsError
+        No such source or file, damaged, or of no known format.
+    """
+    if source in known:
+        entry = known[source]
+        path, *_ = [fetch(file, progress) for file in entry.files]
+        return _read(path, f"{source}: {entry.files[0].url}", entry.licence)
+    path = Path(source)
+    if not path.exists():
+        raise WeightsError(
+            f"weights {source!r}: neither a file nor one of {', '.join(known)}; give the path of an OpenVINO .xml, "
+            "a PyTorch .pth or a .safetensors"
+        )
+    if path.is_dir():
+        path = _only_xml(path)
+    return _read(path, path.name, "")
+
+
+def _only_xml(folder: Path) -> Path:
+    found = sorted(folder.rglob("*.xml"))
+    if len(found) != 1:
+        raise WeightsError(f"{folder}: {len(found)} .xml files in it; give the path of the one to read")
+    return found[0]
+
+
+def _read(path: Path, source: str, licence: str) -> Weights:
+    suffix = path.suffix.lower()
+    ir, state, values = None, {}, path
+    if suffix in (".xml", ".bin"):
+        ir, values = Graph(path.with_suffix(".xml")), path.with_suffix(".bin")
+    elif suffix == ".safetensors":
+        state = _read_safetensors(path)
+    elif suffix in (".pth", ".pt", ".ckpt", ".tar"):
+        state = _read_torch(path)
+    else:
+        raise WeightsError(
+            f"{path}: unknown kind of weights {suffix!r}; expected .xml, .pth, .pt or .safetensors"
+        )
+    return Weights(state=state, ir=ir, source=source, sha256=checksum(values), licence=licence)
+
+
+def _read_torch(path: Path) -> State:
+    """Read a state_dict, bare or under the key ``state_dict``, without unpickling anything but tensors."""
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as err:
+        raise WeightsError(
+            f"{path}: holds more than tensors, or is no PyTorch file; it was not opened, since that could run code "
+            "in it: save its state_dict alone, best as .safetensors"
+        ) from err
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError) as err:
+        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+        raise WeightsError(f"{path}: damaged or truncated ({reason}); fetch it again") from err
+    if isinstance(data, dict) and isinstance(data.get("state_dict"), dict):
+        data = data["state_dict"]
+    if not isinstance(data, dict) or not all(isinstance(v, torch.Tensor) for v in data.values()):
+        raise WeightsError(f"{path}: no state_dict in it; expected a mapping of names to tensors")
+    return {str(k).removeprefix("module."): _float32(v) for k, v in data.items()}
+
+
+def _float32(tensor: torch.Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.detach().to(torch.float32).numpy()
+    return array
+
+
+def _read_safetensors(path: Path) -> State:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return {k: _float32(v) for k, v in load_file(path).items()}
+    except (OSError, SafetensorError) as err:
+        raise WeightsError(f"{path}: not a whole safetensors file ({err}); fetch it again") from err
+
+
+def load_state(
+    net: torch.nn.Module, state: Mapping[str, Any], source: str, dropped: Iterable[str] = ()
+) -> list[str]:
+    """Put `state` into `net`, key by key.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Changed in place, set to evaluation mode.
+    state : mapping of str to array
+    source : str
+        For messages.
+    dropped : iterable of str
+        Prefixes of keys that are left out on purpose.
+
+    Returns
+    -------
+    list of str
+        The keys left out on purpose.
+
+    Raises
+    ------
+    WeightsError
+        Keys are missing, unexpected or misshapen, or values are not finite; all of them are listed.
+    """
+    skip = tuple(dropped)
+    left_out = [k for k in state if skip and k.startswith(skip)]
+    given = {k: v for k, v in state.items() if k not in set(left_out)}
+    wanted = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    given = {k: v for k, v in given.items() if not k.endswith("num_batches_tracked")}
+    problems = [f"missing {k}" for k in wanted if k not in given]
+    problems += [f"unexpected {k}" for k in given if k not in wanted]
+    for key in wanted.keys() & given.keys():
+        if tuple(wanted[key].shape) != tuple(given[key].shape):
+            problems.append(f"{key} is {tuple(given[key].shape)}, expected {tuple(wanted[key].shape)}")
+        elif not np.isfinite(given[key]).all():
+            problems.append(f"{key} holds NaN or infinity")
+    if problems:
+        more = f" and {len(problems) - 12} more" if len(problems) > 12 else ""
+        raise WeightsError(
+            f"{source}: not the weights of this network: {'; '.join(sorted(problems)[:12])}{more}; "
+            "choose the model that they were trained for (--list-models)"
+        )
+    net.load_state_dict(
+        {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in given.items()}, strict=False
+    )
+    net.eval()
+    return left_out

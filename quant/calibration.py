@@ -1,0 +1,176 @@
+"""Which images calibrate a model, in which order, with which hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.coco import is_coco, read_split, splits
+from rpi_runtime.card import InputSpec
+from rpi_runtime.errors import InputError
+from rpi_runtime.pictures import SUFFIXES, read_picture
+from rpi_runtime.preprocess import Frame, Preprocessor
+
+DEFAULT_COUNT = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The images of a calibration set, in order: file name and sha256 of each.
+
+    Attributes
+    ----------
+    source : str
+        ``coco/train2017`` or the folder's name.
+    images : tuple of (str, str)
+    """
+
+    source: str
+    images: tuple[tuple[str, str], ...]
+
+    def to_json(self) -> str:
+        """Return the manifest as JSON, the same bytes for the same images."""
+        data = {"format": 1, "source": self.source, "images": self.images}
+        return json.dumps(data, indent=0, sort_keys=True) + "\n"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the JSON form."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CalibrationSet:
+    """Decoded calibration images.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    frames : tuple of ndarray, (H, W, 3) uint8 BGR
+        In the manifest's order, at their own sizes.
+    skipped : tuple of str
+        Images that could not be read, by name.
+    """
+
+    manifest: Manifest
+    frames: tuple[Frame, ...]
+    skipped: tuple[str, ...]
+
+    def inputs(self, spec: InputSpec, *, span: bool = True) -> Iterator[NDArray[np.float32]]:
+        """Yield (1, H, W, 3) float32 inputs, letterboxed and normalised by the runtime's own code.
+
+        With `span`, one pixel of the first image is black and one is white: pixels run from 0 to 255 on a camera
+        whatever this set holds, and only a range that spans them gives the int8 input ``value - 128``.
+        """
+        prepare = Preprocessor(spec)
+        out = np.empty((1, spec.height, spec.width, 3), np.float32)
+        for index, frame in enumerate(self.frames):
+            prepare(frame, out)
+            if index == 0 and span:
+                mean, scale = np.array(spec.mean, np.float32), np.array(spec.scale, np.float32)
+                out[0, 0, 0], out[0, 0, 1] = (0 - mean) * scale, (255 - mean) * scale
+            yield out.copy()
+
+
+def choose_images(folder: Path, count: int) -> tuple[list[Path], str]:
+    """Choose calibration images.
+
+    Parameters
+    ----------
+    folder : path
+        COCO layout, of which only the training split is taken, or a folder of pictures.
+    count : int
+        How many; evenly spread over the sorted names when there are more.
+
+    Returns
+    -------
+    list of Path
+        In the order in which they calibrate.
+    str
+        Where they come from, for the manifest.
+
+    Raises
+    ------
+    InputError
+        No such folder, or no picture in it.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: no such folder; give --calibration a COCO folder or a folder of pictures"
+        )
+    paths, source = _train_images(folder) if is_coco(folder) else _pictures(folder)
+    if len(paths) > count:
+        paths = [paths[i * len(paths) // count] for i in range(count)]
+    return paths, source
+
+
+def _train_images(folder: Path) -> tuple[list[Path], str]:
+    train = [s for s in splits(folder) if s.startswith("train")]
+    if not train:
+        raise InputError(
+            f"{folder}: a COCO folder with {', '.join(splits(folder))} only; calibration takes its training "
+            "split, since evaluation images may not calibrate"
+        )
+    split = read_split(folder, train[-1])
+    return sorted(i.path for i in split.images), f"coco/{split.name}"
+
+
+def _pictures(folder: Path) -> tuple[list[Path], str]:
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not paths:
+        raise InputError(
+            f"{folder}: no pictures in it ({', '.join(SUFFIXES)}); give another --calibration folder"
+        )
+    return paths, folder.resolve().name
+
+
+def read_calibration(paths: Sequence[Path], source: str, refused: Sequence[Path] = ()) -> CalibrationSet:
+    """Read chosen images; broken ones are skipped and named.
+
+    Parameters
+    ----------
+    paths : sequence of path
+    source : str
+        For the manifest.
+    refused : sequence of path
+        Evaluation images; none of these may be among the chosen, by name or content.
+
+    Raises
+    ------
+    InputError
+        None can be read, or an evaluation image is among them.
+    """
+    entries, frames, skipped = [], [], []
+    for path in paths:
+        try:
+            data = path.read_bytes()
+            frames.append(read_picture(data, path.name))
+            entries.append((path.name, hashlib.sha256(data).hexdigest()))
+        except (OSError, InputError):
+            skipped.append(path.name)
+    if not frames:
+        raise InputError(
+            f"{source}: none of its {len(paths)} pictures can be read ({', '.join(skipped[:3])}...); "
+            "give --calibration another folder"
+        )
+    manifest = Manifest(source=source, images=tuple(entries))
+    _refuse_evaluation_images(manifest, {p.stat().st_size for p in paths if p.exists()}, refused)
+    return CalibrationSet(manifest=manifest, frames=tuple(frames), skipped=tuple(skipped))
+
+
+def _refuse_evaluation_images(manifest: Manifest, sizes: set[int], refused: Sequence[Path]) -> None:
+    names = {p.name for p in refused}
+    # only a file of the same size can have the same content: the rest need not be read
+    hashes = {hashlib.sha256(p.read_bytes()).hexdigest() for p in refused if p.stat().st_size in sizes}
+    both = [name for name, digest in manifest.images if name in names or digest in hashes]
+    if both:
+        raise InputError(
+            f"{manifest.source}: {len(both)} of the calibration images are evaluation images "
+            f"({', '.join(both[:3])}); calibrate on others, or the measured AP means nothing"
+        )

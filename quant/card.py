@@ -1,0 +1,79 @@
+"""Print the model card inside a .tflite.
+
+python -m quant.card FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from quant.cli import run_command
+from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
+
+
+def describe(card: ModelCard) -> str:
+    """Return the card as a person would read it."""
+    spec, origin = card.input, card.provenance
+    lines = [
+        f"{card.name}, {card.recipe}",
+        f"  input        {spec.size} {spec.channels.upper()}, {spec.fit}, mean {_numbers(spec.mean)}, "
+        f"scale {_numbers(spec.scale)}",
+    ]
+    for output in card.outputs:
+        lines.append(
+            f"  output       {output.name}: {output.role}, {output.channels} channels, stride {output.stride}"
+        )
+    lines.append(
+        f"  skeleton     {len(card.skeleton.keypoints)} keypoints: {', '.join(card.skeleton.keypoints)}"
+    )
+    lines.append(
+        f"  decoder      {card.decoder.kind}, {len(card.decoder.limbs)} limbs, peaks from {card.decoder.peak_threshold}"
+    )
+    lines.append(
+        f"  weights      {origin.weights_source} (graph {origin.weights_graph}, licence {origin.weights_licence})"
+    )
+    lines.append(f"               sha256 {origin.weights_sha256}")
+    if origin.calibration_images:
+        lines.append(
+            f"  calibration  {origin.calibration_images} images, manifest sha256 {origin.calibration_sha256}"
+        )
+    for name, value in card.measured.items():
+        lines.append(f"  {name:<20} {value:.6g}")
+    lines.append("  made with    " + ", ".join(f"{k} {v}" for k, v in origin.tools.items()))
+    return "\n".join(lines)
+
+
+def _numbers(values: Sequence[float]) -> str:
+    unique = sorted(set(values))
+    shown = unique if len(unique) == 1 else list(values)
+    return ", ".join(
+        f"1/{round(1 / v)}" if 0 < v < 0.1 and abs(1 / v - round(1 / v)) < 1e-6 else f"{v:g}" for v in shown
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the card of a file."""
+    parser = argparse.ArgumentParser(
+        prog="python -m quant.card",
+        description="Print the model card inside a .tflite.",
+        epilog="Exit codes: 0 done, 2 wrong usage, 3 no such file, no card, or a broken one.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .tflite of pipose")
+    parser.add_argument("--json", action="store_true", help="print the card as JSON, as it is stored")
+    parser.add_argument(
+        "--calibration", action="store_true", help="print the calibration manifest: names and hashes"
+    )
+    args = parser.parse_args(argv)
+    if args.calibration:
+        print(read_member(args.file, CALIBRATION_MEMBER).decode(), end="")
+        return 0
+    card = read_card(args.file)
+    print(card.to_json() if args.json else describe(card))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

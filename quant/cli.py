@@ -1,0 +1,36 @@
+"""What every command line here shares: errors on one line, exit codes, a clean Ctrl-C."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from rpi_runtime.errors import PiposeError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
+    """Run a command's `main` and return its exit code; a user's mistake is one line, never a traceback."""
+    try:
+        return main(argv)
+    except PiposeError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return err.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; nothing was left half written", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output went away, as `| head` does; keep Python from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except OSError as err:
+        if err.errno != errno.ENOSPC:
+            raise
+        print(
+            f"error: {err.filename or 'disk'}: no space left on the device; free some and run again",
+            file=sys.stderr,
+        )
+        return 5

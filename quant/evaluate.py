@@ -1,0 +1,282 @@
+"""COCO keypoint AP of .tflite files, through the runtime's own preprocessing, interpreter and decoder.
+
+python -m quant.evaluate FILE... --coco DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from rich.console import Console
+from rich.table import Table
+
+from quant.cli import run_command
+from quant.coco import CocoImage, CocoSplit, read_split
+from quant.progress import Progress
+from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_member
+from rpi_runtime.decode.paf import PafDecode, PafOptions
+from rpi_runtime.errors import CardError, InputError
+from rpi_runtime.files import write_text
+from rpi_runtime.interpreter import Model
+from rpi_runtime.pictures import read_picture
+from rpi_runtime.poses import Pose
+from rpi_runtime.preprocess import Preprocessor
+
+PERSON = 1  # COCO's category id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """COCO keypoint figures of one file, in percent.
+
+    Attributes
+    ----------
+    file, model, recipe, size : str
+    ap, ap50, ap75, ap_medium, ap_large, ar : float
+        As pycocotools defines them; -1 where the set has no such person.
+    images, poses : int
+        Images evaluated, people found in them.
+    ms_per_image : float
+        Preprocessing, inference and decoding, mean, on this machine.
+    """
+
+    file: str
+    model: str
+    recipe: str
+    size: str
+    ap: float
+    ap50: float
+    ap75: float
+    ap_medium: float
+    ap_large: float
+    ar: float
+    images: int
+    poses: int
+    ms_per_image: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """An evaluation with the detections in COCO's result format and the figures per image."""
+
+    evaluation: Evaluation
+    detections: list[dict[str, Any]]
+    per_image: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationSpec:
+    """What to evaluate on and how.
+
+    Attributes
+    ----------
+    split : CocoSplit
+    threads : int or None
+        Of the interpreter; None for the machine's default.
+    decoding : PafOptions or None
+        None for the runtime's default.
+    """
+
+    split: CocoSplit
+    threads: int | None = None
+    decoding: PafOptions | None = None
+
+
+def evaluate_file(
+    path: Path, spec: EvaluationSpec, progress: Progress, card: ModelCard | None = None
+) -> Results:
+    """Run one file over a split and score it.
+
+    Raises
+    ------
+    InputError
+        An image is unreadable or not of the annotated size, or calibrated this very file.
+    CardError
+        The skeleton is not COCO's.
+    """
+    model = Model(path, threads=spec.threads, card=card)
+    if not model.card.skeleton.coco:
+        raise CardError(f"{path}: its skeleton names no COCO keypoints, so COCO cannot score it")
+    if card is None:
+        refuse_calibrated(path, spec.split)
+    prepare, decoder = Preprocessor(model.card.input), PafDecode(model.card, spec.decoding)
+    detections: list[dict[str, Any]] = []
+    elapsed = 0.0
+    with progress.items(f"{path.name}", len(spec.split.images)) as step:
+        for image in spec.split.images:
+            frame = read_image(image)
+            start = time.perf_counter()
+            transform = prepare(frame, model.input)
+            model.invoke()
+            poses = decoder.read(model, transform)
+            elapsed += time.perf_counter() - start
+            detections += [_detection(image.id, pose, model.card.skeleton.coco) for pose in poses]
+            step(1)
+    stats, per_image = score(detections, spec.split)
+    names = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar")
+    evaluation = Evaluation(
+        file=path.name,
+        model=model.card.name,
+        recipe=model.card.recipe,
+        size=model.card.input.size,
+        images=len(spec.split.images),
+        poses=len(detections),
+        ms_per_image=1000 * elapsed / len(spec.split.images),
+        **dict(zip(names, stats, strict=True)),
+    )
+    return Results(evaluation=evaluation, detections=detections, per_image=per_image)
+
+
+def refuse_calibrated(path: Path, split: CocoSplit) -> None:
+    """Refuse to measure a file on images that calibrated it."""
+    try:
+        manifest = json.loads(read_member(path, CALIBRATION_MEMBER))
+    except CardError:
+        return  # a float file has no calibration
+    both = {name for name, _ in manifest["images"]} & {i.path.name for i in split.images}
+    if both:
+        raise InputError(
+            f"{path}: {len(both)} images of {split.name} calibrated this file ({min(both)}...); "
+            "evaluate on others, or calibrate again"
+        )
+
+
+def read_image(image: CocoImage) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Read an image and check that it is the one that was annotated."""
+    frame = read_picture(image.path)
+    if frame.shape[:2] != (image.height, image.width):
+        raise InputError(
+            f"{image.path}: {frame.shape[1]}x{frame.shape[0]} pixels, annotated as {image.width}x{image.height}; "
+            "the annotations belong to other images"
+        )
+    return frame
+
+
+def _detection(image_id: int, pose: Pose, coco: Sequence[int]) -> dict[str, Any]:
+    """Return a pose in COCO's result format; scored as the reference does, by its score and its keypoints."""
+    points = np.zeros((17, 3))
+    for target, source in enumerate(coco):
+        if source >= 0 and pose.keypoints[source, 2] > 0:
+            points[target] = (*pose.keypoints[source, :2], 1)
+    found = int(np.count_nonzero(pose.found))
+    return {
+        "image_id": image_id,
+        "category_id": PERSON,
+        "keypoints": [round(float(v), 3) for v in points.reshape(-1)],
+        "score": float(pose.score) * max(0, found - 1),
+    }
+
+
+def score(detections: list[dict[str, Any]], split: CocoSplit) -> tuple[list[float], list[dict[str, Any]]]:
+    """Score detections with pycocotools.
+
+    Returns
+    -------
+    list of float
+        AP, AP50, AP75, AP medium, AP large, AR in percent.
+    list of dict
+        Per image: file, annotated people, detections, mean of the best OKS of each person.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(split.annotations))
+        found = truth.loadRes(detections) if detections else COCO()
+        if not detections:
+            found.dataset = {"images": [], "annotations": [], "categories": truth.dataset["categories"]}
+            found.createIndex()
+        judge = COCOeval(truth, found, "keypoints")
+        judge.params.imgIds = [i.id for i in split.images]
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    stats = [100 * float(s) if s >= 0 else -1.0 for s in judge.stats[:6]]
+    return stats, [_per_image(i, judge, detections) for i in split.images]
+
+
+def _per_image(image: CocoImage, judge: Any, detections: list[dict[str, Any]]) -> dict[str, Any]:
+    oks = np.asarray(judge.ious[image.id, PERSON])  # (detections, people), empty without either
+    people = len(judge._gts[image.id, PERSON])
+    best = oks.max(axis=0).mean() if oks.size else 0.0
+    found = sum(d["image_id"] == image.id for d in detections)
+    return {"file": image.path.name, "people": people, "poses": found, "mean_best_oks": round(float(best), 4)}
+
+
+def table(evaluations: Sequence[Evaluation]) -> Table:
+    """Return the figures as a table, one row a file."""
+    columns = ("file", "recipe", "size", "AP", "AP50", "AP75", "AP M", "AP L", "AR", "poses", "ms/image")
+    result = Table(*columns, box=None, pad_edge=False)
+    for e in evaluations:
+        figures = (e.ap, e.ap50, e.ap75, e.ap_medium, e.ap_large, e.ar)
+        cells = ("-" if f < 0 else f"{f:.2f}" for f in figures)
+        result.add_row(e.file, e.recipe, e.size, *cells, str(e.poses), f"{e.ms_per_image:.1f}")
+    return result
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m quant.evaluate",
+        description="COCO keypoint AP of .tflite files, through the runtime's own preprocessing and decoder.",
+        epilog="Example: python -m quant.evaluate models/*.tflite --coco ~/coco\n\n"
+        "Exit codes: 0 done, 2 wrong usage, 3 bad input, 5 output not writable, 8 a package is missing, 130 Ctrl-C.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a .tflite of pipose")
+    result.add_argument(
+        "--coco", type=Path, required=True, metavar="DIR", help="annotations/ and images in COCO's layout"
+    )
+    result.add_argument("--split", default="val2017", help="which split (default %(default)s)")
+    result.add_argument(
+        "--threads", type=int, metavar="N", help="of the interpreter (default: of the machine)"
+    )
+    result.add_argument(
+        "--decode", choices=("fast", "exact4", "exact8"), default="fast", help="decoder (default %(default)s)"
+    )
+    result.add_argument("--json", action="store_true", help="print the figures as JSON")
+    result.add_argument(
+        "--results", type=Path, metavar="DIR",
+        help="write detections in COCO's result format and figures per image there, one file a model",
+    )  # fmt: skip
+    return result
+
+
+def decoding(name: str) -> PafOptions:
+    """Return decoder options by their command-line name."""
+    return PafOptions() if name == "fast" else PafOptions(mode="exact", upsample=int(name[-1]))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate and print."""
+    args = parser().parse_args(argv)
+    spec = EvaluationSpec(
+        split=read_split(args.coco, args.split), threads=args.threads, decoding=decoding(args.decode)
+    )
+    progress = Progress(quiet=args.json)
+    if spec.split.missing:
+        progress.say(f"{spec.split.missing} images of {args.split} are not on disk; evaluating on the others")
+    results = [evaluate_file(path, spec, progress) for path in args.files]
+    evaluations = [r.evaluation for r in results]
+    if args.json:
+        print(json.dumps([asdict(e) for e in evaluations], indent=1))
+    else:
+        Console().print(table(evaluations))
+    if args.results:
+        for result in results:
+            text = json.dumps({"detections": result.detections, "per_image": result.per_image})
+            write_text(args.results / f"{Path(result.evaluation.file).stem}.results.json", text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,76 @@
+"""Turn DEQUANTIZE -> ELU (float) -> QUANTIZE islands into one int8 ELU.
+
+TFLite's converter has no quantized ELU, the interpreters have: a table of 256 entries built from the scales of input
+and output. With the QUANTIZE's output scale it gives the same bytes as the island, and XNNPACK takes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+from quant.flatbuffer import TFLiteFile
+
+ISLANDS = ("ELU",)
+
+
+def rewrite_islands(data: bytes) -> tuple[bytes, int]:
+    """Return the file without float ELU islands, and how many there were."""
+    file = TFLiteFile(data)
+    operators = file.graph.operators
+    readers: dict[int, list[Any]] = {}
+    for op in operators:
+        for tensor in op.inputs:
+            readers.setdefault(int(tensor), []).append(op)
+    producers = {int(t): op for op in operators for t in op.outputs}
+    dropped = []
+    for op in operators:
+        if file.operator_name(op) not in ISLANDS:
+            continue
+        before, after = producers.get(int(op.inputs[0])), readers.get(int(op.outputs[0]), [])
+        if before is None or file.operator_name(before) != "DEQUANTIZE":
+            continue
+        if len(after) != 1 or file.operator_name(after[0]) != "QUANTIZE":
+            continue
+        quantized = file.graph.tensors[int(after[0].outputs[0])]
+        if quantized.type != schema.TensorType.INT8:
+            continue
+        # the float tensor's name is the one that the float file has too: comparisons go by name
+        quantized.name = file.graph.tensors[int(op.outputs[0])].name
+        op.inputs, op.outputs = before.inputs, after[0].outputs
+        dropped += [before, after[0]]
+    gone = {id(op) for op in dropped}
+    file.graph.operators = [op for op in operators if id(op) not in gone]
+    _drop_unused(file)
+    return file.to_bytes(), len(dropped) // 2
+
+
+def _drop_unused(file: TFLiteFile) -> None:
+    """Remove tensors, buffers and operator codes that nothing refers to any more, and renumber."""
+    graph, model = file.graph, file.model
+    lists = [op.inputs for op in graph.operators] + [op.outputs for op in graph.operators]
+    used = {int(i) for ids in [*lists, graph.inputs, graph.outputs] for i in ids if i >= 0}
+    order = {old: new for new, old in enumerate(sorted(used))}
+    graph.tensors = [graph.tensors[old] for old in order]
+    for op in graph.operators:
+        op.inputs, op.outputs = _renumber(op.inputs, order), _renumber(op.outputs, order)
+    graph.inputs, graph.outputs = _renumber(graph.inputs, order), _renumber(graph.outputs, order)
+    for signature in model.signatureDefs or []:
+        for entry in [*signature.inputs, *signature.outputs]:
+            entry.tensorIndex = order[entry.tensorIndex]
+    # buffer 0 is empty by convention
+    buffers = sorted({0} | {t.buffer for t in graph.tensors} | {m.buffer for m in model.metadata or []})
+    places = {old: new for new, old in enumerate(buffers)}
+    model.buffers = [model.buffers[old] for old in buffers]
+    for holder in [*graph.tensors, *(model.metadata or [])]:
+        holder.buffer = places[holder.buffer]
+    codes = sorted({op.opcodeIndex for op in graph.operators})
+    model.operatorCodes = [model.operatorCodes[i] for i in codes]
+    for op in graph.operators:
+        op.opcodeIndex = codes.index(op.opcodeIndex)
+
+
+def _renumber(ids: Any, order: dict[int, int]) -> Any:
+    return np.array([order.get(int(i), -1) for i in ids], np.int32)

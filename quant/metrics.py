@@ -1,0 +1,111 @@
+"""How far quantized maps are from float ones, in the field's own terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cython_ext.reference import find_peaks
+from cython_ext.specs import PeakRules
+
+Maps = NDArray[np.float32]
+
+# A peak is found again when the other map has one of its type within one cell, that is one stride of the network.
+MATCH_RADIUS_CELLS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """INT8 against float over a set of images.
+
+    Attributes
+    ----------
+    images : int
+    heatmap_rmse : float
+        Root mean square difference over all heatmap values; a keypoint's peak is about 1.
+    paf_relative_l2 : float
+        Norm of the PAFs' difference over the norm of the float PAFs.
+    peaks : int
+        Keypoint peaks in the float maps.
+    lost, added : float
+        Part of `peaks` with no INT8 peak near; INT8 peaks with no float peak near, as a part of `peaks`.
+    shift_px, shift_p95_px : float
+        Mean and 95th percentile distance of matched peaks, pixels of the network's input.
+    """
+
+    images: int
+    heatmap_rmse: float
+    paf_relative_l2: float
+    peaks: int
+    lost: float
+    added: float
+    shift_px: float
+    shift_p95_px: float
+
+
+class AgreementMeter:
+    """Accumulates an `Agreement` image by image.
+
+    Parameters
+    ----------
+    keypoints : int
+        Heatmap channels that are keypoints; a background channel behind them counts in the rmse only.
+    stride : int
+        Input pixels per cell.
+    threshold : float
+        Least heatmap value of a peak.
+    """
+
+    def __init__(self, keypoints: int, stride: int, threshold: float) -> None:
+        self._stride = stride
+        self._rules = PeakRules(keypoints=keypoints, threshold=threshold, candidate=0.6 * threshold)
+        self._images = self._values = self._peaks = self._lost = self._added = 0
+        self._heatmap_error = self._paf_error = self._paf_energy = 0.0
+        self._shifts: list[float] = []
+
+    def add(self, heatmaps: tuple[Maps, Maps], pafs: tuple[Maps, Maps]) -> None:
+        """Take one image's float and INT8 maps, (H, W, C) each."""
+        self._images += 1
+        self._values += heatmaps[0].size
+        self._heatmap_error += _energy(heatmaps[0] - heatmaps[1])
+        self._paf_error += _energy(pafs[0] - pafs[1])
+        self._paf_energy += _energy(pafs[0])
+        real, other = (find_peaks(np.ascontiguousarray(h), self._rules) for h in heatmaps)
+        for kind in range(self._rules.keypoints):
+            here = real.table[real.starts[kind] : real.starts[kind + 1], :2]
+            there = other.table[other.starts[kind] : other.starts[kind + 1], :2]
+            self._match(here, there)
+
+    def _match(self, here: Maps, there: Maps) -> None:
+        self._peaks += len(here)
+        if len(here) == 0 or len(there) == 0:
+            self._lost += len(here)
+            self._added += len(there)
+            return
+        distance = np.linalg.norm(here[:, None] - there[None], axis=2)
+        nearest = distance.min(axis=1)
+        matched = nearest <= MATCH_RADIUS_CELLS
+        self._lost += int(np.count_nonzero(~matched))
+        self._added += int(np.count_nonzero(distance.min(axis=0) > MATCH_RADIUS_CELLS))
+        self._shifts.extend((nearest[matched] * self._stride).tolist())
+
+    def result(self) -> Agreement:
+        """Return the figures so far; needs at least one image."""
+        shifts = np.array(self._shifts or [0.0])
+        peaks = max(self._peaks, 1)
+        return Agreement(
+            images=self._images,
+            heatmap_rmse=float(np.sqrt(self._heatmap_error / self._values)),
+            paf_relative_l2=float(np.sqrt(self._paf_error / max(self._paf_energy, 1e-12))),
+            peaks=self._peaks,
+            lost=self._lost / peaks,
+            added=self._added / peaks,
+            shift_px=float(shifts.mean()),
+            shift_p95_px=float(np.percentile(shifts, 95)),
+        )
+
+
+def _energy(values: Maps) -> float:
+    return float(np.square(values, dtype=np.float64).sum())

@@ -1,0 +1,93 @@
+"""The records of one export: what each step found, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quant.evaluate import Evaluation
+from quant.gate import Check
+from quant.layers import LayerNoise
+from quant.metrics import Agreement
+from quant.progress import Stage
+from rpi_runtime.card import ModelCard
+
+Layers = Mapping[str, tuple[LayerNoise, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """The comparison of one output across one step.
+
+    Attributes
+    ----------
+    step : str
+        As in ``torch -> onnx``.
+    output : str
+    max_error : float
+        Largest absolute difference.
+    relative_error : float
+        `max_error` over the largest absolute value of the step before.
+    tolerance : float
+        Of `relative_error`.
+    """
+
+    step: str
+    output: str
+    max_error: float
+    relative_error: float
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlier:
+    """A channel far above the others of its tensor before equalization."""
+
+    tensor: str
+    channel: int
+    maximum: float
+    next_maximum: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What came out of one export, for the summary and the report.
+
+    Attributes
+    ----------
+    path : path
+        The file; ends in ``.rejected`` when a check failed.
+    card : ModelCard
+    size_bytes : int
+    stages : tuple of Stage
+    parities : tuple of Parity
+    checks : tuple of Check
+    operations : dict of str to int
+    outliers : tuple of Outlier
+    layers : dict of str to tuple of LayerNoise
+        By recipe: this file's, and the naive one's to compare with.
+    agreement : Agreement or None
+    evaluations : tuple of Evaluation
+        The float file's and this file's.
+    pictures : tuple of (str, bytes)
+        Caption and JPEG: poses of the float file and of this one side by side.
+    """
+
+    path: Path
+    card: ModelCard
+    size_bytes: int
+    stages: tuple[Stage, ...]
+    parities: tuple[Parity, ...]
+    checks: tuple[Check, ...]
+    operations: dict[str, int]
+    outliers: tuple[Outlier, ...] = ()
+    layers: Layers
+    agreement: Agreement | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+    pictures: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check held."""
+        return all(c.passed for c in self.checks)

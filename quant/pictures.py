@@ -1,0 +1,52 @@
+"""Poses of the float file and of the quantized file on the same pictures, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from quant.calibration import CalibrationSet
+from rpi_runtime.card import ModelCard
+from rpi_runtime.decode.paf import PafDecode
+from rpi_runtime.draw import draw_people
+from rpi_runtime.interpreter import Model
+from rpi_runtime.pictures import encode_picture
+from rpi_runtime.poses import Pose, Track
+from rpi_runtime.preprocess import Frame, Preprocessor
+
+COUNT = 4
+QUALITY = 85
+
+
+def pose_pictures(
+    real: Path, quantized: Path, card: ModelCard, images: CalibrationSet
+) -> Iterator[tuple[str, bytes]]:
+    """Yield caption and JPEG for the pictures in which the float file finds the surest people."""
+    models = [Model(path, card=card) for path in (real, quantized)]
+    prepare, decoder = Preprocessor(card.input), PafDecode(card)
+
+    def poses(model: Model, frame: Frame) -> tuple[Pose, ...]:
+        transform = prepare(frame, model.input)
+        model.invoke()
+        return decoder.read(model, transform)
+
+    found = [poses(models[0], frame) for frame in images.frames]
+    surest = sorted(range(len(found)), key=lambda i: -sum(p.score for p in found[i]))
+    for index in surest[:COUNT]:
+        frame = images.frames[index]
+        both = (found[index], poses(models[1], frame))
+        drawn = [
+            _draw(frame, people, card, text)
+            for people, text in zip(both, ("float", card.recipe), strict=True)
+        ]
+        name = images.manifest.images[index][0]
+        caption = f"{name}: {len(both[0])} people by float, {len(both[1])} by {card.recipe}"
+        yield caption, encode_picture(np.concatenate(drawn, axis=1), ".jpg", QUALITY)
+
+
+def _draw(frame: Frame, people: tuple[Pose, ...], card: ModelCard, caption: str) -> Frame:
+    # the same person is not followed from file to file: colours go by the order of the poses
+    tracks = [Track(id=0, pose=pose) for pose in people]
+    return draw_people(frame, tracks, card.skeleton, caption)

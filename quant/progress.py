@@ -1,0 +1,84 @@
+"""Stage names, times and progress bars on standard error; silent when asked to be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as Bars,
+)
+
+Step = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One finished stage: its name, how long it took, what it says of itself."""
+
+    name: str
+    seconds: float
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where long work says how far it is.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    quiet : bool
+        No bars and no lines.
+    """
+
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+    quiet: bool = False
+    stages: list[Stage] = field(default_factory=list)
+
+    def silent(self) -> Progress:
+        """Return a progress for work inside other work that has a bar."""
+        return Progress(console=self.console, quiet=True)
+
+    def say(self, text: str) -> None:
+        """Print one line for the user."""
+        if not self.quiet:
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[list[str]]:
+        """Time a stage; what is appended to the yielded list becomes its note."""
+        notes: list[str] = []
+        start = time.perf_counter()
+        yield notes
+        stage = Stage(name=name, seconds=time.perf_counter() - start, note="; ".join(notes))
+        self.stages.append(stage)
+        self.say(f"  {stage.name:<12} {stage.seconds:6.1f} s  {stage.note}")
+
+    def bytes(self, name: str, total: int) -> AbstractContextManager[Step]:
+        """Progress bar of a download, in bytes."""
+        return self._bar(name, total, DownloadColumn())
+
+    def items(self, name: str, total: int) -> AbstractContextManager[Step]:
+        """Progress bar of counted work."""
+        return self._bar(name, total, MofNCompleteColumn())
+
+    @contextmanager
+    def _bar(self, name: str, total: int, column: ProgressColumn) -> Iterator[Step]:
+        columns = (TextColumn("  {task.description:<24}"), BarColumn(), column, TimeRemainingColumn())
+        hidden = self.quiet or not self.console.is_terminal
+        bars = Bars(*columns, console=self.console, transient=True, disable=hidden)
+        with bars:
+            task = bars.add_task(name, total=total or None)
+            yield lambda amount: bars.advance(task, amount)

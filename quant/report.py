@@ -1,0 +1,103 @@
+"""The report of an export: JSON for programs, one self-contained HTML page for people."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from rich.table import Table
+
+from quant.chart import Series, line_chart
+from quant.outcome import Outcome
+from rpi_runtime.files import write_text
+
+FORMAT = 1
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def as_data(outcome: Outcome) -> dict[str, Any]:
+    """Return everything but the pictures as plain data."""
+    return {
+        "format": FORMAT,
+        "file": str(outcome.path),
+        "passed": outcome.passed,
+        "bytes": outcome.size_bytes,
+        "card": asdict(outcome.card),
+        "stages": [asdict(s) for s in outcome.stages],
+        "parity": [asdict(p) for p in outcome.parities],
+        "checks": [asdict(c) for c in outcome.checks],
+        "operations": dict(outcome.operations),
+        "outliers": [asdict(o) for o in outcome.outliers],
+        "agreement": asdict(outcome.agreement) if outcome.agreement else None,
+        "evaluations": [asdict(e) for e in outcome.evaluations],
+        "layers": {name: [asdict(n) for n in noise] for name, noise in outcome.layers.items()},
+    }
+
+
+def write_report(outcome: Outcome) -> tuple[Path, Path]:
+    """Write ``FILE.report.json`` and ``FILE.report.html`` beside the file; return both paths."""
+    stem = outcome.path.name.removesuffix(".rejected").removesuffix(".tflite")
+    data, page = (outcome.path.with_name(f"{stem}.report.{kind}") for kind in ("json", "html"))
+    write_text(data, json.dumps(as_data(outcome), indent=1) + "\n")
+    write_text(page, render(outcome))
+    return data, page
+
+
+def render(outcome: Outcome) -> str:
+    """Return the HTML page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    series = [Series(name=n, values=[x.snr_db for x in noise]) for n, noise in outcome.layers.items()]
+    labels = [x.name for x in next(iter(outcome.layers.values()), ())]
+    pictures = [(text, base64.b64encode(data).decode()) for text, data in outcome.pictures]
+    chart = line_chart(series, labels, "signal to noise, dB") if series else ""
+    return environment.get_template("report.html").render(
+        outcome=outcome, card=outcome.card, chart=chart, pictures=pictures
+    )
+
+
+def summary_tables(outcomes: Sequence[Outcome]) -> list[Table]:
+    """Return what is printed at the end: one row a file, and the failed checks."""
+    columns = (
+        "file",
+        "size",
+        "gate",
+        "heatmap rmse",
+        "PAF rel. L2",
+        "lost peaks",
+        "shift px",
+        "AP float",
+        "AP",
+        "seconds",
+    )
+    table = Table(*columns, box=None, pad_edge=False)
+    table.columns[0].overflow = "fold"
+    for s in outcomes:
+        agreement = ("-",) * 4
+        if s.agreement:
+            a = s.agreement
+            agreement = (
+                f"{a.heatmap_rmse:.4f}",
+                f"{a.paf_relative_l2:.3f}",
+                f"{a.lost:.1%}",
+                f"{a.shift_px:.2f}",
+            )
+        ap = (f"{s.evaluations[0].ap:.2f}", f"{s.evaluations[-1].ap:.2f}") if s.evaluations else ("-", "-")
+        gate = "-" if not s.checks else "passed" if s.passed else "REFUSED"
+        seconds = f"{sum(t.seconds for t in s.stages):.1f}"
+        table.add_row(str(s.path), f"{s.size_bytes / 1e6:.2f} MB", gate, *agreement, *ap, seconds)
+    return [table, *(_failures(s) for s in outcomes if not s.passed)]
+
+
+def _failures(outcome: Outcome) -> Table:
+    table = Table(f"failed for {outcome.path.name}", "found", "allowed", box=None, pad_edge=False)
+    for check in outcome.checks:
+        if not check.passed:
+            table.add_row(check.name, check.found, check.allowed)
+    return table
