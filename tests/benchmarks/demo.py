@@ -22,8 +22,11 @@ RADIUS = 6
 POINTS = 10
 
 
+Person = tuple[dict[int, int], float, int]  # rows of keypoints by type, score, how many counted
+
+
 class Demo:
-    """Picture to people, as a list of (keypoint rows, score).
+    """Picture to people.
 
     Parameters
     ----------
@@ -39,7 +42,7 @@ class Demo:
         self.net, self.card, self.grad = net, card, grad
         self.keypoints = len(card.skeleton.keypoints)
 
-    def __call__(self, image: np.ndarray) -> list[tuple[dict[int, int], float]]:
+    def __call__(self, image: np.ndarray) -> list[Person]:
         """Find the people on a BGR picture."""
         return self.decode(*self.infer(image))
 
@@ -59,7 +62,7 @@ class Demo:
             heatmaps, pafs = self.net(tensor)
         return _enlarge(heatmaps), _enlarge(pafs)
 
-    def decode(self, heatmaps: np.ndarray, pafs: np.ndarray) -> list[tuple[dict[int, int], float]]:
+    def decode(self, heatmaps: np.ndarray, pafs: np.ndarray) -> list[Person]:
         """Peaks, limbs, people."""
         by_type: list[list[tuple[int, int, float, int]]] = []
         total = 0
@@ -67,16 +70,14 @@ class Demo:
             by_type.append(_peaks(heatmaps[:, :, kind], self.card.decoder.peak_threshold, total))
             total += len(by_type[-1])
         values = np.array([peak for peaks in by_type for peak in peaks])
-        people: list[tuple[dict[int, int], float]] = []
+        people: list[Person] = []
         for limb in self.card.decoder.limbs:
             a, b = by_type[limb.a], by_type[limb.b]
             if a and b:
                 found = _connect(a, b, pafs[:, :, [limb.paf_x, limb.paf_y]], self.card.decoder.limb_threshold)
                 people = _assemble(people, limb, found, values)
-        decoder = self.card.decoder
-        return [
-            p for p in people if len(p[0]) >= decoder.min_keypoints and p[1] / len(p[0]) >= decoder.min_score
-        ]
+        least = self.card.decoder
+        return [p for p in people if p[2] >= least.min_keypoints and p[1] / p[2] >= least.min_score]
 
 
 def _enlarge(maps: torch.Tensor) -> np.ndarray:
@@ -139,25 +140,25 @@ def _connect(
 
 
 def _assemble(
-    people: list[tuple[dict[int, int], float]],
+    people: list[Person],
     limb: Limb,
     found: list[tuple[int, int, float]],
     values: np.ndarray,
-) -> list[tuple[dict[int, int], float]]:
+) -> list[Person]:
     """Extend the people that hold the limb's first end, open one where there is none."""
     for i, j, score in found:
-        holders = [n for n, (parts, _) in enumerate(people) if parts.get(limb.a) == i]
+        holders = [n for n, (parts, _, _) in enumerate(people) if parts.get(limb.a) == i]
         if limb.fill_only:
             for n in holders:
                 people[n][0].setdefault(limb.b, j)
-            for parts, _ in people:
+            for parts, _, _ in people:
                 if parts.get(limb.b) == j:
                     parts.setdefault(limb.a, i)
             continue
         for n in holders:
-            parts, total = people[n]
+            parts, total, count = people[n]
             parts[limb.b] = j
-            people[n] = (parts, total + values[j, 2] + score)
+            people[n] = (parts, total + values[j, 2] + score, count + 1)
         if not holders:
-            people.append(({limb.a: i, limb.b: j}, values[i, 2] + values[j, 2] + score))
+            people.append(({limb.a: i, limb.b: j}, values[i, 2] + values[j, 2] + score, 2))
     return people
