@@ -149,7 +149,7 @@ def equalize(
                 factors = _factors_from_data(result, pair, statistics[pair.tensor], spec.limit)
             else:
                 factors = _factors_from_weights(result, pair, spec.limit)
-            _rescale(result, pair, factors)
+            rescale(result, pair, factors)
     return result
 
 
@@ -213,7 +213,8 @@ def _input_range(graph: OnnxGraph, conv: Any) -> NDArray[np.float64]:
     return np.asarray(kernel.max(axis=(0, 2, 3)))
 
 
-def _rescale(graph: OnnxGraph, pair: Pair, factors: NDArray[np.float64]) -> None:
+def rescale(graph: OnnxGraph, pair: Pair, factors: NDArray[np.float64]) -> None:
+    """Multiply a pair's channels by `factors`, (C,), and divide what reads them, in place."""
     conv = _node(graph, pair.first)
     _scale_constant(graph, conv.input[1], factors[:, None, None, None])
     if len(conv.input) > 2 and conv.input[2]:

@@ -13,7 +13,8 @@ COLOURS = (
     "#009e73",
     "#cc79a7",
 )  # Okabe and Ito, told apart by colour-blind readers too
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 340, 50, 12, 28, 96
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 300, 50, 12, 28, 24
+LABEL_EVERY = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +47,9 @@ def line_chart(series: Sequence[Series], labels: Sequence[str], unit: str) -> st
         parts.append(
             f'<text class="tick" x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>'
         )
-    for index, label in enumerate(labels):
-        place = f"{x(index):.1f} {HEIGHT - BOTTOM + 12}"
-        shown = f'<text class="tick" transform="translate({place}) rotate(60)">{escape(label)}</text>'
-        parts.append(shown)
+    for index in range(0, len(labels), LABEL_EVERY):
+        place = f'x="{x(index):.1f}" y="{HEIGHT - BOTTOM + 16}"'
+        parts.append(f'<text class="tick" text-anchor="middle" {place}>{index + 1}</text>')
     for number, line in enumerate(series):
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in enumerate(line.values))

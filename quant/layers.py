@@ -114,7 +114,7 @@ def _quantize(image: Map, entry: dict[str, Any]) -> NDArray[Any]:
 
 def _short(name: str) -> str:
     """``model/tf.nn.relu_3/Relu;model/...`` -> ``relu_3``; the operations that were fused into it follow the first."""
-    first = name.split(";")[0].split("/")
+    first = name.replace("compat.v1.", "").split(";")[0].split("/")
     return (
         first[-2].removeprefix("tf.nn.").removeprefix("tf.math.").removeprefix("tf.")
         if len(first) > 1

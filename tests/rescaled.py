@@ -1,0 +1,33 @@
+"""A copy of a network that computes the same function with channels rescaled at random."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from export.equalize import find_pairs, rescale
+from export.network import Network
+from export.onnx_graph import OnnxGraph
+from quant.outcome import Parity
+from rpi_runtime.card import InputSpec
+
+
+def rescale_randomly(graph: OnnxGraph, octaves: float, seed: int) -> OnnxGraph:
+    """Multiply every channel between two convolutions by 2 ** uniform(-octaves, octaves)."""
+    result, rng = graph.copy(), np.random.default_rng(seed)
+    for pair in find_pairs(result):
+        conv = next(n for n in result.nodes if n.name == pair.first)
+        channels = result.constants[conv.input[1]].shape[0]
+        rescale(result, pair, 2.0 ** rng.uniform(-octaves, octaves, channels))
+    return result
+
+
+def rescaled(network: Network, octaves: float, seed: int) -> Network:
+    """Return the network with `rescale_randomly` applied to its graph."""
+
+    def build(spec: InputSpec) -> tuple[OnnxGraph, list[Parity]]:
+        graph, parities = network.build(spec)
+        return rescale_randomly(graph, octaves, seed), parities
+
+    return replace(network, build=build)
