@@ -76,6 +76,16 @@ class RunConfig(Behaviour):
     sink: tuple[SinkConfig, ...] = ()
     heat: HeatConfig = field(default_factory=HeatConfig)
 
+    def __post_init__(self) -> None:
+        Behaviour.__post_init__(self)
+        files = [Path(s.options.target).resolve() for s in self.sink if s.writes_file]
+        files += [Path(model).resolve() for model in self.model]
+        if self.source.kind != "picamera":
+            files.append(Path(self.source.target).resolve())
+        twice = [str(file) for file in files if files.count(file) > 1]
+        if twice:
+            raise UsageError(f"sink: {twice[0]} is named twice; each needs a file of its own")
+
     @property
     def tracks(self) -> bool:
         """Whether people get ids."""

@@ -176,10 +176,15 @@ class Feed:
         self._close(self._recovery.close_s)
         if error is None:
             self.ended = True
-        elif not reader.live or not (self._last_frame_at or self._recovery.at_start):
+        elif not self._worth_retrying(error, reader):
             raise error
         else:
             self._plan_retry(error, healthy=reader.healthy_s() >= self._recovery.healthy_s)
+
+    def _worth_retrying(self, error: PiposeError, reader: _Reader) -> bool:
+        """A live source that has worked, or that may still appear; never one that lacks a package."""
+        may_appear = bool(self._last_frame_at) or self._recovery.at_start
+        return reader.live and may_appear and isinstance(error, SourceError)
 
     def _close(self, timeout_s: float) -> None:
         reader, self._reader = self._reader, None

@@ -29,6 +29,11 @@ class SinkConfig:
     kind: str
     options: Any
 
+    @property
+    def writes_file(self) -> bool:
+        """Whether the target is a file that the sink writes."""
+        return self.kind in ("jsonl", "video") and self.options.target != "-"
+
     def make(self) -> Sink:
         """Return a new sink, not yet started."""
         return KINDS[self.kind].make(self.options)

@@ -59,13 +59,15 @@ class VideoSink:
         self._fps = 0.0
         self._first_ns = 0
         self._frames = 0
+        self._is_new = False
 
     def start(self, about: About) -> None:
         """Check that the file can be written; it is opened with the first picture, which gives its size."""
         load("cv2", "video files")
         self._about = about
+        self._is_new = not self._path.exists()
         try:
-            self._path.open("wb").close()
+            self._path.open("ab").close()  # a former file stays as it is until there is a picture
         except OSError as err:
             raise OutputError(
                 f"{self._path}: cannot be written ({err.strerror}); choose another place"
@@ -89,7 +91,7 @@ class VideoSink:
         """Finish the file; one without frames is removed."""
         if self._writer is not None:
             self._writer.release()
-        elif self._about is not None:
+        elif self._is_new:
             self._path.unlink(missing_ok=True)
 
     def _open(self, result: Result) -> None:

@@ -149,6 +149,18 @@ def test_a_model_is_needed_and_a_file_must_be_there(write, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "chosen",
+    [
+        {"source": "walk.mp4", "sink": ["video:./walk.mp4"]},
+        {"sink": ["jsonl:a.jsonl", "jsonl:./a.jsonl"]},
+    ],
+)
+def test_no_file_is_read_and_written_or_written_twice(chosen):
+    with pytest.raises(UsageError, match="is named twice"):
+        load_config(None, {"model": "m.tflite"} | chosen)
+
+
+@pytest.mark.parametrize(
     ("target", "kind"),
     [
         ("0", "camera"),

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from rpi_runtime import thermal
 from rpi_runtime.errors import UsageError
 from rpi_runtime.thermal import Heat, HeatConfig, HeatGovernor, HeatWatch, read_heat
 from rpi_runtime.throttle import Throttle
@@ -31,6 +32,17 @@ def test_temperature_and_flags_of_a_pi(tmp_path):
     assert heat == Heat(celsius=61.3, flags=0x50005)
     assert heat.throttled
     assert heat.describe() == "61.3 C, under-voltage, throttled"
+
+
+def test_flags_from_vcgencmd_where_sysfs_has_none(tmp_path, monkeypatch):
+    command = tmp_path / "vcgencmd"
+    command.write_text("#!/bin/sh\necho throttled=0x4\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(thermal, "_THROTTLED", "none")
+    assert read_heat().throttled
+    command.write_text("#!/bin/sh\nexit 1\n")
+    assert read_heat().flags is None
 
 
 def test_past_flags_are_told_apart():

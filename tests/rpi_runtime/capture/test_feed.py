@@ -10,7 +10,8 @@ import pytest
 
 from rpi_runtime.capture.feed import Feed, Recovery
 from rpi_runtime.capture.source import Wanted
-from rpi_runtime.errors import SourceError
+from rpi_runtime.errors import DependencyError, SourceError
+from rpi_runtime.optional import load
 from tests.rpi_runtime.faulty import Script
 
 QUICK = Recovery(open_s=0.2, stall_s=0.1, first_wait_s=0.005, most_wait_s=0.02, close_s=0.05, most_hung=2)
@@ -96,6 +97,18 @@ def test_the_first_opening_fails_at_once_unless_told_to_wait():
     feed = make_feed(Script(["unopened"], ["unopened"], ["frame"]), patient)
     assert take(feed, 2) == [0, 1]
     feed.stop(5)
+
+
+def test_a_missing_package_is_not_waited_for():
+    def make():
+        source = Script(["frame"]).make()
+        source.configure = lambda wanted: load("cv2.none", "cameras")
+        return source
+
+    feed = Feed(make, Wanted(), Recovery(at_start=True))
+    feed.start()
+    with pytest.raises(DependencyError, match="opencv-python"):
+        take(feed, 1)
 
 
 def test_a_recording_loses_nothing_and_ends():

@@ -64,6 +64,12 @@ def test_without_frames_there_is_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_former_file_stays_until_there_is_a_picture(tmp_path):
+    (tmp_path / "out.mp4").write_text("dear to somebody")
+    write(tmp_path / "out.mp4", [])
+    assert (tmp_path / "out.mp4").read_text() == "dear to somebody"
+
+
 def test_a_full_disk_is_noticed_while_the_file_can_be_finished(tmp_path, monkeypatch):
     sink = VideoSink(VideoOptions(target=str(tmp_path / "out.avi")))
     sink.start(ABOUT)
