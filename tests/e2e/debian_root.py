@@ -1,0 +1,250 @@
+"""The runtime in a minimal Debian root: ``python -m tests.e2e.debian_root --model M.tflite --images FOLDER``.
+
+Makes a root of Debian's python3 and nothing else (mmdebstrap), puts in pipose's wheel with NumPy, LiteRT and
+Pillow, and runs there, from the command line, without OpenCV: `doctor`, a folder of pictures to JSON lines, and
+a recording and its replay. The people found must be those that this checkout finds. ``--arch arm64`` cross-builds
+the wheel and runs all of it as a Cortex-A72 under qemu's user emulation: its times mean nothing.
+
+Needs root, mmdebstrap, a Debian mirror and PyPI; a python3 of the suite's version (for amd64), or
+aarch64-linux-gnu-gcc and qemu-aarch64-static (for arm64). Where one is missing it says which, and exits with 77.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from rpi_runtime.estimate import Estimator
+from rpi_runtime.interpreter import Model
+from rpi_runtime.pictures import SUFFIXES, read_picture, write_picture
+
+SKIPPED = 77
+PYTHON = {"trixie": "3.13", "bookworm": "3.11"}
+GLIBC = {"trixie": 41, "bookworm": 36}  # 2.x
+MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
+PACKAGES = ["python3", "libpython3-stdlib", "libstdc++6", "libc6", "libgcc-s1", "base-files"]
+TREE = ["pyproject.toml", "README.md", "LICENSE", "cython_ext", "rpi_runtime", "quant", "export"]
+# LiteRT 2.3.0 crashes in allocate_tensors under qemu-user 7.2; 2.1.6 runs.
+LITERT = {"amd64": "ai-edge-litert", "arm64": "ai-edge-litert==2.1.6"}
+SITE = "opt/pipose"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the root is: Debian suite, architecture, folder."""
+
+    suite: str
+    arch: str
+    root: Path
+
+    @property
+    def python(self) -> str:
+        """Its Python's version, as in ``3.13``."""
+        return PYTHON[self.suite]
+
+    @property
+    def emulated(self) -> bool:
+        """Whether qemu runs it."""
+        return os.uname().machine != MACHINE[self.arch]
+
+
+def skip(reason: str) -> NoReturn:
+    """End, saying what is missing."""
+    print(f"skipped: {reason}")
+    sys.exit(SKIPPED)
+
+
+def need(*names: str) -> None:
+    """Skip unless all these programs are installed."""
+    for name in names:
+        if not shutil.which(name):
+            skip(f"{name} is not installed")
+
+
+def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run a command; show what it said when it fails."""
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, **options)  # type: ignore[call-overload]
+    if done.returncode:
+        print(done.stdout[-2000:], done.stderr[-2000:], sep="\n", file=sys.stderr)
+        raise SystemExit(f"failed with {done.returncode}: {' '.join(str(w) for w in words)}")
+    return done
+
+
+def make_root(target: Target) -> None:
+    """Unpack a minimal Debian without running its scripts, and add the links that they would have made."""
+    packages = PACKAGES + ([f"libpython{target.python}-dev"] if target.emulated else [])
+    words = [f"--arch={target.arch}", "--variant=extract", f"--include={','.join(packages)}"]
+    run("mmdebstrap", *words, target.suite, target.root)
+    for name in ("bin", "lib", "lib64", "sbin"):
+        if (target.root / "usr" / name).is_dir() and not (target.root / name).exists():
+            (target.root / name).symlink_to(f"usr/{name}")
+    for name in ("proc", "sys", "tmp"):
+        (target.root / name).mkdir(exist_ok=True)
+    if target.emulated:
+        emulator = Path(str(shutil.which(f"qemu-{MACHINE[target.arch]}-static")))
+        shutil.copy(emulator, target.root / "qemu-static")
+
+
+def build_wheel(target: Target, checkout: Path, folder: Path) -> Path:
+    """Build pipose for the target, from a copy of the sources."""
+    copy = folder / "source"
+    copy.mkdir()
+    ignore = shutil.ignore_patterns("*.so", "*.c", "__pycache__")
+    for name in TREE:
+        if (checkout / name).is_dir():
+            shutil.copytree(checkout / name, copy / name, ignore=ignore)
+        elif (checkout / name).is_file():
+            shutil.copy(checkout / name, copy / name)
+    environment = dict(os.environ)
+    if target.emulated:
+        machine, digits = MACHINE[target.arch], target.python.replace(".", "")
+        include = target.root / "usr/include"
+        gcc = f"{machine}-linux-gnu-gcc"
+        environment |= {
+            "_PYTHON_HOST_PLATFORM": f"linux-{machine}",
+            "SETUPTOOLS_EXT_SUFFIX": f".cpython-{digits}-{machine}-linux-gnu.so",
+            "CC": f"{gcc} -I{include}/python{target.python} -I{include}",
+            "LDSHARED": f"{gcc} -shared",
+        }
+    run(find_python(target), "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, copy, env=environment)
+    (wheel,) = folder.glob("pipose-*.whl")
+    return wheel
+
+
+def find_python(target: Target) -> str:
+    """A host Python of the target's version, from the PATH or pyenv."""
+    if f"{sys.version_info[0]}.{sys.version_info[1]}" == target.python:
+        return sys.executable
+    versions = (Path.home() / ".pyenv/versions").glob(f"{target.python}.*/bin/python")
+    for python in [*sorted(map(str, versions)), shutil.which(f"python{target.python}")]:
+        if python and subprocess.run([python, "-m", "pip", "-V"], capture_output=True).returncode == 0:
+            return python
+    skip(f"no Python {target.python} with pip on this machine to build the wheel with")
+
+
+def install(target: Target, wheel: Path) -> None:
+    """Put pipose and what it needs into one folder of the root."""
+    site = target.root / SITE
+    names = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(17, GLIBC[target.suite] + 1))]
+    platforms = [f"{name}_{MACHINE[target.arch]}" for name in names]
+    words = [w for p in platforms for w in ("--platform", p)]
+    words += ["--python-version", target.python, "--implementation", "cp", "--only-binary=:all:"]
+    packages = ["numpy", "pillow", LITERT[target.arch]]
+    run(sys.executable, "-m", "pip", "install", "-q", "--target", site, *words, *packages)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+
+
+def pipose(target: Target, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the runtime inside the root, with /proc and a read-only /sys."""
+    emulator = ["/qemu-static", "-cpu", "cortex-a72"] if target.emulated else []
+    inside = [*emulator, f"/usr/bin/python{target.python}", "-m", "rpi_runtime", *words]
+    mounts = (
+        f"mount -t proc proc {target.root}/proc && mount -t sysfs -o ro sysfs {target.root}/sys && "
+        f'exec env -i PATH="$PATH" PYTHONPATH=/{SITE} LANG=C.UTF-8 chroot {target.root} "$@"'
+    )
+    return run("unshare", "--mount", "sh", "-c", mounts, "sh", *inside)
+
+
+def expected(model: Model, pictures: list[Path]) -> list[list[dict[str, list[float]]]]:
+    """Keypoints by name of the people on each picture, as this checkout finds them."""
+    names = model.card.skeleton.keypoints
+    estimator = Estimator([model], track=False)
+    found = []
+    for path in pictures:
+        people = estimator(read_picture(path), 0).tracks
+        found.append(
+            [
+                {n: list(p) for n, p in zip(names, t.pose.keypoints.tolist(), strict=True) if p[2] > 0}
+                for t in people
+            ]
+        )
+    return found
+
+
+def compare(lines: list[str], wanted: list[list[dict[str, list[float]]]]) -> tuple[int, float]:
+    """Check the messages against what is wanted; people, and the largest distance of a keypoint in pixels."""
+    assert len(lines) == len(wanted), f"{len(lines)} messages for {len(wanted)} pictures"
+    people, far = 0, 0.0
+    for line, frame in zip(lines, wanted, strict=True):
+        message = json.loads(line)
+        assert len(message["people"]) == len(frame), (
+            f"{len(message['people'])} people, wanted {len(frame)}: {line}"
+        )
+        for person, points in zip(message["people"], frame, strict=True):
+            assert person["keypoints"].keys() == points.keys(), f"other keypoints: {line}"
+            apart = [np.subtract(person["keypoints"][n], points[n])[:2] for n in points]
+            far = max(far, float(np.abs(apart).max()))
+            people += 1
+    assert far <= 0.1, f"a keypoint is {far:.2f} pixels away"
+    return people, far
+
+
+def check(target: Target, model_path: Path, images: Path, count: int) -> None:
+    """Run everything in the root and compare."""
+    folder = target.root / "data"
+    (folder / "pictures").mkdir(parents=True)
+    shutil.copy(model_path, folder / "m.tflite")
+    files = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)[:count]
+    for path in files:  # without loss, so that no two JPEG decoders have to agree
+        write_picture(read_picture(path), folder / "pictures" / f"{path.stem}.png")
+    pictures = sorted((folder / "pictures").iterdir())
+    wanted = expected(Model(model_path, threads=1), pictures)
+    findings = json.loads(pipose(target, "doctor", "--model", "/data/m.tflite", "--json").stdout)
+    for finding in findings:
+        print(f"  doctor: {finding['level']:8} {finding['topic']:12} {finding['text']}")
+    assert not any(f["level"] == "error" for f in findings)
+    common = ["--model", "/data/m.tflite", "--sink", "jsonl:-", "--track", "off"]
+    done = pipose(target, "run", *common, "--source", "images:/data/pictures")
+    people, far = compare(done.stdout.splitlines(), wanted)
+    print(
+        f"  images: {len(wanted)} messages, {people} people as in the checkout, keypoints within {far:.2f} pixels"
+    )
+    pipose(
+        target, "record", "--source", "images:/data/pictures", "--output", "/data/walk.zip", "--format", "png"
+    )
+    done = pipose(target, "run", *common, "--source", "replay:/data/walk.zip,pace=free")
+    people, far = compare(done.stdout.splitlines(), wanted)
+    print(
+        f"  replay: {len(wanted)} messages, {people} people as in the checkout, keypoints within {far:.2f} pixels"
+    )
+
+
+def main() -> None:
+    """Make the root, run in it, remove it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True, help="folder of pictures with people")
+    parser.add_argument("--count", type=int, default=8, help="pictures (default: %(default)s)")
+    parser.add_argument("--suite", choices=PYTHON, default="trixie")
+    parser.add_argument("--arch", choices=MACHINE, default="amd64")
+    args = parser.parse_args()
+    if os.geteuid() != 0:
+        skip("needs root, to mount and to change the root")
+    need("mmdebstrap", "unshare", "chroot")
+    with tempfile.TemporaryDirectory(prefix="pipose-root-") as folder:
+        target = Target(suite=args.suite, arch=args.arch, root=Path(folder) / "root")
+        if target.emulated:
+            need(f"qemu-{MACHINE[target.arch]}-static", f"{MACHINE[target.arch]}-linux-gnu-gcc")
+        make_root(target)
+        wheel = build_wheel(target, Path(__file__).resolve().parents[2], Path(folder))
+        install(target, wheel)
+        print(f"{target.suite} {target.arch}: Python {target.python}, {wheel.name}, no OpenCV")
+        check(target, args.model, args.images, args.count)
+
+
+if __name__ == "__main__":
+    main()
