@@ -96,6 +96,7 @@ class Feed:
         self._hung: list[_Reader] = []
         self._retry_at = 0.0
         self._last_frame_at = 0.0
+        self._lost_since = 0.0
         self._lost = False
         self._said = ""
         self._dropped = 0
@@ -162,7 +163,7 @@ class Feed:
     def _note(self, frame: Frame) -> None:
         now = time.monotonic()
         if self._lost:
-            self.last_recovery_s = now - self._last_frame_at
+            self.last_recovery_s = now - self._lost_since
             self.restarts += 1
             self._lost, self._said = False, ""
             log.warning("source is back after %.1f s", self.last_recovery_s)
@@ -205,6 +206,8 @@ class Feed:
             self._backoff.reset()
         wait = self._backoff.wait_s()
         self._retry_at = time.monotonic() + wait
+        if not self._lost:
+            self._lost_since = self._last_frame_at or time.monotonic()
         self._lost = True
         if str(error) != self._said:
             self._said = str(error)

@@ -51,7 +51,7 @@ def make_message(result: Result, skeleton: Skeleton, now_ns: int | None = None) 
         "dropped": result.dropped,
     }
     if result.name:
-        message["file"] = result.name
+        message["file"] = result.name.encode("utf-8", "backslashreplace").decode()  # names may be any bytes
     return message
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 
 import pytest
@@ -132,6 +133,19 @@ def test_every_buffer_is_given_back():
     take(feed, 30)
     assert feed.stop(5)
     assert script.buffers == []
+
+
+def test_hundreds_of_restarts_leave_nothing_behind():
+    threads = threading.active_count()
+    script = Script(["frame", "frame", "vanish"], period_s=0.0)
+    feed = make_feed(script, Recovery(first_wait_s=0.0001, most_wait_s=0.0002))
+    taken = take(feed, 400)
+    assert feed.stop(5)
+    assert len(taken) == 400
+    assert feed.restarts > 100
+    assert script.made == script.stopped
+    assert script.buffers == []
+    assert threading.active_count() == threads
 
 
 def test_a_paced_recording_drops_frames_like_a_camera():

@@ -38,7 +38,7 @@ def test_a_message_says_what_a_consumer_needs():
 
 
 @pytest.mark.parametrize("people", [0, 1, 3])
-@pytest.mark.parametrize("name", ["", "Grüße 1.jpg"])
+@pytest.mark.parametrize("name", ["", "Grüße 1.jpg", "not \udcff UTF-8.jpg"])
 def test_messages_fit_the_schema(people, name):
     line = encode_message(replace(make_result(people=people), name=name), CARD.skeleton)
     assert line.endswith(b"}\n")
