@@ -17,6 +17,7 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 from rpi_runtime.errors import InputError
+from rpi_runtime.seal import seal_of
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16  # force_align of Buffer.data in TFLite's schema
@@ -145,7 +146,7 @@ def _tensor(item: Any) -> Tensor:
 def append_members(data: bytes, members: Mapping[str, str]) -> bytes:
     """Append text files as a zip archive, the way TFLite's metadata carries associated files.
 
-    Dates are fixed, so that the same members give the same bytes.
+    Dates are fixed, so that the same members give the same bytes. The archive's comment seals the flatbuffer.
     """
     file = io.BytesIO(data)
     with zipfile.ZipFile(file, "a") as archive:
@@ -153,4 +154,5 @@ def append_members(data: bytes, members: Mapping[str, str]) -> bytes:
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, text)
+        archive.comment = seal_of(data)
     return file.getvalue()

@@ -22,6 +22,7 @@ from rpi_runtime.card import ModelCard, read_card
 from rpi_runtime.card_check import check_card
 from rpi_runtime.delegation import Delegation, delegation_of
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
+from rpi_runtime.seal import check_seal
 from rpi_runtime.xnnpack import open_fastest
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Model:
     ) -> None:
         self.path = Path(path)
         self.card = card if card is not None else read_card(self.path)
+        check_seal(self.path)
         self.threads = default_threads() if threads is None else threads
         if self.threads < 1:
             raise UsageError(f"threads {self.threads}: expected 1 or more")

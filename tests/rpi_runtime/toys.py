@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rpi_runtime.card import CARD_MEMBER, InputSpec, Limb, ModelCard, OutputSpec, PafDecoder, Skeleton
+from rpi_runtime.seal import seal_of
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -32,4 +33,5 @@ def write_toy(path: Path, kind: str = "int8", **changes: object) -> Path:
     path.write_bytes(toy_bytes(kind))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(CARD_MEMBER, replace(CARD, **changes).to_json())
+        archive.comment = seal_of(toy_bytes(kind))
     return path

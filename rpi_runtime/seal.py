@@ -1,0 +1,48 @@
+"""A checksum of the flatbuffer inside a .tflite, in the comment of the archive behind it.
+
+Interpreters do not verify a flatbuffer: a flipped bit, as a worn memory card gives, crashes the process or
+changes weights without a word. The archive's own checksums cover only its members.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+from rpi_runtime.errors import InputError
+
+CHUNK = 1 << 20
+
+
+def seal_of(flatbuffer: bytes) -> bytes:
+    """Return the archive comment that seals these bytes."""
+    return b"flatbuffer crc32 %08x" % zlib.crc32(flatbuffer)
+
+
+def check_seal(path: Path) -> None:
+    """Compare a file with its seal; a file without archive or seal passes.
+
+    Raises
+    ------
+    InputError
+        The flatbuffer is not what was sealed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            match = re.fullmatch(rb"flatbuffer crc32 ([0-9a-f]{8})", archive.comment)
+            left = min((item.header_offset for item in archive.infolist()), default=0)
+    except (zipfile.BadZipFile, OSError):
+        return
+    if match is None:
+        return
+    checksum = 0
+    with path.open("rb") as file:
+        while left > 0 and (chunk := file.read(min(CHUNK, left))):
+            checksum = zlib.crc32(chunk, checksum)
+            left -= len(chunk)
+    if checksum != int(match[1], 16):
+        raise InputError(
+            f"{path}: is damaged (its checksum does not fit); copy it again from where it was made"
+        )
