@@ -110,7 +110,7 @@ class _Export:
         with self.progress.stage("onnx") as notes, quiet(self.spec.verbose):
             graph, parities = self.network.build(self.card.input)
             self.parities += parities
-            notes.append(_worst(parities) or "as given")
+            notes += [_worst(parities) or "as given", _megabytes(graph.model.ByteSize())]
         return graph
 
     def _equalize(self, graph: OnnxGraph) -> tuple[OnnxGraph, tuple[Outlier, ...]]:
@@ -144,7 +144,7 @@ class _Export:
             channels_last = {name: value.transpose(0, 2, 3, 1) for name, value in before.items()}
             parities = compare("onnx -> tflite", channels_last, self._outputs(path, image))
             self.parities += parities
-            notes.append(_worst(parities))
+            notes += [_worst(parities), _megabytes(len(data))]
         return path
 
     def _quantize(self, saved: Path, real: Path) -> bytes:
@@ -163,9 +163,8 @@ class _Export:
                 self.parities += parities
                 notes.append(_worst(parities))
             else:
-                notes.append(
-                    f"{recipe.name}, {self.spec.calibration and len(self.spec.calibration.frames)} images"
-                )
+                notes.append(recipe.name)
+            notes.append(_megabytes(len(data)))
         return data
 
     def _naive_layers(self, graph: OnnxGraph) -> Layers:
@@ -296,6 +295,10 @@ class _Export:
         model.input[:] = image
         model.invoke()
         return {o.name: model.real_output(o.role)[None] for o in self.card.outputs}
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.2f} MB"
 
 
 def _worst(parities: list[Parity]) -> str:

@@ -15,6 +15,11 @@ from rpi_runtime.delegation import Delegation
 FORBIDDEN = ("QUANTIZE", "DEQUANTIZE", "TRANSPOSE", "CAST")
 # Constant tensors that steer an operation (paddings, shapes, axes) are integers by TFLite's definition.
 CONTROL_TYPES = ("INT32", "INT64")
+# What XNNPACK computes in INT8. Source: README of TensorFlow Lite's XNNPACK delegate, quantized operators.
+XNNPACK_INT8 = (
+    "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "ADD", "SUB", "MUL", "CONCATENATION", "RESIZE_BILINEAR",
+    "LOGISTIC", "TANH", "ELU", "LEAKY_RELU", "MEAN", "PAD", "SLICE", "SPLIT", "MAX_POOL_2D", "FULLY_CONNECTED",
+)  # fmt: skip
 CONVOLUTIONS = {
     "CONV_2D": 0,
     "DEPTHWISE_CONV_2D": 3,
@@ -103,8 +108,14 @@ def check_delegation(delegation: Delegation) -> list[Check]:
             allowed="1",
             passed=delegation.partitions == 1,
         ),
-        _none("operations that fall back from XNNPACK", delegation.fell_back),
+        _none("operations that fall back from XNNPACK", map(_why, sorted(set(delegation.fell_back)))),
     ]
+
+
+def _why(operation: str) -> str:
+    if operation in XNNPACK_INT8:
+        return f"{operation} (XNNPACK has it in INT8, but not with these types, shapes or scales)"
+    return f"{operation} (no INT8 kernel in XNNPACK)"
 
 
 def check_agreement(agreement: Agreement, limits: Limits) -> list[Check]:

@@ -109,7 +109,7 @@ def _quantize(image: Map, entry: dict[str, Any]) -> NDArray[Any]:
     scale, zero = entry["quantization"]
     if not scale:
         return image
-    return np.clip(np.rint(image / scale) + zero, -128, 127).astype(np.int8)
+    return np.asarray(np.clip(np.rint(image / scale) + zero, -128, 127), np.int8)
 
 
 def _short(name: str) -> str:
