@@ -18,8 +18,8 @@ cdef class PeakBuffers:
     cdef double[::1] keys
     cdef int[:, ::1] found  # row, and column * channels + channel, of candidates in scanning order
     cdef float[::1] real, logs  # of each int8, -128 first
-    cdef float[::1] float_limit, float_least
-    cdef signed char[::1] int8_limit, int8_least
+    cdef float[::1] float_limit, float_least, float_most
+    cdef signed char[::1] int8_limit, int8_least, int8_most
     cdef unsigned char[:, ::1] large, tall
     cdef float[:, ::1] weights, source, wide, patch
 

@@ -54,7 +54,9 @@ cdef class PeakBuffers:
         if weights is not None:
             self.weights = weights
             self.float_least = np.empty(width * channels, np.float32)
+            self.float_most = np.empty(width * channels, np.float32)
             self.int8_least = np.empty(width * channels, np.int8)
+            self.int8_most = np.empty(width * channels, np.int8)
             self.large = np.empty((height, width * channels), np.uint8)
             self.tall = np.empty((height, width * channels), np.uint8)
 

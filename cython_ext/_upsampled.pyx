@@ -2,21 +2,25 @@
 # distutils: extra_compile_args = -O3 -ffp-contract=off
 """Peaks of the bicubically upsampled maps, without upsampling them; `cython_ext.reference` is the definition.
 
-Bicubic interpolation is local: the pixels of a cell depend on the 5x5 cells around it. Between cells of values
-from m to M the interpolant is at most M + 0.4453 (M - m), so that only cells near a large one are evaluated, each
-with a ring of one pixel to compare with.
+Bicubic interpolation is local: the pixels of a cell depend on the 5x5 cells around it, and only the inner 3x3
+have weights that are positive along both axes. Let N be minus the sum of the negative weights along one axis, so
+that the positive ones sum to 1 + N. With m the least of the 5x5 values, M the largest and M3 the largest of the
+3x3, a pixel is at most
+
+    M3 + (Nx + Ny) (M3 - m) + Nx Ny (M3 + M - 2 m),    Nx, Ny <= 0.1875 (half way between two cells).
+
+Only cells for which this reaches the threshold are evaluated, each with a ring of one pixel to compare with.
 """
 
 from libc.math cimport INFINITY, fabs
 
 from cython_ext._heatmaps cimport (
-    BLOCK, SUPPORT, PeakBuffers, above, by_channel, keep, real, set_limit, stored,
+    BLOCK, SUPPORT, PeakBuffers, by_channel, keep, real, set_limit, stored,
 )
 from cython_ext._scalar cimport clip
 
-# Half way between two cells the weights sum to 1.1875 where positive and to -0.1875 where negative, along one
-# axis; along both to 1.4453 and -0.4453, and to less elsewhere.
-cdef double OVERSHOOT = 2 * 1.1875 * 0.1875
+cdef double ONE_AXIS = 2 * 0.1875
+cdef double BOTH_AXES = 0.1875 * 0.1875
 cdef double SLACK = 1e-5  # for rounding in float32
 
 
@@ -62,59 +66,87 @@ cdef Py_ssize_t exact(
 cdef void set_exact_limits(
     PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, float threshold
 ) noexcept nogil:
-    """Limits below which a cell cannot lift the interpolant to the threshold, given its channel's least value."""
-    cdef Py_ssize_t y, k
-    cdef double least, low
-    cdef stored value
-    for k in range(rows.shape[1]):
-        if stored is float:
-            ws.float_least[k] = INFINITY
-        else:
-            ws.int8_least[k] = 127
-    for y in range(rows.shape[0]):
-        for k in range(rows.shape[1]):
-            value = rows[y, k]
-            if stored is float:
-                ws.float_least[k] = value if value < ws.float_least[k] else ws.float_least[k]
-            else:
-                ws.int8_least[k] = value if value < ws.int8_least[k] else ws.int8_least[k]
+    """Limits that M3 must exceed, given the least and the largest value of the whole channel."""
+    cdef Py_ssize_t k, column
+    cdef double least, most, low
+    if stored is float:
+        find_range(rows, ws.float_least, ws.float_most)
+    else:
+        find_range(rows, ws.int8_least, ws.int8_most)
     for k in range(ws.starts.shape[0] - 1):
         least = INFINITY
-        y = k
-        while y < rows.shape[1]:
+        most = -INFINITY
+        column = k
+        while column < rows.shape[1]:
             if stored is float:
-                least = min(least, <double>ws.float_least[y])
+                least = min(least, <double>ws.float_least[column])
+                most = max(most, <double>ws.float_most[column])
             else:
-                least = min(least, <double>ws.real[<Py_ssize_t>ws.int8_least[y] + 128])
-            y += channels
-        low = (threshold + OVERSHOOT * least) / (1 + OVERSHOOT) - SLACK * (threshold + fabs(least))
+                least = min(least, <double>real(ws, ws.int8_least[column]))
+                most = max(most, <double>real(ws, ws.int8_most[column]))
+            column += channels
+        low = threshold + (ONE_AXIS + 2 * BOTH_AXES) * least - BOTH_AXES * most
+        low = low / (1 + ONE_AXIS + BOTH_AXES) - SLACK * (threshold + fabs(least) + fabs(most))
         set_limit(ws, k, channels, <float>low)
 
 
+# The next functions take bare arrays, not the buffers' object: then the compiler sees that what is written is not
+# what is read, and vectorizes.
+
+
+cdef void find_range(const stored[:, ::1] rows, stored[::1] least, stored[::1] most) noexcept nogil:
+    """Least and largest value of each column; what is not a number counts in neither."""
+    cdef Py_ssize_t y, k
+    cdef stored value
+    for k in range(rows.shape[1]):
+        if stored is float:
+            least[k] = INFINITY
+            most[k] = -INFINITY
+        else:
+            least[k] = 127
+            most[k] = -128
+    for y in range(rows.shape[0]):
+        for k in range(rows.shape[1]):
+            value = rows[y, k]
+            least[k] = value if value < least[k] else least[k]
+            most[k] = value if value > most[k] else most[k]
+
+
+cdef void mark(const stored[:, ::1] rows, const stored[::1] limit, unsigned char[:, ::1] large) noexcept nogil:
+    """Note which values are above their limit."""
+    cdef Py_ssize_t y, k
+    for y in range(rows.shape[0]):
+        for k in range(rows.shape[1]):
+            large[y, k] = rows[y, k] > limit[k]
+
+
+cdef void widen(unsigned char[:, ::1] large, unsigned char[:, ::1] tall, Py_ssize_t channels) noexcept nogil:
+    """Mark the eight neighbours of marked cells, too."""
+    cdef Py_ssize_t height = large.shape[0], width = large.shape[1], y, k, above, below
+    for y in range(height):
+        above = clip(y - 1, height)
+        below = clip(y + 1, height)
+        for k in range(width):
+            tall[y, k] = large[above, k] | large[y, k] | large[below, k]
+    for y in range(height):
+        for k in range(width):
+            large[y, k] = tall[y, k]
+        for k in range(width - channels):
+            large[y, k] |= tall[y, k + channels]
+        for k in range(channels, width):
+            large[y, k] |= tall[y, k - channels]
+
+
 cdef Py_ssize_t scan_patches(PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels) noexcept nogil:
-    """Note every cell within 2 of a large one, along both axes: an upsampled peak can lie nowhere else."""
-    cdef Py_ssize_t height = rows.shape[0], width = rows.shape[1], count = 0, y, k, near, shift, start, stop
+    """Note every cell in whose 3x3 neighbourhood is a large one: an upsampled peak can lie nowhere else."""
+    cdef Py_ssize_t width = rows.shape[1], count = 0, y, k, start, stop
     cdef unsigned char hit
-    for y in range(height):
-        for k in range(width):
-            ws.large[y, k] = above(ws, k, rows[y, k])
-    for y in range(height):
-        for k in range(width):
-            ws.tall[y, k] = 0
-        for near in range(max(y - 2, 0), min(y + 3, height)):
-            for k in range(width):
-                ws.tall[y, k] |= ws.large[near, k]
-    for y in range(height):
-        for k in range(width):
-            ws.large[y, k] = ws.tall[y, k]
-        shift = channels
-        while shift < min(3 * channels, width):
-            for k in range(width - shift):
-                ws.large[y, k] |= ws.tall[y, k + shift]
-            for k in range(width - shift):
-                ws.large[y, k + shift] |= ws.tall[y, k]
-            shift += channels
-    for y in range(height):
+    if stored is float:
+        mark(rows, ws.float_limit, ws.large)
+    else:
+        mark(rows, ws.int8_limit, ws.large)
+    widen(ws.large, ws.tall, channels)
+    for y in range(rows.shape[0]):
         stop = 0
         while stop < width:
             start = stop
@@ -176,36 +208,52 @@ cdef bint gather(
     """Copy the 5x5 cells around one, border replicated; whether they can reach the threshold."""
     cdef Py_ssize_t width = rows.shape[1] // channels, channel = ws.found[at, 1] % channels
     cdef Py_ssize_t y = ws.found[at, 0], x = ws.found[at, 1] // channels, i, j, row
-    cdef float value, most = -INFINITY, least = INFINITY
+    cdef float value, most = -INFINITY, least = INFINITY, near = -INFINITY
+    cdef double bound
+    cdef Py_ssize_t[SUPPORT] columns
+    for j in range(SUPPORT):
+        columns[j] = clip(x + j - 2, width) * channels + channel
     for i in range(SUPPORT):
         row = clip(y + i - 2, rows.shape[0])
         for j in range(SUPPORT):
-            value = real(ws, rows[row, clip(x + j - 2, width) * channels + channel])
+            value = real(ws, rows[row, columns[j]])
             ws.source[i, j] = value
             most = value if value > most else most
             least = value if value < least else least
-    # Written so that infinities go on to be evaluated.
-    return not most + OVERSHOOT * (most - least) < threshold - SLACK * (fabs(most) + fabs(least) + threshold)
+            if 0 < i < SUPPORT - 1 and 0 < j < SUPPORT - 1:
+                near = value if value > near else near
+    bound = near + ONE_AXIS * (<double>near - least) + BOTH_AXES * (<double>near + most - 2 * <double>least)
+    # Written so that what is not finite goes on to be evaluated.
+    return not bound < threshold - SLACK * (fabs(most) + fabs(least) + threshold)
 
 
 cdef void interpolate(PeakBuffers ws) noexcept nogil:
+    if ws.weights.shape[0] == 4:
+        interpolate_by(ws.source, ws.weights, ws.wide, ws.patch, 4)
+    else:
+        interpolate_by(ws.source, ws.weights, ws.wide, ws.patch, 8)
+
+
+cdef inline void interpolate_by(
+    float[:, ::1] source, float[:, ::1] weights, float[:, ::1] wide, float[:, ::1] patch, Py_ssize_t factor
+) noexcept nogil:
     """Bicubic interpolation of `source` into `patch`: along rows first, in the oracle's order of operations."""
-    cdef Py_ssize_t factor = ws.weights.shape[0], i, j, tap, phase
+    cdef Py_ssize_t i, j, tap, phase
     for i in range(SUPPORT):
         for j in range(factor + 2):
             tap = 0 if j <= factor // 2 else 1
             phase = (j + factor - 1) % factor
-            ws.wide[i, j] = (
-                ws.source[i, tap] * ws.weights[phase, 0]
-                + ws.source[i, tap + 1] * ws.weights[phase, 1]
-                + ws.source[i, tap + 2] * ws.weights[phase, 2]
-                + ws.source[i, tap + 3] * ws.weights[phase, 3]
+            wide[i, j] = (
+                source[i, tap] * weights[phase, 0]
+                + source[i, tap + 1] * weights[phase, 1]
+                + source[i, tap + 2] * weights[phase, 2]
+                + source[i, tap + 3] * weights[phase, 3]
             )
     for i in range(factor + 2):
         tap = 0 if i <= factor // 2 else 1
         phase = (i + factor - 1) % factor
         for j in range(factor + 2):
-            ws.patch[i, j] = ws.wide[tap, j] * ws.weights[phase, 0] + (
-                ws.wide[tap + 1, j] * ws.weights[phase, 1]
-                + (ws.wide[tap + 2, j] * ws.weights[phase, 2] + ws.wide[tap + 3, j] * ws.weights[phase, 3])
+            patch[i, j] = wide[tap, j] * weights[phase, 0] + (
+                wide[tap + 1, j] * weights[phase, 1]
+                + (wide[tap + 2, j] * weights[phase, 2] + wide[tap + 3, j] * weights[phase, 3])
             )

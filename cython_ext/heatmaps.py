@@ -34,9 +34,9 @@ class PeakFinder:
     In the steady state a call allocates nothing but the small Python objects that it returns. One finder
     serves one thread; the kernels hold no lock of the interpreter.
 
-    Exact peaks need no upsampled map. Bicubic interpolation between cells of values from m to M gives at most
-    M + 0.4453 (M - m), so that only pixels within two cells of a large cell can reach the threshold: those
-    few patches are interpolated, each with a ring of one pixel to compare with.
+    Exact peaks need no upsampled map. Bicubic interpolation is local and overshoots little, so that a pixel
+    can only reach the threshold beside a cell that is large enough: those few patches are interpolated, each
+    with a ring of one pixel to compare with. ``_upsampled.pyx`` derives the bound.
     """
 
     def __init__(self, rules: PeakRules) -> None:
