@@ -44,6 +44,15 @@ class RemoteFile:
             raise DownloadError(f"{self.url}: only http and https are fetched")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A published set of weights: the files (the first is the one to read), their licence, one line on them."""
+
+    files: tuple[RemoteFile, ...]
+    licence: str
+    summary: str
+
+
 def cache_folder() -> Path:
     """Return PIPOSE_CACHE, else the XDG cache folder's ``pipose``."""
     if chosen := os.environ.get("PIPOSE_CACHE"):
@@ -98,7 +107,7 @@ def _download(remote: RemoteFile, part: Path, target: Path, progress: Progress) 
         if total > have and got < total:
             raise DownloadError(f"{remote.url}: cut after {got} of {total} bytes; run this again to resume")
     except urllib.error.HTTPError as err:
-        if err.code == 416:  # the part file is longer than the file: start over
+        if err.code == 416 and have:  # the part file is longer than the file: start over
             part.unlink()
             _download(remote, part, target, progress)
             return

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from export.onnx_graph import OnnxGraph
-from quant.outcome import Parity
 from rpi_runtime.card import InputSpec, ModelCard
 from rpi_runtime.errors import UsageError
 
-Build = Callable[[InputSpec], tuple[OnnxGraph, list[Parity]]]
+if TYPE_CHECKING:
+    from export.onnx_graph import OnnxGraph
+    from quant.outcome import Parity
+
+Build = Callable[[InputSpec], "tuple[OnnxGraph, list[Parity]]"]
 SMALLEST, LARGEST = 32, 2048  # pixels a side
+STEP = 8  # both sides are a multiple of this, and of the network's stride where that is larger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +38,21 @@ class Network:
 
     def card_at(self, width: int, height: int) -> ModelCard:
         """Return the card at another input size; `UsageError` when the size does not suit the network."""
-        stride = max(o.stride for o in self.card.outputs)
-        step = max(8, stride)
-        if width % step or height % step:
-            near = f"{_nearest(width, step)}x{_nearest(height, step)}"
-            raise UsageError(
-                f"size {width}x{height}: both sides must be multiples of {step}; the nearest is {near}"
-            )
-        if not (SMALLEST <= width <= LARGEST and SMALLEST <= height <= LARGEST):
-            raise UsageError(
-                f"size {width}x{height}: expected {SMALLEST} to {LARGEST} pixels a side, as in 160x120"
-            )
+        check_size(width, height, max(STEP, *(o.stride for o in self.card.outputs)))
         return replace(self.card, input=replace(self.card.input, width=width, height=height))
+
+
+def check_size(width: int, height: int, step: int = STEP) -> None:
+    """Raise `UsageError` when an input size suits no network whose sides are multiples of `step`."""
+    if not (SMALLEST <= width <= LARGEST and SMALLEST <= height <= LARGEST):
+        raise UsageError(
+            f"size {width}x{height}: expected {SMALLEST} to {LARGEST} pixels a side, as in 160x120"
+        )
+    if width % step or height % step:
+        near = f"{_nearest(width, step)}x{_nearest(height, step)}"
+        raise UsageError(
+            f"size {width}x{height}: both sides must be multiples of {step}; the nearest is {near}"
+        )
 
 
 def _nearest(value: int, step: int) -> int:

@@ -128,6 +128,7 @@ def from_file(path: str, width: int, height: int, outputs: Sequence[str]) -> Onn
         model.graph.output.remove(output)
     graph = tidy(model)
     _infer_shapes(graph, path)
+    _check_runs(graph, path)
     return graph
 
 
@@ -169,12 +170,43 @@ def _infer_shapes(graph: OnnxGraph, path: str) -> None:
         ) from err
 
 
+def _check_runs(graph: OnnxGraph, path: str) -> None:
+    try:
+        make_session(graph)
+    except Exception as err:  # ONNX Runtime's own exceptions have no common base of their own
+        raise InputError(
+            f"{path}: ONNX Runtime cannot load it ({str(err).splitlines()[0]}); export it again with opset {OPSET}"
+        ) from err
+
+
 def tidy(model: onnx.ModelProto) -> OnnxGraph:
     """Bring a graph to the plain form."""
+    _name_nodes(model)
+    _lift_constants(model)
     graph = OnnxGraph(model)
     _drop_identities(graph)
     _fold_batch_norms(graph)
     return graph
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    """Give every node a name of its own: they are optional in ONNX, and the later steps find nodes by them."""
+    taken: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        if not node.name or node.name in taken:
+            node.name = f"{node.name or node.op_type}.{index}"
+        taken.add(node.name)
+
+
+def _lift_constants(model: onnx.ModelProto) -> None:
+    """Turn Constant nodes that hold a tensor into initializers, where the later steps look for weights."""
+    for node in [n for n in model.graph.node if n.op_type == "Constant"]:
+        value = attribute(node, "value", None)
+        if value is not None and node.output[0] not in {o.name for o in model.graph.output}:
+            model.graph.initializer.append(
+                numpy_helper.from_array(numpy_helper.to_array(value), node.output[0])
+            )
+            model.graph.node.remove(node)
 
 
 def _drop_identities(graph: OnnxGraph) -> None:
@@ -198,12 +230,12 @@ def _fold_batch_norms(graph: OnnxGraph) -> None:
     producers = {out: n for n in graph.nodes for out in n.output}
     for norm in [n for n in graph.nodes if n.op_type == "BatchNormalization"]:
         conv = producers.get(norm.input[0])
-        if conv is None or conv.op_type != "Conv" or len(consumers[conv.output[0]]) != 1:
+        if conv is None or conv.op_type != "Conv" or not _folds(graph, conv, norm, consumers):
             continue
         gamma, beta, mean, var = (graph.constants[n].astype(np.float64) for n in norm.input[1:5])
         factor = gamma / np.sqrt(var + attribute(norm, "epsilon", 1e-5))
         kernel = graph.constants[conv.input[1]].astype(np.float64)
-        bias = graph.constants[conv.input[2]].astype(np.float64) if len(conv.input) > 2 else 0.0
+        bias = graph.constants[conv.input[2]].astype(np.float64) if any(conv.input[2:]) else 0.0
         weight_name, bias_name = f"{conv.name}.folded.weight", f"{conv.name}.folded.bias"
         graph.replace_constant(weight_name, (kernel * factor[:, None, None, None]).astype(np.float32))
         graph.replace_constant(bias_name, ((bias - mean) * factor + beta).astype(np.float32))
@@ -212,6 +244,12 @@ def _fold_batch_norms(graph: OnnxGraph) -> None:
         conv.input.extend([data, weight_name, bias_name])
         conv.output[0] = output
         graph.model.graph.node.remove(norm)
+
+
+def _folds(graph: OnnxGraph, conv: Any, norm: Any, consumers: dict[str, list[Any]]) -> bool:
+    """Whether nothing else reads a convolution's output, and the values of both are constants."""
+    alone = len(consumers[conv.output[0]]) == 1 and conv.output[0] not in graph.outputs
+    return alone and all(n in graph.constants for n in [*conv.input[1:], *norm.input[1:5]] if n)
 
 
 def make_session(graph: OnnxGraph) -> onnxruntime.InferenceSession:

@@ -8,6 +8,8 @@ back is the float network. Specification: OpenVINO's documentation of opset1.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,10 +66,11 @@ class Graph:
         self.path = xml
         self._values = self._read_values(xml.with_suffix(".bin"))
         root = self._read_xml(xml)
-        self.layers = _ordered(self._layers(root), xml)
         self.constants: dict[str, Array] = {}
-        for layer in self.layers.values():
-            self._fold(layer)
+        with malformed(xml):
+            self.layers = _ordered(self._layers(root), xml)
+            for layer in self.layers.values():
+                self._fold(layer)
 
     def convolutions(self) -> list[Layer]:
         """Return all convolutions in topological order."""
@@ -174,7 +177,12 @@ class Graph:
         except (KeyError, ValueError) as err:
             raise WeightsError(f"{self.path}: constant {layer.name!r}: unreadable attribute {err}") from err
         count = math.prod(shape)
-        if offset < 0 or size != count * dtype.itemsize or offset + size > len(self._values):
+        if (
+            offset < 0
+            or any(n < 0 for n in shape)
+            or size != count * dtype.itemsize
+            or offset + size > len(self._values)
+        ):
             raise WeightsError(
                 f"{self.path.with_suffix('.bin')}: {layer.name!r} needs bytes {offset} to {offset + size}, the file "
                 f"has {len(self._values)}; it was truncated or belongs to another .xml: fetch both again"
@@ -219,6 +227,18 @@ class Graph:
             raise WeightsError(
                 f"{path}: cannot be read ({err.strerror}); an OpenVINO model is two files, .xml and .bin, side by side"
             ) from err
+
+
+@contextmanager
+def malformed(path: Path) -> Iterator[None]:
+    """Turn what a graph with attributes, inputs or shapes that do not fit each other raises into a `WeightsError`."""
+    try:
+        yield
+    except (KeyError, IndexError, ValueError, RuntimeError, ArithmeticError) as err:
+        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+        raise WeightsError(
+            f"{path}: its operations do not fit each other ({type(err).__name__}: {reason}); fetch it again"
+        ) from err
 
 
 def _live(constant: Array) -> Array:

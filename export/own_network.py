@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from quant.outcome import Parity
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Provenance
 from rpi_runtime.errors import CardError
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PIXELS = InputSpec(width=1, height=1)  # (value - 128) / 256, what an int8 input can be without arithmetic
 
 
@@ -47,9 +49,14 @@ def read_toml_card(path: Path) -> ModelCard:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise CardError(f"{path}: not valid TOML ({err})") from err
     try:
-        return ModelCard.from_mapping(data)
+        card = ModelCard.from_mapping(data)
     except CardError as err:
         raise CardError(f"{path}: {err}") from err
+    if not NAME.fullmatch(card.name):
+        raise CardError(
+            f"{path}: name {card.name!r} becomes a file name; expected letters, digits, '.', '_' and '-'"
+        )
+    return card
 
 
 def is_plain(spec: InputSpec) -> bool:

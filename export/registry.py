@@ -6,10 +6,9 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from export.nets.lw_openpose_network import lw_openpose
-from export.nets.lw_openpose_weights import SOURCES as LW_OPENPOSE_SOURCES
+from export.download import Source
+from export.nets.lw_openpose_sources import SOURCES as LW_OPENPOSE_SOURCES
 from export.network import Network
-from export.weights import Source
 from quant.progress import Progress
 from rpi_runtime.errors import UsageError
 
@@ -39,11 +38,17 @@ class Entry:
         return next(iter(self.sources))
 
 
+def _lw_openpose(source: str, progress: Progress) -> Network:
+    from export.nets.lw_openpose_network import lw_openpose  # torch: not wanted for a list of names
+
+    return lw_openpose(source, progress)
+
+
 MODELS: dict[str, Entry] = {
     "lw-openpose": Entry(
         summary="Lightweight OpenPose: bottom-up, 18 keypoints, MobileNetV1, 4.1 M parameters, stride 8",
         sources=LW_OPENPOSE_SOURCES,
-        load=lw_openpose,
+        load=_lw_openpose,
     ),
 }
 

@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.network import check_size
+from export.registry import MODELS, find_model
 from quant.calibration import DEFAULT_COUNT
 from quant.cli import run_command
+from quant.progress import Progress, print_table
 from quant.recipe import DEFAULTS, Recipe, load_recipe, recipe_names
 from rpi_runtime.errors import DependencyError, GateError, OutputError, UsageError
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from export.chain import ExportSpec
     from export.network import Network
     from quant.outcome import Outcome
-    from quant.progress import Progress
 
 DEFAULT_SIZE = "160x120"
 EPILOG = """\
@@ -129,12 +131,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list_models or args.list_recipes:
         print(_models() if args.list_models else _recipes())
         return 0
-    sizes = [parse_size(s) for s in args.size or ()]
+    sizes = list(dict.fromkeys(parse_size(s) for s in args.size or ()))
+    for size in sizes:
+        check_size(*size)
     recipe = load_recipe(_recipe_name(args))
     _check_usage(args, recipe.kind)
     ensure_writable(args.output)
     progress = _start(args)
     network = _network(args, progress)
+    for size in sizes:
+        network.card_at(*size)
     spec = _spec(args, recipe, progress)
     own = (network.card.input.width, network.card.input.height)
     exported = [_one(network, size, spec, progress) for size in sizes or [own]]
@@ -163,6 +169,8 @@ def _check_usage(args: argparse.Namespace, kind: str) -> None:
         raise UsageError("--onnx and --card go together: the card says what the network is")
     if args.onnx and args.weights:
         raise UsageError("--weights goes with --model; an ONNX file has its weights in it")
+    if args.model:
+        find_model(args.model)
     if args.calibration_images < 1:
         raise UsageError(f"--calibration-images {args.calibration_images}: expected 1 or more")
     if kind != "int8" and args.calibration:
@@ -190,7 +198,6 @@ def ensure_writable(folder: Path) -> None:
 
 def _start(args: argparse.Namespace) -> Progress:
     """Import what is heavy, with a word to the user before the seconds that it takes."""
-    from quant.progress import Progress
     from quant.quiet import quiet
 
     progress = Progress(quiet=args.json)
@@ -198,7 +205,7 @@ def _start(args: argparse.Namespace) -> Progress:
         try:
             with quiet(args.verbose):
                 import export.chain
-                import export.registry  # noqa: F401 - both here, so that stage times mean work
+                import export.nets.lw_openpose_network  # noqa: F401 - both here, so that stage times mean work
         except ModuleNotFoundError as err:
             raise DependencyError(
                 f"exporting needs {err.name}, which is not installed; run: pip install 'pipose[export]' (Python 3.11)"
@@ -209,7 +216,6 @@ def _start(args: argparse.Namespace) -> Progress:
 
 def _network(args: argparse.Namespace, progress: Progress) -> Network:
     from export.own_network import own_network
-    from export.registry import find_model
 
     if args.onnx:
         return own_network(args.onnx, args.card)
@@ -265,22 +271,16 @@ def _one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Pr
 
 
 def _summarize(exported: Sequence[Outcome], as_json: bool) -> None:
-    from rich.console import Console
-
     from quant.report import as_data, summary_tables
 
     if as_json:
         print(json.dumps([as_data(e) for e in exported], indent=1))
         return
-    # a pipe has no width of its own; a table that is cut to 80 columns loses its figures
-    console = Console() if sys.stdout.isatty() else Console(width=200)
     for table in summary_tables(exported):
-        console.print(table)
+        print_table(table)
 
 
 def _models() -> str:
-    from export.registry import MODELS
-
     lines = []
     for name, entry in MODELS.items():
         lines.append(f"{name:<16} {entry.summary}")

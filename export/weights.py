@@ -12,21 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.download import RemoteFile, checksum, fetch
+from export.download import Source, checksum, fetch
 from export.openvino_ir import Graph
 from quant.progress import Progress
 from rpi_runtime.errors import WeightsError
 
 State = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A published set of weights: the files (the first is the one to read), their licence, one line on them."""
-
-    files: tuple[RemoteFile, ...]
-    licence: str
-    summary: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -39,6 +39,20 @@ class Manifest:
         data = {"format": 1, "source": self.source, "images": self.images}
         return json.dumps(data, indent=0, sort_keys=True) + "\n"
 
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Manifest:
+        """Read what `to_json` wrote; `ValueError` when it is something else."""
+        data = json.loads(text)
+        if not isinstance(data, dict) or data.get("format") != 1 or not isinstance(data.get("images"), list):
+            raise ValueError("expected format 1 and a list of images")
+        return cls(source=str(data.get("source")), images=tuple((str(n), str(d)) for n, d in data["images"]))
+
+    def images_among(self, paths: Sequence[Path]) -> list[str]:
+        """Return the names of the images that are among `paths`, by name or by content."""
+        names = {p.name for p in paths}
+        hashes = {hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
+        return [name for name, digest in self.images if name in names or digest in hashes]
+
     @property
     def sha256(self) -> str:
         """Hash of the JSON form."""
@@ -165,10 +179,9 @@ def read_calibration(paths: Sequence[Path], source: str, refused: Sequence[Path]
 
 
 def _refuse_evaluation_images(manifest: Manifest, sizes: set[int], refused: Sequence[Path]) -> None:
-    names = {p.name for p in refused}
     # only a file of the same size can have the same content: the rest need not be read
-    hashes = {hashlib.sha256(p.read_bytes()).hexdigest() for p in refused if p.stat().st_size in sizes}
-    both = [name for name, digest in manifest.images if name in names or digest in hashes]
+    names = {name for name, _ in manifest.images}
+    both = manifest.images_among([p for p in refused if p.name in names or p.stat().st_size in sizes])
     if both:
         raise InputError(
             f"{manifest.source}: {len(both)} of the calibration images are evaluation images "

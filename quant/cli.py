@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from rpi_runtime.errors import PiposeError
+from rpi_runtime.errors import DependencyError, PiposeError
 
+OURS = ("cython_ext", "export", "quant", "rpi_runtime")
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -26,6 +27,14 @@ def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str]
         # the reader of our output went away, as `| head` does; keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
+    except ModuleNotFoundError as err:
+        if (err.name or "").split(".")[0] in OURS:
+            raise
+        print(
+            f"error: this needs {err.name}, which is not installed; run: pip install 'pipose[export]' (Python 3.11)",
+            file=sys.stderr,
+        )
+        return DependencyError.exit_code
     except OSError as err:
         if err.errno != errno.ENOSPC:
             raise

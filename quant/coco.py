@@ -74,19 +74,25 @@ def read_split(folder: Path, name: str) -> CocoSplit:
     annotations = folder / "annotations" / f"person_keypoints_{name}.json"
     images = _image_folder(folder, name)
     data = read_annotations(annotations, splits(folder))
-    found, missing = [], 0
-    for entry in sorted(data["images"], key=lambda e: int(e["id"])):
-        path = images / str(entry["file_name"])
-        if path.is_file():
-            size = {"width": int(entry["width"]), "height": int(entry["height"])}
-            found.append(CocoImage(id=int(entry["id"]), path=path, **size))
-        else:
-            missing += 1
+    try:
+        every = sorted((_image(entry, images) for entry in data["images"]), key=lambda i: i.id)
+    except (KeyError, TypeError, ValueError) as err:
+        raise InputError(
+            f"{annotations}: an image without id, file_name, width or height ({type(err).__name__}: {err}); "
+            "unpack the annotations again"
+        ) from err
+    found = [i for i in every if i.path.is_file()]
+    missing = len(every) - len(found)
     if not found:
         raise InputError(
             f"{images}: none of the {missing} images that {annotations.name} names; unpack {name}.zip there"
         )
     return CocoSplit(name=name, images=tuple(found), missing=missing, annotations=annotations)
+
+
+def _image(entry: dict[str, Any], folder: Path) -> CocoImage:
+    size = {"width": int(entry["width"]), "height": int(entry["height"])}
+    return CocoImage(id=int(entry["id"]), path=folder / str(entry["file_name"]), **size)
 
 
 def read_annotations(path: Path, known: list[str]) -> dict[str, Any]:

@@ -14,17 +14,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
-from rich.console import Console
-from rich.table import Table
 
+from quant.calibration import Manifest
 from quant.cli import run_command
 from quant.coco import CocoImage, CocoSplit, read_split
-from quant.progress import Progress
+from quant.progress import Progress, print_table
 from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_member
 from rpi_runtime.decode.paf import PafDecode, PafOptions
 from rpi_runtime.errors import CardError, InputError
@@ -33,6 +30,9 @@ from rpi_runtime.interpreter import Model
 from rpi_runtime.pictures import read_picture
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess import Preprocessor
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 PERSON = 1  # COCO's category id
 
@@ -124,7 +124,18 @@ def evaluate_file(
             elapsed += time.perf_counter() - start
             detections += [_detection(image.id, pose, model.card.skeleton.coco) for pose in poses]
             step(1)
-    stats, per_image = score(detections, spec.split)
+    try:
+        stats, per_image = score(detections, spec.split)
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+    ) as err:  # what pycocotools raises on other annotations
+        raise InputError(
+            f"{spec.split.annotations}: cannot be scored ({type(err).__name__}: {err}); "
+            "expected COCO's person keypoint annotations"
+        ) from err
     names = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar")
     evaluation = Evaluation(
         file=path.name,
@@ -142,13 +153,17 @@ def evaluate_file(
 def refuse_calibrated(path: Path, split: CocoSplit) -> None:
     """Refuse to measure a file on images that calibrated it."""
     try:
-        manifest = json.loads(read_member(path, CALIBRATION_MEMBER))
+        data = read_member(path, CALIBRATION_MEMBER)
     except CardError:
         return  # a float file has no calibration
-    both = {name for name, _ in manifest["images"]} & {i.path.name for i in split.images}
+    try:
+        manifest = Manifest.from_json(data)
+    except (ValueError, TypeError) as err:
+        raise CardError(f"{path}: its calibration manifest cannot be read ({err}); export it again") from err
+    both = manifest.images_among([i.path for i in split.images])
     if both:
         raise InputError(
-            f"{path}: {len(both)} images of {split.name} calibrated this file ({min(both)}...); "
+            f"{path}: {len(both)} images of {split.name} calibrated this file ({both[0]}...); "
             "evaluate on others, or calibrate again"
         )
 
@@ -189,6 +204,9 @@ def score(detections: list[dict[str, Any]], split: CocoSplit) -> tuple[list[floa
     list of dict
         Per image: file, annotated people, detections, mean of the best OKS of each person.
     """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(split.annotations))
         found = truth.loadRes(detections) if detections else COCO()
@@ -214,6 +232,8 @@ def _per_image(image: CocoImage, judge: Any, detections: list[dict[str, Any]]) -
 
 def table(evaluations: Sequence[Evaluation]) -> Table:
     """Return the figures as a table, one row a file."""
+    from rich.table import Table
+
     columns = ("file", "recipe", "size", "AP", "AP50", "AP75", "AP M", "AP L", "AR", "poses", "ms/image")
     result = Table(*columns, box=None, pad_edge=False)
     for e in evaluations:
@@ -270,7 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps([asdict(e) for e in evaluations], indent=1))
     else:
-        Console().print(table(evaluations))
+        print_table(table(evaluations))
     if args.results:
         for result in results:
             text = json.dumps({"detections": result.detections, "per_image": result.per_image})

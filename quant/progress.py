@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import (
-    Progress as Bars,
-)
+if TYPE_CHECKING:  # rich is imported where it is used, so that its absence is an error on one line
+    from rich.console import Console
+    from rich.progress import ProgressColumn
+    from rich.table import Table
 
 Step = Callable[[int], None]
 
@@ -32,6 +26,12 @@ class Stage:
     note: str = ""
 
 
+def _stderr() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
 @dataclass(slots=True)
 class Progress:
     """Where long work says how far it is.
@@ -43,7 +43,7 @@ class Progress:
         No bars and no lines.
     """
 
-    console: Console = field(default_factory=lambda: Console(stderr=True))
+    console: Console = field(default_factory=_stderr)
     quiet: bool = False
     stages: list[Stage] = field(default_factory=list)
 
@@ -68,17 +68,32 @@ class Progress:
 
     def bytes(self, name: str, total: int) -> AbstractContextManager[Step]:
         """Progress bar of a download, in bytes."""
+        from rich.progress import DownloadColumn
+
         return self._bar(name, total, DownloadColumn())
 
     def items(self, name: str, total: int) -> AbstractContextManager[Step]:
         """Progress bar of counted work."""
+        from rich.progress import MofNCompleteColumn
+
         return self._bar(name, total, MofNCompleteColumn())
 
     @contextmanager
     def _bar(self, name: str, total: int, column: ProgressColumn) -> Iterator[Step]:
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
         columns = (TextColumn("  {task.description:<24}"), BarColumn(), column, TimeRemainingColumn())
         hidden = self.quiet or not self.console.is_terminal
         bars = Bars(*columns, console=self.console, transient=True, disable=hidden)
         with bars:
             task = bars.add_task(name, total=total or None)
             yield lambda amount: bars.advance(task, amount)
+
+
+def print_table(table: Table) -> None:
+    """Print a table on standard output, whole: a pipe has no width, and a table cut to 80 columns loses figures."""
+    from rich.console import Console
+
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(table)

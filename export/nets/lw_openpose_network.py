@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from export.nets.lw_openpose import HEATMAPS, PAFS, STRIDE, LwOpenPose
-from export.nets.lw_openpose_weights import SOURCES, load_lw_openpose
+from export.nets.lw_openpose_sources import SOURCES
+from export.nets.lw_openpose_weights import load_lw_openpose
 from export.network import Network
 from export.onnx_graph import OnnxGraph, from_torch, run
 from export.parity import compare

@@ -6,47 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.download import RemoteFile
 from export.nets.lw_openpose import HEATMAPS, PAFS, LwOpenPose
-from export.openvino_ir import Graph, Layer
-from export.weights import Source, State, Weights, load_state
+from export.openvino_ir import Graph, Layer, malformed
+from export.weights import State, Weights, load_state
 from rpi_runtime.errors import WeightsError
-
-_OMZ = "https://storage.openvinotoolkit.org/repositories/open_model_zoo/2023.0/models_bin/1/human-pose-estimation-0001/FP32/"
-_OSOKIN = "https://download.01.org/opencv/openvino_training_extensions/models/human_pose_estimation/"
-
-SOURCES = {
-    "omz": Source(
-        files=(
-            RemoteFile(
-                url=_OMZ + "human-pose-estimation-0001.xml",
-                size=152_120,
-                checksum="sha384:64e24ceca496aba4fb818edbea7c3a1405bc42c3166eac1b4be4f6cc89623c80cb9a1fd4c32d245d423653aa588e1a0b",
-                path="omz-2023.0/human-pose-estimation-0001.xml",
-            ),
-            RemoteFile(
-                url=_OMZ + "human-pose-estimation-0001.bin",
-                size=16_394_708,
-                checksum="sha384:64ef06d261ae522409172a396d927f7345525dbde011e3e2bff487f73e7b1d8cf622091feba9c23c7d4625c0aab0a3e5",
-                path="omz-2023.0/human-pose-estimation-0001.bin",
-            ),
-        ),
-        licence="Apache-2.0",
-        summary="Open Model Zoo 2023.0, FP32, 16 MB; published AP 42.8",
-    ),
-    "osokin": Source(
-        files=(
-            RemoteFile(
-                url=_OSOKIN + "checkpoint_iter_370000.pth",
-                size=0,
-                checksum="git:501cface3fb9e929daecb04ec9722d3af91b6c20",
-                path="osokin/checkpoint_iter_370000.pth",
-            ),
-        ),
-        licence="Apache-2.0",
-        summary="the original repository's checkpoint; published AP 40",
-    ),
-}
 
 
 def load_lw_openpose(weights: Weights) -> tuple[LwOpenPose, float, list[str]]:
@@ -62,7 +25,8 @@ def load_lw_openpose(weights: Weights) -> tuple[LwOpenPose, float, list[str]]:
         What the user should know: the graph, what was left out on purpose.
     """
     if weights.ir is not None:
-        return _from_ir(weights.ir, weights.source)
+        with malformed(weights.ir.path):
+            return _from_ir(weights.ir, weights.source)
     graph = "omz" if any(k.startswith("cpm.reduce.") for k in weights.state) else "osokin"
     net = LwOpenPose(graph)  # type: ignore[arg-type]
     later = ("refinement_stages.1.", "refinement_stages.2.")
