@@ -8,8 +8,6 @@ and xdotool. Prints a Markdown table.
 from __future__ import annotations
 
 import contextlib
-import http.server
-import itertools
 import os
 import shutil
 import signal
@@ -29,12 +27,13 @@ from rpi_runtime.capture.picamera import PicameraSource
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.interpreter import Model
-from rpi_runtime.pictures import encode_picture, write_picture
+from rpi_runtime.pictures import write_picture
 from rpi_runtime.pipeline import Limits, Pipeline
 from rpi_runtime.poses import Frame
 from rpi_runtime.record import Recorder
 from rpi_runtime.sinks.null import NullOptions, NullSink
 from rpi_runtime.sinks.runner import SinkRunner
+from tests.benchmarks.servers import MjpegServer, RtspServer
 from tests.rpi_runtime import standin_picamera2
 from tests.rpi_runtime.faulty import Script
 from tests.rpi_runtime.pictures import gradient
@@ -76,62 +75,43 @@ def stop_in_hang(folder: Path) -> str:
     return f"{status.frames} frames written, the hanging thread left behind | {took:.2f} s to stop"
 
 
-class MjpegServer:
-    """An HTTP camera: Motion JPEG at 20 frames per second, until it is closed."""
-
-    def __init__(self, port: int) -> None:
-        jpegs = [encode_picture(gradient(320, 240, shift=5 * index), ".jpg") for index in range(20)]
-        self._open = threading.Event()
-        self._open.set()
-        camera = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-                self.end_headers()
-                with contextlib.suppress(OSError):
-                    for jpeg in itertools.cycle(jpegs):
-                        if not camera._open.is_set():
-                            return
-                        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                        self.wfile.write(head.encode() + jpeg + b"\r\n")
-                        time.sleep(0.05)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        http.server.ThreadingHTTPServer.allow_reuse_address = True
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        """Hang up on everybody."""
-        self._open.clear()
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def stream_lost(folder: Path) -> str:
-    """End an HTTP camera for three seconds."""
-    server = MjpegServer(0)
-    source = SourceConfig(kind="stream", target=f"http://user:secret@127.0.0.1:{server.port}/")
+def follow(target: str, fault: Callable[[float], None], lasts_s: float) -> str:
+    """Follow a stream; after 40 frames call `fault` with the seconds since then until `lasts_s` are over."""
+    source = SourceConfig(kind="stream", target=target)
     feed = Feed(source.make, Wanted(), Recovery())
     feed.start()
-    frames, back_at = 0, None
-    while frames < 80:
+    frames, since = 0, 0.0
+    while frames < 80 or not feed.restarts:
         frame = feed.take(0.05)
-        if frame is not None:
-            frames += 1
-        if frames == 40 and back_at is None:
-            server.close()
-            back_at = time.monotonic() + 3
-        if back_at and time.monotonic() > back_at:
-            server, back_at = MjpegServer(server.port), float("inf")
+        frames += frame is not None
+        since = since or (time.monotonic() if frames >= 40 else 0)
+        if since and time.monotonic() - since < lasts_s + 1:
+            fault(time.monotonic() - since)
     feed.stop(1)
-    server.close()
-    return f"{feed.restarts} restart, {frames} frames | {feed.last_recovery_s:.1f} s, 3 s of them without a server"
+    return f"{feed.restarts} restart | {feed.last_recovery_s:.1f} s, {lasts_s:g} s of them without a server"
+
+
+def stream_lost(server: MjpegServer | RtspServer) -> str:
+    """End a network camera for three seconds."""
+
+    def fault(seconds: float) -> None:
+        if seconds < 3:
+            server.close()
+        else:
+            server.open()
+
+    try:
+        return follow(server.url, fault, 3)
+    finally:
+        server.close()
+
+
+def stream_stalled(server: RtspServer) -> str:
+    """Hold a network camera up for five seconds, its connection open."""
+    try:
+        return follow(server.url, lambda seconds: server.hold(seconds < 5), 5)
+    finally:
+        server.close()
 
 
 def picamera_stall(folder: Path) -> str:
@@ -319,7 +299,10 @@ def table(folder: Path) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "driver raises its own exception", lambda: camera(folder, [*frames, "crash"], ["frame"])
     yield "driver hangs for ever", lambda: camera(folder, [*frames, "hang"], ["frame"])
     yield "picamera2 stalls (stand-in)", lambda: picamera_stall(folder)
-    yield "HTTP camera ends, is back after 3 s", lambda: stream_lost(folder)
+    yield "HTTP camera ends, is back after 3 s", lambda: stream_lost(MjpegServer())
+    if RtspServer.possible():
+        yield "RTSP camera ends, is back after 3 s", lambda: stream_lost(RtspServer())
+        yield "RTSP camera stalls for 5 s", lambda: stream_stalled(RtspServer())
     yield "video file cut short", lambda: truncated(folder)
     if os.geteuid() == 0 and shutil.which("mount"):
         yield "disk full, JSON lines", lambda: full_disk(folder, "jsonl:{}/p.jsonl")
