@@ -69,6 +69,10 @@ class Status:
         How often the source was lost and came back; `last_recovery_s` is how long that took.
     heat_level : int
         Steps down; in the summary the most there were.
+    celsius : float or None
+        Temperature of the processor; None where the machine does not tell.
+    throttled : bool
+        Whether the firmware is slowing the processor down because of heat.
     stages : mapping of str to Percentiles
         Latency of each stage.
     sinks : tuple of SinkSummary
@@ -84,6 +88,8 @@ class Status:
     last_recovery_s: float = 0.0
     heat: str = ""
     heat_level: int = 0
+    celsius: float | None = None
+    throttled: bool = False
     stages: dict[str, Percentiles] = field(default_factory=dict)
     sinks: tuple[SinkSummary, ...] = ()
 
@@ -174,7 +180,9 @@ class Pipeline:
             then, and `status` gives the summary.
         """
         model = self.estimator.models[0].card
-        about = About(model=f"{model.name} {model.input.size}", skeleton=self.estimator.skeleton)
+        about = About(
+            model=f"{model.name} {model.input.size}", skeleton=self.estimator.skeleton, status=self.status
+        )
         try:
             for runner in self.sinks:
                 runner.start(about)
@@ -201,6 +209,8 @@ class Pipeline:
             last_recovery_s=self.feed.last_recovery_s,
             heat=self.heat.heat.describe() if self.heat else "",
             heat_level=(self.heat.most_level if ended else self.heat.level) if self.heat else 0,
+            celsius=self.heat.heat.celsius if self.heat else None,
+            throttled=self.heat.heat.throttled if self.heat else False,
             stages=self._clock.summary(),
             sinks=tuple(_sink_summary(r) for r in self.sinks),
         )

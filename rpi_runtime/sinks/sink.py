@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from rpi_runtime.card import Skeleton
 from rpi_runtime.errors import PiposeError
 from rpi_runtime.poses import Track
+
+if TYPE_CHECKING:
+    from rpi_runtime.pipeline import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +29,14 @@ class About:
         Names of the keypoints and the bones to draw.
     source : str
         Kind of the source.
+    status : callable, optional
+        What the run is doing at the moment; may be called from any thread.
     """
 
     model: str
     skeleton: Skeleton
     source: str = ""
+    status: Callable[[], Status] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
