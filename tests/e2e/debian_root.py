@@ -21,20 +21,14 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-import numpy as np
-
-from rpi_runtime.estimate import Estimator
 from rpi_runtime.interpreter import Model
-from rpi_runtime.pictures import SUFFIXES, read_picture, write_picture
+from tests.e2e.checkout import build_wheel, compare, copy_pictures, expected, need, run, skip
 
-SKIPPED = 77
 PYTHON = {"trixie": "3.13", "bookworm": "3.11"}
 GLIBC = {"trixie": 41, "bookworm": 36}  # 2.x
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
 PACKAGES = ["python3", "libpython3-stdlib", "libstdc++6", "libc6", "libgcc-s1", "base-files"]
-TREE = ["pyproject.toml", "README.md", "LICENSE", "cython_ext", "rpi_runtime", "quant", "export"]
 # LiteRT 2.3.0 crashes in allocate_tensors under qemu-user 7.2; 2.1.6 runs.
 LITERT = {"amd64": "ai-edge-litert", "arm64": "ai-edge-litert==2.1.6"}
 SITE = "opt/pipose"
@@ -59,28 +53,6 @@ class Target:
         return os.uname().machine != MACHINE[self.arch]
 
 
-def skip(reason: str) -> NoReturn:
-    """End, saying what is missing."""
-    print(f"skipped: {reason}")
-    sys.exit(SKIPPED)
-
-
-def need(*names: str) -> None:
-    """Skip unless all these programs are installed."""
-    for name in names:
-        if not shutil.which(name):
-            skip(f"{name} is not installed")
-
-
-def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run a command; show what it said when it fails."""
-    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, **options)  # type: ignore[call-overload]
-    if done.returncode:
-        print(done.stdout[-2000:], done.stderr[-2000:], sep="\n", file=sys.stderr)
-        raise SystemExit(f"failed with {done.returncode}: {' '.join(str(w) for w in words)}")
-    return done
-
-
 def make_root(target: Target) -> None:
     """Unpack a minimal Debian without running its scripts, and add the links that they would have made."""
     packages = PACKAGES + ([f"libpython{target.python}-dev"] if target.emulated else [])
@@ -96,41 +68,21 @@ def make_root(target: Target) -> None:
         shutil.copy(emulator, target.root / "qemu-static")
 
 
-def build_wheel(target: Target, checkout: Path, folder: Path) -> Path:
-    """Build pipose for the target, from a copy of the sources."""
-    copy = folder / "source"
-    copy.mkdir()
-    ignore = shutil.ignore_patterns("*.so", "*.c", "__pycache__")
-    for name in TREE:
-        if (checkout / name).is_dir():
-            shutil.copytree(checkout / name, copy / name, ignore=ignore)
-        elif (checkout / name).is_file():
-            shutil.copy(checkout / name, copy / name)
-    environment = dict(os.environ)
-    if target.emulated:
-        machine, digits = MACHINE[target.arch], target.python.replace(".", "")
-        include = target.root / "usr/include"
-        gcc = f"{machine}-linux-gnu-gcc"
-        environment |= {
-            "_PYTHON_HOST_PLATFORM": f"linux-{machine}",
-            "SETUPTOOLS_EXT_SUFFIX": f".cpython-{digits}-{machine}-linux-gnu.so",
-            "CC": f"{gcc} -I{include}/python{target.python} -I{include}",
-            "LDSHARED": f"{gcc} -shared",
-        }
-    run(find_python(target), "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, copy, env=environment)
-    (wheel,) = folder.glob("pipose-*.whl")
-    return wheel
-
-
-def find_python(target: Target) -> str:
-    """A host Python of the target's version, from the PATH or pyenv."""
-    if f"{sys.version_info[0]}.{sys.version_info[1]}" == target.python:
-        return sys.executable
-    versions = (Path.home() / ".pyenv/versions").glob(f"{target.python}.*/bin/python")
-    for python in [*sorted(map(str, versions)), shutil.which(f"python{target.python}")]:
-        if python and subprocess.run([python, "-m", "pip", "-V"], capture_output=True).returncode == 0:
-            return python
-    skip(f"no Python {target.python} with pip on this machine to build the wheel with")
+def cross_build(target: Target, folder: Path) -> dict[str, str]:
+    """The environment variables that make setuptools build for a foreign machine."""
+    if not target.emulated:
+        return {}
+    machine, digits = MACHINE[target.arch], target.python.replace(".", "")
+    headers, include = target.root / "usr/include", folder / "include"
+    include.mkdir()  # Python's headers of the root, but not its C library's
+    (include / f"{machine}-linux-gnu").symlink_to(headers / f"{machine}-linux-gnu")
+    gcc = f"{machine}-linux-gnu-gcc"
+    return {
+        "_PYTHON_HOST_PLATFORM": f"linux-{machine}",
+        "SETUPTOOLS_EXT_SUFFIX": f".cpython-{digits}-{machine}-linux-gnu.so",
+        "CC": f"{gcc} -I{headers}/python{target.python} -I{include}",
+        "LDSHARED": f"{gcc} -shared",
+    }
 
 
 def install(target: Target, wheel: Path) -> None:
@@ -157,49 +109,12 @@ def pipose(target: Target, *words: str) -> subprocess.CompletedProcess[str]:
     return run("unshare", "--mount", "sh", "-c", mounts, "sh", *inside)
 
 
-def expected(model: Model, pictures: list[Path]) -> list[list[dict[str, list[float]]]]:
-    """Keypoints by name of the people on each picture, as this checkout finds them."""
-    names = model.card.skeleton.keypoints
-    estimator = Estimator([model], track=False)
-    found = []
-    for path in pictures:
-        people = estimator(read_picture(path), 0).tracks
-        found.append(
-            [
-                {n: list(p) for n, p in zip(names, t.pose.keypoints.tolist(), strict=True) if p[2] > 0}
-                for t in people
-            ]
-        )
-    return found
-
-
-def compare(lines: list[str], wanted: list[list[dict[str, list[float]]]]) -> tuple[int, float]:
-    """Check the messages against what is wanted; people, and the largest distance of a keypoint in pixels."""
-    assert len(lines) == len(wanted), f"{len(lines)} messages for {len(wanted)} pictures"
-    people, far = 0, 0.0
-    for line, frame in zip(lines, wanted, strict=True):
-        message = json.loads(line)
-        assert len(message["people"]) == len(frame), (
-            f"{len(message['people'])} people, wanted {len(frame)}: {line}"
-        )
-        for person, points in zip(message["people"], frame, strict=True):
-            assert person["keypoints"].keys() == points.keys(), f"other keypoints: {line}"
-            apart = [np.subtract(person["keypoints"][n], points[n])[:2] for n in points]
-            far = max(far, float(np.abs(apart).max()))
-            people += 1
-    assert far <= 0.1, f"a keypoint is {far:.2f} pixels away"
-    return people, far
-
-
 def check(target: Target, model_path: Path, images: Path, count: int) -> None:
     """Run everything in the root and compare."""
     folder = target.root / "data"
-    (folder / "pictures").mkdir(parents=True)
+    folder.mkdir()
     shutil.copy(model_path, folder / "m.tflite")
-    files = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)[:count]
-    for path in files:  # without loss, so that no two JPEG decoders have to agree
-        write_picture(read_picture(path), folder / "pictures" / f"{path.stem}.png")
-    pictures = sorted((folder / "pictures").iterdir())
+    pictures = copy_pictures(images, count, folder / "pictures")
     wanted = expected(Model(model_path, threads=1), pictures)
     findings = json.loads(pipose(target, "doctor", "--model", "/data/m.tflite", "--json").stdout)
     for finding in findings:
@@ -240,7 +155,7 @@ def main() -> None:
         if target.emulated:
             need(f"qemu-{MACHINE[target.arch]}-static", f"{MACHINE[target.arch]}-linux-gnu-gcc")
         make_root(target)
-        wheel = build_wheel(target, Path(__file__).resolve().parents[2], Path(folder))
+        wheel = build_wheel(target.python, Path(folder), cross_build(target, Path(folder)))
         install(target, wheel)
         print(f"{target.suite} {target.arch}: Python {target.python}, {wheel.name}, no OpenCV")
         check(target, args.model, args.images, args.count)

@@ -1,0 +1,116 @@
+"""What the end-to-end scripts share: building the wheel, and what this checkout finds on pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from rpi_runtime.estimate import Estimator
+from rpi_runtime.interpreter import Model
+from rpi_runtime.pictures import SUFFIXES, read_picture, write_picture
+
+SKIPPED = 77
+CHECKOUT = Path(__file__).resolve().parents[2]
+TREE = ["pyproject.toml", "README.md", "LICENSE", "cython_ext", "rpi_runtime", "quant", "export"]
+
+
+def skip(reason: str) -> NoReturn:
+    """End, saying what is missing."""
+    print(f"skipped: {reason}")
+    sys.exit(SKIPPED)
+
+
+def need(*names: str) -> None:
+    """Skip unless all these programs are installed."""
+    for name in names:
+        if not shutil.which(name):
+            skip(f"{name} is not installed")
+
+
+def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run a command; show what it said when it fails."""
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, **options)  # type: ignore[call-overload]
+    if done.returncode:
+        print(done.stdout[-2000:], done.stderr[-2000:], sep="\n", file=sys.stderr)
+        raise SystemExit(f"failed with {done.returncode}: {' '.join(str(w) for w in words)}")
+    return done
+
+
+def find_python(version: str) -> str | None:
+    """A Python of this version with pip, from pyenv or the PATH; None where there is none."""
+    if f"{sys.version_info[0]}.{sys.version_info[1]}" == version:
+        return sys.executable
+    versions = (Path.home() / ".pyenv/versions").glob(f"{version}.*/bin/python")
+    for python in [*sorted(map(str, versions)), shutil.which(f"python{version}")]:
+        if python and subprocess.run([python, "-m", "pip", "-V"], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+def build_wheel(version: str, folder: Path, environment: dict[str, str] | None = None) -> Path:
+    """Build pipose's wheel for a Python version, from a copy of the sources, into a folder."""
+    python = find_python(version)
+    if python is None:
+        skip(f"no Python {version} with pip on this machine to build the wheel with")
+    copy = folder / f"source-{version}"
+    copy.mkdir()
+    ignore = shutil.ignore_patterns("*.so", "*.c", "__pycache__")
+    for name in TREE:
+        if (CHECKOUT / name).is_dir():
+            shutil.copytree(CHECKOUT / name, copy / name, ignore=ignore)
+        elif (CHECKOUT / name).is_file():
+            shutil.copy(CHECKOUT / name, copy / name)
+    wheels = folder / f"wheel-{version}"
+    words = [python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, copy]
+    run(*words, env={**os.environ, **(environment or {})})
+    (wheel,) = wheels.glob("pipose-*.whl")
+    return wheel
+
+
+def copy_pictures(images: Path, count: int, folder: Path) -> list[Path]:
+    """Copy the first pictures without loss, so that no two JPEG decoders have to agree."""
+    folder.mkdir(parents=True)
+    for path in sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)[:count]:
+        write_picture(read_picture(path), folder / f"{path.stem}.png")
+    return sorted(folder.iterdir())
+
+
+def expected(model: Model, pictures: list[Path]) -> list[list[dict[str, list[float]]]]:
+    """Keypoints by name of the people on each picture, as this checkout finds them."""
+    names = model.card.skeleton.keypoints
+    estimator = Estimator([model], track=False)
+    found = []
+    for path in pictures:
+        people = estimator(read_picture(path), 0).tracks
+        found.append(
+            [
+                {n: list(p) for n, p in zip(names, t.pose.keypoints.tolist(), strict=True) if p[2] > 0}
+                for t in people
+            ]
+        )
+    return found
+
+
+def compare(lines: list[str], wanted: list[list[dict[str, list[float]]]]) -> tuple[int, float]:
+    """Check the messages against what is wanted; people, and the largest distance of a keypoint in pixels."""
+    assert len(lines) == len(wanted), f"{len(lines)} messages for {len(wanted)} pictures"
+    people, far = 0, 0.0
+    for line, frame in zip(lines, wanted, strict=True):
+        message = json.loads(line)
+        assert len(message["people"]) == len(frame), (
+            f"{len(message['people'])} people, wanted {len(frame)}: {line}"
+        )
+        for person, points in zip(message["people"], frame, strict=True):
+            assert person["keypoints"].keys() == points.keys(), f"other keypoints: {line}"
+            apart = [np.subtract(person["keypoints"][n], points[n])[:2] for n in points]
+            far = max(far, float(np.abs(apart).max()))
+            people += 1
+    assert far <= 0.1, f"a keypoint is {far:.2f} pixels away"
+    return people, far
