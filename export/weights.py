@@ -81,7 +81,8 @@ def _only_xml(folder: Path) -> Path:
 
 def _read(path: Path, source: str, licence: str) -> Weights:
     suffix = path.suffix.lower()
-    ir, state, values = None, {}, path
+    ir, values = None, path
+    state: State = {}
     if suffix in (".xml", ".bin"):
         ir, values = Graph(path.with_suffix(".xml")), path.with_suffix(".bin")
     elif suffix == ".safetensors":
@@ -92,6 +93,7 @@ def _read(path: Path, source: str, licence: str) -> Weights:
         raise WeightsError(
             f"{path}: unknown kind of weights {suffix!r}; expected .xml, .pth, .pt or .safetensors"
         )
+    state = {k.removeprefix("module."): v for k, v in state.items()}  # of a network trained on several GPUs
     return Weights(state=state, ir=ir, source=source, sha256=checksum(values), licence=licence)
 
 
@@ -104,14 +106,14 @@ def _read_torch(path: Path) -> State:
             f"{path}: holds more than tensors, or is no PyTorch file; it was not opened, since that could run code "
             "in it: save its state_dict alone, best as .safetensors"
         ) from err
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError) as err:
+    except Exception as err:  # a damaged file makes the reader fail in whatever way comes first
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise WeightsError(f"{path}: damaged or truncated ({reason}); fetch it again") from err
     if isinstance(data, dict) and isinstance(data.get("state_dict"), dict):
         data = data["state_dict"]
     if not isinstance(data, dict) or not all(isinstance(v, torch.Tensor) for v in data.values()):
         raise WeightsError(f"{path}: no state_dict in it; expected a mapping of names to tensors")
-    return {str(k).removeprefix("module."): _float32(v) for k, v in data.items()}
+    return {str(k): _float32(v) for k, v in data.items()}
 
 
 def _float32(tensor: torch.Tensor) -> NDArray[np.float32]:
@@ -152,7 +154,7 @@ def load_state(
     Raises
     ------
     WeightsError
-        Keys are missing, unexpected or misshapen, or values are not finite; all of them are listed.
+        Keys are missing, unexpected or misshapen, or values are not finite; the first 12 are listed, the others counted.
     """
     skip = tuple(dropped)
     left_out = [k for k in state if skip and k.startswith(skip)]

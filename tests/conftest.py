@@ -14,3 +14,12 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"no {path}: it holds data that belongs to its owners")
     return path
+
+
+@pytest.fixture(scope="session")
+def toy_coco(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A toy .tflite whose skeleton COCO can score, and a COCO folder with two splits of a few seeded pictures."""
+    from tests.quant.toycoco import write_toy_coco, write_toy_model
+
+    folder = tmp_path_factory.mktemp("toycoco")
+    return write_toy_model(folder / "toy.tflite"), write_toy_coco(folder / "coco")

@@ -1,0 +1,102 @@
+"""Lightweight OpenPose against the fixtures of the official code."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from export.nets.lw_openpose import LwOpenPose
+from export.nets.lw_openpose_weights import load_lw_openpose
+from export.weights import Weights
+
+PARAMETERS = {"lw-openpose": 1, "lw-openpose-3refine": 3}  # refinement stages
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def fill(shared: Path) -> Any:
+    """The fixtures' own rule for weights and inputs."""
+    spec = importlib.util.spec_from_file_location("fixture_fill", shared / "fixtures" / "fill.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def filled(shared: Path, fill: Any, variant: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    folder = shared / "fixtures" / variant
+    meta = json.loads((folder / "meta.json").read_text())
+    shapes = json.loads((folder / "state_dict_keys.json").read_text())
+    return fill.fill_arrays(shapes, meta["gain"], meta["transposed"]), meta
+
+
+@pytest.mark.parametrize(("variant", "stages"), PARAMETERS.items())
+def test_keys_shapes_and_their_order_are_the_official_ones(shared: Path, variant: str, stages: int) -> None:
+    official = json.loads((shared / "fixtures" / variant / "state_dict_keys.json").read_text())
+    ours = {k: list(v.shape) for k, v in LwOpenPose("osokin", stages).state_dict().items()}
+    assert list(ours) == list(official)
+    assert ours == official
+
+
+@pytest.mark.parametrize(("variant", "stages"), PARAMETERS.items())
+def test_parameter_counts(shared: Path, variant: str, stages: int) -> None:
+    meta = json.loads((shared / "fixtures" / variant / "meta.json").read_text())
+    net = LwOpenPose("osokin", stages)
+    by_module = {name: sum(p.numel() for p in child.parameters()) for name, child in net.named_children()}
+    assert sum(by_module.values()) == meta["parameters"]
+    assert by_module == meta["parameters_by_top_module"]
+
+
+def test_omz_graph_has_its_published_size() -> None:
+    assert sum(p.numel() for p in LwOpenPose("omz").parameters()) == 4_099_058
+
+
+@pytest.mark.parametrize(("variant", "stages"), PARAMETERS.items())
+def test_every_stage_agrees_with_the_official_outputs(
+    shared: Path, fill: Any, variant: str, stages: int
+) -> None:
+    arrays, _ = filled(shared, fill, variant)
+    net = LwOpenPose("osokin", stages).eval()
+    net.load_state_dict({k: torch.from_numpy(np.asarray(v)) for k, v in arrays.items()})
+    expected = np.load(shared / "fixtures" / variant / "outputs_64x96.npz")
+    with torch.inference_mode():
+        estimates = net.stages(torch.from_numpy(fill.make_input(64, 96)))
+    assert len(estimates) == stages + 1
+    for index, maps in enumerate(estimates):
+        for name, value in zip(("heatmaps", "pafs"), maps, strict=True):
+            np.testing.assert_allclose(value.numpy(), expected[f"stage{index}_{name}"], atol=TOLERANCE)
+
+
+def as_weights(arrays: dict[str, Any]) -> Weights:
+    state = {k: np.asarray(v, np.float32) for k, v in arrays.items()}
+    return Weights(state=state, ir=None, source="test", sha256="", licence="")
+
+
+def test_three_refinement_stages_load_into_one_and_that_is_said(shared: Path, fill: Any) -> None:
+    arrays, _ = filled(shared, fill, "lw-openpose-3refine")
+    net, scale, notes = load_lw_openpose(as_weights(arrays))
+    assert (net.graph, scale, len(net.refinement_stages)) == ("osokin", 1 / 256, 1)
+    dropped = [k for k in arrays if k.startswith(("refinement_stages.1.", "refinement_stages.2."))]
+    assert f"refinement stages 2 and 3 dropped on purpose ({len(dropped)} keys)" in " ".join(notes)
+    expected = np.load(shared / "fixtures" / "lw-openpose-3refine" / "outputs_64x96.npz")
+    with torch.inference_mode():
+        heatmaps, pafs = net(torch.from_numpy(fill.make_input(64, 96)))
+    np.testing.assert_allclose(heatmaps.numpy(), expected["stage1_heatmaps"], atol=TOLERANCE)
+    np.testing.assert_allclose(pafs.numpy(), expected["stage1_pafs"], atol=TOLERANCE)
+
+
+def test_a_state_dict_of_the_omz_graph_is_known_by_its_keys() -> None:
+    torch.manual_seed(0)
+    source = LwOpenPose("omz").eval()
+    net, scale, notes = load_lw_openpose(as_weights({k: v.numpy() for k, v in source.state_dict().items()}))
+    image = torch.rand(1, 3, 32, 48) - 0.5
+    with torch.inference_mode():
+        for ours, theirs in zip(net(image), source(image), strict=True):
+            np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    assert (scale, notes) == (1 / 255, ["graph omz"])

@@ -1,0 +1,148 @@
+"""Who may import whom: export -> quant -> rpi_runtime -> cython_ext, and nothing heavy in the runtime."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ORDER = ("export", "quant", "rpi_runtime", "cython_ext")  # each may import itself and what stands behind it
+
+# Third-party packages by layer; the runtime's optional ones each in the files that need them.
+RUNTIME = {"numpy"}
+ADAPTERS = {
+    "PIL": "rpi_runtime/pictures.py",
+    "cv2": "rpi_runtime/",
+    "picamera2": "rpi_runtime/capture/picamera.py",
+    "libcamera": "rpi_runtime/capture/picamera.py",
+    "ai_edge_litert": "rpi_runtime/interpreter.py",
+    "tflite_runtime": "rpi_runtime/interpreter.py",
+    "tensorflow": "rpi_runtime/interpreter.py",
+}
+QUANT = RUNTIME | {"tensorflow", "flatbuffers", "pycocotools", "rich", "jinja2"}
+EXPORT = QUANT | {
+    "torch", "onnx", "onnx2tf", "onnxruntime", "tf_keras", "google", "defusedxml", "safetensors",
+}  # fmt: skip
+ALLOWED = {"export": EXPORT, "quant": QUANT, "rpi_runtime": RUNTIME, "cython_ext": RUNTIME}
+HEAVY = {"torch", "tensorflow", "onnx", "onnx2tf", "onnxruntime", "tf_keras", "cv2", "picamera2", "PIL"}
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full names of what a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+
+
+FILES = [(package, path) for package in ORDER for path in sources(package)]
+
+
+@pytest.mark.parametrize(("package", "path"), FILES, ids=lambda v: str(v).removeprefix(f"{ROOT}/"))
+def test_imports_point_one_way(package: str, path: Path) -> None:
+    above = ORDER[: ORDER.index(package)]
+    wrong = [name for name in imports(path) if name.split(".")[0] in above]
+    assert not wrong
+
+
+@pytest.mark.parametrize(("package", "path"), FILES, ids=lambda v: str(v).removeprefix(f"{ROOT}/"))
+def test_third_party_imports_are_those_of_the_layer(package: str, path: Path) -> None:
+    roots = {name.split(".")[0] for name in imports(path)} - set(ORDER) - sys.stdlib_module_names
+    place = path.relative_to(ROOT).as_posix()
+    adapted = {name for name, where in ADAPTERS.items() if place.startswith(where)}
+    assert roots - adapted <= ALLOWED[package]
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_the_packages_themselves_import_nothing_heavy(package: str) -> None:
+    for init in (ROOT / package).rglob("__init__.py"):
+        assert not {name.split(".")[0] for name in imports(init)} & HEAVY, init
+
+
+def run_without(blocked: set[str], code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh process in which `blocked` packages cannot be imported."""
+    setup = f"""
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {sorted(blocked)!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name.split(".")[0])
+
+sys.meta_path.insert(0, Blocked())
+"""
+    command = [sys.executable, "-W", "error", "-c", setup + code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_runtime_imports_without_anything_optional() -> None:
+    blocked = {"tensorflow", "torch", "onnx", "cv2", "picamera2", "libcamera", "PIL", "rich", "pycocotools"}
+    code = """
+import importlib, pkgutil, rpi_runtime
+names = [m.name for m in pkgutil.walk_packages(rpi_runtime.__path__, "rpi_runtime.") if not m.name.endswith("__main__")]
+for name in names:
+    importlib.import_module(name)
+print(len(names))
+"""
+    done = run_without(blocked, code)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 20
+
+
+@pytest.mark.parametrize("module", ["export.tflite", "export.registry", "quant.card", "quant.evaluate"])
+def test_command_lines_start_without_anything_heavy(module: str) -> None:
+    blocked = {"tensorflow", "torch", "onnx", "onnx2tf", "onnxruntime", "pycocotools", "rich", "PIL"}
+    done = run_without(blocked, f"import {module}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("option", ["--help", "--list-models", "--list-recipes"])
+def test_lists_and_help_need_nothing_heavy(option: str) -> None:
+    blocked = {"tensorflow", "torch", "onnx", "onnx2tf", "rich", "pycocotools"}
+    code = f"""
+from export.tflite import main
+try:
+    sys.exit(main([{option!r}]))
+except SystemExit as err:
+    sys.exit(err.code)
+"""
+    done = run_without(blocked, code)
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = {"--help": "exit codes:", "--list-models": "lw-openpose", "--list-recipes": "w8c_a8_eq"}
+    assert expected[option] in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("blocked", "code"),
+    [
+        ("torch", "from export.tflite import main; argv = ['--model', 'lw-openpose', '--output', OUT]"),
+        ("onnx2tf", "from export.tflite import main; argv = ['--model', 'lw-openpose', '--output', OUT]"),
+        ("rich", "from export.tflite import main; argv = ['--model', 'lw-openpose', '--output', OUT]"),
+        ("pycocotools", "from quant.evaluate import main; argv = [MODEL, '--coco', COCO]"),
+        ("rich", "from quant.evaluate import main; argv = [MODEL, '--coco', COCO]"),
+    ],
+)
+def test_a_missing_package_is_one_line_and_exit_code_8(
+    blocked: str, code: str, tmp_path: Path, toy_coco: tuple[Path, Path]
+) -> None:
+    model, coco = toy_coco
+    names = f"OUT, MODEL, COCO = {str(tmp_path)!r}, {str(model)!r}, {str(coco)!r}\n"
+    tail = "\nfrom quant.cli import run_command\nsys.exit(run_command(main, argv))"
+    done = run_without({blocked}, names + code + tail)
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 8, done.stderr
+    assert lines[-1].startswith("error: ")
+    assert blocked in lines[-1]
+    assert "pip install 'pipose[export]'" in lines[-1]
+    assert "Traceback" not in done.stderr
