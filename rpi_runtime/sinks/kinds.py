@@ -10,16 +10,40 @@ from rpi_runtime.sinks.jsonl import JsonlOptions, JsonlSink
 from rpi_runtime.sinks.null import NullOptions, NullSink
 from rpi_runtime.sinks.sink import Sink
 from rpi_runtime.sinks.video import VideoOptions, VideoSink
+from rpi_runtime.sinks.web import WebOptions, WebSink
 from rpi_runtime.sinks.window import WindowOptions, WindowSink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkKind:
-    """One kind: its options (a frozen dataclass), how to make it from them, and how users write it."""
+    """One kind.
+
+    Attributes
+    ----------
+    options : type
+        A frozen dataclass.
+    make : callable
+        Makes the sink from its options.
+    example : str
+        How users write it.
+    shows : bool
+        People look at its pictures, so they should be larger than the network's input.
+    secrets : tuple of str
+        Options that are refused in a short form, since everybody on the machine can read a command line.
+    prefix : str
+        Of the environment variables that hold the secrets instead.
+    """
 
     options: type[Any]
     make: Callable[[Any], Sink]
     example: str
+    shows: bool = False
+    secrets: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def variable(self, key: str) -> str:
+        """The environment variable that holds a secret."""
+        return f"{self.prefix}_{key.upper()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +58,11 @@ class SinkConfig:
         """Whether the target is a file that the sink writes."""
         return self.kind in ("jsonl", "video") and self.options.target != "-"
 
+    @property
+    def shows(self) -> bool:
+        """Whether people look at its pictures."""
+        return KINDS[self.kind].shows
+
     def make(self) -> Sink:
         """Return a new sink, not yet started."""
         return KINDS[self.kind].make(self.options)
@@ -41,7 +70,15 @@ class SinkConfig:
 
 KINDS: Mapping[str, SinkKind] = {
     "jsonl": SinkKind(options=JsonlOptions, make=JsonlSink, example="jsonl:- or jsonl:poses.jsonl,max_mb=10"),
-    "video": SinkKind(options=VideoOptions, make=VideoSink, example="video:out.mp4"),
-    "window": SinkKind(options=WindowOptions, make=WindowSink, example="window"),
+    "video": SinkKind(options=VideoOptions, make=VideoSink, example="video:out.mp4", shows=True),
+    "window": SinkKind(options=WindowOptions, make=WindowSink, example="window", shows=True),
+    "web": SinkKind(
+        options=WebOptions,
+        make=WebSink,
+        example="web or web:127.0.0.1:8080",
+        shows=True,
+        secrets=("token",),
+        prefix="PIPOSE_LIVE",
+    ),
     "null": SinkKind(options=NullOptions, make=NullSink, example="null"),
 }

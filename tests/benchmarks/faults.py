@@ -247,11 +247,11 @@ def stop(folder: Path, number: int, *words: object, source: object = None) -> st
     return f"exit {code}, {summary} | {took:.2f} s to stop"
 
 
-def closed_window(folder: Path) -> str:
-    """Close the window of a run under Xvfb."""
+def lost_window(folder: Path, *, screen_too: bool) -> str:
+    """Press q in the window of a run under Xvfb, or end Xvfb."""
     display = ":98"
     server = subprocess.Popen(["Xvfb", display, "-screen", "0", "640x480x24"], stderr=subprocess.DEVNULL)
-    environment = {**os.environ, "DISPLAY": display, "QT_LOGGING_RULES": "*=false"}
+    environment = {**os.environ, "DISPLAY": display}
     try:
         time.sleep(2)
         source = f"replay:{folder / 'walk.zip'},loop=yes"
@@ -273,6 +273,14 @@ def closed_window(folder: Path) -> str:
     finally:
         server.terminate()
         server.wait()
+
+
+def press_q(environment: dict[str, str]) -> None:
+    """Press a key in the window."""
+    find = ["xdotool", "search", "--name", "^pipose$"]
+    found = subprocess.run(find, env=environment, capture_output=True, text=True, check=True)
+    press = ["xdotool", "key", "--window", found.stdout.split()[0], "q"]
+    subprocess.run(press, env=environment, check=True, stderr=subprocess.DEVNULL)
 
 
 def truncated(folder: Path) -> str:
@@ -310,7 +318,8 @@ def table(folder: Path) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "pipe closed by its reader", lambda: closed_pipe(folder)
     yield "pipe never read, live source", lambda: stalled_pipe(folder)
     if shutil.which("Xvfb") and shutil.which("xdotool"):
-        yield "window closed", lambda: closed_window(folder)
+        yield "window closed", lambda: lost_window(folder, screen_too=False)
+        yield "screen gone (X server ended)", lambda: lost_window(folder, screen_too=True)
     yield "SIGTERM", lambda: stop(folder, signal.SIGTERM, "--sink", f"jsonl:{folder / 's.jsonl'}")
     yield "Ctrl-C", lambda: stop(folder, signal.SIGINT)
     recording = f"replay:{folder / 'walk.zip'},loop=yes"

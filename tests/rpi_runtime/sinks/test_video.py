@@ -1,18 +1,15 @@
-"""Annotated video, and the window where there is none."""
+"""Annotated video."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from rpi_runtime.errors import OutputError, UsageError
-from rpi_runtime.sinks.sink import SinkLeftError
 from rpi_runtime.sinks.video import VideoOptions, VideoSink
-from rpi_runtime.sinks.window import WindowOptions, WindowSink
 from tests.rpi_runtime.results import ABOUT, make_result
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
@@ -87,37 +84,3 @@ def test_targets_that_make_no_sense_are_refused(tmp_path):
         VideoOptions(target="out.txt")
     with pytest.raises(OutputError, match="cannot be written"):
         VideoSink(VideoOptions(target=str(tmp_path / "none" / "out.mp4"))).start(ABOUT)
-
-
-def test_a_window_needs_a_screen(monkeypatch):
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(OutputError, match="DISPLAY is not set"):
-        WindowSink(WindowOptions()).start(ABOUT)
-
-
-def test_a_screen_that_cannot_be_reached_ends_no_process(monkeypatch):
-    monkeypatch.setenv("DISPLAY", ":97")
-    with pytest.raises(OutputError, match="no window can be opened"):
-        WindowSink(WindowOptions()).start(ABOUT)
-
-
-@pytest.mark.parametrize(("visible", "key"), [(0.0, -1), (1.0, ord("q")), (1.0, 27)])
-def test_a_closed_window_ends_the_sink(monkeypatch, visible, key):
-    monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
-    shown = []
-    for name, stand_in in {
-        "namedWindow": lambda *_: None,
-        "imshow": lambda title, image: shown.append(image.shape),
-        "waitKey": lambda _: key,
-        "getWindowProperty": lambda *_: visible,
-        "destroyAllWindows": lambda: shown.append("closed"),
-    }.items():
-        monkeypatch.setattr(cv2, name, stand_in)
-    sink = WindowSink(WindowOptions())
-    sink.start(ABOUT)
-    with pytest.raises(SinkLeftError):
-        sink.write(make_result(image=True))
-    sink.stop()
-    assert shown == [(48, 64, 3), "closed"]

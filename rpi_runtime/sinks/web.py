@@ -1,0 +1,128 @@
+"""The live page as a sink; see `rpi_runtime.live`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rpi_runtime.errors import UsageError
+from rpi_runtime.live.access import Access, Names, check_token
+from rpi_runtime.live.address import Address, parse_address
+from rpi_runtime.live.limits import Limits
+from rpi_runtime.sinks.sink import About, Result
+
+if TYPE_CHECKING:
+    from rpi_runtime.live.hub import Hub
+    from rpi_runtime.live.server import LiveServer
+
+log = logging.getLogger(__name__)
+TOKEN_VARIABLE = "PIPOSE_LIVE_TOKEN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebOptions:
+    """Options of the sink ``web``.
+
+    Attributes
+    ----------
+    target : str
+        ``HOST:PORT``. Loopback unless told otherwise; any other address needs a token.
+    token : str
+        Whoever wants to look has to know it. In a configuration file, or in PIPOSE_LIVE_TOKEN; never on a
+        command line, which everybody on the machine can read.
+    quality : int
+        Of the JPEG pictures, 20 to 95.
+    viewers : int
+        So many may look at the same time.
+    names : tuple of str
+        Further names by which browsers may call this machine.
+    cert_file, key_file : str
+        PEM files: serve HTTPS.
+    """
+
+    target: str = "127.0.0.1:8080"
+    token: str = field(default="", repr=False)
+    quality: int = 80
+    viewers: int = Limits().viewers
+    names: tuple[str, ...] = ()
+    cert_file: str = ""
+    key_file: str = ""
+
+    def __post_init__(self) -> None:
+        parse_address(self.target)
+        if not 20 <= self.quality <= 95:
+            raise UsageError(f"quality: got {self.quality}, expected 20 to 95")
+        if not 1 <= self.viewers <= 40:
+            raise UsageError(f"viewers: got {self.viewers}, expected 1 to 40")
+        if bool(self.cert_file) != bool(self.key_file):
+            raise UsageError("cert_file and key_file: give both, or none")
+
+    @property
+    def address(self) -> Address:
+        """Where to listen."""
+        return parse_address(self.target)
+
+
+class WebSink:
+    """Hands results to the server's thread; encodes a picture only while somebody looks."""
+
+    backlog = 1
+
+    def __init__(self, options: WebOptions) -> None:
+        self.name = f"web:{options.target}"
+        self._options = options
+        given = options.token or os.environ.get(TOKEN_VARIABLE, "")
+        where = options.target
+        self._token = check_token(given, needed=not options.address.is_loopback, where=where)
+        self._hub: Hub | None = None
+        self._server: LiveServer | None = None
+
+    @property
+    def wants_image(self) -> bool:
+        """Whether a viewer is waiting for a picture."""
+        return self._hub is not None and self._hub.wanted
+
+    @property
+    def url(self) -> str:
+        """Where the page is, once started."""
+        scheme = "https" if self._options.cert_file else "http"
+        port = self._server.port if self._server is not None else self._options.address.port
+        return f"{scheme}://{Address(self._options.address.host, port)}/"
+
+    def start(self, about: About) -> None:
+        """Bind the port; `OutputError` when it cannot be."""
+        from rpi_runtime.live.hub import Hub
+        from rpi_runtime.live.jpeg import make_encoder
+        from rpi_runtime.live.server import Certificate, LiveServer
+        from rpi_runtime.live.site import Site
+
+        options = self._options
+        limits = Limits(viewers=options.viewers)
+        self._hub = Hub(about.skeleton, make_encoder(options.quality))
+        site = Site(
+            self._hub,
+            about,
+            limits=limits,
+            access=Access(self._token),
+            names=Names(is_loopback=options.address.is_loopback, more=options.names),
+            https=bool(options.cert_file),
+            say=log.warning,
+        )
+        certificate = (
+            Certificate(chain=options.cert_file, key=options.key_file) if options.cert_file else None
+        )
+        self._server = LiveServer(options.address, site, self._hub, limits, certificate)
+        self._server.start()
+        log.info("live page: %s%s", self.url, ", with a token" if self._token else "")
+
+    def write(self, result: Result) -> None:
+        """Hand over one result."""
+        assert self._hub is not None
+        self._hub.publish(result)
+
+    def stop(self) -> None:
+        """Close the page; browsers look for it again by themselves."""
+        if self._server is not None:
+            self._server.stop()
