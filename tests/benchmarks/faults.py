@@ -258,12 +258,10 @@ def lost_window(folder: Path, *, screen_too: bool) -> str:
         words = ["--sink", "window", "--sink", f"jsonl:{folder / 'w.jsonl'}"]
         with running(folder, *words, source=source, env=environment) as process:
             time.sleep(5)
-            found = ["xdotool", "search", "--name", "pipose"]
-            window = subprocess.run(
-                found, env=environment, capture_output=True, text=True, check=False
-            ).stdout
-            keys = ["xdotool", "key", "--window", window.split()[-1], "q"]
-            subprocess.run(keys, env=environment, check=True)
+            if screen_too:
+                server.terminate()
+            else:
+                press_q(environment)
             time.sleep(2)
             lines = len((folder / "w.jsonl").read_bytes().splitlines())
             time.sleep(1)
