@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -117,12 +118,17 @@ def test_any_int8_field(
     assert_same(group(peaks, reference.dequantize(pafs, 0.01, zero_point)), expected)
 
 
+@functools.cache
+def four_people() -> tuple[Peaks, NDArray[np.float32]]:
+    maps, pafs = crowd(4, (30, 40))
+    return find_peaks(maps), pafs
+
+
 @fuzz
 @given(seed=st.integers(0, 1 << 30))
 def test_order_of_peaks_does_not_matter(kernels: SimpleNamespace, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    maps, pafs = crowd(4, (30, 40))
-    peaks = find_peaks(maps)
+    peaks, pafs = four_people()
     order = np.concatenate(
         [rng.permutation(np.arange(*peaks.starts[k : k + 2])) for k in range(KEYPOINTS)]
     ).astype(int)
