@@ -107,6 +107,7 @@ def _download(remote: RemoteFile, part: Path, target: Path, progress: Progress) 
         if total > have and got < total:
             raise DownloadError(f"{remote.url}: cut after {got} of {total} bytes; run this again to resume")
     except urllib.error.HTTPError as err:
+        err.close()  # it is the answer, with an open connection
         if err.code == 416 and have:  # the part file is longer than the file: start over
             part.unlink()
             _download(remote, part, target, progress)
