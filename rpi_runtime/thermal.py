@@ -138,8 +138,8 @@ class HeatGovernor:
         if step and now_s - self._changed_at >= self.config.hold_s:
             self.level += step
             self._changed_at = now_s
-            verb = "hot: step down to" if step > 0 else "cool again: step up to"
-            log.warning("%s (%s) level %d of %d", verb, heat.describe(), self.level, self.config.steps)
+            what = "hot: step down" if step > 0 else "cool again: step up"
+            log.warning("%s to level %d of %d (%s)", what, self.level, self.config.steps, heat.describe())
         return self.level
 
 

@@ -33,6 +33,7 @@ from rpi_runtime.poses import Frame
 from rpi_runtime.record import Recorder
 from rpi_runtime.sinks.null import NullOptions, NullSink
 from rpi_runtime.sinks.runner import SinkRunner
+from rpi_runtime.thermal import Heat, HeatConfig, HeatWatch
 from tests.benchmarks.servers import MjpegServer, RtspServer
 from tests.rpi_runtime import standin_picamera2
 from tests.rpi_runtime.faulty import Script
@@ -57,6 +58,32 @@ def camera(folder: Path, *runs: list[str], recovery: Recovery | None = None) -> 
     script.unhang.set()
     assert status.frames == 60
     return f"{status.restarts} restart, opened {script.made} times | {status.last_recovery_s:.1f} s"
+
+
+def heat(folder: Path, models: int) -> str:
+    """Let the processor be hot from second 2 to second 6; frames per second, or models, second by second."""
+    script = Script(["frame"], period_s=PERIOD_S)
+    begin = time.monotonic()
+    config = HeatConfig(hold_s=1.0, period_s=0.1, steps=2)
+    watch = HeatWatch(config, lambda: Heat(celsius=90 if 2 < time.monotonic() - begin < 6 else 60))
+    estimator = Estimator([Model(folder / "toy.tflite", threads=1) for _ in range(models)])
+    pipeline = Pipeline(
+        Feed(script.make, Wanted()), estimator, [SinkRunner(NullSink(NullOptions()))], heat=watch
+    )
+    rates: list[int] = []
+
+    def look() -> None:
+        last = 0
+        for _ in range(10):
+            time.sleep(1)
+            rates.append(pipeline.status().frames - last)
+            last += rates[-1]
+        pipeline.stopping.stop()
+
+    threading.Thread(target=look).start()
+    status = pipeline.run()
+    steps = f"{status.heat_level} steps down at most"
+    return f"{steps}; frames in each second: {' '.join(map(str, rates))} | back at full rate when cool"
 
 
 def stop_in_hang(folder: Path) -> str:
@@ -305,6 +332,8 @@ def table(folder: Path) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "driver raises its own exception", lambda: camera(folder, [*frames, "crash"], ["frame"])
     yield "driver hangs for ever", lambda: camera(folder, [*frames, "hang"], ["frame"])
     yield "picamera2 stalls (stand-in)", lambda: picamera_stall(folder)
+    yield "hot for 4 s, one model", lambda: heat(folder, 1)
+    yield "hot for 4 s, a smaller model at hand", lambda: heat(folder, 2)
     yield "HTTP camera ends, is back after 3 s", lambda: stream_lost(MjpegServer())
     if RtspServer.possible():
         yield "RTSP camera ends, is back after 3 s", lambda: stream_lost(RtspServer())
