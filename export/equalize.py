@@ -10,7 +10,7 @@ by default from activations on calibration images, with the s that makes the noi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,21 +141,33 @@ def equalize(
     if spec.source == "off":
         return result
     pairs = find_pairs(result)
+    if spec.source == "data":
+        assert statistics is not None
+        # all factors first: the rows of a reader's kernel change when the pair that begins with it is rescaled
+        rows = {p.first: _row_weights(statistics[p.tensor]) for p in pairs}
+        factors = [_factors_from_data(result, p, statistics[p.tensor], rows, spec.limit) for p in pairs]
+        for pair, values in zip(pairs, factors, strict=True):
+            rescale(result, pair, values)
+        return result
     for _ in range(spec.passes):
         for pair in pairs:
-            if spec.source == "data":
-                assert statistics is not None
-                factors = _factors_from_data(result, pair, statistics[pair.tensor], spec.limit)
-            else:
-                factors = _factors_from_weights(result, pair, spec.limit)
-            rescale(result, pair, factors)
+            rescale(result, pair, _factors_from_weights(result, pair, spec.limit))
     return result
 
 
+def _row_weights(channels: ChannelStatistics) -> NDArray[np.float64]:
+    """How much noise in each output channel of a kernel matters: relative to what the channel carries, (O,)."""
+    return np.divide(1.0, channels.maximum, out=np.zeros_like(channels.maximum), where=channels.maximum > 0)
+
+
 def _factors_from_data(
-    graph: OnnxGraph, pair: Pair, channels: ChannelStatistics, limit: float
+    graph: OnnxGraph,
+    pair: Pair,
+    channels: ChannelStatistics,
+    rows: Mapping[str, NDArray[np.float64]],
+    limit: float,
 ) -> NDArray[np.float64]:
-    """Return the factors that make the quantization noise in the readers' outputs smallest.
+    """Return the factors that make the quantization noise in the readers' outputs smallest, (C,).
 
     A depthwise reader has a weight scale per channel, so raising every channel to the largest costs nothing. An
     ordinary reader has one weight scale per output o for all inputs c, and what activations gain its weights lose.
@@ -165,27 +177,50 @@ def _factors_from_data(
         (M / 255)^2 sum_o W_oc^2 / s_c^2  +  s_c^2 E[x_c^2] sum_o D_o^2
 
     whose minimum is at s_c^4 = (M / 255)^2 sum_o W_oc^2 / (E[x_c^2] sum_o D_o^2). M and D_o depend on s: iterated.
+    Rows of W are taken relative to the maxima of the channels that they make, where those are rectified and known:
+    their own scale is free, and the result may not depend on it.
     """
     maximum = channels.maximum
     alive = maximum > 0
-    largest = maximum.max(initial=0.0)
     full = np.ones_like(maximum)
-    full[alive] = np.clip(largest / maximum[alive], 1.0, limit)
-    if pair.into_depthwise:
+    if alive.any():
+        full[alive] = np.clip(maximum.max() / maximum[alive], 1.0, limit)
+    if pair.into_depthwise or not alive.any():
         return full
-    kernels = [graph.constants[_node(graph, r).input[1]].astype(np.float64) for r in pair.readers]
-    signal = sum(np.square(k).sum(axis=(0, 2, 3)) for k in kernels)  # (C,)
-    energy = np.maximum(channels.mean_square, 1e-12)
-    factors = np.sqrt(full)
+    whole = [_weighted_kernel(graph, reader, rows) for reader in pair.readers]
+    kernels = [k[:, alive] for k in whole]
+    signal = np.sum([np.square(k).sum(axis=(0, 2, 3)) for k in kernels], axis=0)  # (alive C,)
+    energy, maximum = channels.mean_square[alive], maximum[alive]
+    factors = 1 / maximum
     for _ in range(NOISE_ITERATIONS):
-        top = (maximum * factors).max(initial=1e-12)
+        top = (maximum * factors).max()
         steps = sum(_step_power(k / factors[None, :, None, None]) for k in kernels)
-        best = ((top / 255) ** 2 * signal / (energy * max(float(steps), 1e-30))) ** 0.25
-        best[alive] = np.minimum(best[alive], top / maximum[alive])
-        best[~alive] = 1.0
-        best[alive] = np.clip(best[alive] / max(best[alive].min(initial=np.inf), 1e-12), 1.0, limit)
-        factors = np.sqrt(factors * best)  # half way in octaves: damped, or it oscillates
-    return np.asarray(factors)
+        best = ((top / 255) ** 2 * signal / (energy * max(steps, 1e-30))) ** 0.25
+        best = np.minimum(best, top / maximum)
+        factors = np.sqrt(factors * np.maximum(best, 1e-9))  # half way in octaves: damped, or it oscillates
+    full[alive] = np.minimum(factors / factors.min(), limit)
+    full[~alive] = _factors_of_silent(whole, full, alive)
+    return full
+
+
+def _factors_of_silent(
+    kernels: list[NDArray[np.float64]], factors: NDArray[np.float64], alive: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Factors for channels that no calibration image woke: their weights may not widen any output's weight scale."""
+    silent = np.full(int(np.count_nonzero(~alive)), 1e-12)
+    for kernel in kernels:
+        columns = np.abs(kernel).max(axis=(2, 3))  # (O, C)
+        rows = (columns[:, alive] / factors[alive]).max(axis=1)
+        used = rows > 0
+        silent = np.maximum(silent, (columns[used][:, ~alive] / rows[used, None]).max(axis=0, initial=0.0))
+    return silent
+
+
+def _weighted_kernel(
+    graph: OnnxGraph, reader: str, rows: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    kernel = graph.constants[_node(graph, reader).input[1]].astype(np.float64)
+    return kernel * rows[reader][:, None, None, None] if reader in rows else kernel
 
 
 def _step_power(kernel: NDArray[np.float64]) -> float:
