@@ -11,6 +11,7 @@ from rpi_runtime.errors import PiposeError
 
 COMMANDS = {
     "run": "find people on a camera, stream, video, folder or recording",
+    "live": "the same, with a page for the browser: picture, people, figures",
     "show": "draw the people on a picture or a video file, to look at a model",
     "record": "record a source, to be played back with the source `replay`",
     "bench": "measure a model on this machine, stage by stage",

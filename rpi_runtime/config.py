@@ -95,7 +95,9 @@ class RunConfig(Behaviour):
 KEYS = tuple(f.name for f in dataclasses.fields(RunConfig))
 
 
-def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
+def load_config(
+    path: Path | None, overrides: Mapping[str, Any], *, default_sink: str = "jsonl:-"
+) -> RunConfig:
     """Build the configuration of a run.
 
     Parameters
@@ -104,6 +106,8 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
         TOML file.
     overrides : mapping
         Settings of the command line, in the form of `KEYS`; they replace those of the file.
+    default_sink : str
+        Where neither names one.
 
     Raises
     ------
@@ -125,7 +129,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any]) -> RunConfig:
         raise UsageError(
             f"{where}no model given; use --model FILE.tflite, or model = in a configuration file"
         )
-    values.setdefault("sink", (sink_config("jsonl:-"),))
+    values.setdefault("sink", (sink_config(default_sink),))
     return RunConfig(**values)
 
 
@@ -145,6 +149,11 @@ def sink_config(value: str | Mapping[str, Any], where: str = "") -> SinkConfig:
         raise UsageError(f"kind: unknown kind {kind!r}{nearest(kind, sinks.KINDS)}")
     options = sinks.KINDS[kind].options
     if words:
+        for key in (k for k in sinks.KINDS[kind].secrets if k in table):
+            raise UsageError(
+                f"{key}: refused on a command line and in a short form, which others can read; give it in a "
+                f"table [[sink]] of a configuration file, or in {sinks.KINDS[kind].variable(key)}"
+            )
         table = typed(options, table)
     return SinkConfig(kind=kind, options=from_mapping(options, table, UsageError, where))
 

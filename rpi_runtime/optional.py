@@ -11,6 +11,8 @@ INSTALL = {
     "cv2": "pip install opencv-python-headless   (for a window on the screen: pip install opencv-python)",
     "picamera2": "sudo apt install python3-picamera2   (and make the venv with --system-site-packages)",
     "PIL": "pip install pillow",
+    "aiohttp": "pip install aiohttp",
+    "paho": "pip install 'paho-mqtt>=2'",
 }
 
 

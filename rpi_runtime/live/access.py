@@ -1,0 +1,148 @@
+"""Who may look: the token, the cookie that stands for it, and the names by which the page may be called.
+
+The page is for one household, so there is one token and no accounts. A browser sends it once, in the body of
+a form, and gets a cookie: an expiry date signed with a key that is derived from the token. So the token is in
+no URL, a restart logs nobody out, and another token logs everybody out. Programs send
+``Authorization: Bearer TOKEN``.
+
+Two attacks come through a visitor's own browser. DNS rebinding: a foreign page calls this server by a name of
+its own that points here; the Host header tells, since only IP addresses and this machine's names are answered.
+Cross-site requests and WebSockets: a foreign page calls this server by its right name; the Origin and
+Sec-Fetch-Site headers tell. Source: OWASP, WebSocket Security Cheat Sheet and Cross-Site Request Forgery
+Prevention Cheat Sheet; W3C, Fetch Metadata Request Headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import re
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from rpi_runtime.errors import UsageError
+
+COOKIE = "pipose_session"
+SESSION_S = 30 * 24 * 3600
+LEAST_TOKEN = 16
+_MAKE_ONE = "python3 -c 'import secrets; print(secrets.token_urlsafe(24))'"
+
+
+def check_token(token: str, *, needed: bool, where: str) -> str:
+    """Return the token of the page, empty for none.
+
+    Parameters
+    ----------
+    token : str
+    needed : bool
+        Other machines can reach the page.
+    where : str
+        The address, for messages.
+
+    Raises
+    ------
+    UsageError
+        There is none where one is needed, or it is too short to withstand guessing. The token is not named.
+    """
+    if not token and needed:
+        raise UsageError(
+            f"target: {where} can be reached from other machines, so it needs a token: set PIPOSE_LIVE_TOKEN, "
+            f"or token = in a configuration file; {_MAKE_ONE} makes one"
+        )
+    if token and not re.fullmatch(rf"[\x21-\x7e]{{{LEAST_TOKEN},200}}", token):
+        raise UsageError(
+            f"token: got {len(token)} characters, expected {LEAST_TOKEN} to 200 without spaces, ASCII; "
+            f"{_MAKE_ONE} makes one"
+        )
+    return token
+
+
+class Access:
+    """Checks tokens and cookies, in constant time.
+
+    Parameters
+    ----------
+    token : str
+        Empty: everybody who can reach the page may look.
+    clock : callable
+        Seconds since 1970.
+    """
+
+    def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
+        self._token, self._clock = token.encode(), clock
+        self._key = hashlib.sha256(b"pipose live session\0" + self._token).digest()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no token is needed."""
+        return not self._token
+
+    def token_is_right(self, given: str) -> bool:
+        """Whether `given` is the token."""
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token) and not self.is_open
+
+    def bearer_is_right(self, header: str) -> bool:
+        """Whether an ``Authorization`` header holds the token."""
+        scheme, _, given = header.partition(" ")
+        return self.token_is_right(given.strip()) and scheme.lower() == "bearer"
+
+    def new_cookie(self) -> str:
+        """Return the value of a cookie that is good for `SESSION_S`."""
+        expires = str(int(self._clock()) + SESSION_S)
+        return f"{expires}.{self._sign(expires)}"
+
+    def cookie_is_right(self, value: str) -> bool:
+        """Whether a cookie was signed with this token, and is not over yet."""
+        expires, _, signature = value.partition(".")
+        signed = hmac.compare_digest(signature.encode("utf-8", "replace"), self._sign(expires).encode())
+        return signed and re.fullmatch(r"\d{1,12}", expires) is not None and int(expires) > self._clock()
+
+    def _sign(self, text: str) -> str:
+        return hmac.new(self._key, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+
+
+class Names:
+    """The names by which this server answers.
+
+    Parameters
+    ----------
+    is_loopback : bool
+        The server listens on loopback only: then only loopback's names count.
+    more : sequence of str
+        Further names, without port, as a reverse proxy may use them.
+    """
+
+    def __init__(self, *, is_loopback: bool, more: Sequence[str] = ()) -> None:
+        self._is_loopback = is_loopback
+        self._names = {"localhost", *(name.lower() for name in more)}
+        if not is_loopback:
+            own = socket.gethostname().lower().split(".")[0]
+            self._names |= {own, f"{own}.local", f"{own}.lan", f"{own}.home", f"{own}.fritz.box"}
+
+    def knows(self, host: str) -> bool:
+        """Whether a ``Host`` header names this server."""
+        match = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:/@\s]+))(?::\d{1,5})?", host.lower())
+        if match is None:
+            return False
+        name = match[1] or match[2]
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return name.removesuffix(".") in self._names
+        return address.is_loopback or not self._is_loopback or name in self._names
+
+
+def is_cross_site(headers: Mapping[str, str], host: str) -> bool:
+    """Whether another site's page made this request; programs, which send neither header, are none."""
+    if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        return True
+    origin = headers.get("Origin")
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != host.lower()
+    except ValueError:
+        return True

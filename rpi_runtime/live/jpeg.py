@@ -1,0 +1,34 @@
+"""Pictures to JPEG, by OpenCV where it is installed, otherwise by Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpi_runtime.errors import DependencyError, OutputError
+from rpi_runtime.optional import load
+from rpi_runtime.pictures import encode_picture
+
+
+def make_encoder(quality: int) -> Callable[[NDArray[np.uint8]], bytes]:
+    """Return a function from an (H, W, 3) BGR picture to a JPEG of this quality, 1 to 100.
+
+    OpenCV takes B, G, R as it is, and a third of Pillow's time.
+    """
+    try:
+        cv2: Any = load("cv2", "live pictures")
+    except DependencyError:
+        return lambda image: encode_picture(image, ".jpg", quality)
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+
+    def encode(image: NDArray[np.uint8]) -> bytes:
+        good, data = cv2.imencode(".jpg", image, options)
+        if not good:
+            raise OutputError(f"live page: OpenCV cannot encode a picture of shape {image.shape}")
+        encoded: bytes = data.tobytes()
+        return encoded
+
+    return encode

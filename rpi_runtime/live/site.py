@@ -1,0 +1,303 @@
+"""The paths of the page, and what every request has to pass."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rpi_runtime.live.access import COOKIE, SESSION_S, Access, Names, is_cross_site
+from rpi_runtime.live.assets import PRIVATE, PUBLIC, load_assets
+from rpi_runtime.live.guard import Guard
+from rpi_runtime.live.hub import Hub
+from rpi_runtime.live.limits import Limits, RateLimit
+from rpi_runtime.live.metrics import CONTENT_TYPE, Exposition, add_process, add_status
+from rpi_runtime.live.viewers import SocketViewer, aiohttp, serve_mjpeg
+from rpi_runtime.pipeline import Status
+from rpi_runtime.sinks.message import schema
+from rpi_runtime.sinks.sink import About
+
+Handler = Callable[[Any], Awaitable[Any]]
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+    "Server": "pipose",
+}
+_WITHOUT_TOKEN = {"/login", *(f"/{name}" for name in PUBLIC)}
+READY_S = 10.0  # no result for longer than this: not ready
+
+
+class Site:
+    """Everything that is served.
+
+    Parameters
+    ----------
+    hub : Hub
+    about : About
+    limits : Limits
+    access : Access
+    names : Names
+    https : bool
+        Cookies are sent over HTTPS only.
+    say : callable
+        Takes a line for the log; it never holds anything that a client sent but its address.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        about: About,
+        *,
+        limits: Limits,
+        access: Access,
+        names: Names,
+        https: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        self._hub, self._about, self._limits = hub, about, limits
+        self._access, self._names, self._https, self._say = access, names, https, say
+        self._assets = load_assets()
+        self._requests = RateLimit(limits.requests_per_s, limits.requests_burst, time.monotonic)
+        self._guesses = RateLimit(
+            limits.wrong_tokens_per_minute / 60, limits.wrong_tokens_burst, time.monotonic
+        )
+        self._viewers: set[Any] = set()
+        self._status: tuple[float, Status] | None = None
+        self.refused: Counter[str] = Counter()
+        self.guard: Guard | None = None
+
+    def application(self) -> Any:
+        """Return the application for the HTTP library."""
+        web = aiohttp.web
+
+        @web.middleware
+        async def check(request: Any, handler: Handler) -> Any:
+            return await self._check(request, handler)
+
+        app = web.Application(middlewares=[check], client_max_size=self._limits.body)
+        app.on_response_prepare.append(self._add_headers)
+        app.add_routes(
+            [
+                web.get("/", self._page("index.html")),
+                web.get("/login", self._page("login.html")),
+                web.post("/login", self._log_in),
+                web.get("/live", self._socket, allow_head=False),
+                web.get("/stream.mjpg", self._mjpeg, allow_head=False),
+                web.get("/healthz", self._healthy),
+                web.get("/readyz", self._ready),
+                web.get("/metrics", self._metrics),
+                web.get("/api/poses", self._poses),
+                web.get("/api/schema", self._schema),
+                *(web.get(f"/{name}", self._page(name)) for name in (*PUBLIC, *PRIVATE)),
+            ]
+        )
+        return app
+
+    async def leave(self) -> None:
+        """Say goodbye to all viewers."""
+        await asyncio.gather(*(viewer.leave() for viewer in self._viewers if viewer), return_exceptions=True)
+
+    # What every request has to pass.
+
+    async def _check(self, request: Any, handler: Handler) -> Any:
+        if self.guard is not None:
+            self.guard.served(request.transport)
+        address = request.remote or ""
+        if not self._requests.take(address):
+            return self._refuse(429, "too many requests", close=True)
+        if not self._names.knows(request.headers.get("Host", "")):
+            return self._refuse(421, "this name is not one of this server's; use its address")
+        if is_cross_site(request.headers, request.headers["Host"]) and not self._is_visit(request):
+            return self._refuse(403, "request of another site's page")
+        if request.path not in _WITHOUT_TOKEN and not self._may_look(request):
+            return self._ask_for_token(request)
+        return await handler(request)
+
+    def _is_visit(self, request: Any) -> bool:
+        """A link from another site to the page itself, which shows nothing to that site."""
+        wants = request.headers.get("Sec-Fetch-Mode") == "navigate"
+        return wants and request.method == "GET" and request.path in ("/", "/login")
+
+    def _may_look(self, request: Any) -> bool:
+        if self._access.is_open or self._access.cookie_is_right(request.cookies.get(COOKIE, "")):
+            return True
+        header = request.headers.get("Authorization", "")
+        return bool(header) and self._guess(request, lambda: self._access.bearer_is_right(header))
+
+    def _guess(self, request: Any, is_right: Callable[[], bool]) -> bool:
+        """Compare a token, unless its sender has been wrong too often."""
+        address = request.remote or ""
+        if not self._guesses.allows(address):
+            self.refused["guesses"] += 1
+            return False
+        if is_right():
+            return True
+        self._guesses.take(address)
+        self.refused["wrong_token"] += 1
+        if not self._guesses.allows(address):
+            self._say(f"live page: {address} sent wrong tokens; it has to wait before the next try")
+        return False
+
+    def _ask_for_token(self, request: Any) -> Any:
+        if request.method == "GET" and request.path == "/":
+            return aiohttp.web.Response(status=303, headers={"Location": "/login"})
+        response = self._refuse(401, "a token is needed: Authorization: Bearer TOKEN")
+        response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+    def _refuse(self, status: int, text: str, *, close: bool = False) -> Any:
+        self.refused[str(status)] += 1
+        response = aiohttp.web.Response(status=status, text=f"{text}\n")
+        if close:
+            response.force_close()
+        return response
+
+    async def _add_headers(self, request: Any, response: Any) -> None:
+        response.headers.update(_HEADERS)
+
+    # Paths.
+
+    def _page(self, name: str) -> Handler:
+        body, kind = self._assets[name]
+
+        async def serve(request: Any) -> Any:
+            return aiohttp.web.Response(body=body, content_type=kind, charset="utf-8")
+
+        return serve
+
+    async def _log_in(self, request: Any) -> Any:
+        """Take the token out of a form, and give a cookie for it."""
+        try:
+            async with asyncio.timeout(self._limits.request_s):
+                form = await request.post()
+        except TimeoutError:
+            return self._refuse(408, "too slow", close=True)
+        except (ValueError, LookupError):
+            return self._refuse(400, "expected a form")
+        given = form.get("token", "")
+        if not isinstance(given, str) or not self._guess(request, lambda: self._access.token_is_right(given)):
+            self.refused["login"] += 1
+            return aiohttp.web.Response(status=303, headers={"Location": "/login#wrong"})
+        response = aiohttp.web.Response(status=303, headers={"Location": "/"})
+        response.set_cookie(
+            COOKIE,
+            self._access.new_cookie(),
+            max_age=SESSION_S,
+            httponly=True,
+            samesite="Strict",
+            secure=self._https,
+        )
+        return response
+
+    async def _socket(self, request: Any) -> Any:
+        if not aiohttp.web.WebSocketResponse().can_prepare(request):
+            return self._refuse(426, "this path is a WebSocket")
+        viewer = SocketViewer(self._hub, self._limits, self._hello, self._status_text)
+        return await self._admit(viewer, lambda: viewer.serve(request))
+
+    async def _mjpeg(self, request: Any) -> Any:
+        return await self._admit(None, lambda: serve_mjpeg(self._hub, self._limits, request))
+
+    async def _admit(self, viewer: SocketViewer | None, serve: Callable[[], Awaitable[Any]]) -> Any:
+        if len(self._viewers) >= self._limits.viewers:
+            return self._refuse(503, f"{self._limits.viewers} viewers are looking already; try later")
+        mark = viewer or object()
+        self._viewers.add(mark)
+        try:
+            return await serve()
+        finally:
+            self._viewers.discard(mark)
+
+    async def _healthy(self, request: Any) -> Any:
+        return aiohttp.web.Response(text="ok\n")
+
+    async def _ready(self, request: Any) -> Any:
+        status = self._current()
+        silent = time.monotonic() - self._hub.newest_s
+        if self._hub.newest is None or silent > READY_S or status.state == "lost":
+            return aiohttp.web.Response(status=503, text=f"not ready: the source is {status.state}\n")
+        return aiohttp.web.Response(text="ready\n")
+
+    async def _poses(self, request: Any) -> Any:
+        message = self._hub.message()
+        if message is None:
+            return aiohttp.web.json_response({"error": "no frame yet"}, status=503)
+        return aiohttp.web.json_response(message)
+
+    async def _schema(self, request: Any) -> Any:
+        return aiohttp.web.json_response(schema(), content_type="application/schema+json")
+
+    async def _metrics(self, request: Any) -> Any:
+        out = Exposition()
+        add_status(out, self._current())
+        add_process(out)
+        counts = self._hub.counts
+        out.add("viewers", "gauge", "Pages and streams that are looking.", len(self._viewers))
+        out.add(
+            "pictures_encoded_total", "counter", "Pictures encoded, once for all viewers.", counts["encoded"]
+        )
+        out.add("viewer_frames_sent_total", "counter", "Frames sent to viewers.", counts["sent"])
+        out.add("viewer_frames_missed_total", "counter", "Frames that viewers missed.", counts["missed"])
+        out.add(
+            "viewer_sent_bytes_total", "counter", "Bytes of frames sent to viewers.", counts["sent_bytes"]
+        )
+        refused = self.refused + (self.guard.refused if self.guard else Counter())
+        pairs = [({"reason": reason}, float(count)) for reason, count in sorted(refused.items())]
+        out.add("refused_total", "counter", "Requests and connections refused.", pairs)
+        body = out.text().encode()
+        return aiohttp.web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+    # What the page is told.
+
+    def _current(self) -> Status:
+        """The pipeline's status, computed at most twice a second however many ask."""
+        now = time.monotonic()
+        if self._status is None or now - self._status[0] > 0.5:
+            asked = self._about.status() if self._about.status else Status(state="running", fps=self._hub.fps)
+            self._status = (now, asked)
+        return self._status[1]
+
+    def _hello(self) -> str:
+        skeleton = self._about.skeleton
+        names = skeleton.keypoints
+        return json.dumps(
+            {
+                "type": "hello",
+                "model": self._about.model,
+                "keypoints": names,
+                "edges": [[names[a], names[b]] for a, b in skeleton.edges],
+            }
+        )
+
+    def _status_text(self) -> str:
+        status = self._current()
+        silent = time.monotonic() - self._hub.newest_s if self._hub.newest else None
+        return json.dumps(
+            {
+                "type": "status",
+                "state": status.state,
+                "silent_s": silent,
+                "fps": status.fps,
+                "frames": status.frames,
+                "dropped": status.dropped,
+                "restarts": status.restarts,
+                "celsius": status.celsius,
+                "throttled": status.throttled,
+                "heat": status.heat,
+                "heat_level": status.heat_level,
+                "viewers": len(self._viewers),
+            }
+        )
