@@ -2,9 +2,9 @@
 # distutils: extra_compile_args = -O3 -ffp-contract=off
 """Kernels behind `cython_ext.heatmaps`; `cython_ext.reference` defines what they compute, bit for bit.
 
-Maps come as rows of ``width * channels`` values, channels side by side, so that loops without a branch compare
-the cells of all channels with their neighbours. An int8 map is read as it is; only the cells around candidates
-are turned into real values, through a table of 256.
+Maps come as rows of ``width * channels`` values, channels side by side, so that loops without a branch
+compare the cells of all channels with their neighbours. An int8 map is read as it is; only the cells around
+candidates are turned into real values, through a table of 256.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from libc.math cimport INFINITY, nextafterf
 
 from cython_ext._heatmaps cimport BLOCK, SIDE, SUPPORT, above, real, stored
-from cython_ext._scalar cimport exp2, log2
+from cython_ext._scalar cimport exp2, log2, sort
 
 OVERFLOW = -1
 
@@ -48,7 +48,7 @@ cdef class PeakBuffers:
         return self.table.shape[0]
 
     def fit(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, weights):
-        """Make room for maps of this size; `weights` (factor, 4) of the interpolation, or None for fast peaks."""
+        """Make room for maps of this size; `weights` (factor, 4) to interpolate by, None for fast peaks."""
         self.float_limit = np.full(width * channels, INFINITY, np.float32)
         self.int8_limit = np.full(width * channels, 127, np.int8)
         if weights is not None:
@@ -75,7 +75,12 @@ cdef class PeakBuffers:
 
 
 def fast_float(
-    PeakBuffers ws, const float[:, ::1] rows, Py_ssize_t channels, float threshold, float radius, bint by_score
+    PeakBuffers ws,
+    const float[:, ::1] rows,
+    Py_ssize_t channels,
+    float threshold,
+    float radius,
+    bint by_score,
 ):
     """Sub-pixel peaks of float maps into ``ws.table``; their number, or `OVERFLOW`."""
     cdef Py_ssize_t count
@@ -85,7 +90,12 @@ def fast_float(
 
 
 def fast_int8(
-    PeakBuffers ws, const signed char[:, ::1] rows, Py_ssize_t channels, float threshold, float radius, bint by_score
+    PeakBuffers ws,
+    const signed char[:, ::1] rows,
+    Py_ssize_t channels,
+    float threshold,
+    float radius,
+    bint by_score,
 ):
     """Sub-pixel peaks of int8 maps into ``ws.table``; their number, or `OVERFLOW`."""
     cdef Py_ssize_t count
@@ -114,7 +124,12 @@ cdef inline float logarithm(PeakBuffers ws, stored value) noexcept nogil:
 
 
 cdef Py_ssize_t fast(
-    PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, float threshold, float radius, bint by_score
+    PeakBuffers ws,
+    const stored[:, ::1] rows,
+    Py_ssize_t channels,
+    float threshold,
+    float radius,
+    bint by_score,
 ) noexcept nogil:
     cdef Py_ssize_t found = scan(ws, rows, channels), total = 0, i = 0, count, k
     if found < 0:
@@ -160,7 +175,9 @@ cdef Py_ssize_t scan(PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t chann
     return count
 
 
-cdef inline bint any_above(PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t y, Py_ssize_t start) noexcept nogil:
+cdef inline bint any_above(
+    PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t y, Py_ssize_t start
+) noexcept nogil:
     cdef Py_ssize_t k
     cdef int hit = 0
     for k in range(start, start + BLOCK):
@@ -260,7 +277,7 @@ cdef Py_ssize_t keep(
     """Append `count` refined peaks in the order of their keys, but for those near one that was kept."""
     cdef Py_ssize_t i, j, row
     cdef float x, y, dx, dy
-    sort(ws, count)
+    sort(ws.keys, ws.order, count)
     for i in range(count):
         row = ws.order[i]
         x = ws.refined[row, 0]
@@ -284,26 +301,3 @@ cdef Py_ssize_t keep(
         ws.table[total, 2] = ws.refined[row, 2]
         total += 1
     return total
-
-
-cdef void sort(PeakBuffers ws, Py_ssize_t count) noexcept nogil:
-    """Shell sort (gaps of Ciura 2001, then tripled) by key; of equal keys the earlier comes first."""
-    cdef Py_ssize_t gap = 1, i, j
-    cdef int row
-    for i in range(count):
-        ws.order[i] = <int>i
-    while gap < count // 3:
-        gap = 3 * gap + 1
-    while gap > 0:
-        for i in range(gap, count):
-            row = ws.order[i]
-            j = i
-            while j >= gap and before(ws, row, ws.order[j - gap]):
-                ws.order[j] = ws.order[j - gap]
-                j -= gap
-            ws.order[j] = row
-        gap //= 3
-
-
-cdef inline bint before(PeakBuffers ws, int one, int other) noexcept nogil:
-    return ws.keys[one] < ws.keys[other] or (ws.keys[one] == ws.keys[other] and one < other)

@@ -10,7 +10,7 @@ import numpy as np
 
 from libc.math cimport rintf, sqrtf
 
-from cython_ext._scalar cimport clip
+from cython_ext._scalar cimport clip, sort
 
 ctypedef fused stored:
     float
@@ -100,7 +100,9 @@ def group_float(GroupBuffers ws, const float[:, ::1] peaks, const int[::1] start
     return count
 
 
-def group_int8(GroupBuffers ws, const float[:, ::1] peaks, const int[::1] starts, const signed char[:, :, :] pafs):
+def group_int8(
+    GroupBuffers ws, const float[:, ::1] peaks, const int[::1] starts, const signed char[:, :, :] pafs
+):
     """People into ``ws.entries``, ``ws.scores``, ``ws.counts``; their number, or `OVERFLOW`."""
     cdef Py_ssize_t count
     if ws.used.shape[0] < peaks.shape[0]:
@@ -110,7 +112,9 @@ def group_int8(GroupBuffers ws, const float[:, ::1] peaks, const int[::1] starts
     return count
 
 
-def place(GroupBuffers ws, const float[:, ::1] peaks, float cell, const float[::1] to_image, float[:, :, ::1] out):
+def place(
+    GroupBuffers ws, const float[:, ::1] peaks, float cell, const float[::1] to_image, float[:, :, ::1] out
+):
     """Write x, y, score of the first people's keypoints: ``((x + 0.5) * cell - shift) / scale``; 0 if absent.
 
     `to_image` is x shift, y shift, x scale, y scale.
@@ -137,8 +141,8 @@ cdef Py_ssize_t group(
         pairs = connect(ws, peaks, starts, pafs, limb)
         if pairs < 0:
             return -1
-        sort(ws, pairs)
-        for i in range(pairs):
+        sort(ws.pair_scores, ws.order, pairs)
+        for i in range(pairs - 1, -1, -1):  # best first; of equal scores the later pair
             if not take(ws, ws.order[i], limb):
                 continue
             if ws.limbs[limb, FILL_ONLY]:
@@ -151,7 +155,11 @@ cdef Py_ssize_t group(
 
 
 cdef Py_ssize_t connect(
-    GroupBuffers ws, const float[:, ::1] peaks, const int[::1] starts, const stored[:, :, :] pafs, Py_ssize_t limb
+    GroupBuffers ws,
+    const float[:, ::1] peaks,
+    const int[::1] starts,
+    const stored[:, :, :] pafs,
+    Py_ssize_t limb,
 ) noexcept nogil:
     """Note the accepted pairs of one limb, b-major; their number, or -1."""
     cdef Py_ssize_t a = ws.limbs[limb, KEYPOINT_A], b = ws.limbs[limb, KEYPOINT_B], i, j, count = 0
@@ -174,7 +182,12 @@ cdef Py_ssize_t connect(
 
 
 cdef inline double fast_score(
-    GroupBuffers ws, const float[:, ::1] peaks, const stored[:, :, :] pafs, Py_ssize_t limb, Py_ssize_t i, Py_ssize_t j
+    GroupBuffers ws,
+    const float[:, ::1] peaks,
+    const stored[:, :, :] pafs,
+    Py_ssize_t limb,
+    Py_ssize_t i,
+    Py_ssize_t j,
 ) noexcept nogil:
     """Score of a limb between two peaks, field bilinear between cells; 0 when too few points count."""
     cdef Py_ssize_t cx = ws.limbs[limb, CHANNEL_X], cy = ws.limbs[limb, CHANNEL_Y], n, k, x, y, x1, y1
@@ -207,9 +220,14 @@ cdef inline double fast_score(
 
 
 cdef inline double exact_score(
-    GroupBuffers ws, const float[:, ::1] peaks, const stored[:, :, :] pafs, Py_ssize_t limb, Py_ssize_t i, Py_ssize_t j
+    GroupBuffers ws,
+    const float[:, ::1] peaks,
+    const stored[:, :, :] pafs,
+    Py_ssize_t limb,
+    Py_ssize_t i,
+    Py_ssize_t j,
 ) noexcept nogil:
-    """Score of a limb between two peaks on the upsampled field, at whole pixels; 0 when too few points count."""
+    """Score of a limb between two peaks on whole pixels of the upsampled field; 0 when too few count."""
     cdef Py_ssize_t cx = ws.limbs[limb, CHANNEL_X], cy = ws.limbs[limb, CHANNEL_Y], n, k, x, y
     cdef float ax = peaks[i, 0], ay = peaks[i, 1], vx = peaks[j, 0] - ax, vy = peaks[j, 1] - ay
     cdef float norm = sqrtf(vx * vx + vy * vy) + <float>1e-6
@@ -270,31 +288,6 @@ cdef inline float cubic(
         wide = wide * ws.weights[py % factor, tap]
         total = wide if tap == 3 else wide + total
     return total
-
-
-cdef void sort(GroupBuffers ws, Py_ssize_t count) noexcept nogil:
-    """Shell sort of pairs, best score first; of equal scores the later pair comes first."""
-    cdef Py_ssize_t gap = 1, i, j
-    cdef int row
-    for i in range(count):
-        ws.order[i] = <int>i
-    while gap < count // 3:
-        gap = 3 * gap + 1
-    while gap > 0:
-        for i in range(gap, count):
-            row = ws.order[i]
-            j = i
-            while j >= gap and before(ws, row, ws.order[j - gap]):
-                ws.order[j] = ws.order[j - gap]
-                j -= gap
-            ws.order[j] = row
-        gap //= 3
-
-
-cdef inline bint before(GroupBuffers ws, int one, int other) noexcept nogil:
-    if ws.pair_scores[one] == ws.pair_scores[other]:
-        return one > other
-    return ws.pair_scores[one] > ws.pair_scores[other]
 
 
 cdef inline bint take(GroupBuffers ws, Py_ssize_t pair, Py_ssize_t limb) noexcept nogil:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Arithmetic that the kernels share; `cython_ext.reference` holds the same in NumPy."""
+"""Arithmetic and sorting that the kernels share; `cython_ext.reference` holds the same in NumPy."""
 
 from libc.string cimport memcpy
 
@@ -22,12 +22,11 @@ cdef inline float log2(float value) noexcept nogil:
 
 cdef inline float exp2(float x) noexcept nogil:
     """2 to the power of x, which is clipped to 0..1."""
+    cdef float y
     x = x if x > 0 else <float>0
     x = x if x < 1 else <float>1
-    return (
-        (((<float>0.00178836874 * x + <float>0.0091993876) * x + <float>0.0556570544) * x + <float>0.240207194) * x
-        + <float>0.693147568
-    ) * x + <float>1
+    y = (<float>0.00178836874 * x + <float>0.0091993876) * x + <float>0.0556570544
+    return ((y * x + <float>0.240207194) * x + <float>0.693147568) * x + <float>1
 
 
 cdef inline Py_ssize_t clip(Py_ssize_t position, Py_ssize_t size) noexcept nogil:
@@ -35,3 +34,26 @@ cdef inline Py_ssize_t clip(Py_ssize_t position, Py_ssize_t size) noexcept nogil
     if position < 0:
         return 0
     return position if position < size else size - 1
+
+
+cdef inline void sort(const double[::1] keys, int[::1] order, Py_ssize_t count) noexcept nogil:
+    """Write 0..count - 1 into `order` by ascending key, equal keys in ascending order: a Shell sort."""
+    cdef Py_ssize_t gap = 1, i, j
+    cdef int new
+    for i in range(count):
+        order[i] = <int>i
+    while gap < count // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, count):
+            new = order[i]
+            j = i
+            while j >= gap and before(keys, new, order[j - gap]):
+                order[j] = order[j - gap]
+                j -= gap
+            order[j] = new
+        gap //= 3
+
+
+cdef inline bint before(const double[::1] keys, int one, int other) noexcept nogil:
+    return keys[one] < keys[other] or (keys[one] == keys[other] and one < other)

@@ -2,10 +2,10 @@
 # distutils: extra_compile_args = -O3 -ffp-contract=off
 """Peaks of the bicubically upsampled maps, without upsampling them; `cython_ext.reference` is the definition.
 
-Bicubic interpolation is local: the pixels of a cell depend on the 5x5 cells around it, and only the inner 3x3
-have weights that are positive along both axes. Let N be minus the sum of the negative weights along one axis, so
-that the positive ones sum to 1 + N. With m the least of the 5x5 values, M the largest and M3 the largest of the
-3x3, a pixel is at most
+Bicubic interpolation is local: the pixels of a cell depend on the 5x5 cells around it, and only the inner
+3x3 have weights that are positive along both axes. Let N be minus the sum of the negative weights along one
+axis, so that the positive ones sum to 1 + N. With m the least of the 5x5 values, M the largest and M3 the
+largest of the 3x3, a pixel is at most
 
     M3 + (Nx + Ny) (M3 - m) + Nx Ny (M3 + M - 2 m),    Nx, Ny <= 0.1875 (half way between two cells).
 
@@ -32,7 +32,9 @@ def exact_float(PeakBuffers ws, const float[:, ::1] rows, Py_ssize_t channels, f
     return count
 
 
-def exact_int8(PeakBuffers ws, const signed char[:, ::1] rows, Py_ssize_t channels, float threshold, float radius):
+def exact_int8(
+    PeakBuffers ws, const signed char[:, ::1] rows, Py_ssize_t channels, float threshold, float radius
+):
     """Integer peaks of the upsampled int8 maps into ``ws.table``; their number, or `OVERFLOW`."""
     cdef Py_ssize_t count
     with nogil:
@@ -90,8 +92,8 @@ cdef void set_exact_limits(
         set_limit(ws, k, channels, <float>low)
 
 
-# The next functions take bare arrays, not the buffers' object: then the compiler sees that what is written is not
-# what is read, and vectorizes.
+# The next functions take bare arrays, not the buffers' object: then the compiler sees that what is written is
+# not what is read, and vectorizes.
 
 
 cdef void find_range(const stored[:, ::1] rows, stored[::1] least, stored[::1] most) noexcept nogil:
@@ -112,7 +114,9 @@ cdef void find_range(const stored[:, ::1] rows, stored[::1] least, stored[::1] m
             most[k] = value if value > most[k] else most[k]
 
 
-cdef void mark(const stored[:, ::1] rows, const stored[::1] limit, unsigned char[:, ::1] large) noexcept nogil:
+cdef void mark(
+    const stored[:, ::1] rows, const stored[::1] limit, unsigned char[:, ::1] large
+) noexcept nogil:
     """Note which values are above their limit."""
     cdef Py_ssize_t y, k
     for y in range(rows.shape[0]):
@@ -167,7 +171,12 @@ cdef Py_ssize_t scan_patches(PeakBuffers ws, const stored[:, ::1] rows, Py_ssize
 
 
 cdef Py_ssize_t patch_peaks(
-    PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, float threshold, Py_ssize_t at, Py_ssize_t count
+    PeakBuffers ws,
+    const stored[:, ::1] rows,
+    Py_ssize_t channels,
+    float threshold,
+    Py_ssize_t at,
+    Py_ssize_t count,
 ) noexcept nogil:
     """Append the peaks among the upsampled pixels of one cell; the new count, or -1."""
     cdef Py_ssize_t factor = ws.weights.shape[0], height = rows.shape[0], width = rows.shape[1] // channels
@@ -235,9 +244,13 @@ cdef void interpolate(PeakBuffers ws) noexcept nogil:
 
 
 cdef inline void interpolate_by(
-    float[:, ::1] source, float[:, ::1] weights, float[:, ::1] wide, float[:, ::1] patch, Py_ssize_t factor
+    const float[:, ::1] source,
+    const float[:, ::1] weights,
+    float[:, ::1] wide,
+    float[:, ::1] patch,
+    Py_ssize_t factor,
 ) noexcept nogil:
-    """Bicubic interpolation of `source` into `patch`: along rows first, in the oracle's order of operations."""
+    """Interpolate `source` bicubically into `patch`, along rows first, in the oracle's order of operations."""
     cdef Py_ssize_t i, j, tap, phase
     for i in range(SUPPORT):
         for j in range(factor + 2):
