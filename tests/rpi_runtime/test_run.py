@@ -86,8 +86,10 @@ def test_signals_end_a_run_with_everything_written(folder, tmp_path, number):
     )
     first = process.stdout.readline()
     process.send_signal(number)
-    rest, errors = process.communicate(timeout=30)
-    assert process.returncode == 0, errors
+    rest, errors = process.stdout.read(), process.stderr.read()  # `communicate` would lose what is buffered
+    assert process.wait(30) == 0, errors
+    process.stdout.close()
+    process.stderr.close()
     lines = [first, *rest.splitlines(keepends=True)]
     assert (tmp_path / "p.jsonl").read_text().splitlines() != []
     assert f"{len(lines)} frames in" in errors
