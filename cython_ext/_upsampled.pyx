@@ -250,7 +250,7 @@ cdef inline void interpolate_by(
     float[:, ::1] patch,
     Py_ssize_t factor,
 ) noexcept nogil:
-    """Interpolate `source` bicubically into `patch`, along rows first, in the oracle's order of operations."""
+    """Interpolate `source` into `patch`, along rows first, in the oracle's order of operations."""
     cdef Py_ssize_t i, j, tap, phase
     for i in range(SUPPORT):
         for j in range(factor + 2):
