@@ -133,7 +133,7 @@ def build(config: RunConfig, stopping: StopFlag) -> Pipeline:
     wanted = Wanted(
         width=source.width or (640 if shows else network.width),
         height=source.height or (480 if shows else network.height),
-        fps=source.fps,
+        fps=source.fps or config.max_fps,  # frames that nobody takes need not be decoded
     )
     recovery = Recovery(open_s=source.open_s, stall_s=source.stall_s, at_start=source.retry_at_start)
     return Pipeline(

@@ -30,7 +30,8 @@ class SourceConfig:
     width, height : int
         Pixels to ask a camera for; 0: the network's own size, or 640x480 where a sink shows the picture.
     fps : float
-        Rate to ask a camera for; for a folder of images the spacing of their timestamps. 0: the default.
+        Rate to ask a camera for, 0: `max_fps` or the camera's default; for a folder of images the spacing of
+        their timestamps, 0: 10.
     fourcc : str
         Pixel format to ask a V4L2 or USB camera for.
     loop : bool

@@ -12,8 +12,12 @@ import jsonschema
 import pytest
 
 from rpi_runtime.__main__ import COMMANDS, main
+from rpi_runtime.capture.source import Wanted
+from rpi_runtime.config import load_config
 from rpi_runtime.pictures import read_picture, write_picture
+from rpi_runtime.run import build
 from rpi_runtime.sinks.message import schema
+from rpi_runtime.stop import StopFlag
 from tests.rpi_runtime.pictures import gradient
 from tests.rpi_runtime.toys import write_toy
 
@@ -148,6 +152,21 @@ def test_mistakes_are_one_line_and_an_exit_code(folder, words, code, message):
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_a_camera_is_asked_for_what_the_run_needs(folder):
+    chosen = {"model": str(folder / "toy.tflite"), "source": "picamera", "max_fps": 12.0}
+    wanted = [
+        build(load_config(None, chosen | more), StopFlag()).feed._wanted
+        for more in (
+            {"sink": ["null"]},
+            {"sink": ["window"]},
+            {"source": "picamera,width=100,height=80,fps=5"},
+        )
+    ]
+    assert wanted[0] == Wanted(width=32, height=24, fps=12), "the network's size"
+    assert wanted[1] == Wanted(width=640, height=480, fps=12), "something to look at"
+    assert wanted[2] == Wanted(width=100, height=80, fps=5), "what the user said"
 
 
 def test_show_draws_on_a_picture(folder, tmp_path):
