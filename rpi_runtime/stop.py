@@ -9,10 +9,17 @@ from typing import Any
 
 
 class StopFlag:
-    """Says that a run should end; may be set from a signal handler, since it takes no lock."""
+    """Says that a run should end; may be set from a signal handler, since it takes no lock.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    parent : StopFlag, optional
+        Ends this run too: the flag of a process that makes several runs.
+    """
+
+    def __init__(self, parent: StopFlag | None = None) -> None:
         self.stopping = False
+        self._parent = parent
 
     def stop(self) -> None:
         """Ask for the end."""
@@ -20,7 +27,7 @@ class StopFlag:
 
     def __call__(self) -> bool:
         """Whether the end was asked for."""
-        return self.stopping
+        return self.stopping or (self._parent is not None and self._parent())
 
 
 class Signals:

@@ -1,0 +1,165 @@
+"""Files to write or remove: what is there, what is wanted, what somebody edited in between."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rpi_runtime.errors import OutputError
+from rpi_runtime.files import write_bytes
+
+RECORD_FORMAT = 1
+PAST = {
+    "write": "wrote",
+    "replace": "replaced",
+    "adopt": "adopted",
+    "keep": "kept",
+    "link": "linked",
+    "make": "made",
+    "remove": "removed",
+    "stop": "stopped",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One step: a verb of `PAST` with what follows it, and how it is done; without `do` there is nothing to do.
+
+    `shows` is the text of the file, for a dry run.
+    """
+
+    verb: str
+    what: str
+    do: Callable[[], None] | None = None
+    shows: str = ""
+
+
+class Record:
+    """Which files the installer wrote, by their hash, kept beside the configuration."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.hashes: dict[str, str] = {}
+        try:
+            data = json.loads(path.read_text("utf-8"))
+            if data["installed"] == RECORD_FORMAT:
+                self.hashes = dict(data["files"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # without a record everything counts as somebody else's, and is kept
+
+    def wrote(self, path: Path, data: bytes) -> bool:
+        """Whether these bytes are what was written to `path` last."""
+        return self.hashes.get(str(path)) == _hash(data)
+
+    def note(self, path: Path, data: bytes) -> None:
+        """Remember what was written, also on disk."""
+        self.hashes[str(path)] = _hash(data)
+        text = json.dumps({"installed": RECORD_FORMAT, "files": self.hashes}, indent=1) + "\n"
+        write_bytes(self.path, text.encode())
+
+
+def plan_file(path: Path, data: bytes, record: Record, *, text: bool = True) -> list[Change]:
+    """Return what has to be done so that `path` holds `data`.
+
+    A file that is not as the installer left it is somebody's work: it stays, and what would have been written
+    lies beside it as ``.new``, unless that is what was written the last time too.
+    """
+    shows = data.decode() if text else ""
+
+    def write(target: Path = path) -> None:
+        write_bytes(target, data)
+        target.chmod(0o644)
+        record.note(path, data)
+
+    current = read(path)
+    if current == data:
+        return (
+            []
+            if record.wrote(path, data)
+            else [Change(verb="adopt", what=f"{path}, which was there", do=write)]
+        )
+    if current is None:
+        return [Change(verb="write", what=str(path), do=write, shows=shows)]
+    if record.wrote(path, current):
+        return [Change(verb="replace", what=str(path), do=write, shows=shows)]
+    if record.wrote(path, data):
+        return [Change(verb="keep", what=f"{path}: it was edited")]
+    beside = path.with_name(f"{path.name}.new")
+    what = f"{path}: it was edited; what would have been written is {beside}"
+    return [Change(verb="keep", what=what, do=lambda: write(beside), shows=shows)]
+
+
+def plan_link(path: Path, target: str) -> list[Change]:
+    """Return what has to be done so that `path` is a link to `target`."""
+    if path.is_symlink() and str(path.readlink()) == target:
+        return []
+
+    def link() -> None:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            path.symlink_to(target)
+
+    return [Change(verb="link", what=f"{path}: it starts at boot", do=link)]
+
+
+def plan_removal(path: Path, record: Record | None = None) -> list[Change]:
+    """Return what has to be done so that there is no `path`; with a record, an edited file stays."""
+    if not path.is_symlink() and not path.exists():
+        return []
+    if record is not None and not record.wrote(path, read(path) or b""):
+        return [Change(verb="keep", what=f"{path}: it was edited; --purge removes it too")]
+
+    def remove() -> None:
+        with writing(path):
+            path.unlink()
+
+    return [Change(verb="remove", what=str(path), do=remove)]
+
+
+def apply(changes: Iterable[Change], *, dry_run: bool, say: Callable[[str], None]) -> int:
+    """Make the changes, or only say what would be done; how many there were to make."""
+    made = 0
+    for change in changes:
+        if change.do:
+            made += 1
+            if not dry_run:
+                change.do()
+        say(f"would {change.verb} {change.what}" if dry_run else f"{PAST[change.verb]} {change.what}")
+        if dry_run and change.shows:
+            say("\n".join(f"    {line}".rstrip() for line in change.shows.splitlines()))
+    return made
+
+
+class writing:  # noqa: N801 - reads as a word of the language, as contextlib.suppress does
+    """Turns an error of the system, while changing `path`, into one of ours."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
+        if isinstance(err, OSError):
+            raise OutputError(
+                f"{self._path}: cannot be changed ({os.strerror(err.errno or 0)}); is it read-only?"
+            ) from err
+
+
+def read(path: Path) -> bytes | None:
+    """Return what is in a file; None when there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as err:
+        raise OutputError(f"{path}: cannot be read ({err.strerror}); run it with sudo") from err
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

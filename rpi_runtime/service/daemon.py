@@ -1,0 +1,174 @@
+"""A run under a supervisor: says how it is, changes its configuration on SIGHUP, stops on SIGTERM.
+
+Two threads. The first one has the pipeline. The other, the attendant, looks at it four times a second, tells
+systemd, and when a reload was asked for prepares the next run, models included, beside the running one. Only
+when all of that went well is the running one stopped; and when the new one fails before its first result, the
+former one is started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from rpi_runtime.config import RunConfig
+from rpi_runtime.errors import PiposeError, UsageError
+from rpi_runtime.pipeline import Pipeline
+from rpi_runtime.run import build
+from rpi_runtime.service.notify import Notifier
+from rpi_runtime.service.pulse import Pulse
+from rpi_runtime.stop import Signals, StopFlag
+
+log = logging.getLogger(__name__)
+_LOOK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A configuration and the pipeline that was built from it."""
+
+    config: RunConfig
+    pipeline: Pipeline
+
+
+class Daemon:
+    """Runs what a configuration says until told to stop.
+
+    Parameters
+    ----------
+    load : callable
+        Reads the configuration; called at the start and for each reload.
+    notifier : Notifier
+    build : callable
+        Makes the pipeline of a configuration with a flag that stops it; for tests.
+
+    Attributes
+    ----------
+    hung : bool
+        A thread is stuck in a driver or a pipe: the process has to be left without waiting for it.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], RunConfig],
+        notifier: Notifier,
+        build: Callable[[RunConfig, StopFlag], Pipeline] = build,
+    ) -> None:
+        self._load, self._notifier, self._build = load, notifier, build
+        self.leaving = StopFlag()
+        self.hung = False
+        self._asked = False
+        self._current: Run | None = None
+        self._following: Run | None = None
+        self._note = ""
+
+    def run(self) -> None:
+        """Run until SIGTERM or Ctrl-C, or until a recording ends.
+
+        Raises
+        ------
+        PiposeError
+            The configuration is wrong at the start, or the run failed for good.
+        """
+        with Signals(self.leaving), self._hangups(), self._attendant():
+            current, former = self._prepare(self._load()), None
+            while True:
+                error = self._play(current)
+                following, self._following = self._following, None
+                if self.leaving():
+                    return
+                if following is not None:
+                    current, former = following, current.config
+                elif error and former and not current.pipeline.status().frames:
+                    self._refuse(error)
+                    current, former = self._prepare(former), None
+                elif error:
+                    raise error
+                else:
+                    return
+
+    def ask_for_reload(self) -> None:
+        """Have the configuration read again, soon; may be called from a signal handler."""
+        self._asked = True
+
+    def _prepare(self, config: RunConfig) -> Run:
+        for sink in config.sink:
+            if sink.kind == "jsonl" and sink.options.target == "-":
+                raise UsageError(
+                    "sink: jsonl:- is the standard output, which is the journal here, and a line per frame "
+                    "does not belong there; name a file, as in /run/pipose/poses.jsonl"
+                )
+        return Run(config=config, pipeline=self._build(config, StopFlag(self.leaving)))
+
+    def _play(self, run: Run) -> PiposeError | None:
+        """Run one pipeline to its end; the error that ended it."""
+        self._current = run
+        try:
+            run.pipeline.run()
+            error = run.pipeline.error
+        except PiposeError as err:
+            error = err
+        self.hung |= run.pipeline.hung
+        status = run.pipeline.status()
+        if status.frames:
+            log.info("ended: %s", status.describe().splitlines()[0])
+        return error
+
+    def _refuse(self, error: PiposeError) -> None:
+        log.error("reload refused: %s; the former configuration stays", error)
+        self._note = f"reload refused: {error}"
+
+    def _reload(self, running: Run) -> None:
+        """Prepare the next run and stop the running one, or say what is wrong and leave it alone."""
+        log.info("reloading the configuration")
+        self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._note = ""
+        try:
+            config = self._load()
+            trial = replace(config, source=replace(config.source, retry_at_start=False))
+            self._following = self._prepare(trial)
+        except PiposeError as err:
+            self._refuse(err)
+            self._notifier.send("READY=1")
+            return
+        running.pipeline.stopping.stop()
+
+    @contextlib.contextmanager
+    def _hangups(self) -> Iterator[None]:
+        before = signal.signal(signal.SIGHUP, lambda *_: self.ask_for_reload())
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
+    @contextlib.contextmanager
+    def _attendant(self) -> Iterator[None]:
+        """The second thread, as long as this context lasts."""
+        quit_ = threading.Event()
+        thread = threading.Thread(target=self._attend, args=(quit_,), name="pipose-attendant", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            quit_.set()
+            thread.join(_LOOK_S)
+            self._notifier.send("STOPPING=1", "STATUS=")
+
+    def _attend(self, quit_: threading.Event) -> None:
+        seen, pulse = None, Pulse(self._notifier)
+        while not quit_.wait(_LOOK_S):
+            run = self._current
+            if run is None:
+                continue
+            if run is not seen:
+                seen, pulse = run, Pulse(self._notifier, max_fps=run.config.max_fps)
+            pulse.note = self._note
+            pulse.beat(run.pipeline.status(), time.monotonic())
+            if self._asked and pulse.ready and not self.leaving():
+                self._asked = False
+                self._reload(run)

@@ -1,0 +1,129 @@
+"""Puts the service into a system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rpi_runtime.capture.kinds import SourceConfig
+from rpi_runtime.card import read_card
+from rpi_runtime.errors import UsageError
+from rpi_runtime.service import systemd
+from rpi_runtime.service.changes import (
+    Change,
+    Record,
+    apply,
+    plan_file,
+    plan_link,
+    read,
+)
+from rpi_runtime.service.layout import NAME, USER, Layout
+from rpi_runtime.service.program import this_program
+from rpi_runtime.service.template import config_text
+from rpi_runtime.service.unit import HIDDEN, sysusers_text, unit_text
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What to install.
+
+    Attributes
+    ----------
+    models : tuple of path
+        .tflite files with cards; they are copied.
+    source : SourceConfig
+    layout : Layout
+    start : bool
+        Also start it.
+    dry_run : bool
+        Only say what would be done.
+    """
+
+    models: tuple[Path, ...]
+    source: SourceConfig
+    layout: Layout = field(default_factory=Layout)
+    start: bool = True
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        names = [m.name for m in self.models]
+        if len(set(names)) < len(names):
+            raise UsageError("--model: two of the files have the same name; rename one")
+        target = Path(self.source.target)
+        if self.source.kind in ("images", "replay", "video"):
+            if not target.is_absolute():
+                raise UsageError(f"--source: {target} is relative; give its whole path")
+            if any(target.is_relative_to(h) for h in HIDDEN):
+                raise UsageError(
+                    f"--source: {target} lies in a home, which the service does not see; move it to /srv"
+                )
+
+
+def install(wishes: Wishes, say: Say = print) -> None:
+    """Write what is missing, and start the service unless told otherwise; says what it did.
+
+    Raises
+    ------
+    InputError
+        A model cannot be read, or has no card.
+    UsageError, DependencyError
+        Not root, or no systemd.
+    OutputError
+        A folder cannot be written.
+    """
+    for model in wishes.models:
+        read_card(model)
+    layout = wishes.layout
+    if not wishes.dry_run:
+        systemd.check_privileges(layout, "service install")
+    record = Record(layout.record)
+    changes = _files(wishes, record)
+    if not systemd.has_user(layout):
+        changes.append(Change(verb="make", what=f"the user {USER}", do=lambda: systemd.make_user(layout)))
+    changes += plan_link(layout.enabled, f"../{layout.unit.name}")
+    made = apply(changes, dry_run=wishes.dry_run, say=say)
+    if not made:
+        say("nothing to change: everything is installed")
+    for note in _notes(layout):
+        say(note)
+    if layout.live and not wishes.dry_run:
+        _activate(wishes, changed=made > 0, say=say)
+
+
+def _files(wishes: Wishes, record: Record) -> list[Change]:
+    """The models, the configuration, the unit and the user's declaration."""
+    layout = wishes.layout
+    copies = {layout.models / model.name: model for model in wishes.models}
+    changes: list[Change] = []
+    for copy, model in copies.items():
+        changes += plan_file(copy, read(model) or b"", record, text=False)
+    config = config_text([layout.seen(copy) for copy in copies], wishes.source)
+    program = this_program("service", "run", "--config", str(layout.seen(layout.config)))
+    changes += plan_file(layout.config, config.encode(), record)
+    changes += plan_file(layout.unit, unit_text(program).encode(), record)
+    return changes + plan_file(layout.user, sysusers_text().encode(), record)
+
+
+def _activate(wishes: Wishes, *, changed: bool, say: Say) -> None:
+    """Tell systemd, and see to it that the service runs with what is installed now."""
+    if changed:
+        systemd.systemctl("daemon-reload")
+    if wishes.start and (changed or not systemd.is_active()):
+        say("starting; it is ready after the first result")
+        say(f"running: {systemd.start(restart=changed)}")
+    elif changed:
+        say(f"not started; start it with: sudo systemctl restart {NAME}")
+
+
+def _notes(layout: Layout) -> list[str]:
+    """What the user should know about this machine."""
+    controllers = Path("/sys/fs/cgroup/cgroup.controllers")
+    if not layout.live or not controllers.is_file() or "memory" in controllers.read_text().split():
+        return []
+    return [
+        "note: this kernel does not limit memory, so MemoryMax has no effect; on a Raspberry Pi append "
+        "cgroup_enable=memory to the line in /boot/firmware/cmdline.txt"
+    ]

@@ -1,0 +1,38 @@
+"""Log lines as the journal wants them: one line an event, with its priority in front.
+
+The prefix is that of sd-daemon(3), ``<3>`` for an error and so on; the journal strips it. Whether the standard
+error is the journal is found out as systemd.exec(5) says at ``$JOURNAL_STREAM``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+_PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+
+
+class JournalFormatter(logging.Formatter):
+    """Priority and message, always in one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        text = "; ".join(line for line in super().format(record).splitlines() if line.strip())
+        return f"<{_PRIORITY.get(record.levelno, 6)}>{text}"
+
+
+def goes_to_journal() -> bool:
+    """Whether the standard error is connected to the journal."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def set_up_journal(logger: logging.Logger) -> None:
+    """Use the journal's format for the handlers of `logger`, where the standard error is the journal."""
+    if goes_to_journal():
+        for handler in logger.handlers:
+            handler.setFormatter(JournalFormatter("%(message)s"))

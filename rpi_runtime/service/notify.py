@@ -1,0 +1,47 @@
+"""Words to systemd about the state of this process: readiness, watchdog, status.
+
+The protocol is that of sd_notify(3), under "Standalone Implementations": one datagram of newline-separated
+``KEY=value`` assignments to the socket that ``$NOTIFY_SOCKET`` names, a path, or with a leading ``@`` a name in
+the abstract namespace. The watchdog's time comes as sd_watchdog_enabled(3) says.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+
+class Notifier:
+    """Sends to whoever supervises this process; does nothing where nobody does.
+
+    Parameters
+    ----------
+    environ : mapping, optional
+        Where ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` are looked for.
+
+    Attributes
+    ----------
+    watchdog_s : float
+        Within this time each ``WATCHDOG=1`` has to follow the one before; 0: nobody waits for it.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        name = environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + name[1:] if name.startswith("@") else name
+        mine = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        period = environ.get("WATCHDOG_USEC", "")
+        self.watchdog_s = int(period) / 1e6 if mine and period.isdigit() else 0.0
+
+    def send(self, *assignments: str) -> bool:
+        """Send assignments such as ``READY=1`` in one datagram; False when nobody took them."""
+        if not self._address or not assignments:
+            return False
+        text = "\n".join(a.replace("\n", " ") for a in assignments)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.settimeout(1.0)
+            try:
+                sock.sendto(text.encode(), self._address)
+            except OSError:  # a supervisor that has gone, or is too busy, must not stop the poses
+                return False
+        return True

@@ -1,0 +1,92 @@
+"""Commands of systemd and of the user database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from rpi_runtime.errors import DependencyError, PiposeError, UsageError
+from rpi_runtime.service.layout import GROUP, NAME, USER, Layout
+
+
+def check_privileges(layout: Layout, command: str) -> None:
+    """Raise when this machine's own root is to be changed by somebody who may not, or has no systemd."""
+    if not layout.live:
+        return
+    if os.geteuid() != 0:
+        raise UsageError(f"{command} changes /etc and needs root; run it again with sudo in front")
+    if not Path("/run/systemd/system").is_dir():
+        raise DependencyError(
+            "this machine was not started by systemd, so it cannot run a service; use "
+            "`python -m rpi_runtime run` under your own supervisor, or --root DIR to prepare another system"
+        )
+
+
+def systemctl(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run systemctl."""
+    try:
+        return subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False)
+    except FileNotFoundError as err:
+        raise DependencyError("systemctl is not installed; run: apt install systemd") from err
+
+
+def is_active() -> bool:
+    """Whether the service runs or is about to."""
+    return systemctl("is-active", NAME).stdout.strip() in ("active", "activating", "reloading")
+
+
+def start(*, restart: bool) -> str:
+    """Start the service, wait for its first result and return its status text."""
+    systemctl("reset-failed", NAME)
+    done = systemctl("restart" if restart else "start", NAME)
+    status = systemctl("show", "--value", "--property=StatusText", NAME).stdout.strip()
+    if done.returncode:
+        why = f": {status}" if status else ""
+        raise PiposeError(f"installed, but the service did not start{why}; see `journalctl -u {NAME} -n 20`")
+    return status
+
+
+def has_user(layout: Layout) -> bool:
+    """Whether the service's user is there and in the cameras' group."""
+    return _entry(layout, "passwd", USER) is not None and _in_group(layout)
+
+
+def make_user(layout: Layout) -> None:
+    """Make the user as its declaration says; elsewhere, where systemd-sysusers is missing, the boot does."""
+    if shutil.which("systemd-sysusers") is None and not layout.live:
+        return
+    words = ["systemd-sysusers", *([] if layout.live else [f"--root={layout.root}"]), layout.user.name]
+    _run(words, "the service's user could not be made")
+
+
+def remove_user(layout: Layout) -> None:
+    """Remove the user and its group."""
+    if _entry(layout, "passwd", USER) is not None:
+        root = [] if layout.live else [f"--prefix={layout.root}"]
+        _run(["userdel", *root, USER], "the service's user could not be removed")
+
+
+def _run(words: list[str], failure: str) -> None:
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError as err:
+        raise DependencyError(f"{failure}: {words[0]} is not installed") from err
+    if done.returncode:
+        raise PiposeError(f"{failure}: {' '.join(done.stderr.split()) or words[0]}")
+
+
+def _entry(layout: Layout, table: str, name: str) -> list[str] | None:
+    """One entry of /etc/passwd or /etc/group."""
+    try:
+        lines = (layout.root / "etc" / table).read_text().splitlines()
+    except OSError:
+        return None
+    entries = (line.split(":") for line in lines)
+    return next((e for e in entries if e[0] == name), None)
+
+
+def _in_group(layout: Layout) -> bool:
+    group = _entry(layout, "group", GROUP)
+    return group is not None and USER in group[-1].split(",")

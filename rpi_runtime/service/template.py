@@ -1,0 +1,53 @@
+"""The configuration that the installer writes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rpi_runtime.capture.kinds import SourceConfig
+from rpi_runtime.service.layout import RUNTIME
+
+_TEXT = """\
+# The pipose service. After a change: sudo systemctl reload pipose
+# A mistake leaves the former settings in force, and `systemctl status pipose` says what is wrong.
+# All keys, with their defaults: docs/configuration.md, or `python -m rpi_runtime run --help`.
+model = {models}
+
+[source]
+{source}
+
+# The latest poses, in memory; as JSON lines. To keep them, name a file in /var/lib/pipose.
+[[sink]]
+kind = "jsonl"
+target = {target}
+max_mb = 4.0
+keep = 1
+"""
+
+
+def config_text(models: Sequence[Path], source: SourceConfig) -> str:
+    """Return a configuration with these models, as the service sees them, and this source.
+
+    A live source is waited for at the start; the other keys are written where they differ from the default.
+    """
+    if source.live:
+        source = dataclasses.replace(source, retry_at_start=True)
+    lines = [f"kind = {_toml(source.kind)}"]
+    for field in dataclasses.fields(source):
+        value = getattr(source, field.name)
+        if field.name != "kind" and value != field.default:
+            lines.append(f"{field.name} = {_toml(value)}")
+    paths = [_toml(str(m)) for m in models]
+    return _TEXT.format(
+        models=paths[0] if len(paths) == 1 else f"[{', '.join(paths)}]",
+        source="\n".join(lines),
+        target=_toml(str(RUNTIME / "poses.jsonl")),
+    )
+
+
+def _toml(value: str | float | bool) -> str:
+    """A string, number or truth value: JSON's form is TOML's, where nothing is escaped as a surrogate."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

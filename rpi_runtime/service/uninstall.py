@@ -1,0 +1,70 @@
+"""Takes the service out of a system."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from rpi_runtime.service import systemd
+from rpi_runtime.service.changes import Change, Record, apply, plan_removal, writing
+from rpi_runtime.service.layout import NAME, USER, Layout
+
+
+def uninstall(
+    layout: Layout, say: Callable[[str], None] = print, *, purge: bool = False, dry_run: bool = False
+) -> None:
+    """Stop the service and remove what was installed; says what it did.
+
+    Files that were edited, and what the service has written, stay unless `purge`.
+
+    Raises
+    ------
+    UsageError, DependencyError
+        Not root, or no systemd.
+    OutputError
+        Something cannot be removed.
+    """
+    if not dry_run:
+        systemd.check_privileges(layout, "service uninstall")
+    record = Record(layout.record)
+    changes: list[Change] = []
+    if layout.live and layout.unit.exists():
+        changes.append(Change(verb="stop", what="the service", do=_stop))
+    changes += plan_removal(layout.enabled)
+    for path in dict.fromkeys([layout.unit, layout.user, layout.config, *map(Path, record.hashes)]):
+        changes += plan_removal(path, None if purge else record)
+        changes += plan_removal(path.with_name(f"{path.name}.new"))
+    if systemd.has_user(layout):
+        changes.append(Change(verb="remove", what=f"the user {USER}", do=lambda: systemd.remove_user(layout)))
+    changes += plan_removal(layout.record) + _state(layout, purge=purge)
+    if not apply(changes, dry_run=dry_run, say=say):
+        say("nothing to remove: the service is not installed")
+    elif not dry_run:
+        for folder in (layout.config.parent, layout.models):
+            with contextlib.suppress(OSError):  # something of somebody else's is in it
+                folder.rmdir()
+        if layout.live:
+            systemd.systemctl("daemon-reload")
+
+
+def _stop() -> None:
+    systemd.systemctl("stop", NAME)
+    systemd.systemctl("reset-failed", NAME)
+
+
+def _state(layout: Layout, *, purge: bool) -> list[Change]:
+    """The service's own folder: removed when it is empty, or with everything in it."""
+    if not layout.state.is_dir():
+        return []
+    if any(layout.state.iterdir()) and not purge:
+        return [
+            Change(verb="keep", what=f"{layout.state}, in which there are files; --purge removes them too")
+        ]
+
+    def remove() -> None:
+        with writing(layout.state):
+            shutil.rmtree(layout.state)
+
+    return [Change(verb="remove", what=str(layout.state), do=remove)]

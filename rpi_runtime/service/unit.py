@@ -1,0 +1,149 @@
+"""The text of the systemd unit; see systemd.service(5), systemd.exec(5) and systemd.resource-control(5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rpi_runtime.service.layout import GROUP, NAME, USER
+
+EX_CONFIG = 78  # sysexits(3), EX_CONFIG: a restart would not help
+HIDDEN = tuple(Path(p) for p in ("/home", "/root", "/run/user"))  # what ProtectHome covers
+
+TEMPLATE = """\
+# Written by `python -m rpi_runtime service install`. For changes of your own: systemctl edit {name}
+[Unit]
+Description=Poses of people from a camera (pipose)
+After=network.target
+StartLimitIntervalSec=300
+StartLimitBurst=10
+
+[Service]
+Type=notify
+ExecStart={command}
+ExecReload=/bin/kill -HUP $MAINPID
+{environment}\
+EnvironmentFile=-/etc/{name}/secrets
+User={user}
+Group={user}
+SupplementaryGroups={group}
+WorkingDirectory=/var/lib/{name}
+StateDirectory={name}
+StateDirectoryMode=0750
+RuntimeDirectory={name}
+RuntimeDirectoryMode=0750
+RuntimeDirectoryPreserve=restart
+UMask=0027
+
+# Ready after the first result. A camera that is not there is waited for: such a start takes 90 s, so that
+# the limit of 10 in 5 minutes only ends a service that fails quickly, again and again.
+TimeoutStartSec=90
+WatchdogSec=30
+TimeoutStopSec=5
+Restart=on-failure
+RestartSec=5
+RestartPreventExitStatus={ex_config}
+LimitCORE=0
+MemoryMax=512M
+TasksMax=128
+
+# Cameras: V4L2 (USB, CSI and the ISP behind it), their media controllers, the buffers of libcamera, and the
+# firmware's mailbox for the throttling flags.
+DevicePolicy=closed
+DeviceAllow=char-video4linux rw
+DeviceAllow=char-media rw
+DeviceAllow=char-dma_heap rw
+DeviceAllow=/dev/vcio rw
+
+ProtectSystem=strict
+ProtectHome=tmpfs
+{visible}\
+PrivateTmp=yes
+PrivateIPC=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+LockPersonality=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RemoveIPC=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """How the service is started.
+
+    Attributes
+    ----------
+    command : tuple of str
+        The interpreter and its arguments.
+    pythonpath : str
+        For a package that the interpreter would not find; empty: none.
+    folders : tuple of path
+        Where the interpreter and its packages lie.
+    """
+
+    command: tuple[str, ...]
+    pythonpath: str = ""
+    folders: tuple[Path, ...] = ()
+
+    @property
+    def visible(self) -> tuple[Path, ...]:
+        """Those of the folders that lie in somebody's home, which the service does not see otherwise."""
+        homes = [f for f in self.folders if any(f.is_relative_to(h) for h in HIDDEN)]
+        return tuple(f for f in sorted(set(homes)) if not any(f != o and f.is_relative_to(o) for o in homes))
+
+
+def unit_text(program: Program) -> str:
+    """Return the unit that runs `program`."""
+    environment = f"Environment={quote(f'PYTHONPATH={program.pythonpath}')}\n" if program.pythonpath else ""
+    visible = "".join(f"BindReadOnlyPaths={quote_path(f)}\n" for f in program.visible)
+    return TEMPLATE.format(
+        name=NAME,
+        user=USER,
+        group=GROUP,
+        ex_config=EX_CONFIG,
+        command=command_line(program.command),
+        environment=environment,
+        visible=visible,
+    )
+
+
+def sysusers_text() -> str:
+    """Return the declaration of the user; see sysusers.d(5)."""
+    return f'u {USER} - "pipose service" /var/lib/{NAME}\nm {USER} {GROUP}\n'
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return a command for ``ExecStart=``; `$` is doubled except in the program, where nothing is replaced."""
+    program, *arguments = words
+    return " ".join([quote(program), *(quote(a.replace("$", "$$")) for a in arguments)])
+
+
+def quote(word: str) -> str:
+    """Return one word of a setting, as systemd.syntax(7) quotes it; `%` is doubled."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"' if any(c in word for c in " \t'\"\\;") or not word else escaped
+
+
+def quote_path(path: Path) -> str:
+    """Return one path of a setting in which colons separate."""
+    return quote(str(path)).replace(":", "\\:")
