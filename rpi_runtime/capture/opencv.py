@@ -50,11 +50,11 @@ class OpenCvSource:
 
     def configure(self, wanted: Wanted) -> Delivered:
         """Open, ask a camera for size, rate and pixel format, and read back what it set."""
+        if self._kind == "video" and not Path(self._target).is_file():
+            raise SourceError(f"{self._target}: no such video file")
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # fatal only: what matters is said here
         self._cv2 = load("cv2", _PURPOSE)
         self._cv2.setLogLevel(2)  # errors
-        if self._kind == "video" and not Path(self._target).is_file():
-            raise SourceError(f"{self._target}: no such video file")
         self._open()
         get = self._capture.get
         if self._kind == "camera":
