@@ -187,9 +187,12 @@ def _factors_from_data(
         full[alive] = np.clip(maximum.max() / maximum[alive], 1.0, limit)
     if pair.into_depthwise or not alive.any():
         return full
-    whole = [_weighted_kernel(graph, reader, rows) for reader in pair.readers]
+    readers = [_node(graph, reader) for reader in pair.readers]
+    each = [_weighted_kernel(graph, node.name, rows) for node in readers if attribute(node, "group", 1) > 1]
+    whole = [_weighted_kernel(graph, node.name, rows) for node in readers if attribute(node, "group", 1) == 1]
     kernels = [k[:, alive] for k in whole]
     signal = np.sum([np.square(k).sum(axis=(0, 2, 3)) for k in kernels], axis=0)  # (alive C,)
+    signal += np.sum([np.square(k).sum(axis=(1, 2, 3))[alive] for k in each], axis=0)
     energy, maximum = channels.mean_square[alive], maximum[alive]
     factors = 1 / maximum
     for _ in range(NOISE_ITERATIONS):

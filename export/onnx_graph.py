@@ -128,7 +128,7 @@ def from_file(path: str, width: int, height: int, outputs: Sequence[str]) -> Onn
         model.graph.output.remove(output)
     graph = tidy(model)
     _infer_shapes(graph, path)
-    _check_runs(graph, path)
+    _check_runs(graph, (1, 3, height, width), path)
     return graph
 
 
@@ -170,12 +170,12 @@ def _infer_shapes(graph: OnnxGraph, path: str) -> None:
         ) from err
 
 
-def _check_runs(graph: OnnxGraph, path: str) -> None:
+def _check_runs(graph: OnnxGraph, shape: tuple[int, ...], path: str) -> None:
     try:
-        make_session(graph)
+        run(graph, np.zeros(shape, np.float32))
     except Exception as err:  # ONNX Runtime's own exceptions have no common base of their own
         raise InputError(
-            f"{path}: ONNX Runtime cannot load it ({str(err).splitlines()[0]}); export it again with opset {OPSET}"
+            f"{path}: ONNX Runtime cannot run it ({str(err).splitlines()[0]}); export it again with opset {OPSET}"
         ) from err
 
 

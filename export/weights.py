@@ -154,7 +154,7 @@ def load_state(
     Raises
     ------
     WeightsError
-        Keys are missing, unexpected or misshapen, or values are not finite; the first 12 are listed, the others counted.
+        Keys are missing, unexpected or misshapen, or values not finite; 12 are listed, the others counted.
     """
     skip = tuple(dropped)
     left_out = [k for k in state if skip and k.startswith(skip)]

@@ -29,7 +29,7 @@ def serving(data: bytes) -> Iterator[Served]:
     served = Served(data)
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
+        def do_GET(self) -> None:
             asked = self.headers.get("Range", "")
             served.requests.append(asked)
             match = re.fullmatch(r"bytes=(\d+)-", asked)

@@ -91,7 +91,7 @@ def test_hostile_xml_is_refused(tmp_path: Path, head: str) -> None:
 
 def test_an_entity_that_nothing_uses_is_refused_too(tmp_path: Path) -> None:
     xml = small("f32")[0].write(tmp_path, head='<!DOCTYPE net [<!ENTITY x "y">]>')
-    with pytest.raises(WeightsError, match="EntitiesForbidden|not a readable"):
+    with pytest.raises(WeightsError, match="not a readable"):
         Graph(xml)
 
 
