@@ -58,7 +58,7 @@ def check_structure(data: bytes, spec: InputSpec) -> list[Check]:
     constant = {i for i in range(len(tensors)) if file.constant(i) is not None}
     wrong = [t.name for i, t in enumerate(tensors) if not _type_fits(t, i in constant)]
     forbidden = sorted({op.name for op in operations if op.name in FORBIDDEN})
-    broken = [t.name for t in tensors if t.type == "INT8" and not _scales_fit(t)]
+    broken = [t.name for i, t in enumerate(tensors) if t.type == "INT8" and not _scales_fit(t, i in constant)]
     coarse = [tensors[op.inputs[1]].name for op in operations if _is_coarse(op, tensors)]
     (entry,) = (tensors[int(i)] for i in file.graph.inputs)
     return [
@@ -76,8 +76,10 @@ def _type_fits(tensor: Tensor, constant: bool) -> bool:
     return constant and tensor.type in CONTROL_TYPES
 
 
-def _scales_fit(tensor: Tensor) -> bool:
-    return bool(tensor.scales) and all(math.isfinite(s) and s > 0 for s in tensor.scales)
+def _scales_fit(tensor: Tensor, constant: bool) -> bool:
+    """Whether scales are positive numbers: one for an activation, one or more for weights."""
+    count = len(tensor.scales)
+    return (count >= 1 if constant else count == 1) and all(math.isfinite(s) and s > 0 for s in tensor.scales)
 
 
 def _is_coarse(op: Operation, tensors: list[Tensor]) -> bool:
