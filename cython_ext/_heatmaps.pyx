@@ -139,7 +139,7 @@ cdef Py_ssize_t fast(
         count = 0
         while i < ws.counts[k]:
             refine(ws, rows, channels, ws.grouped[i], count)
-            if ws.refined[count, 2] >= threshold:
+            if threshold <= ws.refined[count, 2] < INFINITY:
                 ws.keys[count] = -ws.refined[count, 2] if by_score else ws.refined[count, 0]
                 count += 1
             i += 1

@@ -8,7 +8,7 @@ A pair of keypoints is given up as soon as too many of its points fail: most fai
 
 import numpy as np
 
-from libc.math cimport rintf, sqrtf
+from libc.math cimport INFINITY, rintf, sqrtf
 
 from cython_ext._scalar cimport clip, sort
 
@@ -170,7 +170,7 @@ cdef Py_ssize_t connect(
                 score = exact_score(ws, peaks, pafs, limb, i, j)
             else:
                 score = fast_score(ws, peaks, pafs, limb, i, j)
-            if not score > 0:
+            if not 0 < score < INFINITY:
                 continue
             if count == ws.pair_scores.shape[0]:
                 return -1

@@ -197,7 +197,9 @@ cdef Py_ssize_t patch_peaks(
     for i in range(1, factor + 1):
         for j in range(1, factor + 1):
             value = ws.patch[i, j]
-            if not (value >= threshold and value > ws.patch[i, j - 1] and value > ws.patch[i, j + 1]):
+            if not threshold <= value < INFINITY:
+                continue
+            if not (value > ws.patch[i, j - 1] and value > ws.patch[i, j + 1]):
                 continue
             if not (value > ws.patch[i - 1, j] and value > ws.patch[i + 1, j]):
                 continue

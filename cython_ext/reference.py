@@ -5,8 +5,10 @@ arXiv:1811.12004, and its published code): maps upsampled by OpenCV's bicubic in
 limbs sampled on integer pixels. The fast one takes maxima of the map itself, refines them by parabolas
 through the logarithms (exact for a Gaussian) and samples limbs bilinearly between cells.
 
-All map arithmetic is float32 without fused multiply-add, in the order written here; the kernels are compiled
-so that they keep it. Logarithm and power are polynomials of our own, so that no C library takes part.
+What is not finite is no peak and no limb, so that every number that comes out is finite; this alone goes
+beyond the original. All map arithmetic is float32 without fused multiply-add, in the order written here; the
+kernels are compiled so that they keep it. Logarithm and power are polynomials of our own, so that no C library
+takes part.
 """
 
 from __future__ import annotations
@@ -130,7 +132,7 @@ def _exact_peaks(heatmap: Floats, rules: PeakRules) -> Floats:
     """Peaks of one upsampled map as (N, 3): above 4 neighbours, by x then y, suppressed by position."""
     padded = np.pad(np.where(heatmap < np.float32(rules.threshold), np.float32(0), heatmap), 1)
     centre = padded[1:-1, 1:-1]
-    peak = (centre > padded[1:-1, :-2]) & (centre > padded[1:-1, 2:])
+    peak = (centre > padded[1:-1, :-2]) & (centre > padded[1:-1, 2:]) & (centre < np.inf)
     rows, columns = np.nonzero(peak & (centre > padded[:-2, 1:-1]) & (centre > padded[2:, 1:-1]))
     order = np.argsort(columns, kind="stable")
     rows, columns = rows[order], columns[order]
@@ -154,7 +156,7 @@ def _fast_peaks(heatmap: Floats, rules: PeakRules) -> Floats:
     last = (centre >= padded[1:-1, 2:]) & (centre >= padded[2:, 1:-1])
     rows, columns = np.nonzero(first & last & (centre >= np.float32(rules.candidate)))
     table = _refine(heatmap, rows, columns)
-    table = table[table[:, 2] >= np.float32(rules.threshold)]
+    table = table[(table[:, 2] >= np.float32(rules.threshold)) & (table[:, 2] < np.inf)]
     key = table[:, 0] if rules.suppression == "position" else -table[:, 2]
     table = table[np.argsort(key, kind="stable")]
     return table[_suppress(table[:, :2], np.float32(rules.radius))]
@@ -258,7 +260,7 @@ def _score(
     total = ((d[0] + d[1]) + (d[2] + d[3])) + ((d[4] + d[5]) + (d[6] + d[7])) + d[8] + d[9]
     count = valid.sum(axis=1)
     scores = total / (count + 1e-6)
-    return scores, (scores > 0) & (count >= rules.min_points)
+    return scores, (scores > 0) & (scores < np.inf) & (count >= rules.min_points)
 
 
 def _nearest(field: Floats, points: Floats) -> Floats:

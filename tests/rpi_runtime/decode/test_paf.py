@@ -138,8 +138,11 @@ def test_maps_that_are_not_finite_do_no_harm(options: PafOptions) -> None:
         assert decoder.decode(np.full_like(heatmaps, value), np.full_like(pafs, value), IDENTITY) == ()
         broken = heatmaps.copy()
         broken[::5, ::7] = value
-        for pose in decoder.decode(broken, pafs, IDENTITY):
-            assert np.isfinite(pose.keypoints[:, :2]).all()
+        broken_pafs = pafs.copy()
+        broken_pafs[::3, ::4] = value
+        for pose in decoder.decode(broken, broken_pafs, IDENTITY):
+            assert np.isfinite(pose.keypoints).all()
+            assert np.isfinite(pose.score)
 
 
 @EVERY_MODE
