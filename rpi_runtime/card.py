@@ -233,7 +233,9 @@ class ModelCard:
                 f"{heatmaps.channels} heatmap channels for {len(self.skeleton.keypoints)} keypoints"
             )
         for limb in self.decoder.limbs:
-            if not (0 <= limb.a < len(self.skeleton.keypoints) and 0 <= limb.b < len(self.skeleton.keypoints)):
+            if not (
+                0 <= limb.a < len(self.skeleton.keypoints) and 0 <= limb.b < len(self.skeleton.keypoints)
+            ):
                 raise CardError(f"limb {limb.a} -> {limb.b}: no such keypoint")
             if not (0 <= limb.paf_x < pafs.channels and 0 <= limb.paf_y < pafs.channels):
                 raise CardError(f"limb {limb.a} -> {limb.b}: no PAF channels {limb.paf_x}, {limb.paf_y}")
@@ -269,7 +271,9 @@ def read_member(path: Path | str, member: str) -> bytes:
         with path.open("rb") as file:
             head = file.read(8)
             if head[4:8] != b"TFL3":
-                raise CardError(f"{path}: not a TFLite file (no TFL3 identifier); expected a .tflite of pipose")
+                raise CardError(
+                    f"{path}: not a TFLite file (no TFL3 identifier); expected a .tflite of pipose"
+                )
             with zipfile.ZipFile(file) as archive:
                 return archive.read(member)
     except OSError as err:

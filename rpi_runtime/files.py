@@ -29,7 +29,9 @@ def write_bytes(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
             raise
     except OSError as err:
-        raise OutputError(f"{path}: cannot be written ({err.strerror}); free some space or choose another folder") from err
+        raise OutputError(
+            f"{path}: cannot be written ({err.strerror}); free some space or choose another folder"
+        ) from err
 
 
 def write_text(path: Path, text: str) -> None:
