@@ -167,9 +167,9 @@ def check_packages(patient: Patient) -> Iterator[Finding]:
         text = "no OpenCV: no video files, no USB cameras, and resizing takes four times as long"
         yield Finding(level="warning", topic="packages", text=text, remedy=INSTALL["cv2"])
     if importlib.util.find_spec("cython_ext._paf") is None:
-        text = "the compiled decoder is missing: decoding is slow"
+        text = "the compiled decoder is missing: nothing can be decoded"
         remedy = "install pipose from its wheel, or build it with a C compiler"
-        yield Finding(level="warning", topic="packages", text=text, remedy=remedy)
+        yield Finding(level="error", topic="packages", text=text, remedy=remedy)
     if "Raspberry Pi" in machine.board(patient.root):
         yield _picamera2()
 

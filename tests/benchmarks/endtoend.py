@@ -7,7 +7,8 @@ Every picture is scaled to 640x480 beforehand and goes through all ways in turn,
 
 demo          PyTorch eager, gradients recorded, NumPy decode of maps enlarged four times (see demo.py)
 demo no_grad  the same under torch.no_grad()
-MODEL.tflite  preprocessing, interpreter, compiled decoder, tracking and smoothing: what `run` does to a frame
+MODEL.tflite  preprocessing, interpreter, compiled decoder: from the picture to poses, as in the demo
+... tracked   and the poses tracked and smoothed, which `run` does and the yardstick does not
 
 The time of a picture is the shortest of some rounds; the ways are interleaved within each round. `ms` is the
 median over pictures, `demo /` the median of the demo's time by the row's time for the same picture.
@@ -49,9 +50,9 @@ def demo_way(demo: Demo) -> Way:
     return way
 
 
-def pipose_way(model: Model) -> Way:
+def pipose_way(model: Model, *, track: bool) -> Way:
     """Time the runtime as a whole; its own marks give the halves."""
-    estimator = Estimator([model])
+    estimator = Estimator([model], track=track)
     frame = iter(range(1 << 30))
 
     def way(image: np.ndarray) -> tuple[float, float, int]:
@@ -92,7 +93,9 @@ def main() -> None:
         ways[threads, "demo"] = demo_way(Demo(net, card, grad=True))
         ways[threads, "demo no_grad"] = demo_way(Demo(net, card, grad=False))
         for path in args.model:
-            ways[threads, path.name] = pipose_way(Model(path, threads=threads))
+            for track in (False, True):
+                name = path.stem + " tracked" * track
+                ways[threads, name] = pipose_way(Model(path, threads=threads), track=track)
     print_table(measure(ways, pictures, args.rounds))
 
 

@@ -4,7 +4,8 @@
 
 Each row is a fresh process that does what the rows above it (from `numpy` on) do, and its own. The rounds are
 interleaved and the medians printed. Time counts from the start of the first import to the end of the row's
-work; memory is VmRSS at that point, and `peak` VmHWM.
+work: `ms` by the clock on the wall, `cpu` of the processor, which other programs disturb less; `+ cpu` is what
+the row adds. Memory is VmRSS at that point, and `peak` VmHWM.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 STEPS = {
     "python": "",
@@ -31,24 +33,33 @@ MODEL_STEPS = {
 }
 MEASURE = """
 import time
-start = time.perf_counter()
+start, cpu = time.perf_counter(), time.process_time()
 MODEL = {model!r}
 {work}
-seconds = time.perf_counter() - start
+seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
 import json, re, sys
 status = open("/proc/self/status").read()
 rss, peak = (int(re.search(key + r":\\s*(\\d+)", status)[1]) * 1024 / 1e6 for key in ("VmRSS", "VmHWM"))
 heavy = sorted({{"cv2", "tensorflow", "torch", "PIL", "scipy", "onnx"}} & set(sys.modules))
-print(json.dumps([seconds * 1e3, rss, peak, heavy]))
+print(json.dumps([seconds * 1e3, cpu * 1e3, rss, peak, heavy]))
 """
 
 
-def measure(work: str, model: str) -> tuple[float, float, float, list[str]]:
-    """Milliseconds, MB, MB at most, and which heavy packages came along, of one fresh process."""
+class Row(NamedTuple):
+    """Milliseconds of wall clock and of processor, MB, MB at most, heavy packages that came along."""
+
+    ms: float
+    cpu_ms: float
+    rss: float
+    peak: float
+    heavy: list[str]
+
+
+def measure(work: str, model: str) -> Row:
+    """Run one row's work in a fresh process."""
     code = MEASURE.format(work=work, model=model)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    milliseconds, rss, peak, heavy = json.loads(done.stdout.splitlines()[-1])
-    return milliseconds, rss, peak, heavy
+    return Row(*json.loads(done.stdout.splitlines()[-1]))
 
 
 def main() -> None:
@@ -62,20 +73,19 @@ def main() -> None:
     steps = STEPS | (MODEL_STEPS if args.model else {})
     names = list(steps)
     rows = {name: "\n".join(list(steps.values())[: i + 1]) for i, name in enumerate(names)}
-    results: dict[str, list[tuple[float, float, float, list[str]]]] = {name: [] for name in names}
+    results: dict[str, list[Row]] = {name: [] for name in names}
     for round_ in range(args.rounds + 1):  # the first one fills the file cache
         for name, work in rows.items():
             result = measure(work, str(args.model or ""))
             if round_ > 0:
                 results[name].append(result)
-    print(f"{'':12} {'ms':>7} {'+ ms':>7} {'MB':>7} {'peak MB':>8}   heavy packages")
+    print(f"{'':12} {'ms':>7} {'cpu':>7} {'+ cpu':>7} {'MB':>7} {'peak MB':>8}   heavy packages")
     before = 0.0
     for name, taken in results.items():
-        ms, rss, peak = (statistics.median(r[i] for r in taken) for i in range(3))
-        print(
-            f"{name:12} {ms:7.1f} {ms - before:7.1f} {rss:7.1f} {peak:8.1f}   {', '.join(taken[0][3]) or '-'}"
-        )
-        before = ms
+        ms, cpu, rss, peak = (statistics.median(row[i] for row in taken) for i in range(4))
+        heavy = ", ".join(taken[0].heavy) or "-"
+        print(f"{name:12} {ms:7.1f} {cpu:7.1f} {cpu - before:7.1f} {rss:7.1f} {peak:8.1f}   {heavy}")
+        before = cpu
 
 
 if __name__ == "__main__":

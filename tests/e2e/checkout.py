@@ -98,19 +98,26 @@ def expected(model: Model, pictures: list[Path]) -> list[list[dict[str, list[flo
     return found
 
 
-def compare(lines: list[str], wanted: list[list[dict[str, list[float]]]]) -> tuple[int, float]:
-    """Check the messages against what is wanted; people, and the largest distance of a keypoint in pixels."""
+def compare(lines: list[str], wanted: list[list[dict[str, list[float]]]], least: float = 1.0) -> str:
+    """Check the messages against what is wanted; returns how well they agree.
+
+    `least` is the share of keypoints that must be found within a pixel: 1 where the same kernels must give the
+    same bytes, less for an interpreter whose INT8 outputs may differ by one step.
+    """
     assert len(lines) == len(wanted), f"{len(lines)} messages for {len(wanted)} pictures"
-    people, far = 0, 0.0
+    people = points = same = 0
     for line, frame in zip(lines, wanted, strict=True):
-        message = json.loads(line)
-        assert len(message["people"]) == len(frame), (
-            f"{len(message['people'])} people, wanted {len(frame)}: {line}"
-        )
-        for person, points in zip(message["people"], frame, strict=True):
-            assert person["keypoints"].keys() == points.keys(), f"other keypoints: {line}"
-            apart = [np.subtract(person["keypoints"][n], points[n])[:2] for n in points]
-            far = max(far, float(np.abs(apart).max()))
-            people += 1
-    assert far <= 0.1, f"a keypoint is {far:.2f} pixels away"
-    return people, far
+        found = [person["keypoints"] for person in json.loads(line)["people"]]
+        assert len(found) == len(frame) or least < 1, f"{len(found)} people, wanted {len(frame)}: {line}"
+        people += len(frame)
+        for person in frame:
+            points += len(person)
+            same += max((_agreeing(person, other) for other in found), default=0)
+            assert person.keys() in [other.keys() for other in found] or least < 1, f"other keypoints: {line}"
+    assert same >= least * points, f"{same} of {points} keypoints agree"
+    return f"{len(lines)} messages, {people} people, {same} of {points} keypoints as in the checkout"
+
+
+def _agreeing(one: dict[str, list[float]], two: dict[str, list[float]]) -> int:
+    """Keypoints of two people that lie within a pixel of each other."""
+    return sum(np.abs(np.subtract(one[n], two[n])[:2]).max() < 1 for n in one.keys() & two.keys())

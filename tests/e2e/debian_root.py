@@ -31,6 +31,7 @@ MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
 PACKAGES = ["python3", "libpython3-stdlib", "libstdc++6", "libc6", "libgcc-s1", "base-files"]
 # LiteRT 2.3.0 crashes in allocate_tensors under qemu-user 7.2; 2.1.6 runs.
 LITERT = {"amd64": "ai-edge-litert", "arm64": "ai-edge-litert==2.1.6"}
+TFLITE = "tflite-runtime"
 SITE = "opt/pipose"
 
 
@@ -85,14 +86,16 @@ def cross_build(target: Target, folder: Path) -> dict[str, str]:
     }
 
 
-def install(target: Target, wheel: Path) -> None:
+def install(target: Target, wheel: Path, interpreter: str) -> None:
     """Put pipose and what it needs into one folder of the root."""
     site = target.root / SITE
     names = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(17, GLIBC[target.suite] + 1))]
     platforms = [f"{name}_{MACHINE[target.arch]}" for name in names]
     words = [w for p in platforms for w in ("--platform", p)]
     words += ["--python-version", target.python, "--implementation", "cp", "--only-binary=:all:"]
-    packages = ["numpy", "pillow", LITERT[target.arch]]
+    packages = ["numpy<2", "pillow", interpreter]
+    if interpreter != TFLITE:
+        packages = ["numpy", "pillow", LITERT[target.arch]]
     run(sys.executable, "-m", "pip", "install", "-q", "--target", site, *words, *packages)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
@@ -109,7 +112,7 @@ def pipose(target: Target, *words: str) -> subprocess.CompletedProcess[str]:
     return run("unshare", "--mount", "sh", "-c", mounts, "sh", *inside)
 
 
-def check(target: Target, model_path: Path, images: Path, count: int) -> None:
+def check(target: Target, model_path: Path, images: Path, count: int, least: float) -> None:
     """Run everything in the root and compare."""
     folder = target.root / "data"
     folder.mkdir()
@@ -122,18 +125,11 @@ def check(target: Target, model_path: Path, images: Path, count: int) -> None:
     assert not any(f["level"] == "error" for f in findings)
     common = ["--model", "/data/m.tflite", "--sink", "jsonl:-", "--track", "off"]
     done = pipose(target, "run", *common, "--source", "images:/data/pictures")
-    people, far = compare(done.stdout.splitlines(), wanted)
-    print(
-        f"  images: {len(wanted)} messages, {people} people as in the checkout, keypoints within {far:.2f} pixels"
-    )
-    pipose(
-        target, "record", "--source", "images:/data/pictures", "--output", "/data/walk.zip", "--format", "png"
-    )
+    print(f"  images: {compare(done.stdout.splitlines(), wanted, least)}")
+    record = ["--source", "images:/data/pictures", "--output", "/data/walk.zip", "--format", "png"]
+    pipose(target, "record", *record)
     done = pipose(target, "run", *common, "--source", "replay:/data/walk.zip,pace=free")
-    people, far = compare(done.stdout.splitlines(), wanted)
-    print(
-        f"  replay: {len(wanted)} messages, {people} people as in the checkout, keypoints within {far:.2f} pixels"
-    )
+    print(f"  replay: {compare(done.stdout.splitlines(), wanted, least)}")
 
 
 def main() -> None:
@@ -146,6 +142,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8, help="pictures (default: %(default)s)")
     parser.add_argument("--suite", choices=PYTHON, default="trixie")
     parser.add_argument("--arch", choices=MACHINE, default="amd64")
+    parser.add_argument("--interpreter", choices=["ai-edge-litert", TFLITE], default="ai-edge-litert")
     args = parser.parse_args()
     if os.geteuid() != 0:
         skip("needs root, to mount and to change the root")
@@ -156,9 +153,10 @@ def main() -> None:
             need(f"qemu-{MACHINE[target.arch]}-static", f"{MACHINE[target.arch]}-linux-gnu-gcc")
         make_root(target)
         wheel = build_wheel(target.python, Path(folder), cross_build(target, Path(folder)))
-        install(target, wheel)
+        install(target, wheel, args.interpreter)
         print(f"{target.suite} {target.arch}: Python {target.python}, {wheel.name}, no OpenCV")
-        check(target, args.model, args.images, args.count)
+        other = target.emulated and args.interpreter == TFLITE  # its INT8 kernels on ARM differ by a step
+        check(target, args.model, args.images, args.count, 0.9 if other else 1.0)
 
 
 if __name__ == "__main__":
