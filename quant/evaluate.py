@@ -11,6 +11,7 @@ import io
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,9 +23,9 @@ from quant.calibration import Manifest
 from quant.cli import run_command
 from quant.coco import CocoImage, CocoSplit, read_split
 from quant.progress import Progress, print_table
-from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_member
+from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
 from rpi_runtime.decode.paf import PafDecode, PafOptions
-from rpi_runtime.errors import CardError, InputError
+from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.files import write_text
 from rpi_runtime.interpreter import Model
 from rpi_runtime.pictures import read_picture
@@ -276,9 +277,26 @@ def decoding(name: str) -> PafOptions:
     return PafOptions() if name == "fast" else PafOptions(mode="exact", upsample=int(name[-1]))
 
 
+def _check_files(files: Sequence[Path], results: Path | None) -> None:
+    """Fail before minutes of work on the files in front."""
+    for path in files:
+        read_card(path)
+    names = Counter(_results_name(path) for path in files)
+    double = [name for name, count in names.items() if count > 1]
+    if results and double:
+        raise UsageError(
+            f"--results: several files would be written to {double[0]}; evaluate them one by one"
+        )
+
+
+def _results_name(file: Path) -> str:
+    return f"{file.stem}.results.json"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate and print."""
     args = parser().parse_args(argv)
+    _check_files(args.files, args.results)
     spec = EvaluationSpec(
         split=read_split(args.coco, args.split), threads=args.threads, decoding=decoding(args.decode)
     )
@@ -294,7 +312,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.results:
         for result in results:
             text = json.dumps({"detections": result.detections, "per_image": result.per_image})
-            write_text(args.results / f"{Path(result.evaluation.file).stem}.results.json", text)
+            write_text(args.results / _results_name(Path(result.evaluation.file)), text)
     return 0
 
 

@@ -8,7 +8,9 @@ archive from the back. A user's own network is described by the same fields in T
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +22,8 @@ from rpi_runtime.records import from_mapping
 CARD_FORMAT = 1
 CARD_MEMBER = "pipose/card.json"
 CALIBRATION_MEMBER = "pipose/calibration.json"
+# what zipfile raises on damaged archives: NotImplementedError (a RuntimeError) for an unknown compression
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +282,7 @@ def read_member(path: Path | str, member: str) -> bytes:
                 return archive.read(member)
     except OSError as err:
         raise CardError(f"{path}: cannot be read ({err.strerror}); give the path of a .tflite") from err
-    except (zipfile.BadZipFile, KeyError) as err:
+    except _DAMAGED as err:
         raise CardError(
             f"{path}: no model card inside; export it with `python -m export.tflite`, "
             "which writes one, or copy the file again if it was truncated"
