@@ -158,7 +158,8 @@ def read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as err:
-        raise OutputError(f"{path}: cannot be read ({err.strerror}); run it with sudo") from err
+        remedy = "run it with sudo" if isinstance(err, PermissionError) else "see what is in its way"
+        raise OutputError(f"{path}: cannot be read ({err.strerror}); {remedy}") from err
 
 
 def _hash(data: bytes) -> str:

@@ -90,7 +90,8 @@ def install(wishes: Wishes, say: Say = print) -> None:
     for note in _notes(layout):
         say(note)
     if layout.live and not wishes.dry_run:
-        _activate(wishes, changed=made > 0, say=say)
+        in_force = any(change.do and change.verb != "keep" for change in changes)
+        _activate(wishes, changed=in_force, say=say)
 
 
 def _files(wishes: Wishes, record: Record) -> list[Change]:

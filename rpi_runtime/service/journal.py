@@ -18,7 +18,7 @@ class JournalFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        text = "; ".join(line for line in super().format(record).splitlines() if line.strip())
+        text = "; ".join(line.strip() for line in super().format(record).splitlines() if line.strip())
         return f"<{_PRIORITY.get(record.levelno, 6)}>{text}"
 
 
