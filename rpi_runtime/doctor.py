@@ -259,7 +259,7 @@ def check_model(patient: Patient) -> Iterator[Finding]:
         what, _, remedy = str(err).rpartition("; ")
         yield Finding(level="error", topic="model", text=what or remedy, remedy=remedy if what else "")
         return
-    if model.delegation().fell_back:
+    if model.delegation().fell_back and not model.own_kernels_are_faster:
         remedy = "export it with a pipose recipe, which uses operations that XNNPACK takes in INT8"
         yield Finding(level="warning", topic="model", text=model.describe(), remedy=remedy)
     else:

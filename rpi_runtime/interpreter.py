@@ -23,7 +23,7 @@ from rpi_runtime.card_check import check_card
 from rpi_runtime.delegation import Delegation, delegation_of
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.seal import check_seal
-from rpi_runtime.xnnpack import open_fastest
+from rpi_runtime.xnnpack import Choice, open_fastest
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,8 @@ class Model:
     ----------
     backend : str
         Which interpreter runs it: "ai_edge_litert", "tflite_runtime" or "tensorflow".
+    own_kernels_are_faster : bool
+        XNNPACK is not used because the interpreter's own kernels turned out faster on this processor.
 
     Raises
     ------
@@ -79,7 +81,9 @@ class Model:
         if self.threads < 1:
             raise UsageError(f"threads {self.threads}: expected 1 or more")
         self.backend, module = find_module()
-        self._interpreter = _open(self.backend, module, self.path, self.threads)
+        chosen = _open(self.backend, module, self.path, self.threads)
+        self._interpreter, self._reason = chosen.interpreter, chosen.reason
+        self.own_kernels_are_faster = chosen.own_is_faster
         (self._input,) = self._interpreter.get_input_details()
         self._outputs = self._signature_outputs()
         check_card(self.card, self._input, self._outputs, str(self.path))
@@ -87,7 +91,8 @@ class Model:
             o.role: self._interpreter.tensor(self._outputs[o.name]["index"]) for o in self.card.outputs
         }
         self._input_view = self._interpreter.tensor(self._input["index"])
-        self._warn_where_slow()
+        if not self.own_kernels_are_faster:
+            self._warn_where_slow()
 
     @property
     def input(self) -> NDArray[Any]:
@@ -128,7 +133,8 @@ class Model:
         dtype = np.dtype(self._input["dtype"])
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
         model = f"{self.path.name}: {self.card.name} {self.card.input.size} {dtype}"
-        return f"{model}, {package} {package_version(package)}, {threads}, {self.delegation()}"
+        reason = f" ({self._reason})" if self._reason else ""
+        return f"{model}, {package} {package_version(package)}, {threads}{reason}, {self.delegation()}"
 
     def _signature_outputs(self) -> dict[str, Any]:
         try:
@@ -210,7 +216,7 @@ def first_line(err: Exception) -> str:
     return lines[0] if lines else type(err).__name__
 
 
-def _open(backend: str, module: ModuleType, path: Path, threads: int) -> Any:
+def _open(backend: str, module: ModuleType, path: Path, threads: int) -> Choice:
     try:
         if backend == "tflite_runtime":
             return open_fastest(module, path, threads)
@@ -218,4 +224,4 @@ def _open(backend: str, module: ModuleType, path: Path, threads: int) -> Any:
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as err:
         raise InputError(f"{path}: cannot be loaded ({first_line(err)}); export or copy it again") from err
-    return interpreter
+    return Choice(interpreter=interpreter, reason="")

@@ -48,13 +48,18 @@ def module(monkeypatch):
 @pytest.mark.parametrize(("times", "forced"), [((2.0, 1.0), True), ((1.0, 2.0), False), ((1.0, 1.0), True)])
 def test_the_faster_kernels_are_kept(module, monkeypatch, times, forced):
     monkeypatch.setattr(xnnpack, "time_both", lambda first, second: times)
-    assert xnnpack.open_fastest(module, Path("m.tflite"), 1).forced is forced
+    choice = xnnpack.open_fastest(module, Path("m.tflite"), 1)
+    assert choice.interpreter.forced is forced
+    assert choice.own_is_faster is not forced
+    assert choice.reason == f"XNNPACK {times[1] * 1e3:.1f} ms, own kernels {times[0] * 1e3:.1f} ms"
 
 
 def test_falls_back_where_the_delegate_cannot_be_applied(module, monkeypatch, caplog):
     monkeypatch.setattr(FakeInterpreter, "refuse", True)
     with caplog.at_level(logging.WARNING):
-        assert xnnpack.open_fastest(module, Path("m.tflite"), 1).forced is False
+        choice = xnnpack.open_fastest(module, Path("m.tflite"), 1)
+    assert choice.interpreter.forced is False
+    assert choice.own_is_faster is False
     assert "m.tflite: XNNPACK cannot be applied (Attempting to use a delegate that only" in caplog.text
     assert "more" not in caplog.text
 
