@@ -83,11 +83,11 @@ class Site:
         """Return the application for the HTTP library."""
         web = aiohttp.web
 
-        @web.middleware
         async def check(request: Any, handler: Handler) -> Any:
             return await self._check(request, handler)
 
-        app = web.Application(middlewares=[check], client_max_size=self._limits.body)
+        app = web.Application(client_max_size=self._limits.body)
+        app.middlewares.append(web.middleware(check))
         app.on_response_prepare.append(self._add_headers)
         app.add_routes(
             [

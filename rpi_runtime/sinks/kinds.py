@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rpi_runtime.sinks.jsonl import JsonlOptions, JsonlSink
+from rpi_runtime.sinks.mqtt import PREFIX as MQTT_PREFIX
+from rpi_runtime.sinks.mqtt import SECRETS as MQTT_SECRETS
+from rpi_runtime.sinks.mqtt import MqttOptions, MqttSink
 from rpi_runtime.sinks.null import NullOptions, NullSink
 from rpi_runtime.sinks.sink import Sink
 from rpi_runtime.sinks.video import VideoOptions, VideoSink
@@ -79,6 +82,13 @@ KINDS: Mapping[str, SinkKind] = {
         shows=True,
         secrets=("token",),
         prefix="PIPOSE_LIVE",
+    ),
+    "mqtt": SinkKind(
+        options=MqttOptions,
+        make=MqttSink,
+        example="mqtt:broker.local or mqtt:broker.local:8883,qos=1",
+        secrets=MQTT_SECRETS,
+        prefix=MQTT_PREFIX,
     ),
     "null": SinkKind(options=NullOptions, make=NullSink, example="null"),
 }

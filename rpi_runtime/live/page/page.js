@@ -17,6 +17,7 @@ function notice() {
   const complaint = connection.state === "live" ? panel.complaint() : ["No connection", connection.detail];
   const fresh = !stage.message && connection.state !== "lost" ? ["Connecting", ""] : null;
   const [title, detail] = fresh || complaint || ["", ""];
+  find("figures").classList.toggle("stale", connection.state !== "live");
   find("notice").hidden = !title || connection.state === "paused";
   find("notice").firstElementChild.textContent = title;
   find("notice").lastElementChild.textContent = detail;
@@ -69,7 +70,7 @@ toggle("show-skeletons", (on) => (stage.shows.skeletons = on));
 toggle("show-ids", (on) => (stage.shows.ids = on));
 if (document.fullscreenEnabled) {
   find("fullscreen").addEventListener("click", () =>
-    document.fullscreenElement ? document.exitFullscreen() : find("stage").requestFullscreen(),
+    document.fullscreenElement ? document.exitFullscreen() : find("frame").requestFullscreen(),
   );
 } else {
   find("fullscreen").hidden = true;

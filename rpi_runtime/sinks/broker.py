@@ -1,0 +1,319 @@
+"""A connection to an MQTT broker that keeps going: back-off with jitter, a bounded number on the way.
+
+One thread does everything, with paho-mqtt's interface for event loops of others: paho's own threads leave two
+sockets behind at each reconnection, know no jitter, and hold their locks while they call back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import select
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rpi_runtime.backoff import Backoff
+from rpi_runtime.errors import InputError
+from rpi_runtime.optional import load
+from rpi_runtime.sinks.outbox import Mail, Outbox
+
+log = logging.getLogger(__name__)
+_CONNECT_S = 5.0  # for TCP and TLS, and again for the broker's answer
+_IN_FLIGHT = 20
+_HEALTHY_S = 10.0
+_FLUSH_S = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSpec:
+    """Which broker, and how to get in.
+
+    Attributes
+    ----------
+    host, port
+    client_id : str
+    username, password : str
+        Empty for none.
+    tls : bool
+        The broker's certificate and name are always verified.
+    ca_file, cert_file, key_file : str
+        PEM: authorities instead of the system's; a certificate of our own and its key.
+    keepalive_s : int
+    will : Mail
+        Sent by the broker when this client vanishes.
+    first_wait_s, most_wait_s : float
+        Of the back-off between two tries.
+    """
+
+    host: str
+    port: int
+    client_id: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    tls: bool = False
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    keepalive_s: int = 30
+    will: Mail
+    first_wait_s: float = 1.0
+    most_wait_s: float = 60.0
+
+
+class Broker:
+    """Sends what is in an outbox, whenever the broker can be reached.
+
+    Parameters
+    ----------
+    spec : BrokerSpec
+    outbox : Outbox
+    greetings : callable
+        Messages to send first after each connection: status and descriptions.
+    periodic : callable
+        Called about every `period_s` while connected; returns messages that are worth nothing later, or none.
+    period_s : float
+
+    Attributes
+    ----------
+    connected : bool
+    connections, sent, lost : int
+        `lost` were given to the network and not confirmed.
+    """
+
+    def __init__(
+        self,
+        spec: BrokerSpec,
+        outbox: Outbox,
+        *,
+        greetings: Callable[[], Iterable[Mail]],
+        periodic: Callable[[], Iterable[Mail]],
+        period_s: float,
+    ) -> None:
+        self._spec, self._outbox = spec, outbox
+        self._greetings, self._periodic, self._period_s = greetings, periodic, period_s
+        self.connected = False
+        self.connections = self.sent = self.lost = 0
+        self._client: Any = None
+        self._paho: Any = None
+        self._flying: deque[tuple[Any, int]] = deque()  # with their quality of service
+        self._connected_at = 0.0
+        self._answer = ""
+        self._said = ""
+        self._ear: socket.socket | None = None
+        self._bell: socket.socket | None = None
+        self._quit = threading.Event()
+        self._backoff = Backoff(spec.first_wait_s, spec.most_wait_s, random.Random())
+        self._thread = threading.Thread(target=self._run, name="pipose-mqtt", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect; `InputError` when a certificate cannot be used. A missing broker is no error."""
+        self._paho = load("paho.mqtt.client", "messages to an MQTT broker")
+        self._client = self._make_client()
+        self._ear, self._bell = socket.socketpair()
+        self._ear.setblocking(False)
+        self._bell.setblocking(False)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that there is something in the outbox."""
+        if self._bell is not None:
+            with contextlib.suppress(OSError):  # full: it is awake already; closed: it has ended
+                self._bell.send(b"!")
+
+    def stop(self, farewell: Mail, timeout_s: float) -> None:
+        """Send what can be sent at once and `farewell`, and disconnect."""
+        self._farewell = farewell
+        self._quit.set()
+        self.wake()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def _make_client(self) -> Any:
+        spec, paho = self._spec, self._paho
+        client = paho.Client(
+            paho.CallbackAPIVersion.VERSION2, client_id=spec.client_id, reconnect_on_failure=False
+        )
+        client.connect_timeout = _CONNECT_S
+        client.max_inflight_messages_set(_IN_FLIGHT)
+        client.max_queued_messages_set(2 * _IN_FLIGHT)
+        client.will_set(spec.will.topic, spec.will.payload, spec.will.qos, spec.will.retain)
+        if spec.username:
+            client.username_pw_set(spec.username, spec.password or None)
+        if spec.tls:
+            client.tls_set_context(make_tls_context(spec))
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        return client
+
+    def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self._answer = "" if not reason.is_failure else str(reason)
+        self.connected = not reason.is_failure
+
+    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self.connected = False
+
+    def _run(self) -> None:
+        assert self._ear is not None and self._bell is not None
+        with self._ear, self._bell:
+            self._keep_going()
+
+    def _keep_going(self) -> None:
+        while not self._quit.is_set():
+            try:
+                self._connect()
+                self._serve()
+            except Exception as err:  # whatever a network or paho does: try again
+                self._answer = self._answer or _explain(err)
+            self._hang_up()
+            if not self._quit.is_set():
+                self._wait_for_next_try()
+
+    def _connect(self) -> None:
+        """Connect, and wait for the broker's answer; `ConnectionError` when it is none or a refusal."""
+        self._answer = ""
+        self._client.connect(self._spec.host, self._spec.port, self._spec.keepalive_s)
+        deadline = time.monotonic() + _CONNECT_S
+        while not self.connected and not self._answer and not self._quit.is_set():
+            if time.monotonic() > deadline:
+                raise ConnectionError("no answer")
+            self._turn(0.1)
+        if not self.connected:
+            raise ConnectionError(self._answer or "stopped")
+        self.connections += 1
+        self._said = ""
+        self._connected_at = time.monotonic()
+        log.info("mqtt: connected to %s:%d", self._spec.host, self._spec.port)
+
+    def _serve(self) -> None:
+        """Send until the connection is lost, or the end."""
+        for mail in self._greetings():
+            self._send(mail)
+        periodic_at = time.monotonic()
+        while self.connected and not self._quit.is_set():
+            now = time.monotonic()
+            if now >= periodic_at:
+                periodic_at = now + self._period_s
+                for mail in self._periodic():
+                    self._send(mail)
+            self._pump()
+            self._turn(max(min(periodic_at - now, 1.0), 0.05))
+        if self._quit.is_set():
+            self._say_goodbye()
+
+    def _turn(self, timeout_s: float) -> None:
+        """Move bytes, or wait until there are some, at most `timeout_s`; `ConnectionError` when it is lost."""
+        wire, ear = self._client.socket(), self._ear
+        if wire is None or ear is None:
+            raise ConnectionError("connection lost")
+        held = isinstance(wire, ssl.SSLSocket) and wire.pending() > 0
+        writes = [wire] if self._client.want_write() else []
+        readable, writable, _ = select.select([wire, ear], writes, [], 0 if held else timeout_s)
+        if ear in readable:
+            ear.recv(4096)
+        code = self._client.loop_read() if held or wire in readable else 0
+        if code == 0 and wire in writable:
+            code = self._client.loop_write()
+        if code == 0:
+            code = self._client.loop_misc()
+        if code != 0:
+            raise ConnectionError("connection lost")
+
+    def _pump(self) -> None:
+        """Hand on as much as may be on the way at once."""
+        self._settle()
+        while self.connected and len(self._flying) < _IN_FLIGHT:
+            mail = self._outbox.take()
+            if mail is None:
+                return
+            if not self._send(mail):
+                self._outbox.put_back(mail)
+                return
+
+    def _send(self, mail: Mail) -> bool:
+        """Give one message to paho; False when it did not take it."""
+        info = self._client.publish(mail.topic, mail.payload, mail.qos, mail.retain)
+        kept = info.rc in (self._paho.MQTT_ERR_SUCCESS, self._paho.MQTT_ERR_NO_CONN) and (
+            mail.qos > 0 or info.rc == self._paho.MQTT_ERR_SUCCESS
+        )
+        if kept:
+            self._flying.append((info, mail.qos))
+        return kept
+
+    def _settle(self) -> None:
+        """Forget what has arrived, in whatever order the broker confirmed it."""
+        left: deque[tuple[Any, int]] = deque()
+        for info, qos in self._flying:
+            try:
+                published = info.is_published()
+            except RuntimeError:  # lost with its connection
+                self.lost += 1
+                continue
+            if published:
+                self.sent += 1
+            else:
+                left.append((info, qos))
+        self._flying = left
+
+    def _say_goodbye(self) -> None:
+        self._pump()
+        self._send(self._farewell)
+        deadline = time.monotonic() + _FLUSH_S
+        while self._flying and self.connected and time.monotonic() < deadline:
+            self._turn(0.05)
+            self._settle()
+        self._client.disconnect()
+
+    def _hang_up(self) -> None:
+        """Close the socket; paho sends again what quality 1 and 2 still owe."""
+        self.connected = False
+        wire = self._client.socket()
+        if wire is not None:
+            with contextlib.suppress(OSError):  # the other side may have closed it
+                wire.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(Exception):  # paho closes what it reads as closed
+                self._client.loop_read()
+        owed = deque((info, qos) for info, qos in self._flying if qos > 0)
+        self.lost += len(self._flying) - len(owed)
+        self._flying = owed
+
+    def _wait_for_next_try(self) -> None:
+        """Wait longer each time; from the beginning after a connection that lasted."""
+        if self._connected_at and time.monotonic() - self._connected_at > _HEALTHY_S:
+            self._backoff.reset()
+        self._connected_at = 0.0
+        wait = self._backoff.wait_s()
+        reason = self._answer or "connection lost"
+        if reason != self._said:
+            self._said = reason
+            where = f"{self._spec.host}:{self._spec.port}"
+            log.warning("mqtt: %s: %s; trying again, first in %.1f s", where, reason, wait)
+        self._quit.wait(wait)
+
+
+def make_tls_context(spec: BrokerSpec) -> ssl.SSLContext:
+    """Return a context that verifies the broker; `InputError` when a file cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=spec.ca_file or None)
+        if spec.cert_file:
+            context.load_cert_chain(spec.cert_file, spec.key_file or None)
+    except (OSError, ssl.SSLError) as err:
+        files = ", ".join(filter(None, (spec.ca_file, spec.cert_file, spec.key_file)))
+        raise InputError(
+            f"mqtt: {files}: cannot be used for TLS ({err}); expected PEM files that this user may read"
+        ) from err
+    return context
+
+
+def _explain(err: Exception) -> str:
+    if isinstance(err, ssl.SSLCertVerificationError):
+        return f"the broker's certificate is refused ({err.verify_message})"
+    if isinstance(err, OSError) and err.strerror:
+        return err.strerror
+    return str(err) or type(err).__name__

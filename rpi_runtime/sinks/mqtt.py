@@ -1,0 +1,229 @@
+"""Poses and states to an MQTT broker, by paho-mqtt.
+
+Topics below ``topic``: ``poses``, a message a frame (see `rpi_runtime.sinks.message`); ``state``, retained, a
+summary whenever the number of people changes and every few seconds; ``status``, retained, ``online`` or
+``offline``, the latter also by the broker when this machine vanishes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from rpi_runtime.errors import UsageError
+from rpi_runtime.sinks.broker import Broker, BrokerSpec
+from rpi_runtime.sinks.homeassistant import describe_device
+from rpi_runtime.sinks.message import encode_message
+from rpi_runtime.sinks.outbox import Mail, Outbox
+from rpi_runtime.sinks.sink import About, Result
+
+log = logging.getLogger(__name__)
+PREFIX = "PIPOSE_MQTT"
+SECRETS = ("username", "password")
+_FROM_ENVIRONMENT = (*SECRETS, "ca_file", "cert_file", "key_file")
+_STATE_GAP_S = 0.5  # shortest time between two states
+_STOP_S = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttOptions:
+    """Options of the sink ``mqtt``.
+
+    Attributes
+    ----------
+    target : str
+        ``HOST`` or ``HOST:PORT``; port 1883, or 8883 with TLS.
+    username, password : str
+        In a table of a configuration file, or in PIPOSE_MQTT_USERNAME and PIPOSE_MQTT_PASSWORD; never on a
+        command line, which everybody on the machine can read.
+    tls : {"auto", "on", "off"}
+        ``auto`` is on for port 8883 and when ``ca_file`` or ``cert_file`` is given. The broker's certificate
+        and name are always verified.
+    ca_file, cert_file, key_file : str
+        PEM: the authority that signed the broker's certificate, when the system does not know it; a
+        certificate of our own and its key, when the broker asks. Also PIPOSE_MQTT_CA_FILE and so on.
+    topic : str
+        Where topics begin; default ``pipose/NAME``.
+    name : str
+        Of this machine; default its host name.
+    qos : int
+        Quality of service of poses and states: 0, 1 or 2.
+    buffer : int
+        So many messages wait while the broker is away; then the oldest is dropped.
+    rate : float
+        At most so many poses a second; 0: every frame.
+    state_s : float
+        A state at least this often.
+    discovery : str
+        Home Assistant's prefix; empty: no discovery.
+    """
+
+    target: str
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    tls: Literal["auto", "on", "off"] = "auto"
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    topic: str = ""
+    name: str = ""
+    qos: int = 0
+    buffer: int = 500
+    rate: float = 0.0
+    state_s: float = 10.0
+    discovery: str = "homeassistant"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:@/\[\]]+)(:\d{1,5})?", self.target):
+            raise UsageError(
+                f"target: expected HOST or HOST:PORT, got {len(self.target)} characters that are not; user name "
+                f"and password go into a configuration file, or into {PREFIX}_USERNAME and {PREFIX}_PASSWORD"
+            )
+        if self.tls not in ("auto", "on", "off"):
+            raise UsageError(f"tls: got {self.tls!r}, expected auto, on or off")
+        if self.qos not in (0, 1, 2):
+            raise UsageError(f"qos: got {self.qos}, expected 0, 1 or 2")
+        if not 1 <= self.buffer <= 100_000:
+            raise UsageError(f"buffer: got {self.buffer}, expected 1 to 100000 messages")
+        if self.rate < 0 or self.state_s < 1:
+            raise UsageError("rate and state_s: expected at least 0 and at least 1")
+        for key in ("topic", "discovery"):
+            if re.search(r"[#+\x00]", getattr(self, key)) or getattr(self, key).startswith(("/", "$")):
+                raise UsageError(f"{key}: got {getattr(self, key)!r}, expected a topic without # and +")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        implied = self.target.endswith(":8883") or bool(self.ca_file or self.cert_file)
+        return self.tls == "on" or (self.tls == "auto" and implied)
+
+
+class MqttSink:
+    """Queues messages; a thread of its own has the connection, so that a slow broker slows nobody."""
+
+    backlog = 8
+    wants_image = False
+
+    def __init__(self, options: MqttOptions) -> None:
+        self.name = f"mqtt:{options.target}"
+        self.options = _with_environment(options)
+        self.device = re.sub(r"[^A-Za-z0-9_-]", "_", options.name or socket.gethostname())
+        self.topic = options.topic or f"pipose/{self.device}"
+        self.outbox = Outbox(options.buffer)
+        self.broker: Broker | None = None
+        self._about: About | None = None
+        self._next_at = 0.0
+        self._people = -1
+        self._stated_at = 0.0
+
+    def start(self, about: About) -> None:
+        """Begin to connect; `InputError` when a certificate cannot be used. A missing broker is no error."""
+        self._about = about
+        self.broker = Broker(
+            self._spec(),
+            self.outbox,
+            greetings=self._greetings,
+            periodic=self._periodic,
+            period_s=self.options.state_s,
+        )
+        self.broker.start()
+        if self.options.username and not self.options.uses_tls:
+            log.warning("%s: the password goes over the network in the clear; use tls", self.name)
+
+    def write(self, result: Result) -> None:
+        """Queue one message, and a state when the number of people changed."""
+        assert self._about is not None and self.broker is not None
+        now = time.monotonic()
+        changed = len(result.tracks) != self._people and now - self._stated_at >= _STATE_GAP_S
+        due = now >= self._next_at
+        if due:
+            gap = 1 / self.options.rate if self.options.rate else 0.0
+            self._next_at = max(self._next_at + gap, now)
+            payload = encode_message(result, self._about.skeleton).rstrip()
+            self.outbox.put(Mail(f"{self.topic}/poses", payload, qos=self.options.qos))
+        if changed:
+            self._people, self._stated_at = len(result.tracks), now
+            self.outbox.put(self._state())
+        if due or changed:
+            self.broker.wake()
+
+    def stop(self) -> None:
+        """Send what can be sent at once, say ``offline`` and disconnect."""
+        if self.broker is not None:
+            self.broker.stop(self._status("offline"), _STOP_S)
+
+    def _spec(self) -> BrokerSpec:
+        options = self.options
+        host, _, port = (
+            options.target.rpartition(":") if _has_port(options.target) else (options.target, "", "")
+        )
+        return BrokerSpec(
+            host=host.strip("[]"),
+            port=int(port or (8883 if options.uses_tls else 1883)),
+            client_id=f"pipose-{self.device}",
+            username=options.username,
+            password=options.password,
+            tls=options.uses_tls,
+            ca_file=options.ca_file,
+            cert_file=options.cert_file,
+            key_file=options.key_file,
+            will=self._status("offline"),
+        )
+
+    def _status(self, word: str) -> Mail:
+        return Mail(f"{self.topic}/status", word.encode(), retain=True, qos=1)
+
+    def _greetings(self) -> Iterator[Mail]:
+        assert self._about is not None
+        yield self._status("online")
+        if self.options.discovery:
+            yield from describe_device(self.options.discovery, self.device, self.topic, self._about.model)
+
+    def _periodic(self) -> Iterator[Mail]:
+        yield self._state()
+
+    def _state(self) -> Mail:
+        """The summary that Home Assistant's entities read."""
+        assert self._about is not None and self.broker is not None
+        people = max(self._people, 0)
+        state: dict[str, Any] = {"people": people, "occupancy": _on(people > 0)}
+        if self._about.status is not None:
+            status = self._about.status()
+            running = status.state == "running"
+            state |= {
+                "fps": round(status.fps, 1) if running else 0.0,
+                "celsius": None if status.celsius is None else round(status.celsius, 1),
+                "throttled": _on(status.throttled),
+                "camera": _on(running),
+                "frames": status.frames,
+                "dropped": status.dropped,
+                "restarts": status.restarts,
+            }
+        state |= {"unsent": self.outbox.dropped + self.broker.lost}
+        payload = json.dumps(state, separators=(",", ":")).encode()
+        return Mail(f"{self.topic}/state", payload, retain=True, qos=self.options.qos)
+
+
+def _on(flag: bool) -> str:
+    return "ON" if flag else "OFF"
+
+
+def _has_port(target: str) -> bool:
+    return re.search(r":\d{1,5}$", target) is not None and (target.count(":") == 1 or "]" in target)
+
+
+def _with_environment(options: MqttOptions) -> MqttOptions:
+    """Fill what the configuration leaves empty from the environment."""
+    found: dict[str, Any] = {
+        key: value
+        for key in _FROM_ENVIRONMENT
+        if not getattr(options, key) and (value := os.environ.get(f"{PREFIX}_{key.upper()}", ""))
+    }
+    return replace(options, **found)
