@@ -19,7 +19,7 @@ from quant.calibration import DEFAULT_COUNT
 from quant.cli import run_command
 from quant.progress import Progress, print_table
 from quant.recipe import DEFAULTS, Recipe, load_recipe, recipe_names
-from rpi_runtime.errors import DependencyError, GateError, OutputError, UsageError
+from rpi_runtime.errors import CardError, DependencyError, GateError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from export.chain import ExportSpec
@@ -141,6 +141,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     network = _network(args, progress)
     for size in sizes:
         network.card_at(*size)
+    if args.evaluate and not network.card.skeleton.coco:
+        raise CardError(
+            f"{network.card.name}: its skeleton names no COCO keypoints, so --evaluate cannot score it; "
+            "leave --evaluate out, or give the card's skeleton its coco indices"
+        )
     spec = _spec(args, recipe, progress)
     own = (network.card.input.width, network.card.input.height)
     exported = [_one(network, size, spec, progress) for size in sizes or [own]]
@@ -173,6 +178,8 @@ def _check_usage(args: argparse.Namespace, kind: str) -> None:
         find_model(args.model)
     if args.calibration_images < 1:
         raise UsageError(f"--calibration-images {args.calibration_images}: expected 1 or more")
+    if not args.max_ap_drop >= 0:  # also catches NaN
+        raise UsageError(f"--max-ap-drop {args.max_ap_drop}: expected 0 or more points of AP")
     if kind != "int8" and args.calibration:
         raise UsageError("--calibration goes with --int8")
 

@@ -23,3 +23,21 @@ def toy_coco(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
     folder = tmp_path_factory.mktemp("toycoco")
     return write_toy_model(folder / "toy.tflite"), write_toy_coco(folder / "coco")
+
+
+@pytest.fixture(scope="session")
+def weights(shared: Path) -> Path:
+    """Published weights of Lightweight OpenPose, an OpenVINO .xml beside its .bin."""
+    return shared / "data/weights/human-pose-estimation-0001/FP16-INT8/human-pose-estimation-0001.xml"
+
+
+@pytest.fixture(scope="session")
+def exported(shared: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """lw-openpose-160x120-int8.tflite as the main job makes it, with its reports beside it."""
+    from export.tflite import main
+
+    folder = tmp_path_factory.mktemp("exported")
+    coco = str(shared / "data" / "coco")
+    argv = ["--model", "lw-openpose", "--weights", str(weights), "--int8", "--calibration", coco]
+    assert main([*argv, "--output", str(folder), "--json"]) == 0
+    return folder / "lw-openpose-160x120-int8.tflite"
