@@ -13,6 +13,7 @@ MODEL.tflite  preprocessing, interpreter, compiled decoder: from the picture to 
 The time of a picture is the shortest of some rounds; the ways are interleaved within each round. `ms` is the
 median over pictures, `demo /` the median of the demo's time by the row's time for the same picture.
 `before` and `decode` split a way up: what comes before decoding, and decoding (for pipose with tracking).
+`cpu ms` and its ratio count the processor's time of all threads, which other programs disturb less.
 """
 
 from __future__ import annotations
@@ -83,12 +84,13 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=40, help="pictures (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=4, help="with one for warm-up (default: %(default)s)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     args = parser.parse_args()
     pictures = read_pictures(args.images, args.count)
     net, _, _ = load_lw_openpose(find_weights(args.weights, {}, Progress()))
     net.eval()
     ways: dict[tuple[int, str], Way] = {}
-    for threads in (1, 2):
+    for threads in args.threads:
         card = Model(args.model[0], threads=1).card
         ways[threads, "demo"] = demo_way(Demo(net, card, grad=True))
         ways[threads, "demo no_grad"] = demo_way(Demo(net, card, grad=False))
@@ -102,31 +104,37 @@ def main() -> None:
 def measure(
     ways: dict[tuple[int, str], Way], pictures: list[np.ndarray], rounds: int
 ) -> dict[tuple[int, str], np.ndarray]:
-    """Return for each way the shortest time of each picture: (pictures, 3) of before, decode, people."""
-    taken = {key: np.full((len(pictures), 3), np.inf) for key in ways}
+    """Return for each way the least of each picture: (pictures, 4) of before, decode, people, processor time."""
+    taken = {key: np.full((len(pictures), 4), np.inf) for key in ways}
     for round_ in range(rounds):
         for n, picture in enumerate(pictures):
             for (threads, name), way in ways.items():
                 torch.set_num_threads(threads)
                 cv2.setNumThreads(threads)
                 time.sleep(PAUSE_S)
+                begin = time.process_time()
                 result = way(picture)
+                processor = time.process_time() - begin
                 row = taken[threads, name][n]
-                if round_ > 0 and sum(result[:2]) < row[:2].sum():  # the first round is warm-up
-                    row[:] = result
+                if round_ > 0:  # the first round is warm-up
+                    row[3] = min(row[3], processor)
+                    if sum(result[:2]) < row[:2].sum():
+                        row[:3] = result
     return taken
 
 
 def print_table(taken: dict[tuple[int, str], np.ndarray]) -> None:
     """Medians in ms and ratios to the demo, a row for each way and number of threads."""
-    print(f"{'threads':7} {'way':38} {'ms':>7} {'before':>7} {'decode':>7} {'people':>6} {'demo /':>7}")
+    columns = ("ms", "before", "decode", "people", "demo /", "cpu ms", "demo /")
+    print(f"{'threads':7} {'way':38} " + " ".join(f"{name:>7}" for name in columns))
     for (threads, name), rows in taken.items():
         total = rows[:, :2].sum(axis=1)
         ratio = np.median(taken[threads, "demo"][:, :2].sum(axis=1) / total)
+        effort = np.median(taken[threads, "demo"][:, 3] / rows[:, 3])
         before, decode = np.median(rows[:, :2] * 1e3, axis=0)
         print(
             f"{threads:7} {name:38} {np.median(total) * 1e3:7.2f} {before:7.2f} {decode:7.2f} "
-            f"{rows[:, 2].mean():6.2f} {ratio:7.2f}"
+            f"{rows[:, 2].mean():7.2f} {ratio:7.2f} {np.median(rows[:, 3]) * 1e3:7.2f} {effort:7.2f}"
         )
 
 
