@@ -157,7 +157,7 @@ class Daemon:
         finally:
             quit_.set()
             thread.join(_LOOK_S)
-            self._notifier.send("STOPPING=1", "STATUS=")
+            self._notifier.send("STOPPING=1")
 
     def _attend(self, quit_: threading.Event) -> None:
         seen, pulse = None, Pulse(self._notifier)

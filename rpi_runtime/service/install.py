@@ -85,6 +85,8 @@ def install(wishes: Wishes, say: Say = print) -> None:
         changes.append(Change(verb="make", what=f"the user {USER}", do=lambda: systemd.make_user(layout)))
     changes += plan_link(layout.enabled, f"../{layout.unit.name}")
     made = apply(changes, dry_run=wishes.dry_run, say=say)
+    if not wishes.dry_run:
+        systemd.restrict(layout)
     if not made:
         say("nothing to change: everything is installed")
     for note in _notes(layout):

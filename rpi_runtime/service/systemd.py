@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
 from rpi_runtime.errors import DependencyError, PiposeError, UsageError
+from rpi_runtime.service.changes import writing
 from rpi_runtime.service.layout import GROUP, NAME, USER, Layout
 
 
@@ -66,6 +69,20 @@ def remove_user(layout: Layout) -> None:
     if _entry(layout, "passwd", USER) is not None:
         root = [] if layout.live else [f"--prefix={layout.root}"]
         _run(["userdel", *root, USER], "the service's user could not be removed")
+
+
+def restrict(layout: Layout) -> None:
+    """Let only root and the service read the configuration: it may hold a token or a password."""
+    group = _entry(layout, "group", USER)
+    if group is None or os.geteuid() != 0:
+        return
+    wanted = (0, int(group[2]), 0o640)
+    for path in (layout.config, layout.config.with_name(f"{layout.config.name}.new")):
+        with writing(path), contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            if (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) != wanted:
+                os.chown(path, *wanted[:2])
+                path.chmod(wanted[2])
 
 
 def _run(words: list[str], failure: str) -> None:

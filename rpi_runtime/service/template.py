@@ -25,6 +25,17 @@ kind = "jsonl"
 target = {target}
 max_mb = 4.0
 keep = 1
+
+# A page for the browser, on this machine only; any other address needs a token.
+# [[sink]]
+# kind = "web"
+# target = "127.0.0.1:8080"
+
+# MQTT. Only root and the service can read this file; passwords may also stand in /etc/pipose/secrets, as
+# PIPOSE_MQTT_PASSWORD=..., which is read when the service starts.
+# [[sink]]
+# kind = "mqtt"
+# target = "broker.local"
 """
 
 

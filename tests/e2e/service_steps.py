@@ -111,6 +111,8 @@ def install(case: Case) -> str:
     assert re.search(r"^running: \d+\.\d frames per second, \d+ (person|people)$", said, re.MULTILINE), said
     assert case.show("ActiveState") == "active"
     assert case.container("id", "-nG", "pipose").stdout.split() == ["pipose", "video"]
+    owner = case.container("stat", "--format=%U:%G %a", f"/{CONFIG}").stdout.strip()
+    assert owner == "root:pipose 640", owner
     return f"made, started and ready after {took:.1f} s"
 
 
