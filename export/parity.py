@@ -33,6 +33,10 @@ def compare(step: str, before: Outputs, after: Outputs, tolerance: float = TOLER
         a, b = before[name], after[name]
         if a.shape != b.shape:
             raise ParityError(f"{step}: {name} has shape {b.shape}, expected {a.shape}")
+        if not np.isfinite(a).all():
+            raise ParityError(
+                f"{step}: {name} is not finite before this step; the weights overflow or hold NaN"
+            )
         error = float(np.abs(a - b).max())
         relative = error / max(float(np.abs(a).max()), 1e-12)
         if not relative <= tolerance:  # also catches NaN

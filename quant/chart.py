@@ -27,8 +27,8 @@ class Series:
 
 def line_chart(series: Sequence[Series], labels: Sequence[str], unit: str) -> str:
     """Return an SVG element with a point per label and series; every point names itself when pointed at."""
-    top = max((max(s.values) for s in series), default=1.0)
-    bottom = min(0.0, min((min(s.values) for s in series), default=0.0))
+    values = [v for s in series for v in s.values]
+    top, bottom = max(values, default=1.0), min([0.0, *values])
     step = 10.0 if top - bottom > 30 else 5.0
     ceiling, floor = step * math.ceil(top / step), step * math.floor(bottom / step)
 

@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from rpi_runtime.errors import DependencyError, PiposeError
+from rpi_runtime.errors import DependencyError, OutputError, PiposeError
 
 OURS = ("cython_ext", "export", "quant", "rpi_runtime")
+_FULL = "no space left on the device; free some and run again"
+UNWRITABLE = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EROFS: "", errno.EACCES: "", errno.EPERM: ""}
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -36,10 +38,16 @@ def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str]
         )
         return DependencyError.exit_code
     except OSError as err:
-        if err.errno != errno.ENOSPC:
+        if err.errno not in UNWRITABLE:
             raise
+        reason = (
+            UNWRITABLE[err.errno] or f"{err.strerror}; choose another folder (TMPDIR for temporary files)"
+        )
+        print(f"error: {err.filename or 'disk'}: {reason}", file=sys.stderr)
+        return OutputError.exit_code
+    except MemoryError:
         print(
-            f"error: {err.filename or 'disk'}: no space left on the device; free some and run again",
+            "error: out of memory; take a smaller --size or fewer pictures, or close other programs",
             file=sys.stderr,
         )
-        return 5
+        return PiposeError.exit_code

@@ -54,7 +54,7 @@ def render(outcome: Outcome) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
     series = [Series(name=n, values=[x.snr_db for x in noise]) for n, noise in outcome.layers.items()]
-    labels = [f"{x.operation} {x.name}" for x in next(iter(outcome.layers.values()), ())]
+    labels = [f"{x.operation} {x.name}" for x in max(outcome.layers.values(), key=len, default=())]
     pictures = [(text, base64.b64encode(data).decode()) for text, data in outcome.pictures]
     chart = line_chart(series, labels, "signal to noise, dB") if series else ""
     return environment.get_template("report.html").render(

@@ -1,0 +1,145 @@
+"""A network of the user's own, with a normalisation that int8 input cannot express, through the whole chain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from export.onnx_graph import from_file, run
+from export.own_network import is_plain, own_network, prepend_normalisation, read_toml_card
+from export.tflite import main
+from quant.cli import run_command
+from rpi_runtime.card import InputSpec, read_card
+from rpi_runtime.errors import CardError
+from rpi_runtime.interpreter import Model
+from rpi_runtime.pictures import read_picture
+from rpi_runtime.preprocess import Preprocessor
+from tests.export.toynet import CARD, HEIGHT, MEAN, STD, WIDTH, toy_net, write_pictures
+
+OUTPUTS = {"maps": "heatmaps", "fields": "pafs"}
+
+
+def original_outputs(onnx_file: Path, picture: np.ndarray) -> dict[str, np.ndarray]:
+    """The user's own way: RGB, (value - mean) / std per channel, their ONNX file by ONNX Runtime."""
+    rgb = picture[..., ::-1].astype(np.float64)
+    image = ((rgb - MEAN) / STD).transpose(2, 0, 1)[None].astype(np.float32)
+    session = onnxruntime.InferenceSession(onnx_file.read_bytes(), providers=["CPUExecutionProvider"])
+    values = session.run(list(OUTPUTS), {"image": image})
+    return {name: v[0].transpose(1, 2, 0) for name, v in zip(OUTPUTS, values, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("own") / "pictures", 8, (HEIGHT, WIDTH))
+
+
+@pytest.fixture(scope="module")
+def files(toy_network: tuple[Path, Path], pictures: Path) -> Path:
+    onnx_file, card = toy_network
+    out = pictures.parent / "out"
+    argv = ["--onnx", str(onnx_file), "--card", str(card), "--output", str(out), "--json"]
+    assert run_command(main, argv) == 0
+    assert run_command(main, [*argv, "--float16"]) == 0
+    assert run_command(main, [*argv, "--int8", "--calibration", str(pictures)]) == 0
+    return out
+
+
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [("float32", 1e-5), ("float16", 2e-2), ("int8", 5e-2)], ids=lambda v: str(v)
+)
+def test_outputs_are_those_of_the_onnx_file(
+    toy_network: tuple[Path, Path], pictures: Path, files: Path, kind: str, tolerance: float
+) -> None:
+    model = Model(files / f"toy-64x48-{kind}.tflite", threads=1)
+    assert model.input.dtype == (np.int8 if kind == "int8" else np.float32)
+    prepare = Preprocessor(model.card.input)
+    for path in sorted(pictures.iterdir()):
+        picture = read_picture(path)
+        prepare(picture, model.input)
+        model.invoke()
+        for name, expected in original_outputs(toy_network[0], picture).items():
+            found = model.real_output(OUTPUTS[name])
+            assert found.shape == expected.shape
+            assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
+def test_the_card_tells_the_runtime_what_the_new_input_is(files: Path, kind: str) -> None:
+    card = read_card(files / f"toy-64x48-{kind}.tflite")
+    assert (card.input.channels, card.input.size) == ("rgb", "64x48")
+    assert (card.input.mean, card.input.scale) == ((128.0,) * 3, (1 / 256,) * 3)
+    assert [o.stride for o in card.outputs] == [4, 4]
+    assert card.provenance.weights_source == "toy.onnx"
+
+
+def test_the_onnx_file_is_not_changed(toy_network: tuple[Path, Path], files: Path) -> None:
+    before = toy_network[0].read_bytes()
+    from_file(str(toy_network[0]), WIDTH, HEIGHT, list(OUTPUTS))
+    assert files.is_dir()
+    assert toy_network[0].read_bytes() == before
+
+
+def test_normalisation_inside_the_graph_is_exact_at_the_border_too(toy_network: tuple[Path, Path]) -> None:
+    card = read_toml_card(toy_network[1])
+    graph = from_file(str(toy_network[0]), WIDTH, HEIGHT, list(OUTPUTS))
+    prepended = graph.copy()
+    prepend_normalisation(prepended, card.input)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, HEIGHT, WIDTH)).astype(np.float64)
+    normalised = (pixels - np.reshape(MEAN, (1, 3, 1, 1))) / np.reshape(STD, (1, 3, 1, 1))
+    expected = run(graph, normalised.astype(np.float32))
+    found = run(prepended, ((pixels - 128) / 256).astype(np.float32))
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=2e-6 * np.abs(value).max())
+
+
+def test_the_network_itself_agrees_with_torch(toy_network: tuple[Path, Path]) -> None:
+    graph = from_file(str(toy_network[0]), WIDTH, HEIGHT, list(OUTPUTS))
+    image = np.random.default_rng(3).normal(size=(1, 3, HEIGHT, WIDTH)).astype(np.float32)
+    with torch.inference_mode():
+        fields, maps = toy_net()(torch.from_numpy(image))
+    found = run(graph, image)
+    np.testing.assert_allclose(found["maps"], maps.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found["fields"], fields.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mean", "scale", "plain"),
+    [
+        ((128.0,) * 3, (1 / 256,) * 3, True),
+        ((0.0,) * 3, (1 / 255,) * 3, True),
+        ((127.5,) * 3, (1 / 127.5,) * 3, False),
+        ((300.0,) * 3, (1.0,) * 3, False),
+        (MEAN, (1 / 255,) * 3, False),
+        ((0.0,) * 3, (1.0, 1.0, 2.0), False),
+    ],
+)
+def test_which_normalisations_an_int8_input_can_be(
+    mean: tuple[float, float, float], scale: tuple[float, float, float], plain: bool
+) -> None:
+    assert is_plain(InputSpec(width=8, height=8, mean=mean, scale=scale)) is plain
+
+
+def test_a_plain_normalisation_stays_as_it_is(toy_network: tuple[Path, Path], tmp_path: Path) -> None:
+    card = tmp_path / "plain.toml"
+    text = CARD.replace(f"mean = {list(MEAN)}", "mean = [0.0, 0.0, 0.0]")
+    card.write_text(text.replace(f"scale = {[1 / s for s in STD]}", "scale = [0.00392, 0.00392, 0.00392]"))
+    network = own_network(toy_network[0], card)
+    graph, _ = network.build(network.card.input)
+    assert network.card.input.mean == (0.0, 0.0, 0.0)
+    assert "normalisation" not in [n.name for n in graph.nodes]
+
+
+@pytest.mark.parametrize("stride", [2, 8])
+def test_a_card_with_another_stride_is_refused(
+    toy_network: tuple[Path, Path], tmp_path: Path, stride: int
+) -> None:
+    card = tmp_path / "other.toml"
+    card.write_text(CARD.replace("stride = 4", f"stride = {stride}"))
+    network = own_network(toy_network[0], card)
+    with pytest.raises(CardError, match=f"stride {stride} at 64x48"):
+        network.build(replace(network.card.input))

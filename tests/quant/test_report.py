@@ -1,0 +1,178 @@
+"""The report: JSON that says everything, one page that loads nothing and escapes names."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import numpy as np
+import pytest
+
+from quant.calibration import CalibrationSet, Manifest
+from quant.chart import Series, line_chart
+from quant.evaluate import Evaluation
+from quant.gate import Check
+from quant.layers import LayerNoise
+from quant.metrics import Agreement
+from quant.outcome import Outcome, Outlier, Parity
+from quant.pictures import COUNT, pose_pictures
+from quant.progress import Stage, print_table
+from quant.report import as_data, render, summary_tables, write_report
+from rpi_runtime.card import read_card
+from rpi_runtime.pictures import read_picture
+from tests.quant.toycoco import write_toy_model
+from tests.rpi_runtime.toys import CARD
+
+HOSTILE = '<script>alert("x")</script>&\'"'
+NUMBER = {"type": "number"}
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["format", "file", "passed", "bytes", "card", "stages", "parity", "checks", "operations",
+                 "outliers", "agreement", "evaluations", "layers"],
+    "properties": {
+        "format": {"const": 1},
+        "file": {"type": "string"},
+        "passed": {"type": "boolean"},
+        "bytes": {"type": "integer", "minimum": 1},
+        "card": {"type": "object", "required": ["name", "input", "skeleton", "outputs", "decoder", "provenance"]},
+        "stages": {"type": "array", "items": {"required": ["name", "seconds", "note"]}},
+        "parity": {"type": "array", "items": {
+            "required": ["step", "output", "max_error", "relative_error", "tolerance"]}},
+        "checks": {"type": "array", "items": {"required": ["name", "found", "allowed", "passed"]}},
+        "operations": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "outliers": {"type": "array", "items": {"required": ["tensor", "channel", "maximum", "next_maximum"]}},
+        "agreement": {"type": ["object", "null"], "properties": {"heatmap_rmse": NUMBER, "lost": NUMBER}},
+        "evaluations": {"type": "array", "items": {"required": ["file", "ap", "ap50", "ar", "images"]}},
+        "layers": {"type": "object", "additionalProperties": {
+            "type": "array", "items": {"required": ["name", "operation", "snr_db"]}}},
+    },
+}  # fmt: skip
+
+
+def evaluation(ap: float) -> Evaluation:
+    return Evaluation(
+        file=HOSTILE, model="toy", recipe="w8c_a8", size="32x24", ap=ap, ap50=ap, ap75=ap, ap_medium=-1.0, ap_large=ap,
+        ar=ap, images=4, poses=9, ms_per_image=1.5,
+    )  # fmt: skip
+
+
+def outcome(folder: Path, *, passed: bool = True) -> Outcome:
+    noise = tuple(LayerNoise(name=f"{HOSTILE}{i}", operation="CONV_2D", snr_db=20.0 + i) for i in range(4))
+    return Outcome(
+        path=folder / ("toy-32x24-int8.tflite" + ("" if passed else ".rejected")),
+        card=replace(CARD, name="toy", recipe="w8c_a8_eq"),
+        size_bytes=1234,
+        stages=(Stage(name="onnx", seconds=1.25, note=HOSTILE),),
+        parities=(
+            Parity(step="a -> b", output=HOSTILE, max_error=1e-6, relative_error=1e-7, tolerance=1e-4),
+        ),
+        checks=(Check(name=HOSTILE, found="none", allowed="none", passed=passed),),
+        operations={"CONV_2D": 3, "ELU": 2},
+        outliers=(Outlier(tensor=HOSTILE, channel=3, maximum=90.0, next_maximum=4.0),),
+        layers={"w8c_a8": noise, "w8c_a8_eq": noise[:3]},
+        agreement=Agreement(
+            images=4,
+            heatmap_rmse=0.004,
+            paf_relative_l2=0.05,
+            peaks=8,
+            lost=0.1,
+            added=0.2,
+            shift_px=1,
+            shift_p95_px=3,
+        ),
+        evaluations=(evaluation(31.5), evaluation(31.4)),
+        pictures=((HOSTILE, b"\xff\xd8\xff jpeg"),),
+    )
+
+
+def test_json_follows_its_schema_and_survives_json(tmp_path: Path) -> None:
+    data = as_data(outcome(tmp_path))
+    text = json.dumps(data, allow_nan=False)
+    jsonschema.validate(json.loads(text), SCHEMA)
+    assert json.loads(text)["layers"]["w8c_a8"][3]["snr_db"] == 23.0
+    assert "jpeg" not in text
+
+
+def test_the_page_loads_nothing_and_escapes_every_name(tmp_path: Path) -> None:
+    page = render(outcome(tmp_path))
+    assert "<script" not in page
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", page)
+    assert page.count("&lt;script&gt;") >= 8
+    for attribute in re.findall(r"alt=\"([^\"]*)\"", page):
+        assert "<" not in attribute
+    assert "31.50" in page
+    assert "31.40" in page
+
+
+def test_the_chart_is_well_formed_xml_whatever_the_names(tmp_path: Path) -> None:
+    page = render(outcome(tmp_path))
+    svg = ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
+    titles = [t.text or "" for t in svg.iter("title")]
+    assert len(titles) == 4 + 3
+    assert HOSTILE in titles[0]
+
+
+@pytest.mark.parametrize("values", [[], [5.0], [-40.0, 3.0, 80.0], [0.0, 0.0]])
+def test_charts_of_any_length(values: list[float]) -> None:
+    labels = [f"layer{i}" for i in range(len(values))]
+    svg = ElementTree.fromstring(line_chart([Series(name="a", values=values)], labels, "dB"))
+    assert len(list(svg.iter("circle"))) == len(values)
+    for circle in svg.iter("circle"):
+        assert 0 <= float(circle.get("cx", "nan")) <= 960
+        assert 0 <= float(circle.get("cy", "nan")) <= 300
+
+
+def test_series_longer_than_the_first(tmp_path: Path) -> None:
+    full = outcome(tmp_path)
+    turned = replace(full, layers=dict(reversed(list(full.layers.items()))))
+    assert render(turned).count("<circle") == 7
+
+
+def test_both_files_lie_beside_the_model(tmp_path: Path) -> None:
+    for passed in (True, False):
+        data, page = write_report(outcome(tmp_path, passed=passed))
+        assert (data.name, page.name) == ("toy-32x24-int8.report.json", "toy-32x24-int8.report.html")
+        assert json.loads(data.read_text())["passed"] is passed
+        assert ("Gate refused" in page.read_text()) is not passed
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_report_of_a_float_file_has_no_empty_parts(tmp_path: Path) -> None:
+    bare = replace(
+        outcome(tmp_path), checks=(), layers={}, agreement=None, evaluations=(), pictures=(), outliers=()
+    )
+    page = render(bare)
+    assert "Gate" not in page
+    assert "<svg" not in page
+    jsonschema.validate(as_data(bare) | {"card": json.loads(bare.card.to_json())}, SCHEMA)
+
+
+def test_the_summary_names_what_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = replace(
+        outcome(tmp_path, passed=False),
+        checks=(Check(name="heatmap rmse", found="0.02", allowed="<= 0.008", passed=False),),
+    )
+    for table in summary_tables([outcome(tmp_path), bad]):
+        print_table(table)
+    out = capsys.readouterr().out
+    assert "REFUSED" in out
+    assert "passed" in out
+    assert re.search(r"heatmap rmse +0\.02 +<= 0\.008", out)
+
+
+def test_pictures_are_the_surest_side_by_side(tmp_path: Path) -> None:
+    model = write_toy_model(tmp_path / "toy.tflite")
+    rng = np.random.default_rng(0)
+    frames = tuple(rng.integers(0, 256, (40 + i, 60, 3), np.uint8) for i in range(COUNT + 2))
+    names = tuple((f"p{i}.jpg", "0" * 64) for i in range(len(frames)))
+    images = CalibrationSet(manifest=Manifest(source="x", images=names), frames=frames, skipped=())
+    found = list(pose_pictures(model, model, read_card(model), images))
+    assert len(found) == COUNT
+    for caption, data in found:
+        index = int(re.match(r"p(\d)\.jpg: ", caption)[1])  # type: ignore[index]
+        assert read_picture(data, "x").shape == (40 + index, 120, 3)
