@@ -71,8 +71,7 @@ async def look(page: Page, url: str, folder: Path, words: list[str], port: int) 
         await page.resize(1440, 900)
         await set_scheme(page, "dark")
         await open_when_up(page, url)
-        await page.until('document.querySelector("#count").textContent >= "2"', 90)
-        await asyncio.sleep(2)
+        await page.until('Number(document.querySelector("#count").textContent) >= 2', 90)
         await page.screenshot(folder / "desk.png")
         await set_scheme(page, "light")
         await asyncio.sleep(0.5)
@@ -80,7 +79,7 @@ async def look(page: Page, url: str, folder: Path, words: list[str], port: int) 
         await set_scheme(page, "dark")
         await check(page)
         await page.resize(390, 844, 3, mobile=True)
-        await asyncio.sleep(1)
+        await page.until('Number(document.querySelector("#count").textContent) >= 2', 90)
         await page.screenshot(folder / "phone.png")
         await check(page)
         await page.resize(1440, 900)
@@ -97,7 +96,7 @@ async def look(page: Page, url: str, folder: Path, words: list[str], port: int) 
         print("  which includes the start of Python and the model's loading")
     with serving(port, *words, environment={"PIPOSE_LIVE_TOKEN": "correct-horse-battery"}):
         await page.resize(390, 844, 3, mobile=True)
-        await open_when_up(page, url, 'document.querySelector("#token")')
+        await open_when_up(page, url, '!!document.querySelector("#token")')
         await page.screenshot(folder / "login.png")
 
 
@@ -125,11 +124,10 @@ async def open_when_up(
 async def check(page: Page) -> None:
     """Compare what is drawn with /api/poses, for some frames."""
     found = []
-    for _ in range(200):
-        if (result := await page.run(CHECK)) is not None:
-            found.append(result)
-        if len(found) == 20:
-            break
+    async with asyncio.timeout(120):
+        while len(found) < 20:
+            if (result := await page.run(CHECK)) is not None:
+                found.append(result)
     keypoints = sum(f["all"] for f in found)
     hits = sum(f["hits"] for f in found)
     inked = max(f["inked"] for f in found)

@@ -33,6 +33,10 @@ FLAGS = (
 )
 
 
+class PageError(Exception):
+    """The browser refused a call, or an expression failed."""
+
+
 class Page:
     """One page of the browser."""
 
@@ -61,7 +65,8 @@ class Page:
         call = {"id": number, "method": method, "params": params, "sessionId": self._session_id}
         await self._socket.send_json(call)
         data = await asyncio.wait_for(answer, 30)
-        assert "error" not in data, data
+        if "error" in data:
+            raise PageError(str(data["error"]))
         return data["result"]
 
     async def run(self, script: str) -> Any:
@@ -69,15 +74,18 @@ class Page:
         result = await self.send(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
         )
-        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        if "exceptionDetails" in result:
+            raise PageError(str(result["exceptionDetails"]))
         return result["result"].get("value")
 
     async def until(self, script: str, seconds: float = 30) -> Any:
-        """Wait until an expression is true."""
+        """Wait until an expression is true; one that fails, as while a page is changing, is not."""
         async with asyncio.timeout(seconds):
-            while not (value := await self.run(script)):
+            while True:
+                with contextlib.suppress(PageError):
+                    if value := await self.run(script):
+                        return value
                 await asyncio.sleep(0.05)
-        return value
 
     async def open(self, url: str) -> None:
         await self.send("Page.navigate", url=url)
