@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.download import Source, checksum, fetch
+from export.download import Source, cache_folder, checksum, fetch
 from export.openvino_ir import Graph
 from quant.progress import Progress
-from rpi_runtime.errors import WeightsError
+from rpi_runtime.errors import DownloadError, WeightsError
 
 State = dict[str, NDArray[np.float32]]
 
@@ -59,7 +59,7 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress) -
     """
     if source in known:
         entry = known[source]
-        path, *_ = [fetch(file, progress) for file in entry.files]
+        path = _fetch_all(entry, progress)
         return _read(path, f"{source}: {entry.files[0].url}", entry.licence)
     path = Path(source)
     if not path.exists():
@@ -70,6 +70,18 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress) -
     if path.is_dir():
         path = _only_xml(path)
     return _read(path, path.name, "")
+
+
+def _fetch_all(entry: Source, progress: Progress) -> Path:
+    """Fetch a source's files and return the one to read; without network, the error names all that are missing."""
+    for file in entry.files:
+        try:
+            fetch(file, progress)
+        except DownloadError as err:
+            missing = [f for f in entry.files if f is not file and not (cache_folder() / f.path).is_file()]
+            also = "".join(f"; also {f.url} at {cache_folder() / f.path} ({f.checksum})" for f in missing)
+            raise DownloadError(f"{err}{also}") from err
+    return cache_folder() / entry.files[0].path
 
 
 def _only_xml(folder: Path) -> Path:

@@ -52,7 +52,11 @@ def serving(data: bytes) -> Iterator[Served]:
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *args: object) -> None:
+            pass  # a client that goes away, as some tests want
+
+    server = Server(("127.0.0.1", 0), Handler)
     served.url = f"http://127.0.0.1:{server.server_address[1]}/weights.bin"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
