@@ -154,6 +154,7 @@ class Pipeline:
         self._clock = StageClock()
         self._frames = 0
         self._people = 0
+        self._over = False
         self._first_s = 0.0
         self._last_s = 0.0
 
@@ -197,18 +198,17 @@ class Pipeline:
     def status(self) -> Status:
         """Return what the run is doing; may be called from any thread."""
         seconds = self._last_s - self._first_s
-        ended = self.feed.ended or self.stopping()
         return Status(
             state=self.feed.state,
             frames=self._frames,
             dropped=self.feed.dropped,
             seconds=seconds,
-            fps=(self._frames - 1) / seconds if ended and seconds > 0 else self._throttle.fps,
+            fps=(self._frames - 1) / seconds if self._over and seconds > 0 else self._throttle.fps,
             people=self._people,
             restarts=self.feed.restarts,
             last_recovery_s=self.feed.last_recovery_s,
             heat=self.heat.heat.describe() if self.heat else "",
-            heat_level=(self.heat.most_level if ended else self.heat.level) if self.heat else 0,
+            heat_level=(self.heat.most_level if self._over else self.heat.level) if self.heat else 0,
             celsius=self.heat.heat.celsius if self.heat else None,
             throttled=self.heat.heat.throttled if self.heat else False,
             stages=self._clock.summary(),
@@ -273,6 +273,7 @@ class Pipeline:
 
     def _finish(self) -> None:
         """Stop everything: without haste after a recording, within `STOP_S` when asked to stop."""
+        self._over = True
         for runner in self.sinks:
             runner.finish()
         if self.heat is not None:

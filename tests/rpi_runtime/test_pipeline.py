@@ -175,6 +175,11 @@ def test_heat_takes_the_smaller_model():
     assert "90.0 C; 1 steps down" in status.describe()
 
 
+def test_the_summary_speaks_of_the_whole_run():
+    status = make_pipeline(Script(["frame"]), KeepingSink(), limits=Limits(frames=30)).run()
+    assert status.fps == pytest.approx(29 / status.seconds)
+
+
 def test_status_can_be_asked_at_any_time():
     pipeline = make_pipeline(Script(["frame"] * 3, live=False), KeepingSink())
     assert pipeline.status().state == "opening"
