@@ -52,6 +52,8 @@ class Hub:
     skeleton : Skeleton
     encode : callable
         (H, W, 3) BGR uint8 -> JPEG.
+    most_fps : float
+        So many pictures a second at most, however fast the pipeline is.
 
     Attributes
     ----------
@@ -65,8 +67,12 @@ class Hub:
         ``results``, ``encoded``, ``sent``, ``sent_bytes``, ``missed`` (by viewers that were slower).
     """
 
-    def __init__(self, skeleton: Skeleton, encode: Callable[[Any], bytes]) -> None:
+    def __init__(self, skeleton: Skeleton, encode: Callable[[Any], bytes], most_fps: float = 30.0) -> None:
         self._skeleton, self._encode = skeleton, encode
+        self._least_s = (
+            0.9 / most_fps
+        )  # a camera of just this rate jitters, and none of its frames is left out
+        self._packed_s = 0.0
         self.newest: Result | None = None
         self.newest_s = 0.0
         self.fps = 0.0
@@ -79,8 +85,8 @@ class Hub:
 
     @property
     def wanted(self) -> bool:
-        """Whether a viewer is waiting for a picture right now."""
-        return self._asking > 0
+        """Whether a viewer is waiting for a picture, and may have one by now."""
+        return self._asking > 0 and time.monotonic() - self._packed_s >= self._least_s
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Name the server's loop; called in its thread, before the first viewer."""
@@ -97,6 +103,7 @@ class Hub:
         self.counts["results"] += 1
         if result.image is None or not self.wanted or self._loop is None:
             return
+        self._packed_s = now
         packet = self._pack(result)
         with contextlib.suppress(RuntimeError):  # the server is closing
             self._loop.call_soon_threadsafe(self._hand_out, packet)

@@ -34,6 +34,8 @@ class WebOptions:
         command line, which everybody on the machine can read.
     quality : int
         Of the JPEG pictures, 20 to 95.
+    fps : float
+        So many pictures a second at most for each viewer; people are found at full speed all the same.
     viewers : int
         So many may look at the same time.
     names : tuple of str
@@ -45,6 +47,7 @@ class WebOptions:
     target: str = "127.0.0.1:8080"
     token: str = field(default="", repr=False)
     quality: int = 80
+    fps: float = 30.0
     viewers: int = Limits().viewers
     names: tuple[str, ...] = ()
     cert_file: str = ""
@@ -54,6 +57,8 @@ class WebOptions:
         parse_address(self.target)
         if not 20 <= self.quality <= 95:
             raise UsageError(f"quality: got {self.quality}, expected 20 to 95")
+        if not 0.1 <= self.fps <= 120:
+            raise UsageError(f"fps: got {self.fps:g}, expected 0.1 to 120")
         if not 1 <= self.viewers <= 40:
             raise UsageError(f"viewers: got {self.viewers}, expected 1 to 40")
         if bool(self.cert_file) != bool(self.key_file):
@@ -100,7 +105,7 @@ class WebSink:
 
         options = self._options
         limits = Limits(viewers=options.viewers)
-        self._hub = Hub(about.skeleton, make_encoder(options.quality))
+        self._hub = Hub(about.skeleton, make_encoder(options.quality), options.fps)
         site = Site(
             self._hub,
             about,

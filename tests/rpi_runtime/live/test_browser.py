@@ -109,9 +109,7 @@ async def login_scene():
             await tab.open(sink.url)
             await tab.until('!!document.querySelector("#token")')
             await enter(tab, "not-the-right-token")
-            await tab.until(
-                'location.hash === "#wrong" && getComputedStyle(document.querySelector("#wrong")).display === "block"'
-            )
+            await tab.until('getComputedStyle(document.querySelector("#wrong:target")).display === "block"')
             await enter(tab, TOKEN)
             await tab.until(FRAME)
             assert await tab.run("document.cookie") == "", "scripts cannot read it"
