@@ -53,8 +53,10 @@ class OpenCvSource:
         if self._kind == "video" and not Path(self._target).is_file():
             raise SourceError(f"{self._target}: no such video file")
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # fatal only: what matters is said here
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
         self._cv2 = load("cv2", _PURPOSE)
-        self._cv2.setLogLevel(2)  # errors
+        if hasattr(self._cv2, "setLogLevel"):  # not in OpenCV 5.0, which heeds the variable
+            self._cv2.setLogLevel(2)
         self._open()
         get = self._capture.get
         if self._kind == "camera":

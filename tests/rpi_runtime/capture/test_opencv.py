@@ -37,6 +37,13 @@ def test_every_frame_of_a_file_with_its_time(video):
     source.stop()
 
 
+def test_opencv_5_has_no_set_log_level(video, monkeypatch):
+    monkeypatch.delattr(cv2, "setLogLevel", raising=False)
+    source = OpenCvSource(str(video), kind="video")
+    assert source.configure(Wanted()).frames == 40
+    source.stop()
+
+
 def test_a_loop_goes_on_in_time(video):
     source = OpenCvSource(str(video), kind="video", loop=True)
     assert source.configure(Wanted()).frames == 0
