@@ -78,13 +78,16 @@ def run(path: Path, *, verbose: bool = False) -> int:
     set_up_journal(logging.getLogger("rpi_runtime"))
     notifier = Notifier()
     daemon = Daemon(lambda: load_config(path, {}), notifier)
-    code, status = 0, "stopped"
+    code = 0
     try:
         daemon.run()
     except PiposeError as err:
         log.error("%s", err)
-        code, status = exit_code(err), str(err)
-    notifier.send(f"STATUS={status}")
+        code = exit_code(err)
+        notifier.send(f"STATUS={err}")
+    else:
+        if daemon.ready:  # otherwise the status says already what it waited for
+            notifier.send("STATUS=stopped")
     if daemon.hung:  # Python would wait for a thread that is stuck in a driver or a pipe
         sys.stderr.flush()
         os._exit(code)

@@ -49,6 +49,8 @@ class Daemon:
 
     Attributes
     ----------
+    ready : bool
+        There was a result.
     hung : bool
         A thread is stuck in a driver or a pipe: the process has to be left without waiting for it.
     """
@@ -61,6 +63,7 @@ class Daemon:
     ) -> None:
         self._load, self._notifier, self._build = load, notifier, build
         self.leaving = StopFlag()
+        self.ready = False
         self.hung = False
         self._asked = False
         self._current: Run | None = None
@@ -116,6 +119,7 @@ class Daemon:
         self.hung |= run.pipeline.hung
         status = run.pipeline.status()
         if status.frames:
+            self.ready = True
             log.info("ended: %s", status.describe().splitlines()[0])
         return error
 

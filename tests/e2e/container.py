@@ -28,6 +28,19 @@ def make_root(suite: str, root: Path) -> None:
     run("mmdebstrap", *words, suite, root)
 
 
+def why_not(root: Path) -> str:
+    """Why nothing can be run in a root here, in one line; empty when it can."""
+    done = subprocess.run(
+        [*_nspawn(root), "--quiet", "/bin/true"], capture_output=True, text=True, check=False
+    )
+    return (done.stderr.strip().splitlines() or ["it ended without a word"])[-1] if done.returncode else ""
+
+
+def _nspawn(root: Path) -> list[str]:
+    options = ["--register=no", "--keep-unit", "--private-network", "--console=pipe"]
+    return ["systemd-nspawn", f"--directory={root}", *options]
+
+
 class Container:
     """A booted root, without a network, as long as the context lasts.
 
@@ -48,12 +61,11 @@ class Container:
         self._leader = 0
 
     def __enter__(self) -> Container:
-        options = ["--register=no", "--keep-unit", "--private-network", "--console=pipe", "--boot"]
         # systemd 256 and later refuse to boot on control groups of version 1
         environment = os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
         self._log = self._log_path.open("wb")
         self._nspawn = subprocess.Popen(
-            ["systemd-nspawn", f"--directory={self.root}", *options],
+            [*_nspawn(self.root), "--boot"],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from tests.e2e.checkout import build_wheel, find_python, need, run, skip
-from tests.e2e.container import Container, make_root
+from tests.e2e.container import Container, make_root, why_not
 from tests.e2e.service_steps import STEPS, Case
 from tests.rpi_runtime.service.recording import write_recording
 from tests.rpi_runtime.toys import write_toy
@@ -81,6 +81,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pipose-service-") as name:
         folder = Path(name)
         root = prepare(suite, folder)
+        if reason := why_not(root):
+            skip(f"systemd-nspawn does not work on this machine: {reason}")
         print(f"{suite}: root and wheel made in {time.monotonic() - begin:.0f} s", flush=True)
         with Container(root, folder / "boot.log") as container:
             case = Case(container, python=f"/{ENVIRONMENT}/bin/python", model=f"/{HOME}/toy 100%.tflite")
