@@ -14,9 +14,9 @@ from rpi_runtime.errors import OutputError, PiposeError
 from rpi_runtime.live.address import Address
 from rpi_runtime.live.guard import Guard
 from rpi_runtime.live.hub import Hub
+from rpi_runtime.live.library import aiohttp
 from rpi_runtime.live.limits import Limits
 from rpi_runtime.live.site import Site
-from rpi_runtime.live.viewers import aiohttp
 
 log = logging.getLogger(__name__)
 _GOODBYE_S = 0.3
@@ -93,7 +93,7 @@ class LiveServer:
     async def _serve(self) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         self._hub.attach(self._loop)
-        runner = aiohttp.web.AppRunner(self._site.application(), **self._library_settings())
+        runner = aiohttp().web.AppRunner(self._site.application(), **self._library_settings())
         await runner.setup()
         guard = self._site.guard = Guard(runner.server, self._limits)
         try:

@@ -13,9 +13,10 @@ from rpi_runtime.live.access import COOKIE, SESSION_S, Access, Names, is_cross_s
 from rpi_runtime.live.assets import PRIVATE, PUBLIC, load_assets
 from rpi_runtime.live.guard import Guard
 from rpi_runtime.live.hub import Hub
+from rpi_runtime.live.library import aiohttp
 from rpi_runtime.live.limits import Limits, RateLimit
 from rpi_runtime.live.metrics import CONTENT_TYPE, Exposition, add_process, add_status
-from rpi_runtime.live.viewers import SocketViewer, aiohttp, serve_mjpeg
+from rpi_runtime.live.viewers import SocketViewer, serve_mjpeg
 from rpi_runtime.pipeline import Status
 from rpi_runtime.sinks.message import schema
 from rpi_runtime.sinks.sink import About
@@ -81,7 +82,7 @@ class Site:
 
     def application(self) -> Any:
         """Return the application for the HTTP library."""
-        web = aiohttp.web
+        web = aiohttp().web
 
         async def check(request: Any, handler: Handler) -> Any:
             return await self._check(request, handler)
@@ -153,14 +154,14 @@ class Site:
 
     def _ask_for_token(self, request: Any) -> Any:
         if request.method == "GET" and request.path == "/":
-            return aiohttp.web.Response(status=303, headers={"Location": "/login"})
+            return aiohttp().web.Response(status=303, headers={"Location": "/login"})
         response = self._refuse(401, "a token is needed: Authorization: Bearer TOKEN")
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
 
     def _refuse(self, status: int, text: str, *, close: bool = False) -> Any:
         self.refused[str(status)] += 1
-        response = aiohttp.web.Response(status=status, text=f"{text}\n")
+        response = aiohttp().web.Response(status=status, text=f"{text}\n")
         if close:
             response.force_close()
         return response
@@ -174,7 +175,7 @@ class Site:
         body, kind = self._assets[name]
 
         async def serve(request: Any) -> Any:
-            return aiohttp.web.Response(body=body, content_type=kind, charset="utf-8")
+            return aiohttp().web.Response(body=body, content_type=kind, charset="utf-8")
 
         return serve
 
@@ -190,8 +191,8 @@ class Site:
         given = form.get("token", "")
         if not isinstance(given, str) or not self._guess(request, lambda: self._access.token_is_right(given)):
             self.refused["login"] += 1
-            return aiohttp.web.Response(status=303, headers={"Location": "/login#wrong"})
-        response = aiohttp.web.Response(status=303, headers={"Location": "/"})
+            return aiohttp().web.Response(status=303, headers={"Location": "/login#wrong"})
+        response = aiohttp().web.Response(status=303, headers={"Location": "/"})
         response.set_cookie(
             COOKIE,
             self._access.new_cookie(),
@@ -203,7 +204,7 @@ class Site:
         return response
 
     async def _socket(self, request: Any) -> Any:
-        if not aiohttp.web.WebSocketResponse().can_prepare(request):
+        if not aiohttp().web.WebSocketResponse().can_prepare(request):
             return self._refuse(426, "this path is a WebSocket")
         viewer = SocketViewer(self._hub, self._limits, self._hello, self._status_text)
         return await self._admit(viewer, lambda: viewer.serve(request))
@@ -222,23 +223,23 @@ class Site:
             self._viewers.discard(mark)
 
     async def _healthy(self, request: Any) -> Any:
-        return aiohttp.web.Response(text="ok\n")
+        return aiohttp().web.Response(text="ok\n")
 
     async def _ready(self, request: Any) -> Any:
         status = self._current()
         silent = time.monotonic() - self._hub.newest_s
         if self._hub.newest is None or silent > READY_S or status.state == "lost":
-            return aiohttp.web.Response(status=503, text=f"not ready: the source is {status.state}\n")
-        return aiohttp.web.Response(text="ready\n")
+            return aiohttp().web.Response(status=503, text=f"not ready: the source is {status.state}\n")
+        return aiohttp().web.Response(text="ready\n")
 
     async def _poses(self, request: Any) -> Any:
         message = self._hub.message()
         if message is None:
-            return aiohttp.web.json_response({"error": "no frame yet"}, status=503)
-        return aiohttp.web.json_response(message)
+            return aiohttp().web.json_response({"error": "no frame yet"}, status=503)
+        return aiohttp().web.json_response(message)
 
     async def _schema(self, request: Any) -> Any:
-        return aiohttp.web.json_response(schema(), content_type="application/schema+json")
+        return aiohttp().web.json_response(schema(), content_type="application/schema+json")
 
     async def _metrics(self, request: Any) -> Any:
         out = Exposition()
@@ -258,7 +259,7 @@ class Site:
         pairs = [({"reason": reason}, float(count)) for reason, count in sorted(refused.items())]
         out.add("refused_total", "counter", "Requests and connections refused.", pairs)
         body = out.text().encode()
-        return aiohttp.web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+        return aiohttp().web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     # What the page is told.
 

@@ -16,11 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rpi_runtime.live.hub import Hub
+from rpi_runtime.live.library import aiohttp
 from rpi_runtime.live.limits import Limits
-from rpi_runtime.optional import load
-
-load("aiohttp.web", "the live page and its server")
-aiohttp: Any = load("aiohttp", "the live page and its server")
 
 _CLOSE_GOING_AWAY, _CLOSE_POLICY, _CLOSE_TRY_LATER = 1001, 1008, 1013
 _STATUS_S = 1.0
@@ -48,7 +45,7 @@ class SocketViewer:
 
     async def serve(self, request: Any) -> Any:
         """Upgrade the request and serve frames until the viewer leaves, stalls or breaks the protocol."""
-        self._socket = aiohttp.web.WebSocketResponse(
+        self._socket = aiohttp().web.WebSocketResponse(
             compress=False, heartbeat=self._limits.stalled_s / 2, max_msg_size=64, timeout=2.0
         )
         await self._socket.prepare(request)
@@ -71,7 +68,7 @@ class SocketViewer:
         """Take confirmations; anything else ends the connection."""
         async for message in self._socket:
             expected = str(self._flying[0]) if self._flying else None
-            if message.type is not aiohttp.WSMsgType.TEXT or message.data != expected:
+            if message.type is not aiohttp().WSMsgType.TEXT or message.data != expected:
                 await self._close(_CLOSE_POLICY, b"not a confirmation")
                 return
             self._flying.popleft()
@@ -122,7 +119,7 @@ class SocketViewer:
 
 async def serve_mjpeg(hub: Hub, limits: Limits, request: Any) -> Any:
     """Send pictures as ``multipart/x-mixed-replace`` until the viewer leaves or stalls."""
-    response = aiohttp.web.StreamResponse(
+    response = aiohttp().web.StreamResponse(
         headers={"Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"}
     )
     await response.prepare(request)

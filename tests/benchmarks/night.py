@@ -25,6 +25,7 @@ from pathlib import Path
 
 import aiohttp
 import numpy as np
+from numpy.typing import NDArray
 
 from rpi_runtime.capture.feed import Feed, Recovery
 from rpi_runtime.capture.source import Delivered, StalledError, Wanted
@@ -52,11 +53,8 @@ class Camera:
     live = True
     stalls = threading.Event()
 
-    def __init__(self, width: int, height: int) -> None:
-        shape = (height // 8, width // 8, 3)
-        rng = np.random.default_rng(0)
-        coarse = [rng.integers(0, 256, shape, np.uint8) for _ in range(16)]
-        self._images = [np.kron(image, np.ones((8, 8, 1), np.uint8)) for image in coarse]
+    def __init__(self, images: list[NDArray[np.uint8]]) -> None:
+        self._images = images
         self._index = 0
 
     def configure(self, wanted: Wanted) -> Delivered:
@@ -79,6 +77,13 @@ class Camera:
 
     def stop(self) -> None:
         pass
+
+
+def make_noise(width: int, height: int) -> list[NDArray[np.uint8]]:
+    """Pictures for all cameras of a run: made once, so that memory is the runtime's."""
+    rng = np.random.default_rng(0)
+    coarse = [rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8) for _ in range(16)]
+    return [np.kron(image, np.ones((8, 8, 1), np.uint8)) for image in coarse]
 
 
 class Faults(threading.Thread):
@@ -197,10 +202,10 @@ def main() -> None:
         broker = Mosquitto(folder, "allow_anonymous true")
         web = sink_config("web:127.0.0.1:0").make()
         mqtt = sink_config(f"mqtt:127.0.0.1:{broker.port},qos=1,buffer=200").make()
-        size = (640, 480) if given.model else (160, 120)
+        noise = make_noise(*(640, 480) if given.model else (160, 120))
         runners = [SinkRunner(sink, stopping=stopping) for sink in (web, mqtt)]
         pipeline = Pipeline(
-            Feed(lambda: Camera(*size), Wanted(), Recovery(stall_s=2.0), rng=random.Random(0)),
+            Feed(lambda: Camera(noise), Wanted(), Recovery(stall_s=2.0), rng=random.Random(0)),
             Estimator([Model(model)]),
             runners,
             limits=Limits(frames=given.frames, max_fps=given.fps),

@@ -37,3 +37,10 @@ def test_every_field_of_the_schema_is_explained():
 def test_the_configurations_of_the_documents_load(tmp_path, text):
     (tmp_path / "pipose.toml").write_text(re.split(r"\nOn the command line", text)[0])
     assert load_config(tmp_path / "pipose.toml", {}).model == ("lw-openpose-160x120-int8.tflite",)
+
+
+@pytest.mark.parametrize("name", ["live.md", "mqtt.md"])
+def test_the_sinks_of_the_documents_load(tmp_path, name):
+    (tmp_path / "pipose.toml").write_text('model = "m.tflite"\n' + example(name, "toml"))
+    (sink,) = load_config(tmp_path / "pipose.toml", {}).sink
+    assert sink.kind == {"live.md": "web", "mqtt.md": "mqtt"}[name]

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import re
+import sys
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -15,10 +16,11 @@ import jsonschema
 import pytest
 from PIL import Image
 
-from rpi_runtime.config import load_config
-from rpi_runtime.errors import OutputError, UsageError
+from rpi_runtime.config import load_config, sink_config
+from rpi_runtime.errors import DependencyError, OutputError, UsageError
 from rpi_runtime.live.assets import load_assets
 from rpi_runtime.live.command import with_page
+from rpi_runtime.live.library import aiohttp as aiohttp_of_the_page
 from rpi_runtime.sinks.message import schema
 from rpi_runtime.sinks.web import WebOptions, WebSink
 from tests.rpi_runtime.live.serving import TOKEN, Feeder, make_people, page
@@ -449,3 +451,23 @@ def test_the_command_adds_the_page(settings, listen, sinks):
 def test_the_page_wants_larger_pictures_than_the_network():
     config = load_config(None, {"model": ["m.tflite"], "sink": ["web"]})
     assert config.sink[0].shows
+
+
+@pytest.mark.parametrize(
+    ("package", "sink", "line"),
+    [
+        ("aiohttp", "web:127.0.0.1:0", "run: pip install aiohttp"),
+        ("paho", "mqtt:127.0.0.1", "run: pip install 'paho-mqtt>=2'"),
+    ],
+)
+def test_a_missing_package_is_named_with_what_installs_it(package, sink, line, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    aiohttp_of_the_page.cache_clear()
+    made = sink_config(sink).make()
+    with pytest.raises(DependencyError, match=re.escape(line)):
+        made.start(ABOUT)
+    made.stop()
+    monkeypatch.undo()
+    aiohttp_of_the_page.cache_clear()
