@@ -172,11 +172,16 @@ def _infer_shapes(graph: OnnxGraph, path: str) -> None:
 
 def _check_runs(graph: OnnxGraph, shape: tuple[int, ...], path: str) -> None:
     try:
-        run(graph, np.zeros(shape, np.float32))
+        values = run(graph, np.zeros(shape, np.float32))
     except Exception as err:  # ONNX Runtime's own exceptions have no common base of their own
         raise InputError(
             f"{path}: ONNX Runtime cannot run it ({str(err).splitlines()[0]}); export it again with opset {OPSET}"
         ) from err
+    for name, value in values.items():
+        if not np.isfinite(value).all():
+            raise InputError(
+                f"{path}: output {name} of an empty image is not finite; its weights hold NaN or overflow"
+            )
 
 
 def tidy(model: onnx.ModelProto) -> OnnxGraph:

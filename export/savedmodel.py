@@ -53,9 +53,9 @@ def to_savedmodel(graph: OnnxGraph, folder: Path) -> Path:
             disable_model_save=True,
             non_verbose=True,
         )
-    except SystemExit as err:  # onnx2tf leaves the process on an operation that it does not know
+    except (SystemExit, Exception) as err:  # onnx2tf leaves the process on an operation that it does not know
         raise ParityError(
-            "onnx2tf cannot convert this ONNX graph; run again with --verbose to see why"
+            f"onnx2tf cannot convert this ONNX graph ({type(err).__name__}); run again with --verbose to see why"
         ) from err
     finally:
         implementation.download_test_image_data = download

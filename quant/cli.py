@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from rpi_runtime.errors import DependencyError, OutputError, PiposeError
@@ -20,6 +21,8 @@ def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str]
     try:
         return main(argv)
     except PiposeError as err:
+        if "--verbose" in (sys.argv if argv is None else argv):
+            traceback.print_exc()
         print(f"error: {err}", file=sys.stderr)
         return err.exit_code
     except KeyboardInterrupt:

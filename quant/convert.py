@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.lite.python.convert_phase import ConverterError
 
 from quant.islands import rewrite_islands
 from quant.recipe import Recipe
+from rpi_runtime.errors import InputError
 
 Representative = Callable[[], Iterator[NDArray[np.float32]]]
 
@@ -30,7 +33,24 @@ def convert(saved_model: Path, recipe: Recipe, images: Representative | None = N
     -------
     bytes
         A .tflite without card. Float islands are already rewritten for int8.
+
+    Raises
+    ------
+    InputError
+        The network has operations that TFLite does not have.
     """
+    try:
+        return _convert(saved_model, recipe, images)
+    except ConverterError as err:
+        missing = re.search(r"(?:TF Select|Custom) ops: (.+)", str(err))
+        reason = f"it has no {missing[1]}" if missing else str(err).splitlines()[0][:200]
+        raise InputError(
+            f"TFLite cannot express this network ({reason}); export it without these operations, "
+            "or run again with --verbose to see the converter's own words"
+        ) from err
+
+
+def _convert(saved_model: Path, recipe: Recipe, images: Representative | None) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=["serving_default"])
     if recipe.kind == "float32":
         return bytes(converter.convert())

@@ -183,6 +183,10 @@ def test_outputs_that_the_card_does_not_name_are_cut_off(tmp_path: Path) -> None
             "cannot run",
         ),
         (model([helper.make_node("Relu", ["gone"], ["out"])], {}), "not a readable ONNX file"),
+        (
+            model([conv("b", "out")], {"w": KERNEL, "b": BIAS * np.float32(np.nan)}),
+            "out of an empty image is not finite",
+        ),
         (model([conv(output="out")], {"w": KERNEL}, opset=99), r"not a readable|cannot run"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",

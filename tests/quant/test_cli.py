@@ -36,6 +36,13 @@ def test_pipose_errors(capsys: pytest.CaptureFixture[str], kind: type[errors.Pip
     assert capsys.readouterr() == ("", "error: what to do next\n")
 
 
+def test_verbose_shows_where_an_error_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(raising(errors.InputError("x")), ["--verbose"]) == 3  # type: ignore[arg-type]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-1] == "error: x"
+
+
 @pytest.mark.parametrize(
     ("err", "code", "text"),
     [

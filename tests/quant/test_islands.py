@@ -131,3 +131,9 @@ def test_members_are_the_same_bytes_each_time_and_zip_reads_them(rewritten: byte
 def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(InputError, match="no TFL3 identifier"):
         TFLiteFile(data)
+
+
+def test_operations_that_tflite_lacks_are_named(tmp_path: Path) -> None:
+    saved = save_network(tmp_path, tf.math.erf)
+    with pytest.raises(InputError, match=r"TFLite cannot express this network \(it has no Erf\)"), quiet():
+        convert(saved, load_recipe("w32_a32"))
