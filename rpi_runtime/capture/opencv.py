@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import re
 import time
 from pathlib import Path
@@ -53,10 +54,8 @@ class OpenCvSource:
         if self._kind == "video" and not Path(self._target).is_file():
             raise SourceError(f"{self._target}: no such video file")
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # fatal only: what matters is said here
-        os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
         self._cv2 = load("cv2", _PURPOSE)
-        if hasattr(self._cv2, "setLogLevel"):  # not in OpenCV 5.0, which heeds the variable
-            self._cv2.setLogLevel(2)
+        _quieten(self._cv2)
         self._open()
         get = self._capture.get
         if self._kind == "camera":
@@ -160,3 +159,10 @@ class OpenCvSource:
         self._capture.release()
         self._open()
         return self.read(timeout_s)
+
+
+def _quieten(cv2: Any) -> None:
+    """Have OpenCV print errors only; version 5.0 keeps the function elsewhere than version 4."""
+    quieten = getattr(sys.modules.get("cv2.utils.logging", cv2), "setLogLevel", None)
+    if quieten is not None:
+        quieten(2)

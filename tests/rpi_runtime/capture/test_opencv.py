@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,9 +40,12 @@ def test_every_frame_of_a_file_with_its_time(video):
 
 
 def test_opencv_5_has_no_set_log_level(video, monkeypatch):
+    levels = []
     monkeypatch.delattr(cv2, "setLogLevel", raising=False)
+    monkeypatch.setitem(sys.modules, "cv2.utils.logging", SimpleNamespace(setLogLevel=levels.append))
     source = OpenCvSource(str(video), kind="video")
     assert source.configure(Wanted()).frames == 40
+    assert levels == [2]
     source.stop()
 
 
