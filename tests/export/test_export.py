@@ -18,6 +18,7 @@ from quant.flatbuffer import TFLiteFile
 from quant.gate import Limits
 from quant.progress import Progress
 from rpi_runtime.card import CALIBRATION_MEMBER, read_card, read_member
+from rpi_runtime.errors import InputError
 from rpi_runtime.interpreter import Model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,3 +124,11 @@ def test_the_sources_are_untouched(weights: Path) -> None:
     from export.download import checksum
 
     assert checksum(weights).startswith("581b082e749848fd")
+
+
+def test_a_flipped_bit_is_refused_before_it_is_run(exported: Path, tmp_path: Path) -> None:
+    data = bytearray(exported.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "flipped.tflite").write_bytes(data)
+    with pytest.raises(InputError, match="is damaged"):
+        Model(tmp_path / "flipped.tflite")
