@@ -22,9 +22,9 @@ OPTIONS = [
 _BOOT_S = 60.0
 
 
-def make_root(suite: str, root: Path) -> None:
-    """Make a root of `suite` with systemd and python3; its packages are configured."""
-    words = ["--variant=essential", f"--include={','.join(PACKAGES)}", *OPTIONS]
+def make_root(suite: str, root: Path, *further: str) -> None:
+    """Make a root of `suite` with systemd, python3 and further packages; they are configured."""
+    words = ["--variant=essential", f"--include={','.join([*PACKAGES, *further])}", *OPTIONS]
     run("mmdebstrap", *words, suite, root)
 
 

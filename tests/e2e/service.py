@@ -30,15 +30,15 @@ HOME = Path("home/pi")
 ENVIRONMENT = HOME / "pose env"
 
 
-def make_environment(version: str, folder: Path) -> Path:
-    """Install the wheel and what it depends on into a virtual environment that needs no pip where it goes."""
+def make_environment(version: str, folder: Path, *further: str) -> Path:
+    """Install the wheel, what it depends on, and further packages into a virtual environment without pip."""
     wheel = build_wheel(version, folder)
     environment = folder / "environment"
     (environment / "bin").mkdir(parents=True)
     (environment / "bin/python").symlink_to(f"/usr/bin/python{version}")
     (environment / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {version}\n")
     site = environment / f"lib/python{version}/site-packages"
-    run(str(find_python(version)), "-m", "pip", "install", "-q", "--target", site, wheel)
+    run(str(find_python(version)), "-m", "pip", "install", "-q", "--target", site, wheel, *further)
     return environment
 
 
