@@ -269,11 +269,13 @@ def _spec(args: argparse.Namespace, recipe: Recipe, progress: Progress) -> Expor
 
 def _one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Progress) -> Outcome:
     from export.chain import export_one
-    from quant.report import write_report
+    from quant.report import remove_refused, write_report
 
     progress.say(f"{network.card.name} {size[0]}x{size[1]} {spec.recipe.name}")
     exported = export_one(network, size, spec, progress)
     write_report(exported)
+    if exported.passed:
+        remove_refused(exported.path)
     return exported
 
 

@@ -61,6 +61,8 @@ class Progress:
         """Time a stage; what is appended to the yielded list becomes its note."""
         notes: list[str] = []
         start = time.perf_counter()
+        if self.console.is_terminal and not self.quiet:
+            self.console.print(f"  {name} ...", end="\r", highlight=False, markup=False)
         yield notes
         stage = Stage(name=name, seconds=time.perf_counter() - start, note="; ".join(notes))
         self.stages.append(stage)

@@ -40,12 +40,27 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
 
 
 def write_report(outcome: Outcome) -> tuple[Path, Path]:
-    """Write ``FILE.report.json`` and ``FILE.report.html`` beside the file; return both paths."""
-    stem = outcome.path.name.removesuffix(".rejected").removesuffix(".tflite")
-    data, page = (outcome.path.with_name(f"{stem}.report.{kind}") for kind in ("json", "html"))
+    """Write ``NAME.report.json`` and ``NAME.report.html`` beside the file; return both paths.
+
+    A refused file's reports are ``NAME.rejected.report...``: those of a former good file stay true.
+    """
+    data, page = report_paths(outcome.path)
     write_text(data, json.dumps(as_data(outcome), indent=1) + "\n")
     write_text(page, render(outcome))
     return data, page
+
+
+def report_paths(file: Path) -> tuple[Path, Path]:
+    """Return where the JSON and the HTML report of a .tflite or .tflite.rejected lie."""
+    stem = file.name.replace(".tflite", "")
+    return file.with_name(f"{stem}.report.json"), file.with_name(f"{stem}.report.html")
+
+
+def remove_refused(file: Path) -> None:
+    """Remove what an earlier, refused run left beside a file that has now passed."""
+    refused = file.with_name(file.name + ".rejected")
+    for path in (refused, *report_paths(refused)):
+        path.unlink(missing_ok=True)
 
 
 def render(outcome: Outcome) -> str:

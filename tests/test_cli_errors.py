@@ -291,4 +291,11 @@ def test_a_file_that_fails_the_gate_is_exit_code_7(
     assert "heatmap rmse" in out
     assert "<= 0.008" in out
     assert (place.out / "toy-64x48-int8.tflite").read_bytes() == good
-    assert (place.out / "toy-64x48-int8.tflite.rejected").is_file()
+    refused = {
+        f"toy-64x48-int8{end}"
+        for end in (".tflite.rejected", ".rejected.report.json", ".rejected.report.html")
+    }
+    assert refused <= {p.name for p in place.out.iterdir()}
+    monkeypatch.undo()
+    assert place.run(*OWN, *INT8) == 0
+    assert not refused & {p.name for p in place.out.iterdir()}

@@ -136,10 +136,11 @@ def test_series_longer_than_the_first(tmp_path: Path) -> None:
 def test_both_files_lie_beside_the_model(tmp_path: Path) -> None:
     for passed in (True, False):
         data, page = write_report(outcome(tmp_path, passed=passed))
-        assert (data.name, page.name) == ("toy-32x24-int8.report.json", "toy-32x24-int8.report.html")
+        stem = "toy-32x24-int8" if passed else "toy-32x24-int8.rejected"
+        assert (data.name, page.name) == (f"{stem}.report.json", f"{stem}.report.html")
         assert json.loads(data.read_text())["passed"] is passed
         assert ("Gate refused" in page.read_text()) is not passed
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_report_of_a_float_file_has_no_empty_parts(tmp_path: Path) -> None:
