@@ -29,6 +29,7 @@ _CONNECT_S = 5.0  # for TCP and TLS, and again for the broker's answer
 _IN_FLIGHT = 20
 _HEALTHY_S = 10.0
 _FLUSH_S = 0.3
+_SEND_BUFFER = 32 * 1024  # with megabytes of it, a slow network would get minutes behind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ class BrokerSpec:
     keepalive_s: int = 30
     will: Mail
     first_wait_s: float = 1.0
-    most_wait_s: float = 60.0
+    most_wait_s: float = 30.0
 
 
 class Broker:
@@ -150,6 +151,7 @@ class Broker:
             client.tls_set_context(make_tls_context(spec))
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
+        client.on_socket_open = _bound_send_buffer
         return client
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -309,6 +311,10 @@ def make_tls_context(spec: BrokerSpec) -> ssl.SSLContext:
             f"mqtt: {files}: cannot be used for TLS ({err}); expected PEM files that this user may read"
         ) from err
     return context
+
+
+def _bound_send_buffer(client: Any, data: Any, wire: socket.socket) -> None:
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
 
 def _explain(err: Exception) -> str:

@@ -139,7 +139,7 @@ async def hidden_scene():
             await tab.until(FRAME)
             await tab.open("about:blank")
             async with asyncio.timeout(20):
-                while sink.wants_image:
+                while sink._server._site._viewers:
                     await asyncio.sleep(0.05)
             encoded = sink._hub.counts["encoded"]
             await asyncio.sleep(0.5)

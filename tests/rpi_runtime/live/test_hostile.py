@@ -16,8 +16,8 @@ import pytest
 
 from rpi_runtime.live.limits import Limits
 from rpi_runtime.sinks import web as web_sink
+from tests.rpi_runtime.live.clients import ask, look
 from tests.rpi_runtime.live.serving import TOKEN, Feeder, page
-from tests.rpi_runtime.live.test_site import ask, look
 from tests.rpi_runtime.sinks.mosquitto import wait_for
 
 pytest.importorskip("aiohttp")

@@ -1,0 +1,116 @@
+"""The sink and the command: starting, stopping, options."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+
+from rpi_runtime.config import load_config, sink_config
+from rpi_runtime.errors import DependencyError, OutputError, UsageError
+from rpi_runtime.live.command import with_page
+from rpi_runtime.live.library import aiohttp as aiohttp_of_the_page
+from rpi_runtime.sinks.web import WebOptions, WebSink
+from tests.rpi_runtime.live.serving import TOKEN, page
+from tests.rpi_runtime.results import ABOUT
+
+aiohttp = pytest.importorskip("aiohttp")
+
+
+def test_an_address_in_use_is_an_error_with_a_remedy():
+    with page() as (sink, _):
+        other = WebSink(WebOptions(target=urlsplit(sink.url).netloc))
+        with pytest.raises(OutputError, match=r"cannot be bound .*choose another port, as in --listen"):
+            other.start(ABOUT)
+        other.stop()
+
+
+def test_viewers_are_told_when_the_server_stops():
+    async def scene(sink):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(sink.url + "live", max_msg_size=0) as socket,
+        ):
+            await socket.receive(timeout=20)
+            stop = asyncio.create_task(asyncio.to_thread(sink.stop))
+            while (await socket.receive(timeout=20)).type == aiohttp.WSMsgType.TEXT:
+                pass
+            await stop
+            return socket.close_code
+
+    with page() as (sink, _):
+        assert asyncio.run(scene(sink)) == 1001
+
+
+def test_a_viewer_that_does_not_listen_does_not_hold_up_the_stop():
+    async def scene(sink):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(sink.url + "live", max_msg_size=0) as socket,
+        ):
+            await socket.receive(timeout=20)
+            await asyncio.to_thread(sink.stop)
+            return sink._server._thread.is_alive()
+
+    with page() as (sink, _):
+        assert asyncio.run(scene(sink)) is False
+
+
+def test_a_page_without_a_token_listens_on_loopback_only(monkeypatch):
+    monkeypatch.delenv("PIPOSE_LIVE_TOKEN", raising=False)
+    with pytest.raises(UsageError, match="needs a token"):
+        WebSink(WebOptions(target="0.0.0.0:8080"))
+    monkeypatch.setenv("PIPOSE_LIVE_TOKEN", TOKEN)
+    assert WebSink(WebOptions(target="0.0.0.0:8080")).name == "web:0.0.0.0:8080"
+    assert TOKEN not in repr(WebOptions(token=TOKEN))
+
+
+def test_a_token_is_refused_on_the_command_line():
+    with pytest.raises(UsageError, match=r"token: refused on a command line.*PIPOSE_LIVE_TOKEN"):
+        load_config(None, {"model": ["m.tflite"], "sink": [f"web:127.0.0.1:8080,token={TOKEN}"]})
+
+
+@pytest.mark.parametrize(
+    ("settings", "listen", "sinks"),
+    [
+        ({}, None, ["127.0.0.1:8080"]),
+        ({}, "127.0.0.1:9000", ["127.0.0.1:9000"]),
+        ({"sink": ["jsonl:-"]}, None, ["-", "127.0.0.1:8080"]),
+        ({"sink": ["web:127.0.0.1:9000"]}, None, ["127.0.0.1:9000"]),
+        ({"sink": ["web:127.0.0.1:9000"]}, "127.0.0.1:9001", ["127.0.0.1:9001"]),
+    ],
+)
+def test_the_command_adds_the_page(settings, listen, sinks):
+    given = {"model": ["m.tflite"], "source": "walk.mp4"} | settings
+    default = f"web:{listen}" if listen else "web"
+    config = with_page(load_config(None, given, default_sink=default), listen)
+    assert [sink.options.target for sink in config.sink] == sinks
+    assert config.source.paced, "a file is played at its own speed"
+
+
+def test_the_page_wants_larger_pictures_than_the_network():
+    config = load_config(None, {"model": ["m.tflite"], "sink": ["web"]})
+    assert config.sink[0].shows
+
+
+@pytest.mark.parametrize(
+    ("package", "sink", "line"),
+    [
+        ("aiohttp", "web:127.0.0.1:0", "run: pip install aiohttp"),
+        ("paho", "mqtt:127.0.0.1", "run: pip install 'paho-mqtt>=2'"),
+    ],
+)
+def test_a_missing_package_is_named_with_what_installs_it(package, sink, line, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    aiohttp_of_the_page.cache_clear()
+    made = sink_config(sink).make()
+    with pytest.raises(DependencyError, match=re.escape(line)):
+        made.start(ABOUT)
+    made.stop()
+    monkeypatch.undo()
+    aiohttp_of_the_page.cache_clear()
