@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import IO
@@ -38,7 +40,30 @@ def why_not(root: Path) -> str:
 
 def _nspawn(root: Path) -> list[str]:
     options = ["--register=no", "--keep-unit", "--private-network", "--console=pipe"]
-    return ["systemd-nspawn", f"--directory={root}", *options]
+    return ["setpriv", "--pdeathsig=TERM", "systemd-nspawn", f"--directory={root}", *options]
+
+
+def end_on_sigterm() -> None:
+    """Have SIGTERM end this process like an error, so that containers and folders are cleaned up."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def _control_groups() -> set[Path]:
+    """The control groups that nspawn makes inside the caller's, in each hierarchy of systemd's."""
+    found = set()
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        number, name, path = line.split(":", 2)
+        if number == "0" or name == "name=systemd":
+            for mount in ("", "systemd", "unified"):
+                groups = Path("/sys/fs/cgroup") / mount / path.lstrip("/")
+                found |= {g for g in (groups / "payload", groups / "supervisor") if g.is_dir()}
+    return found
+
+
+def _remove_empty(group: Path) -> None:
+    for folder, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):  # a process is left in it
+            Path(folder).rmdir()
 
 
 class Container:
@@ -59,6 +84,7 @@ class Container:
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._leader = 0
+        self._groups = _control_groups()
 
     def __enter__(self) -> Container:
         # systemd 256 and later refuse to boot on control groups of version 1
@@ -90,13 +116,19 @@ class Container:
             self._nspawn.kill()
             self._nspawn.wait()
         self._log.close()
+        for group in _control_groups() - self._groups:
+            _remove_empty(group)
 
     def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in it; what it said is shown when it fails, unless that is expected."""
         enter = ["nsenter", f"--target={self._leader}", "--all", "--wd=/", "--", "env", "-i"]
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         done = subprocess.run(
-            [*enter, path, "LANG=C.UTF-8", *words], capture_output=True, text=True, check=False
+            [*enter, path, "LANG=C.UTF-8", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
         )
         if check and done.returncode:
             raise AssertionError(f"{' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}")

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from tests.e2e.checkout import build_wheel, find_python, need, run, skip
-from tests.e2e.container import Container, make_root, why_not
+from tests.e2e.container import Container, end_on_sigterm, make_root, why_not
 from tests.e2e.service_steps import STEPS, Case
 from tests.rpi_runtime.service.recording import write_recording
 from tests.rpi_runtime.toys import write_toy
@@ -77,6 +77,7 @@ def main() -> None:
     suite = next((s for s in suites if find_python(SUITES[s])), None)
     if suite is None:
         skip(f"no Python {' or '.join(SUITES[s] for s in suites)} with pip to build the wheel with")
+    end_on_sigterm()
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pipose-service-") as name:
         folder = Path(name)

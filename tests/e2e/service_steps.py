@@ -56,6 +56,12 @@ class Case:
         """One property of the unit."""
         return self.container("systemctl", "show", "--value", f"--property={name}", "pipose").stdout.strip()
 
+    def pid(self) -> str:
+        """The service's process."""
+        pid = self.show("MainPID")
+        assert pid != "0", "the service does not run"
+        return pid
+
     def journal(self, *words: str) -> str:
         """What the service and systemd said about it."""
         return self.container("journalctl", "--unit=pipose", "--output=cat", "--no-pager", *words).stdout
@@ -130,7 +136,7 @@ def readiness(case: Case) -> str:
 
 def sandbox(case: Case) -> str:
     """the sandbox."""
-    pid = case.show("MainPID")
+    pid = case.pid()
     status = case.container("cat", f"/proc/{pid}/status").stdout
     for line in ("CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
         assert line in status, f"{line!r} is not in {status}"
@@ -161,7 +167,7 @@ def security(case: Case) -> str:
 
 def reinstall(case: Case) -> str:
     """install again."""
-    pid, files = case.show("MainPID"), case.files()
+    pid, files = case.pid(), case.files()
     said = case.install()
     assert said.startswith("nothing to change: everything is installed\n"), said
     assert (case.show("MainPID"), case.files()) == (pid, files)
@@ -170,7 +176,7 @@ def reinstall(case: Case) -> str:
 
 def kill(case: Case) -> str:
     """kill -9."""
-    pid = case.show("MainPID")
+    pid = case.pid()
     case.container("kill", "-KILL", pid)
     took = case.recover(pid, 30)
     return f"restarted, poses again after {took:.1f} s"
@@ -178,7 +184,7 @@ def kill(case: Case) -> str:
 
 def hang(case: Case) -> str:
     """hang (kill -STOP)."""
-    pid = case.show("MainPID")
+    pid = case.pid()
     limit = float(case.watchdog_s or 30)
     case.container("kill", "-STOP", pid)
     took = case.recover(pid, limit + 40)
@@ -189,7 +195,7 @@ def hang(case: Case) -> str:
 
 def reload_bad(case: Case) -> str:
     """reload of a wrong configuration."""
-    pid, good = case.show("MainPID"), case.path(CONFIG).read_text()
+    pid, good = case.pid(), case.path(CONFIG).read_text()
     case.path(CONFIG).write_text(good + "max_fsp = 3\n")
     case.container("systemctl", "reload", "pipose")
     took = case.wait(lambda: "reload refused: " in case.show("StatusText"), 10, "refused")
@@ -204,7 +210,7 @@ def reload_bad(case: Case) -> str:
 
 def reload_failing(case: Case) -> str:
     """reload of a configuration whose source does not open."""
-    pid, good = case.show("MainPID"), case.path(CONFIG).read_text()
+    pid, good = case.pid(), case.path(CONFIG).read_text()
     case.path(CONFIG).write_text(good.replace("walk.zip", "none.zip"))
     begin = time.monotonic()
     case.container("systemctl", "reload", "pipose")
@@ -217,7 +223,7 @@ def reload_failing(case: Case) -> str:
 
 def reload_good(case: Case) -> str:
     """reload of a good configuration."""
-    pid, good = case.show("MainPID"), case.path(CONFIG).read_text()
+    pid, good = case.pid(), case.path(CONFIG).read_text()
     case.path(CONFIG).write_text(good.replace(f"/{POSES}", "/var/lib/pipose/kept.jsonl"))
     begin = time.monotonic()
     case.container("systemctl", "reload", "pipose")
