@@ -137,10 +137,18 @@ async def hidden_scene():
         with page() as (sink, _), Feeder(sink, fps=20):
             await tab.open(sink.url)
             await tab.until(FRAME)
-            await tab.open("about:blank")
+            await hide(tab, True)
             async with asyncio.timeout(20):
                 while sink._server._site._viewers:
                     await asyncio.sleep(0.05)
             encoded = sink._hub.counts["encoded"]
             await asyncio.sleep(0.5)
             assert sink._hub.counts["encoded"] == encoded
+            await hide(tab, False)
+            await the_picture_moves(tab)
+
+
+async def hide(tab, hidden):
+    value = "true" if hidden else "false"
+    await tab.run(f'Object.defineProperty(document, "hidden", {{configurable: true, get: () => {value}}})')
+    await tab.run('document.dispatchEvent(new Event("visibilitychange"))')

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import re
+import ssl
 import sys
 from urllib.parse import urlsplit
 
@@ -16,6 +18,7 @@ from rpi_runtime.live.library import aiohttp as aiohttp_of_the_page
 from rpi_runtime.sinks.web import WebOptions, WebSink
 from tests.rpi_runtime.live.serving import TOKEN, page
 from tests.rpi_runtime.results import ABOUT
+from tests.rpi_runtime.sinks.mosquitto import make_authority
 
 aiohttp = pytest.importorskip("aiohttp")
 
@@ -114,3 +117,27 @@ def test_a_missing_package_is_named_with_what_installs_it(package, sink, line, m
     made.stop()
     monkeypatch.undo()
     aiohttp_of_the_page.cache_clear()
+
+
+def test_https_with_a_certificate_of_ones_own(tmp_path):
+    ca, certificate, key = make_authority(tmp_path)
+    with page(token=TOKEN, cert_file=str(certificate), key_file=str(key)) as (sink, _):
+        assert sink.url.startswith("https://127.0.0.1:")
+        context = ssl.create_default_context(cafile=ca)
+        connection = http.client.HTTPSConnection(
+            "localhost", urlsplit(sink.url).port, context=context, timeout=20
+        )
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", "/login", f"token={TOKEN}", form)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        assert (answer.status, answer.getheader("Location")) == (303, "/")
+        assert "Secure" in answer.getheader("Set-Cookie")
+
+
+def test_a_certificate_that_cannot_be_used_is_an_error(tmp_path):
+    sink = WebSink(WebOptions(target="127.0.0.1:0", cert_file=str(tmp_path / "no.pem"), key_file="no.key"))
+    with pytest.raises(OutputError, match=r"no\.pem and key no\.key cannot be used"):
+        sink.start(ABOUT)
+    sink.stop()

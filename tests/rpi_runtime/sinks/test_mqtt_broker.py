@@ -216,7 +216,7 @@ def test_a_slow_network_slows_nobody_and_memory_stays_bounded(tmp_path, qos):
 
 
 def test_a_rate_thins_out_poses(tmp_path):
-    with broker_and_listener(tmp_path) as (broker, listener), sink_to(broker.port, rate=0.5) as sink:
+    with broker_and_listener(tmp_path) as (broker, listener), sink_to(broker.port, rate=0.01) as sink:
         assert wait_for(lambda: sink.broker.connected)
         for index in range(100):
             sink.write(make_result(index))
