@@ -145,7 +145,7 @@ class MqttSink:
         due = now >= self._next_at
         if due:
             gap = 1 / self.options.rate if self.options.rate else 0.0
-            self._next_at = max(self._next_at, now - gap) + gap
+            self._next_at = (self._next_at if now - self._next_at < gap else now) + gap
             payload = encode_message(result, self._about.skeleton).rstrip()
             self.outbox.put(Mail(f"{self.topic}/poses", payload, qos=self.options.qos))
         if changed:
