@@ -1,6 +1,6 @@
 """Draw the README's picture: poses of two files on the pictures here.
 
-    python -m tests.pictures.draw FLOAT.tflite INT8.tflite
+python -m tests.pictures.draw FLOAT.tflite INT8.tflite
 """
 
 from __future__ import annotations
