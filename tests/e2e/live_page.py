@@ -22,6 +22,8 @@ from tests.rpi_runtime.live.browser import Page, browsing
 from tests.rpi_runtime.sinks.mosquitto import free_port
 
 ROOT = Path(__file__).parents[2]
+# Somebody is there, nearly from head to foot.
+SOMEBODY = 'parseInt(document.querySelector("#list b")?.textContent) >= 14'
 # For one frame: each keypoint of /api/poses, and whether the overlay is opaque there and the picture is below it.
 CHECK = """(async () => {
   const message = await (await fetch("/api/poses")).json();
@@ -71,7 +73,7 @@ async def look(page: Page, url: str, folder: Path, words: list[str], port: int) 
         await page.resize(1440, 900)
         await set_scheme(page, "dark")
         await open_when_up(page, url)
-        await page.until('Number(document.querySelector("#count").textContent) >= 1', 90)
+        await page.until(SOMEBODY, 90)
         await page.screenshot(folder / "desk.png")
         await set_scheme(page, "light")
         await asyncio.sleep(0.5)
@@ -79,7 +81,7 @@ async def look(page: Page, url: str, folder: Path, words: list[str], port: int) 
         await set_scheme(page, "dark")
         await check(page)
         await page.resize(390, 844, 3, mobile=True)
-        await page.until('Number(document.querySelector("#count").textContent) >= 1', 90)
+        await page.until(SOMEBODY, 90)
         await page.screenshot(folder / "phone.png")
         await check(page)
         await page.resize(1440, 900)
