@@ -39,7 +39,7 @@ examples:
 sources: picamera[:N]  camera:DEVICE  stream:URL  video:FILE  images:FOLDER  replay:FOLDER_OR_ZIP
   options: width height fps fourcc loop pace open_s stall_s retry_at_start
 sinks:   jsonl:FILE (- is standard output; max_mb, keep)  video:FILE (fps)  window  null
-         web:HOST:PORT (the live page; quality, viewers)  mqtt:HOST:PORT (qos, buffer, rate; see docs/mqtt.md)
+         web:HOST:PORT (the live page; quality, viewers)  mqtt:HOST:PORT (qos, buffer, rate; rpi_runtime/docs/mqtt.md)
 
 Live sources drop frames when the network or a sink is slower; files and folders drop none, they wait.
 A lost camera is looked for again, at longer and longer intervals, without a restart.

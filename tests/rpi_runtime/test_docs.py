@@ -13,7 +13,7 @@ from rpi_runtime import config as config_module
 from rpi_runtime.config import load_config
 from rpi_runtime.sinks.message import schema
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "rpi_runtime" / "docs"
 
 
 def example(name, language):
