@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,86 +27,16 @@ from rpi_runtime.estimate import Estimate, Estimator
 from rpi_runtime.poses import Frame
 from rpi_runtime.sinks.runner import SinkRunner
 from rpi_runtime.sinks.sink import About, Result, SinkLeftError
+from rpi_runtime.status import SinkSummary, Status
 from rpi_runtime.stop import StopFlag
 from rpi_runtime.thermal import HeatWatch
 from rpi_runtime.throttle import Throttle
-from rpi_runtime.timing import Percentiles, StageClock, format_table
+from rpi_runtime.timing import StageClock
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.1  # how long a stop may go unnoticed
 STOP_S = 1.4  # for flushing after a stop; the whole stop has to stay below 2 s
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SinkSummary:
-    """What became of one sink; `error` is empty when it lived to the end."""
-
-    name: str
-    written: int
-    dropped: int
-    error: str = ""
-    age: Percentiles | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """What a run is doing at the moment, or did in the end.
-
-    Attributes
-    ----------
-    state : {"opening", "running", "lost", "ended"}
-        Of the source.
-    frames, dropped : int
-        Processed, and dropped before that because newer ones had come.
-    seconds : float
-        Since the first frame.
-    fps : float
-        Over the last second or so; in the summary of a run over all of it.
-    people : int
-        On the latest frame.
-    restarts : int
-        How often the source was lost and came back; `last_recovery_s` is how long that took.
-    heat_level : int
-        Steps down; in the summary the most there were.
-    celsius : float or None
-        Temperature of the processor; None where the machine does not tell.
-    throttled : bool
-        Whether the firmware is slowing the processor down because of heat.
-    stages : mapping of str to Percentiles
-        Latency of each stage.
-    sinks : tuple of SinkSummary
-    """
-
-    state: str
-    frames: int = 0
-    dropped: int = 0
-    seconds: float = 0.0
-    fps: float = 0.0
-    people: int = 0
-    restarts: int = 0
-    last_recovery_s: float = 0.0
-    heat: str = ""
-    heat_level: int = 0
-    celsius: float | None = None
-    throttled: bool = False
-    stages: dict[str, Percentiles] = field(default_factory=dict)
-    sinks: tuple[SinkSummary, ...] = ()
-
-    def describe(self) -> str:
-        """Return the summary that ends a run, several lines."""
-        lines = [
-            f"{self.frames} frames in {self.seconds:.1f} s, {self.fps:.1f} a second, {self.dropped} dropped, "
-            f"source restarted {self.restarts} times",
-            format_table(self.stages),
-        ]
-        for sink in self.sinks:
-            age = f", age at most {sink.age.p95_ms:.1f} ms for 95 %" if sink.age and sink.age.count else ""
-            error = f"; ended early: {sink.error}" if sink.error else ""
-            lines.append(f"sink {sink.name}: {sink.written} written, {sink.dropped} dropped{age}{error}")
-        if self.heat:
-            lines.append(f"heat: {self.heat}; {self.heat_level} steps down at most")
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,9 @@ from rpi_runtime.live.library import aiohttp
 from rpi_runtime.live.limits import Limits, RateLimit
 from rpi_runtime.live.metrics import CONTENT_TYPE, Exposition, add_process, add_status
 from rpi_runtime.live.viewers import SocketViewer, serve_mjpeg
-from rpi_runtime.pipeline import Status
 from rpi_runtime.sinks.message import schema
 from rpi_runtime.sinks.sink import About
+from rpi_runtime.status import Status
 
 Handler = Callable[[Any], Awaitable[Any]]
 

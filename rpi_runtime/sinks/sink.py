@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from rpi_runtime.card import Skeleton
 from rpi_runtime.errors import PiposeError
 from rpi_runtime.poses import Track
-
-if TYPE_CHECKING:
-    from rpi_runtime.pipeline import Status
+from rpi_runtime.status import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
