@@ -24,7 +24,7 @@ from quant.recipe import Equalization
 
 # A channel is an outlier when its maximum exceeds the 98th percentile of its tensor's channels by this factor.
 OUTLIER_FACTOR = 4.0
-NOISE_ITERATIONS = 20  # factors change by less than 1 % after 15 on these networks
+NOISE_ITERATIONS = 20  # then the factors of Lightweight OpenPose lie within 0.1 % of where they end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
