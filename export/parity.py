@@ -14,7 +14,6 @@ from rpi_runtime.errors import ParityError
 # gives 1e-6 to 2e-5 on these networks; rescaled channels (equalization) round once more; a wrong layout gives 1.
 TOLERANCE = 1e-4
 
-
 Outputs = Mapping[str, NDArray[np.float32]]
 
 
