@@ -15,12 +15,6 @@ from typing import Any
 
 from rpi_runtime.errors import InputError
 
-# Fall-off per keypoint, from pycocotools' cocoeval: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
-SIGMAS = (
-    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087,
-    0.089, 0.089,
-)  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoImage:

@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PERSON = 1  # COCO's category id
+DECODERS = {
+    "fast": PafOptions(),
+    "fast-score": PafOptions(suppression="score"),
+    "fast-merge": PafOptions(merge=True),
+    "exact4": PafOptions(mode="exact", upsample=4),
+    "exact8": PafOptions(mode="exact", upsample=8),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +269,7 @@ def parser() -> argparse.ArgumentParser:
         "--threads", type=int, metavar="N", help="of the interpreter (default: of the machine)"
     )
     result.add_argument(
-        "--decode", choices=("fast", "exact4", "exact8"), default="fast", help="decoder (default %(default)s)"
+        "--decode", choices=tuple(DECODERS), default="fast", help="decoder (default %(default)s)"
     )
     result.add_argument("--json", action="store_true", help="print the figures as JSON")
     result.add_argument(
@@ -270,11 +277,6 @@ def parser() -> argparse.ArgumentParser:
         help="write detections in COCO's result format and figures per image there, one file a model",
     )  # fmt: skip
     return result
-
-
-def decoding(name: str) -> PafOptions:
-    """Return decoder options by their command-line name."""
-    return PafOptions() if name == "fast" else PafOptions(mode="exact", upsample=int(name[-1]))
 
 
 def _check_files(files: Sequence[Path], results: Path | None) -> None:
@@ -298,7 +300,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     _check_files(args.files, args.results)
     spec = EvaluationSpec(
-        split=read_split(args.coco, args.split), threads=args.threads, decoding=decoding(args.decode)
+        split=read_split(args.coco, args.split), threads=args.threads, decoding=DECODERS[args.decode]
     )
     progress = Progress(quiet=args.json)
     if spec.split.missing:

@@ -164,12 +164,6 @@ def default_threads() -> int:
     return min(usable, MOST_DEFAULT_THREADS)
 
 
-def find_interpreter() -> tuple[str, Callable[..., Any]]:
-    """Return the name and the class of the first interpreter that is installed and works."""
-    name, module = find_module()
-    return name, module.Interpreter
-
-
 def find_module() -> tuple[str, ModuleType]:
     """Return the name and the module of the first interpreter that is installed and works.
 

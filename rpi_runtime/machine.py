@@ -37,11 +37,6 @@ def operating_system(root: Path = ROOT) -> str:
     return match[1] if match else ""
 
 
-def has_dot_product(root: Path = ROOT) -> bool:
-    """Whether the processor multiplies INT8 vectors in one instruction (Cortex-A76 yes, A72 no; x86 VNNI)."""
-    return bool(re.search(r"\b(asimddp|avx512_vnni|avx_vnni)\b", _read(root / "proc/cpuinfo")))
-
-
 def groups() -> tuple[str, ...]:
     """Names of the groups that this process belongs to; numbers for those without a name."""
     import grp

@@ -143,3 +143,13 @@ def test_a_card_with_another_stride_is_refused(
     network = own_network(toy_network[0], card)
     with pytest.raises(CardError, match=f"stride {stride} at 64x48"):
         network.build(replace(network.card.input))
+
+
+def test_the_card_in_the_readme_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    path = tmp_path / "card.toml"
+    path.write_text(text.split("```toml\n")[1].split("```")[0])
+    card = read_toml_card(path)
+    assert card.input.size == "256x192"
+    assert not is_plain(card.input)
+    assert len(card.decoder.limbs) == 2

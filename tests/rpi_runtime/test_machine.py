@@ -20,7 +20,6 @@ def test_an_empty_tree_says_nothing(tmp_path):
     assert machine.board(tmp_path) == ""
     assert machine.operating_system(tmp_path) == ""
     assert machine.cameras(tmp_path) == ()
-    assert not machine.has_dot_product(tmp_path)
 
 
 def test_a_pi_4(tmp_path):
@@ -29,7 +28,6 @@ def test_a_pi_4(tmp_path):
         tmp_path,
         {
             "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
-            "proc/cpuinfo": "Features\t: fp asimd evtstrm crc32 cpuid\n",
             "proc/self/status": "VmPeak:\t 300 kB\nVmHWM:\t 2000 kB\nVmRSS:\t 1000 kB\n",
             "etc/os-release": 'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n',
             cpu.format(0): "ondemand\n",
@@ -44,11 +42,6 @@ def test_a_pi_4(tmp_path):
     assert machine.governors(root) == ("ondemand",)
     assert machine.memory(root) == (1.024, 2.048)
     assert machine.cameras(root) == ("video0: unicam-image", "video2: HD Webcam")
-    assert not machine.has_dot_product(root)
-
-
-def test_a_pi_5_has_the_dot_product(tmp_path):
-    assert machine.has_dot_product(write(tmp_path, {"proc/cpuinfo": "Features\t: fp asimd asimddp\n"}))
 
 
 def test_this_machine_has_memory_and_groups():
