@@ -3,11 +3,14 @@
 ``osokin`` is the graph of the original repository, with batch norm; ``omz`` that of Open Model Zoo's
 human-pose-estimation-0001, with batch norm folded, one more 1x1 convolution and ELU instead of ReLU at the head
 of the context module, biases in it, and another order of the refinement stage's input. The attribute names give
-the state_dict keys of the original repository.
+the state_dict keys of the original repository. `Layout` frees stride, widths and depth for smaller relatives of
+the ``omz`` form; its defaults are the published network.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import torch
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 
 Graph = Literal["osokin", "omz"]
 
-HEATMAPS, PAFS, FEATURES, STRIDE = 19, 38, 128, 8
+HEATMAPS, PAFS = 19, 38
 # in, out, depthwise stride, depthwise dilation; conv2_1 to conv5_5 of MobileNetV1
 BACKBONE = (
     (32, 64, 1, 1),
@@ -30,6 +33,47 @@ BACKBONE = (
     (512, 512, 1, 1),
     (512, 512, 1, 1),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Stride, widths and depths; the defaults are the published network's.
+
+    Attributes
+    ----------
+    stem_stride : int
+        Of the first convolution. 1 halves the output stride: the network sees its input as the published one
+        sees it at twice the size.
+    backbone : tuple of (int, int, int, int)
+        In, out, depthwise stride and depthwise dilation of each depthwise-separable unit.
+    features : int
+        Channels of the context module and of the initial stage.
+    initial : int
+        3x3 convolutions of the initial stage.
+    hidden : int
+        Channels between trunk and output of the initial stage's heads.
+    refinement : int
+        Channels of the refinement stage.
+    blocks : int
+        Residual blocks of the refinement stage.
+    """
+
+    stem_stride: int = 2
+    backbone: tuple[tuple[int, int, int, int], ...] = BACKBONE
+    features: int = 128
+    initial: int = 3
+    hidden: int = 512
+    refinement: int = 128
+    blocks: int = 5
+
+    @property
+    def stride(self) -> int:
+        """Network pixels per cell of the outputs."""
+        return self.stem_stride * prod(row[2] for row in self.backbone)
+
+
+PUBLISHED = Layout()
+STRIDE = PUBLISHED.stride
 
 
 def conv(
@@ -74,20 +118,21 @@ def conv_dw_elu(channels: int, *, bias: bool) -> nn.Sequential:
 
 
 class Context(nn.Module):
-    """512 backbone channels to 128 features: `cpm` in the original repository."""
+    """Backbone channels to features: `cpm` in the original repository."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, layout: Layout) -> None:
         super().__init__()
-        self.align = conv(512, FEATURES, 1)
+        width = layout.features
+        self.align = conv(layout.backbone[-1][1], width, 1)
         self.reduce: nn.Module = nn.Identity()
         if graph == "omz":
             self.align[1] = nn.ELU()
-            self.reduce = nn.Sequential(nn.Conv2d(FEATURES, FEATURES, 1), nn.ELU())
-        self.trunk = nn.Sequential(*(conv_dw_elu(FEATURES, bias=graph == "omz") for _ in range(3)))
-        self.conv = conv(FEATURES, FEATURES)
+            self.reduce = nn.Sequential(nn.Conv2d(width, width, 1), nn.ELU())
+        self.trunk = nn.Sequential(*(conv_dw_elu(width, bias=graph == "omz") for _ in range(3)))
+        self.conv = conv(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 512, h, w) -> (N, 128, h, w)."""
+        """(N, backbone, h, w) -> (N, features, h, w)."""
         x = self.align(x)
         return self.conv(x + self.trunk(self.reduce(x)))
 
@@ -95,14 +140,15 @@ class Context(nn.Module):
 class InitialStage(nn.Module):
     """Features to the first estimate of heatmaps and PAFs."""
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(*(conv(FEATURES, FEATURES) for _ in range(3)))
-        self.heatmaps = nn.Sequential(conv(FEATURES, 512, 1), conv(512, HEATMAPS, 1, act=False))
-        self.pafs = nn.Sequential(conv(FEATURES, 512, 1), conv(512, PAFS, 1, act=False))
+        width, hidden = layout.features, layout.hidden
+        self.trunk = nn.Sequential(*(conv(width, width) for _ in range(layout.initial)))
+        self.heatmaps = nn.Sequential(conv(width, hidden, 1), conv(hidden, HEATMAPS, 1, act=False))
+        self.pafs = nn.Sequential(conv(width, hidden, 1), conv(hidden, PAFS, 1, act=False))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 128, h, w) -> (N, 19, h, w) and (N, 38, h, w)."""
+        """(N, features, h, w) -> (N, 19, h, w) and (N, 38, h, w)."""
         x = self.trunk(x)
         return self.heatmaps(x), self.pafs(x)
 
@@ -110,15 +156,13 @@ class InitialStage(nn.Module):
 class RefinementBlock(nn.Module):
     """1x1, then two 3x3 (the second dilated) with a shortcut around both."""
 
-    def __init__(self, inp: int, *, norm: bool) -> None:
+    def __init__(self, inp: int, width: int, *, norm: bool) -> None:
         super().__init__()
-        self.initial = conv(inp, FEATURES, 1)
-        self.trunk = nn.Sequential(
-            conv(FEATURES, FEATURES, norm=norm), conv(FEATURES, FEATURES, norm=norm, dilation=2)
-        )
+        self.initial = conv(inp, width, 1)
+        self.trunk = nn.Sequential(conv(width, width, norm=norm), conv(width, width, norm=norm, dilation=2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inp, h, w) -> (N, 128, h, w)."""
+        """(N, inp, h, w) -> (N, width, h, w)."""
         x = self.initial(x)
         return x + self.trunk(x)
 
@@ -126,17 +170,16 @@ class RefinementBlock(nn.Module):
 class RefinementStage(nn.Module):
     """Features and the previous estimate to a better estimate."""
 
-    def __init__(self, *, norm: bool) -> None:
+    def __init__(self, layout: Layout, *, norm: bool) -> None:
         super().__init__()
-        inp = FEATURES + HEATMAPS + PAFS
-        self.trunk = nn.Sequential(
-            *(RefinementBlock(inp if i == 0 else FEATURES, norm=norm) for i in range(5))
-        )
-        self.heatmaps = nn.Sequential(conv(FEATURES, FEATURES, 1), conv(FEATURES, HEATMAPS, 1, act=False))
-        self.pafs = nn.Sequential(conv(FEATURES, FEATURES, 1), conv(FEATURES, PAFS, 1, act=False))
+        width = layout.refinement
+        inputs = (layout.features + HEATMAPS + PAFS, *(width for _ in range(layout.blocks - 1)))
+        self.trunk = nn.Sequential(*(RefinementBlock(inp, width, norm=norm) for inp in inputs))
+        self.heatmaps = nn.Sequential(conv(width, width, 1), conv(width, HEATMAPS, 1, act=False))
+        self.pafs = nn.Sequential(conv(width, width, 1), conv(width, PAFS, 1, act=False))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 185, h, w) -> (N, 19, h, w) and (N, 38, h, w)."""
+        """(N, features + 57, h, w) -> (N, 19, h, w) and (N, 38, h, w)."""
         x = self.trunk(x)
         return self.heatmaps(x), self.pafs(x)
 
@@ -150,20 +193,30 @@ class LwOpenPose(nn.Module):
         Which published form.
     refinement_stages : int
         One in everything that is deployed; the original checkpoint was trained with three.
+    layout : Layout
+        Stride, widths, depths.
     """
 
-    def __init__(self, graph: Graph = "osokin", refinement_stages: int = 1) -> None:
+    def __init__(
+        self, graph: Graph = "osokin", refinement_stages: int = 1, layout: Layout = PUBLISHED
+    ) -> None:
         super().__init__()
         self.graph = graph
+        self.layout = layout
         norm = graph == "osokin"
-        stem = [nn.Conv2d(3, 32, 3, 2, padding=1, bias=not norm), nn.BatchNorm2d(32), nn.ReLU()]
+        width = layout.backbone[0][0]
+        stem = [
+            nn.Conv2d(3, width, 3, layout.stem_stride, padding=1, bias=not norm),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
         if not norm:
             del stem[1]
-        units = (conv_dw(*row, norm=norm) for row in BACKBONE)
+        units = (conv_dw(*row, norm=norm) for row in layout.backbone)
         self.model = nn.Sequential(nn.Sequential(*stem), *units)
-        self.cpm = Context(graph)
-        self.initial_stage = InitialStage()
-        stages = (RefinementStage(norm=norm) for _ in range(refinement_stages))
+        self.cpm = Context(graph, layout)
+        self.initial_stage = InitialStage(layout)
+        stages = (RefinementStage(layout, norm=norm) for _ in range(refinement_stages))
         self.refinement_stages = nn.ModuleList(stages)
 
     def stages(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -177,5 +230,5 @@ class LwOpenPose(nn.Module):
         return estimates
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W), BGR, normalised -> heatmaps (N, 19, H/8, W/8) and PAFs (N, 38, H/8, W/8)."""
+        """(N, 3, H, W), BGR, normalised -> heatmaps (N, 19, H/s, W/s) and PAFs (N, 38, H/s, W/s), s the stride."""
         return self.stages(x)[-1]

@@ -1,0 +1,1 @@
+"""Training of pose networks: pictures and labels in, weights that export.tflite takes out."""
