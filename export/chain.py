@@ -294,7 +294,7 @@ class _Export:
             model = Model(path, card=self.card)
         model.input[:] = image
         model.invoke()
-        return {o.name: model.real_output(o.role)[None] for o in self.card.outputs}
+        return {o.name: model.real_output(o.role, o.stride)[None] for o in self.card.outputs}
 
 
 def _megabytes(size: int) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from quant.cli import run_command
 from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
+from rpi_runtime.card_decoders import Decoder, PafDecoder, TagDecoder
 
 
 def describe(card: ModelCard) -> str:
@@ -29,9 +30,7 @@ def describe(card: ModelCard) -> str:
     lines.append(
         f"  skeleton     {len(card.skeleton.keypoints)} keypoints: {', '.join(card.skeleton.keypoints)}"
     )
-    lines.append(
-        f"  decoder      {card.decoder.kind}, {len(card.decoder.limbs)} limbs, peaks from {card.decoder.peak_threshold}"
-    )
+    lines.append(f"  decoder      {_decoder(card.decoder)}")
     lines.append(
         f"  weights      {origin.weights_source} (graph {origin.weights_graph}, licence {origin.weights_licence})"
     )
@@ -44,6 +43,16 @@ def describe(card: ModelCard) -> str:
         lines.append(f"  {name:<20} {value:.6g}")
     lines.append("  made with    " + ", ".join(f"{k} {v}" for k, v in origin.tools.items()))
     return "\n".join(lines)
+
+
+def _decoder(decoder: Decoder) -> str:
+    peaks = f"peaks from {decoder.peak_threshold}"
+    if isinstance(decoder, PafDecoder):
+        return f"paf, {len(decoder.limbs)} limbs, {peaks}"
+    if isinstance(decoder, TagDecoder):
+        return f"tags, one person within {decoder.tag_threshold:g}, {peaks}"
+    place = "maximum" if decoder.beta is None else f"soft maximum, beta {decoder.beta:g}"
+    return f"topdown, {place}, crops padded {decoder.box_padding:g} times, {peaks}"
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from quant.metrics import Agreement, AgreementMeter
+from quant.metrics import Agreement, AgreementMeter, Maps
 from rpi_runtime.card import ModelCard
 from rpi_runtime.interpreter import Model
 from rpi_runtime.preprocess import Frame, Preprocessor
@@ -22,11 +22,20 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
     models = [Model(path, card=card) for path in (real, quantized)]
     prepare = Preprocessor(card.input)
     keypoints = len(card.skeleton.keypoints)
-    meter = AgreementMeter(keypoints, card.output("heatmaps").stride, card.decoder.peak_threshold)
+    *coarser, finest = (o.stride for o in card.outputs_of("heatmaps"))
+    meter = AgreementMeter(keypoints, finest, card.decoder.peak_threshold)
+
+    def pair(role: str, stride: int) -> tuple[Maps, Maps]:
+        return models[0].real_output(role, stride), models[1].real_output(role, stride)
+
     for frame in frames:
         for model in models:
             prepare(frame, model.input)
             model.invoke()
-        heatmaps, pafs = ((models[0].real_output(r), models[1].real_output(r)) for r in ("heatmaps", "pafs"))
-        meter.add(heatmaps, pafs)
+        pafs = [pair("pafs", o.stride) for o in card.outputs_of("pafs")]
+        meter.add(pair("heatmaps", finest), pafs[0] if pafs else None)
+        for stride in coarser:
+            meter.add_values(pair("heatmaps", stride))
+        for tags in card.outputs_of("tags"):
+            meter.add_tags(models[0].real_output("heatmaps", tags.stride), pair("tags", tags.stride))
     return meter.result()

@@ -26,13 +26,16 @@ class Agreement:
     heatmap_rmse : float
         Root mean square difference over all heatmap values; a keypoint's peak is about 1.
     paf_relative_l2 : float
-        Norm of the PAFs' difference over the norm of the float PAFs.
+        Norm of the PAFs' difference over the norm of the float PAFs; 0 without PAFs.
     peaks : int
         Keypoint peaks in the float maps.
     lost, added : float
         Part of `peaks` with no INT8 peak near; INT8 peaks with no float peak near, as a part of `peaks`.
     shift_px, shift_p95_px : float
         Mean and 95th percentile distance of matched peaks, pixels of the network's input.
+    tag_rmse : float
+        Root mean square difference of tags where the float heatmap of their keypoint reaches the threshold; people
+        are told apart by a difference of about 1. 0 without tags.
     """
 
     images: int
@@ -43,6 +46,7 @@ class Agreement:
     added: float
     shift_px: float
     shift_p95_px: float
+    tag_rmse: float = 0.0
 
 
 class AgreementMeter:
@@ -62,21 +66,34 @@ class AgreementMeter:
         self._stride = stride
         self._rules = PeakRules(keypoints=keypoints, threshold=threshold, candidate=0.6 * threshold)
         self._images = self._values = self._peaks = self._lost = self._added = 0
-        self._heatmap_error = self._paf_error = self._paf_energy = 0.0
+        self._heatmap_error = self._paf_error = self._paf_energy = self._tag_error = 0.0
+        self._tags = 0
         self._shifts: list[float] = []
 
-    def add(self, heatmaps: tuple[Maps, Maps], pafs: tuple[Maps, Maps]) -> None:
-        """Take one image's float and INT8 maps, (H, W, C) each."""
+    def add(self, heatmaps: tuple[Maps, Maps], pafs: tuple[Maps, Maps] | None = None) -> None:
+        """Take one image's float and INT8 maps, (H, W, C) each; of heatmaps of several strides the finest."""
         self._images += 1
-        self._values += heatmaps[0].size
-        self._heatmap_error += _energy(heatmaps[0] - heatmaps[1])
-        self._paf_error += _energy(pafs[0] - pafs[1])
-        self._paf_energy += _energy(pafs[0])
+        self.add_values(heatmaps)
+        if pafs is not None:
+            self._paf_error += _energy(pafs[0] - pafs[1])
+            self._paf_energy += _energy(pafs[0])
         real, other = (find_peaks(np.ascontiguousarray(h), self._rules) for h in heatmaps)
         for kind in range(self._rules.keypoints):
             here = real.table[real.starts[kind] : real.starts[kind + 1], :2]
             there = other.table[other.starts[kind] : other.starts[kind + 1], :2]
             self._match(here, there)
+
+    def add_values(self, heatmaps: tuple[Maps, Maps]) -> None:
+        """Take heatmaps that count in the rmse only: those of coarser strides."""
+        self._values += heatmaps[0].size
+        self._heatmap_error += _energy(heatmaps[0] - heatmaps[1])
+
+    def add_tags(self, heatmaps: Maps, tags: tuple[Maps, Maps]) -> None:
+        """Take float and INT8 tags and the float heatmaps of the same stride."""
+        count = self._rules.keypoints
+        there = heatmaps[..., :count] >= self._rules.threshold
+        self._tags += int(np.count_nonzero(there))
+        self._tag_error += _energy((tags[0] - tags[1])[..., :count][there])
 
     def _match(self, here: Maps, there: Maps) -> None:
         self._peaks += len(here)
@@ -104,6 +121,7 @@ class AgreementMeter:
             added=self._added / peaks,
             shift_px=float(shifts.mean()),
             shift_p95_px=float(np.percentile(shifts, 95)),
+            tag_rmse=float(np.sqrt(self._tag_error / max(self._tags, 1))),
         )
 
 

@@ -16,10 +16,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from rpi_runtime.card_decoders import Decoder
 from rpi_runtime.errors import CardError
 from rpi_runtime.records import from_mapping
 
 CARD_FORMAT = 1
+ROLES = ("heatmaps", "pafs", "tags")
 CARD_MEMBER = "pipose/card.json"
 CALIBRATION_MEMBER = "pipose/calibration.json"
 # what zipfile raises on damaged archives: NotImplementedError (a RuntimeError) for an unknown compression
@@ -38,8 +40,8 @@ class InputSpec:
         Order of the network's input channels.
     mean, scale : tuple of 3 floats
         In the order of `channels`.
-    fit : {"letterbox", "stretch"}
-        Keep the aspect ratio and pad, or fill the input.
+    fit : {"letterbox", "stretch", "crop"}
+        The whole picture with its aspect ratio kept and padded, or filling the input; or one person cut out of it.
     pad_value : int
         0..255, the padding's value before normalisation.
     """
@@ -49,7 +51,7 @@ class InputSpec:
     channels: Literal["bgr", "rgb"] = "bgr"
     mean: tuple[float, float, float] = (128.0, 128.0, 128.0)
     scale: tuple[float, float, float] = (1 / 256, 1 / 256, 1 / 256)
-    fit: Literal["letterbox", "stretch"] = "letterbox"
+    fit: Literal["letterbox", "stretch", "crop"] = "letterbox"
     pad_value: int = 128
 
     def __post_init__(self) -> None:
@@ -107,8 +109,8 @@ class OutputSpec:
     ----------
     name : str
         Name in the file's signature.
-    role : {"heatmaps", "pafs"}
-        What the decoder takes it for.
+    role : {"heatmaps", "pafs", "tags"}
+        What the decoder takes it for. A role may occur at several strides.
     channels : int
         Size of the last axis.
     stride : int
@@ -116,61 +118,13 @@ class OutputSpec:
     """
 
     name: str
-    role: Literal["heatmaps", "pafs"]
+    role: Literal["heatmaps", "pafs", "tags"]
     channels: int
     stride: int
 
     def __post_init__(self) -> None:
         if self.channels < 1 or self.stride < 1:
             raise CardError(f"output {self.name!r}: channels and stride must be at least 1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limb:
-    """A connection from keypoint `a` to keypoint `b` along the field in channels `paf_x` and `paf_y`.
-
-    `fill_only` limbs complete a person that other limbs opened and never open one themselves.
-    """
-
-    a: int
-    b: int
-    paf_x: int
-    paf_y: int
-    fill_only: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PafDecoder:
-    """Part affinity field grouping: the limbs in decoding order and the thresholds.
-
-    Attributes
-    ----------
-    limbs : tuple of Limb
-    peak_threshold : float
-        Least heatmap value of a keypoint.
-    limb_threshold : float
-        Least dot product of field and limb direction at a sample point that counts.
-    limb_fraction : float
-        A limb needs at least this part of its 10 sample points to count.
-    min_keypoints : int
-        A person needs at least this many keypoints.
-    min_score : float
-        A person needs at least this score per keypoint.
-    """
-
-    kind: Literal["paf"] = "paf"
-    limbs: tuple[Limb, ...]
-    peak_threshold: float = 0.1
-    limb_threshold: float = 0.05
-    limb_fraction: float = 0.9
-    min_keypoints: int = 3
-    min_score: float = 0.2
-
-    def __post_init__(self) -> None:
-        if not self.limbs:
-            raise CardError("decoder limbs: expected at least one limb")
-        if not 0 < self.limb_fraction <= 1:
-            raise CardError(f"decoder limb_fraction {self.limb_fraction}: expected above 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +173,7 @@ class ModelCard:
     input: InputSpec
     skeleton: Skeleton
     outputs: tuple[OutputSpec, ...]
-    decoder: PafDecoder
+    decoder: Decoder
     recipe: str = ""
     provenance: Provenance = Provenance()
     measured: Mapping[str, float] = field(default_factory=dict)
@@ -231,26 +185,32 @@ class ModelCard:
                 f"model card format {self.format}: this pipose reads format {CARD_FORMAT}; "
                 "export the model again, or install the pipose that wrote it"
             )
-        heatmaps, pafs = self.output("heatmaps"), self.output("pafs")
-        if heatmaps.channels < len(self.skeleton.keypoints):
+        if len({(o.role, o.stride) for o in self.outputs}) != len(self.outputs):
+            raise CardError(f"outputs {self._names()}: expected different strides where a role repeats")
+        channels = {role: tuple(o.channels for o in self.outputs_of(role)) for role in ROLES}
+        self.decoder.check(len(self.skeleton.keypoints), channels)
+        if (self.decoder.kind == "topdown") != (self.input.fit == "crop"):
             raise CardError(
-                f"{heatmaps.channels} heatmap channels for {len(self.skeleton.keypoints)} keypoints"
+                f"decoder {self.decoder.kind!r} with input fit {self.input.fit!r}: top-down networks, and only "
+                "they, see a crop of one person"
             )
-        for limb in self.decoder.limbs:
-            if not (
-                0 <= limb.a < len(self.skeleton.keypoints) and 0 <= limb.b < len(self.skeleton.keypoints)
-            ):
-                raise CardError(f"limb {limb.a} -> {limb.b}: no such keypoint")
-            if not (0 <= limb.paf_x < pafs.channels and 0 <= limb.paf_y < pafs.channels):
-                raise CardError(f"limb {limb.a} -> {limb.b}: no PAF channels {limb.paf_x}, {limb.paf_y}")
 
-    def output(self, role: str) -> OutputSpec:
-        """Return the one output with this role; `CardError` when there is none or more than one."""
-        found = [o for o in self.outputs if o.role == role]
+    def output(self, role: str, stride: int | None = None) -> OutputSpec:
+        """Return the one output with this role, and stride where given; `CardError` when it is not exactly one."""
+        found = [o for o in self.outputs if o.role == role and stride in (None, o.stride)]
         if len(found) != 1:
-            names = ", ".join(f"{o.name} ({o.role})" for o in self.outputs)
-            raise CardError(f"expected one output with role {role!r}, got {len(found)} among: {names}")
+            at = "" if stride is None else f" and stride {stride}"
+            raise CardError(
+                f"expected one output with role {role!r}{at}, got {len(found)} among: {self._names()}"
+            )
         return found[0]
+
+    def outputs_of(self, role: str) -> tuple[OutputSpec, ...]:
+        """Return the outputs with this role, coarsest first."""
+        return tuple(sorted((o for o in self.outputs if o.role == role), key=lambda o: -o.stride))
+
+    def _names(self) -> str:
+        return ", ".join(f"{o.name} ({o.role}, stride {o.stride})" for o in self.outputs)
 
     def to_json(self) -> str:
         """Return the card as JSON with sorted keys: the same card gives the same bytes."""

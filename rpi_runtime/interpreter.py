@@ -44,7 +44,7 @@ class Quantization:
 
 
 class Model:
-    """A .tflite with its card, loaded and allocated, outputs by role.
+    """A .tflite with its card, loaded and allocated, outputs by role and stride.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Model:
         self._outputs = self._signature_outputs()
         check_card(self.card, self._input, self._outputs, str(self.path))
         self._views: dict[str, Callable[[], NDArray[Any]]] = {
-            o.role: self._interpreter.tensor(self._outputs[o.name]["index"]) for o in self.card.outputs
+            o.name: self._interpreter.tensor(self._outputs[o.name]["index"]) for o in self.card.outputs
         }
         self._input_view = self._interpreter.tensor(self._input["index"])
         if not self.own_kernels_are_faster:
@@ -104,19 +104,22 @@ class Model:
         """Run the network on what is in `input`."""
         self._interpreter.invoke()
 
-    def output(self, role: str) -> NDArray[Any]:
-        """View of an output tensor, (1, H, W, C), stored type; do not keep it across `invoke`."""
-        return self._views[role]()
+    def output(self, role: str, stride: int | None = None) -> NDArray[Any]:
+        """View of an output tensor, (1, H, W, C), stored type; do not keep it across `invoke`.
 
-    def quantization(self, role: str) -> Quantization:
+        `stride` tells apart outputs that share a role.
+        """
+        return self._views[self.card.output(role, stride).name]()
+
+    def quantization(self, role: str, stride: int | None = None) -> Quantization:
         """Scale and zero point of an output."""
-        scale, zero_point = self._outputs[self.card.output(role).name]["quantization"]
+        scale, zero_point = self._outputs[self.card.output(role, stride).name]["quantization"]
         return Quantization(scale=float(scale), zero_point=int(zero_point))
 
-    def real_output(self, role: str) -> NDArray[np.float32]:
+    def real_output(self, role: str, stride: int | None = None) -> NDArray[np.float32]:
         """Copy of an output as float32, (H, W, C)."""
-        real: NDArray[np.float32] = self.output(role)[0].astype(np.float32)
-        quant = self.quantization(role)
+        real: NDArray[np.float32] = self.output(role, stride)[0].astype(np.float32)
+        quant = self.quantization(role, stride)
         if quant.scale != 0:
             real -= np.float32(quant.zero_point)
             real *= np.float32(quant.scale)

@@ -116,7 +116,7 @@ class Preprocessor:
         """Compute where a picture of this size goes, and clear the padding."""
         spec = self.spec
         new_w, new_h = spec.width, spec.height
-        if spec.fit == "letterbox":
+        if spec.fit != "stretch":  # a picture for a network of crops is a crop already
             scale = min(spec.width / width, spec.height / height)
             new_w = min(max(round(width * scale), 1), spec.width)
             new_h = min(max(round(height * scale), 1), spec.height)

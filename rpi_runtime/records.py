@@ -61,7 +61,7 @@ def _convert(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any
     if origin in (Union, types.UnionType):
         if value is None and type(None) in get_args(hint):
             return None
-        return _convert(next(a for a in get_args(hint) if a is not type(None)), value, error, where)
+        return _convert(_member(hint, value, error, where), value, error, where)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise error(f"{where}: expected a table, got {value!r}")
@@ -72,6 +72,18 @@ def _convert(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise error(f"{where}: expected {hint.__name__}, got {value!r}")
     return value
+
+
+def _member(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any:
+    """Return the member of a union that `value` is of: of dataclasses the one that its `kind` names, or the first."""
+    members = [a for a in get_args(hint) if a is not type(None)]
+    if len(members) == 1 or not isinstance(value, Mapping) or "kind" not in value:
+        return members[0]
+    kinds = {get_args(get_type_hints(m)["kind"])[0]: m for m in members}
+    if value["kind"] not in kinds:
+        expected = ", ".join(map(repr, kinds))
+        raise error(f"{_join(where, 'kind')}: got {value['kind']!r}, expected one of {expected}")
+    return kinds[value["kind"]]
 
 
 def _convert_tuple(args: tuple[Any, ...], value: Any, error: type[PiposeError], where: str) -> Any:

@@ -21,7 +21,8 @@ import numpy as np
 from export.train.pictures import PictureStore
 from quant.cli import run_command
 from quant.progress import Progress
-from rpi_runtime.card import PafDecoder, Skeleton
+from rpi_runtime.card import Skeleton
+from rpi_runtime.card_decoders import PafDecoder
 from rpi_runtime.decode.paf import PafDecode
 from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.files import write_text

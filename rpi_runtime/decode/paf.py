@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from cython_ext.specs import POINTS_PER_LIMB, LimbRules, PeakRules, Stored
-from rpi_runtime.card import ModelCard, PafDecoder
+from rpi_runtime.card import ModelCard
+from rpi_runtime.card_decoders import PafDecoder
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.interpreter import Model, Quantization
 from rpi_runtime.poses import Pose
@@ -147,9 +148,16 @@ class PafDecode:
         )
 
 
+def paf_decoder(card: ModelCard) -> PafDecoder:
+    """Return the card's decoder; `CardError` when it is of another kind."""
+    if not isinstance(card.decoder, PafDecoder):
+        raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'paf'")
+    return card.decoder
+
+
 def peak_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None = None) -> PeakRules:
     """Return the kernel's rules for peaks; `CardError` when a threshold makes no sense."""
-    spec = decoder if decoder is not None else card.decoder
+    spec = decoder if decoder is not None else paf_decoder(card)
     try:
         return PeakRules(
             keypoints=len(card.skeleton.keypoints),
@@ -164,7 +172,7 @@ def peak_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None 
 
 def limb_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None = None) -> LimbRules:
     """Return the kernel's rules for limbs; `CardError` when one makes no sense."""
-    spec = decoder if decoder is not None else card.decoder
+    spec = decoder if decoder is not None else paf_decoder(card)
     # 0.9 of 10 points are 9, though 0.9 * 10 may come out a little above.
     points = math.ceil(spec.limb_fraction * POINTS_PER_LIMB - 1e-9)
     try:

@@ -81,3 +81,19 @@ def test_no_peaks_at_all() -> None:
     m.add((blank, blank), (pafs(), pafs()))
     result = m.result()
     assert (result.peaks, result.lost, result.added, result.paf_relative_l2) == (0, 0, 0, 0)
+
+
+def test_tags_count_where_their_keypoint_is() -> None:
+    m = meter()
+    heatmaps = maps(bump(4, 5), bump(9, 3))
+    m.add((heatmaps, heatmaps))
+    m.add_values((heatmaps[::2, ::2], heatmaps[::2, ::2] + 0.1))
+    tags = np.zeros((12, 16, 2), np.float32)
+    other = tags + np.where(heatmaps >= 0.1, np.float32(0.25), np.float32(9))
+    m.add_tags(heatmaps, (tags, other))
+    result = m.result()
+    assert result.tag_rmse == pytest.approx(0.25)
+    assert result.heatmap_rmse == pytest.approx(
+        np.sqrt(0.01 / 5), rel=1e-5
+    )  # a fifth of the values is 0.1 off
+    assert result.paf_relative_l2 == 0

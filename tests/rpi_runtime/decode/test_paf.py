@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from cython_ext import reference
-from rpi_runtime.card import InputSpec, Limb, ModelCard, OutputSpec, PafDecoder, Skeleton
+from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Skeleton
+from rpi_runtime.card_decoders import Limb, PafDecoder
 from rpi_runtime.decode.paf import PafDecode, PafOptions, limb_rules, peak_rules
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.interpreter import Quantization
