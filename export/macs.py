@@ -1,0 +1,50 @@
+"""Multiply-adds of a network, as the papers count them: those of its convolutions and linear layers."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Return the number of trainable values."""
+    return sum(p.numel() for p in net.parameters())
+
+
+def count_macs(net: nn.Module, width: int, height: int) -> int:
+    """Return the multiply-adds for one picture; nothing is computed, only shapes run through the network.
+
+    Parameters
+    ----------
+    net : nn.Module
+        With one (1, 3, height, width) input; not changed.
+    width, height : int
+        Pixels.
+    """
+    total = 0
+    net = deepcopy(net).to("meta").eval()
+
+    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        total += _macs(module, inputs[0], output)
+
+    for module in net.modules():
+        if isinstance(module, COUNTED):
+            module.register_forward_hook(add)
+    with torch.inference_mode():
+        net(torch.empty(1, 3, height, width, device="meta"))
+    return total
+
+
+def _macs(module: nn.Module, value: Tensor, output: Tensor) -> int:
+    """Each value of the weights is used once per position of the map that the kernel moves over."""
+    if isinstance(module, nn.Linear):
+        return int(module.weight.numel()) * prod(output.shape[:-1])
+    assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+    moved_over = value if isinstance(module, nn.ConvTranspose2d) else output
+    return int(module.weight.numel()) * prod(moved_over.shape[2:])

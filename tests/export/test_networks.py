@@ -1,0 +1,95 @@
+"""EfficientHRNet, LPN and HWL against the fixtures of the official code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from export.macs import count_macs, count_parameters
+from tests.export.official import VARIANTS, calibrated_weights, described, fill, filled_state
+
+TOLERANCE = 1e-4
+# Millions of parameters and multiply-adds at the nominal input of the table in the papers' terms.
+TABLE = {
+    "efficienthrnet-h0": (19_725_359, 23.96e9, 512, 512),
+    "efficienthrnet-h-1": (13_004_446, 13.13e9, 480, 480),
+    "efficienthrnet-h-2": (8_263_495, 7.03e9, 448, 448),
+    "efficienthrnet-h-3": (5_360_390, 3.76e9, 416, 416),
+    "efficienthrnet-h-4": (2_764_706, 1.81e9, 384, 384),
+    "lpn-50": (2_911_153, 1.068e9, 192, 256),
+    "lpn-101": (5_353_458, 1.505e9, 192, 256),
+    "lpn-152": (7_377_459, 1.943e9, 192, 256),
+    "hwl": (3_077_882, 0.559e9, 192, 256),
+}
+
+
+def on_meta(variant: str) -> nn.Module:
+    with torch.device("meta"):
+        return VARIANTS[variant]()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_keys_shapes_and_their_order_are_the_official_ones(shared: Path, variant: str) -> None:
+    _, official = described(shared, variant)
+    ours = {k: list(v.shape) for k, v in on_meta(variant).state_dict().items()}
+    assert list(ours) == list(official)
+    assert ours == official
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_parameters_and_multiply_adds_are_the_official_ones(shared: Path, variant: str) -> None:
+    meta, _ = described(shared, variant)
+    net = on_meta(variant)
+    by_module = {name: count_parameters(child) for name, child in net.named_children()}
+    assert {k: v for k, v in by_module.items() if v} == meta["parameters_by_top_module"]
+    assert count_parameters(net) == meta["parameters"]
+    for size, run in meta["runs"].items():
+        height, width = map(int, size.split("x"))
+        assert count_macs(net, width, height) == run["macs"]
+
+
+@pytest.mark.parametrize("variant", TABLE)
+def test_the_published_table(variant: str) -> None:
+    parameters, macs, width, height = TABLE[variant]
+    net = on_meta(variant)
+    assert count_parameters(net) == parameters
+    assert count_macs(net, width, height) == pytest.approx(macs, rel=3e-3)
+
+
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if not v.endswith("-mpii")])
+def test_outputs_agree_with_the_official_ones(shared: Path, variant: str) -> None:
+    net = VARIANTS[variant]().eval()
+    net.load_state_dict(filled_state(shared, variant))
+    paths = sorted((shared / "fixtures" / variant).glob("outputs_*.npz"))
+    assert paths
+    for path in paths:
+        height, width = map(int, path.stem.removeprefix("outputs_").split("x"))
+        with torch.inference_mode():
+            outputs = net(torch.from_numpy(fill(shared).make_input(height, width)))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        names = ("heatmaps",) if len(outputs) == 1 else ("out0", "out1")
+        expected = np.load(path)
+        for name, value in zip(names, outputs, strict=True):
+            np.testing.assert_allclose(value.numpy(), expected[name], atol=TOLERANCE, err_msg=path.stem)
+
+
+def test_a_convolution_and_a_transposed_one_are_counted_by_hand() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ConvTranspose2d(8, 4, 4, 2, 1, groups=4))
+    assert count_macs(net, 16, 8) == 3 * 8 * 9 * (8 * 4) + 8 * 1 * 16 * (8 * 4)
+    assert not net[0].weight.is_meta
+
+
+def test_calibrated_weights_normalise_what_the_layers_see() -> None:
+    images = [np.random.default_rng(i).normal(0, 1, (1, 3, 64, 64)).astype(np.float32) for i in range(4)]
+    net = calibrated_weights(VARIANTS["hwl"](), images)
+    again = calibrated_weights(VARIANTS["hwl"](), images)
+    with torch.inference_mode():
+        heatmaps = net(torch.from_numpy(np.concatenate(images)))
+        np.testing.assert_array_equal(
+            heatmaps.numpy(), again(torch.from_numpy(np.concatenate(images))).numpy()
+        )
+    assert 0.1 < float(heatmaps.std()) < 10
