@@ -44,7 +44,7 @@ def count_macs(net: nn.Module, width: int, height: int) -> int:
 def _macs(module: nn.Module, value: Tensor, output: Tensor) -> int:
     """Each value of the weights is used once per position of the map that the kernel moves over."""
     if isinstance(module, nn.Linear):
-        return int(module.weight.numel()) * prod(output.shape[:-1])
+        return module.weight.numel() * int(prod(output.shape[:-1]))
     assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
     moved_over = value if isinstance(module, nn.ConvTranspose2d) else output
-    return int(module.weight.numel()) * prod(moved_over.shape[2:])
+    return module.weight.numel() * int(prod(moved_over.shape[2:]))
