@@ -43,8 +43,10 @@ def count_macs(net: nn.Module, width: int, height: int) -> int:
 
 def _macs(module: nn.Module, value: Tensor, output: Tensor) -> int:
     """Each value of the weights is used once per position of the map that the kernel moves over."""
+    assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
     if isinstance(module, nn.Linear):
-        return module.weight.numel() * int(prod(output.shape[:-1]))
-    assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
-    moved_over = value if isinstance(module, nn.ConvTranspose2d) else output
-    return module.weight.numel() * int(prod(moved_over.shape[2:]))
+        positions = prod(output.shape[:-1])
+    else:
+        positions = prod((value if isinstance(module, nn.ConvTranspose2d) else output).shape[2:])
+    macs: int = module.weight.numel() * positions
+    return macs
