@@ -29,6 +29,11 @@ _CONNECT_S = 5.0  # for TCP and TLS, and again for the broker's answer
 _IN_FLIGHT = 20
 _HEALTHY_S = 10.0
 _FLUSH_S = 0.3
+_HUNG_UP = {
+    False: "it hung up before it answered; does it expect TLS?",
+    True: "it hung up before it answered; if it asks for a certificate, cert_file has to be one that it knows "
+    "and that has not expired",
+}
 _SEND_BUFFER = 32 * 1024  # with megabytes of it, a slow network would get minutes behind
 
 
@@ -185,7 +190,10 @@ class Broker:
         while not self.connected and not self._answer and not self._quit.is_set():
             if time.monotonic() > deadline:
                 raise ConnectionError("no answer")
-            self._turn(0.1)
+            try:
+                self._turn(0.1)
+            except ConnectionError as err:  # with TLS 1.3, also how a broker refuses a certificate
+                raise ConnectionError(_HUNG_UP[self._spec.tls]) from err
         if not self.connected:
             raise ConnectionError(self._answer or "stopped")
         self.connections += 1
@@ -301,16 +309,32 @@ class Broker:
 
 def make_tls_context(spec: BrokerSpec) -> ssl.SSLContext:
     """Return a context that verifies the broker; `InputError` when a file cannot be used."""
+    if spec.key_file and not spec.cert_file:
+        raise InputError(f"mqtt: key_file {spec.key_file}: it has no certificate; give cert_file too")
     try:
         context = ssl.create_default_context(cafile=spec.ca_file or None)
         if spec.cert_file:
-            context.load_cert_chain(spec.cert_file, spec.key_file or None)
+            refuse = _passphrase_refusal(spec.key_file or spec.cert_file)
+            context.load_cert_chain(spec.cert_file, spec.key_file or None, password=refuse)
     except (OSError, ssl.SSLError) as err:
         files = ", ".join(filter(None, (spec.ca_file, spec.cert_file, spec.key_file)))
         raise InputError(
-            f"mqtt: {files}: cannot be used for TLS ({err}); expected PEM files that this user may read"
+            f"mqtt: {files}: cannot be used for TLS ({err}); expected PEM files that this user may read, and "
+            "the key that belongs to the certificate"
         ) from err
     return context
+
+
+def _passphrase_refusal(file: str) -> Callable[[], str]:
+    """What OpenSSL calls for a passphrase, instead of asking at a terminal that a service does not have."""
+
+    def refuse() -> str:
+        raise InputError(
+            f"mqtt: {file}: the key is encrypted; expected one without a passphrase that only this user may "
+            f"read, as `openssl pkey -in {file} -out FILE` makes it"
+        )
+
+    return refuse
 
 
 def _bound_send_buffer(client: Any, data: Any, wire: socket.socket) -> None:

@@ -101,7 +101,8 @@ class MqttOptions:
     @property
     def uses_tls(self) -> bool:
         """Whether the connection is encrypted."""
-        implied = self.target.endswith(":8883") or bool(self.ca_file or self.cert_file)
+        files = self.ca_file or self.cert_file or self.key_file
+        implied = self.target.endswith(":8883") or bool(files)
         return self.tls == "on" or (self.tls == "auto" and implied)
 
 

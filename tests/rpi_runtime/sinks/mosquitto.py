@@ -23,6 +23,12 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
 def wait_for(condition, seconds=20.0):
     """Wait until `condition()` is true, and say whether it became so."""
     deadline = time.monotonic() + seconds
@@ -50,16 +56,11 @@ class Mosquitto:
         self._process = subprocess.Popen(
             [MOSQUITTO, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        assert wait_for(self._answers), "mosquitto did not start"
+        assert wait_for(lambda: answers(self.port)), "mosquitto did not start"
 
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
 
 
 class Listener:
@@ -138,23 +139,29 @@ class SlowProxy:
 
 def make_authority(folder: Path, name: str = "ca") -> tuple[Path, Path, Path]:
     """Return the certificate of a new authority, and certificate and key of a server called localhost."""
+    ca, key = folder / f"{name}.pem", folder / f"{name}.key"
+    _openssl(*_NEW_KEY, "-x509", "-days", 2, "-subj", f"/CN={name}", "-keyout", key, "-out", ca)
+    return ca, *make_certificate(ca, "localhost", "subjectAltName=DNS:localhost")
+
+
+def make_certificate(ca: Path, who: str, *extensions: str, days: int = 2) -> tuple[Path, Path]:
+    """Return certificate and key of `who`, signed by the authority whose key lies beside `ca`."""
+    certificate, key, request, more = (
+        ca.with_name(f"{ca.stem}-{who}{end}") for end in (".pem", ".key", ".csr", ".ext")
+    )
+    _openssl(*_NEW_KEY, "-subj", f"/CN={who}", "-keyout", key, "-out", request)
+    more.write_text("".join(f"{line}\n" for line in extensions))
+    signing = ("-CA", ca, "-CAkey", ca.with_suffix(".key"), "-CAcreateserial", "-extfile", more)
+    _openssl("x509", "-req", "-days", days, "-in", request, *signing, "-out", certificate)
+    key.chmod(0o644)
+    return certificate, key
+
+
+_NEW_KEY = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+def _openssl(*words: object) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl: apt-get install openssl")
-
-    def run(*words: object) -> None:
-        subprocess.run(
-            [openssl, *map(str, words)], check=True, capture_output=True, cwd=folder, env=os.environ
-        )
-
-    ca, key, server, request = (folder / f"{name}{end}" for end in (".pem", ".key", "-server.pem", ".csr"))
-    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    run(*new, "-x509", "-days", 2, "-subj", f"/CN={name}", "-keyout", key, "-out", ca)
-    server_key = folder / f"{name}-server.key"
-    run(*new, "-subj", "/CN=localhost", "-keyout", server_key, "-out", request)
-    names = folder / f"{name}.ext"
-    names.write_text("subjectAltName=DNS:localhost\n")
-    sign = ("x509", "-req", "-days", 2, "-in", request, "-CA", ca, "-CAkey", key, "-CAcreateserial")
-    run(*sign, "-extfile", names, "-out", server)
-    server_key.chmod(0o644)
-    return ca, server, server_key
+    subprocess.run([openssl, *map(str, words)], check=True, capture_output=True)
