@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Arithmetic and sorting that the kernels share; `cython_ext.reference` holds the same in NumPy."""
 
+from libc.math cimport floorf
 from libc.string cimport memcpy
 
 
@@ -27,6 +28,14 @@ cdef inline float exp2(float x) noexcept nogil:
     x = x if x < 1 else <float>1
     y = (<float>0.00178836874 * x + <float>0.0091993876) * x + <float>0.0556570544
     return ((y * x + <float>0.240207194) * x + <float>0.693147568) * x + <float>1
+
+
+cdef inline float power2(float t) noexcept nogil:
+    """2 to the power of t, for t from -126 to 0."""
+    cdef float whole = floorf(t), scale = 0
+    cdef int bits = (<int>whole + 127) << 23
+    memcpy(&scale, &bits, 4)
+    return exp2(t - whole) * scale
 
 
 cdef inline Py_ssize_t clip(Py_ssize_t position, Py_ssize_t size) noexcept nogil:

@@ -1,4 +1,4 @@
-"""What the grouping kernels and their NumPy oracle take and return.
+"""What the decoding kernels and their NumPy oracles take and return.
 
 Positions are map pixels as indices: the centre of the first cell is (0, 0). Exact peaks count pixels of the
 upsampled map, fast peaks cells of the map itself.
@@ -105,6 +105,43 @@ class LimbRules:
     def table(self) -> NDArray[np.int32]:
         """Return the limbs as an array of shape (L, 5)."""
         return np.array(self.limbs, np.int32).reshape(-1, 5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointRules:
+    """How the one keypoint of each type is found in the heatmaps of one person.
+
+    Attributes
+    ----------
+    keypoints : int
+        Channels 0 to ``keypoints - 1`` are searched.
+    beta : float
+        Of Beta-Soft-Argmax: the expectation of the position under ``exp(beta * value)``. 0: the maximum.
+    quarter_offset : bool
+        Move the position a quarter of a cell towards the higher neighbour, along each axis.
+    partners : tuple of int
+        For each keypoint the one whose place it takes in a mirrored picture; empty when none changes.
+    flip_shift : bool
+        Maps of a mirrored picture, mirrored back, are shifted by one column to the right.
+    """
+
+    keypoints: int
+    beta: float = 0.0
+    quarter_offset: bool = True
+    partners: tuple[int, ...] = ()
+    flip_shift: bool = True
+
+    def __post_init__(self) -> None:
+        if self.keypoints < 1:
+            raise ValueError(f"keypoints {self.keypoints}: expected at least 1")
+        if not 0 <= self.beta <= 1e4:
+            raise ValueError(f"beta {self.beta}: expected 0 (the maximum) to 10000")
+        if self.partners and sorted(self.partners) != list(range(self.keypoints)):
+            raise ValueError(f"partners {self.partners}: expected 0 to {self.keypoints - 1}, each once")
+
+    def partner_table(self) -> NDArray[np.int32]:
+        """Return the partner of each keypoint, (K,)."""
+        return np.array(self.partners or range(self.keypoints), np.int32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -24,7 +24,8 @@ class Pose:
         x, y (pixels of the image) and score of each keypoint in the order of the model's skeleton.
         A keypoint that was not found is (0, 0, 0), as in COCO results.
     score : float
-        Sum of keypoint and limb scores, as the reference decoder counts it; larger is surer.
+        As the network's reference decoder counts it (PAFs: sum of keypoint and limb scores; tags and crops: mean
+        keypoint value); larger is surer.
     """
 
     keypoints: NDArray[np.float32]

@@ -28,8 +28,8 @@ class Transform:
 
     scale_x: float
     scale_y: float
-    pad_x: int
-    pad_y: int
+    pad_x: float
+    pad_y: float
 
     def to_image(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map (..., 2) points from network pixels to image pixels; a new array."""

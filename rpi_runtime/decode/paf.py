@@ -11,6 +11,7 @@ import numpy as np
 from cython_ext.specs import POINTS_PER_LIMB, LimbRules, PeakRules, Stored
 from rpi_runtime.card import ModelCard
 from rpi_runtime.card_decoders import PafDecoder
+from rpi_runtime.decode.maps import FLOAT, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.interpreter import Model, Quantization
 from rpi_runtime.poses import Pose
@@ -22,7 +23,6 @@ try:
 except ImportError as err:
     raise DependencyError(str(err)) from err
 
-FLOAT = Quantization(scale=0.0, zero_point=0)
 CANDIDATE = 0.6  # a cell may hold a peak when it reaches this part of the threshold: peaks rise between cells
 
 
@@ -120,7 +120,7 @@ class PafDecode:
         InputError
             The maps have a wrong shape or type, or a scale is not above 0.
         """
-        maps, fields = _single(heatmaps), _single(pafs)
+        maps, fields = single(heatmaps), single(pafs)
         if maps.shape[:2] != fields.shape[:2]:
             raise InputError(
                 f"heatmaps {maps.shape} and PAFs {fields.shape}: expected the same height and width"
@@ -186,10 +186,3 @@ def limb_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None 
         )
     except ValueError as err:
         raise CardError(f"decoder of {card.name}: {err}") from err
-
-
-def _single(maps: Stored) -> Stored:
-    """Take the batch axis off, if there is one."""
-    has_batch = getattr(maps, "ndim", 0) == 4 and maps.shape[0] == 1
-    single: Stored = maps[0] if has_batch else maps
-    return single

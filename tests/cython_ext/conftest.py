@@ -44,7 +44,7 @@ def checked_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", params=["built", "checked"])
 def kernels(request: pytest.FixtureRequest) -> SimpleNamespace:
-    """`PeakFinder` and `Grouper`, of the build that ships and of the one that checks bounds.
+    """The public kernels, of the build that ships and of the one that checks bounds.
 
     A failed check in a kernel without the interpreter's lock is an unraisable exception; pytest turns it into
     a warning and our configuration turns that into a failure.
@@ -55,5 +55,11 @@ def kernels(request: pytest.FixtureRequest) -> SimpleNamespace:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
         package = "checked_ext"
-    heatmaps, paf = (importlib.import_module(f"{package}.{name}") for name in ("heatmaps", "paf"))
-    return SimpleNamespace(PeakFinder=heatmaps.PeakFinder, Grouper=paf.Grouper)
+    names = ("heatmaps", "paf", "topdown")
+    heatmaps, paf, topdown = (importlib.import_module(f"{package}.{name}") for name in names)
+    return SimpleNamespace(
+        PeakFinder=heatmaps.PeakFinder,
+        Grouper=paf.Grouper,
+        PointFinder=topdown.PointFinder,
+        suppress=topdown.suppress,
+    )

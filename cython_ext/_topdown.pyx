@@ -1,0 +1,269 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# distutils: extra_compile_args = -O3 -ffp-contract=off
+"""Kernels behind `cython_ext.topdown`; `cython_ext.reference_topdown` defines what they compute, bit for bit.
+
+Maps come as rows of ``width * channels`` values. One loop without a branch finds the largest value of every
+column of every channel; after it only columns that matter are looked at: for the maximum the one that holds
+it, for the expectation those that hold a value near it.
+"""
+
+import numpy as np
+
+from libc.math cimport INFINITY, floorf, rintf
+
+from cython_ext._scalar cimport power2
+
+ctypedef fused stored:
+    float
+    signed char
+
+cdef double LOG2_E = 1.4426950408889634
+cdef float LEAST_EXPONENT = -40
+
+
+cdef class PointBuffers:
+    """Memory that calls share, allocated again only for maps of another size."""
+
+    cdef readonly object points_array, average_array
+    cdef float[:, ::1] points  # x, y, value
+    cdef int[::1] partner
+    cdef float[::1] real, weights  # of each int8, -128 first; by steps below the largest
+    cdef float[::1] float_highest
+    cdef signed char[::1] int8_highest
+    cdef float[:, ::1] average
+    cdef float rate  # -beta / ln 2, or 0 for the maximum
+    cdef bint quarter, shift
+
+    def __init__(self, rules):
+        self.points_array = np.zeros((rules.keypoints, 3), np.float32)
+        self.points = self.points_array
+        self.partner = rules.partner_table()
+        self.real = np.zeros(256, np.float32)
+        self.weights = np.zeros(256, np.float32)
+        self.rate = <float>(-rules.beta * LOG2_E)
+        self.quarter, self.shift = rules.quarter_offset, rules.flip_shift
+
+    def fit(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, real, weights):
+        """Make room for maps of this size; values and weights of int8, where the maps are int8."""
+        self.average_array = np.zeros((height, width * self.partner.shape[0]), np.float32)
+        self.average = self.average_array
+        self.float_highest = np.empty(width * channels, np.float32)
+        self.int8_highest = np.empty(width * channels, np.int8)
+        if real is not None:
+            self.real, self.weights = real, weights
+
+
+def find_float(PointBuffers ws, const float[:, ::1] rows, Py_ssize_t channels):
+    """Keypoints of float maps into ``ws.points``."""
+    with nogil:
+        find(ws, rows, ws.float_highest, channels)
+
+
+def find_int8(PointBuffers ws, const signed char[:, ::1] rows, Py_ssize_t channels):
+    """Keypoints of int8 maps into ``ws.points``."""
+    with nogil:
+        find(ws, rows, ws.int8_highest, channels)
+
+
+def average_float(
+    PointBuffers ws, const float[:, ::1] rows, const float[:, ::1] mirrored, Py_ssize_t channels
+):
+    """Mean of a picture's float maps and the mirrored picture's into ``ws.average``."""
+    with nogil:
+        average(ws, rows, mirrored, channels)
+
+
+def average_int8(
+    PointBuffers ws, const signed char[:, ::1] rows, const signed char[:, ::1] mirrored, Py_ssize_t channels
+):
+    """Mean of a picture's int8 maps and the mirrored picture's into ``ws.average``, as real values."""
+    with nogil:
+        average(ws, rows, mirrored, channels)
+
+
+def suppress(
+    const float[:, :, ::1] points,
+    const double[::1] areas,
+    const double[::1] spreads,
+    const int[::1] order,
+    double threshold,
+    int[::1] kept,
+):
+    """Rows in the given order that are not too similar to one before, into `kept`; their number."""
+    cdef Py_ssize_t count = 0, i, j
+    with nogil:
+        for i in range(order.shape[0]):
+            j = 0
+            while j < count and similarity(points, areas, spreads, order[i], kept[j]) <= threshold:
+                j += 1
+            if j == count:
+                kept[count] = order[i]
+                count += 1
+    return count
+
+
+cdef void find(
+    PointBuffers ws, const stored[:, ::1] rows, stored[::1] room, Py_ssize_t channels
+) noexcept nogil:
+    cdef stored[::1] highest = room[: rows.shape[1]]
+    cdef Py_ssize_t k
+    find_highest(rows, highest)
+    for k in range(ws.points.shape[0]):
+        locate(ws, rows, highest, channels, k)
+
+
+cdef void find_highest(const stored[:, ::1] rows, stored[::1] highest) noexcept nogil:
+    """The largest finite value of each column of each channel."""
+    cdef Py_ssize_t y, k
+    cdef stored value
+    for k in range(highest.shape[0]):
+        if stored is float:
+            highest[k] = -INFINITY
+        else:
+            highest[k] = -128
+    for y in range(rows.shape[0]):
+        for k in range(highest.shape[0]):
+            value = rows[y, k]
+            if stored is float:
+                highest[k] = value if (value > highest[k]) & (value < INFINITY) else highest[k]
+            else:
+                highest[k] = value if value > highest[k] else highest[k]
+
+
+cdef void locate(
+    PointBuffers ws, const stored[:, ::1] rows, const stored[::1] highest, Py_ssize_t channels, Py_ssize_t k
+) noexcept nogil:
+    """Position and value of one keypoint; all 0 in a map without a finite value."""
+    cdef Py_ssize_t at = k, x, y
+    cdef stored best = highest[k]
+    cdef float value
+    while at < highest.shape[0]:
+        best = highest[at] if highest[at] > best else best
+        at += channels
+    ws.points[k, 0] = ws.points[k, 1] = ws.points[k, 2] = 0
+    if stored is float:
+        if best == -INFINITY:
+            return
+    if ws.rate < 0:
+        expectation(ws, rows, highest, channels, k, best)
+        x, y = <Py_ssize_t>rintf(ws.points[k, 0]), <Py_ssize_t>rintf(ws.points[k, 1])
+        value = real(ws, rows[y, x * channels + k])
+        ws.points[k, 2] = value if -INFINITY < value < INFINITY else <float>0
+    else:
+        ws.points[k, 2] = real(ws, best)
+        if ws.points[k, 2] > 0:
+            maximum(ws, rows, highest, channels, k, best)
+    if ws.quarter:
+        move_quarter(ws, rows, channels, k)
+
+
+cdef inline float real(PointBuffers ws, stored value) noexcept nogil:
+    if stored is float:
+        return value
+    else:
+        return ws.real[<Py_ssize_t>value + 128]
+
+
+cdef inline float weight(PointBuffers ws, stored value, stored best) noexcept nogil:
+    """``exp(-beta * (best - value))``, 0 where that is next to nothing or `value` is not finite."""
+    cdef float t
+    if stored is float:
+        t = (best - value) * ws.rate
+        return power2(t) if LEAST_EXPONENT < t <= 0 else <float>0
+    else:
+        return ws.weights[<Py_ssize_t>best - <Py_ssize_t>value]
+
+
+cdef void maximum(
+    PointBuffers ws,
+    const stored[:, ::1] rows,
+    const stored[::1] highest,
+    Py_ssize_t channels,
+    Py_ssize_t k,
+    stored best,
+) noexcept nogil:
+    """The first cell, row by row, that holds `best`."""
+    cdef Py_ssize_t x, y, above = rows.shape[0]
+    for x in range(highest.shape[0] // channels):
+        if highest[x * channels + k] != best:
+            continue
+        y = 0
+        while y < above and rows[y, x * channels + k] != best:
+            y += 1
+        if y < above:
+            above = y
+            ws.points[k, 0] = <float>x
+            ws.points[k, 1] = <float>y
+
+
+cdef void expectation(
+    PointBuffers ws,
+    const stored[:, ::1] rows,
+    const stored[::1] highest,
+    Py_ssize_t channels,
+    Py_ssize_t k,
+    stored best,
+) noexcept nogil:
+    """The mean position under weights, column by column."""
+    cdef Py_ssize_t x, y
+    cdef double total = 0, sum_x = 0, sum_y = 0, part
+    for x in range(highest.shape[0] // channels):
+        if weight(ws, highest[x * channels + k], best) == 0:
+            continue
+        for y in range(rows.shape[0]):
+            part = weight(ws, rows[y, x * channels + k], best)
+            total += part
+            sum_x += part * <double>x
+            sum_y += part * <double>y
+    ws.points[k, 0] = <float>(sum_x / total)
+    ws.points[k, 1] = <float>(sum_y / total)
+
+
+cdef void move_quarter(
+    PointBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, Py_ssize_t k
+) noexcept nogil:
+    cdef Py_ssize_t x = <Py_ssize_t>floorf(ws.points[k, 0] + <float>0.5)
+    cdef Py_ssize_t y = <Py_ssize_t>floorf(ws.points[k, 1] + <float>0.5)
+    cdef Py_ssize_t at = x * channels + k
+    if not (1 < x < rows.shape[1] // channels - 1 and 1 < y < rows.shape[0] - 1):
+        return
+    ws.points[k, 0] += quarter(rows[y, at - channels], rows[y, at + channels])
+    ws.points[k, 1] += quarter(rows[y - 1, at], rows[y + 1, at])
+
+
+cdef inline float quarter(stored before, stored after) noexcept nogil:
+    return <float>0.25 * ((after > before) - (after < before))
+
+
+cdef void average(
+    PointBuffers ws, const stored[:, ::1] rows, const stored[:, ::1] mirrored, Py_ssize_t channels
+) noexcept nogil:
+    cdef Py_ssize_t width = rows.shape[1] // channels, keypoints = ws.partner.shape[0], y, x, k, source
+    cdef float here, there
+    for y in range(rows.shape[0]):
+        for x in range(width):
+            source = width - 1 - (x - 1 if ws.shift and x > 0 else x)
+            for k in range(keypoints):
+                here = real(ws, rows[y, x * channels + k])
+                there = real(ws, mirrored[y, source * channels + ws.partner[k]])
+                ws.average[y, x * keypoints + k] = (here + there) * <float>0.5
+
+
+cdef double similarity(
+    const float[:, :, ::1] points,
+    const double[::1] areas,
+    const double[::1] spreads,
+    Py_ssize_t one,
+    Py_ssize_t other,
+) noexcept nogil:
+    """Object keypoint similarity of two people."""
+    cdef double area = (areas[one] + areas[other]) * 0.5 + 2.220446049250313e-16, total = 0, dx, dy
+    cdef float t
+    cdef Py_ssize_t k
+    for k in range(spreads.shape[0]):
+        dx = points[one, k, 0] - points[other, k, 0]
+        dy = points[one, k, 1] - points[other, k, 1]
+        t = -<float>((dx * dx + dy * dy) / spreads[k] / area * 0.5 * LOG2_E)
+        if LEAST_EXPONENT < t <= 0:
+            total += power2(t)
+    return total / <double>spreads.shape[0]

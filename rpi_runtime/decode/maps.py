@@ -1,0 +1,15 @@
+"""What decoders of every kind take: a network's maps as the interpreter gives them."""
+
+from __future__ import annotations
+
+from cython_ext.specs import Stored
+from rpi_runtime.interpreter import Quantization
+
+FLOAT = Quantization(scale=0.0, zero_point=0)
+
+
+def single(maps: Stored) -> Stored:
+    """Take the batch axis off, if there is one."""
+    has_batch = getattr(maps, "ndim", 0) == 4 and maps.shape[0] == 1
+    alone: Stored = maps[0] if has_batch else maps
+    return alone

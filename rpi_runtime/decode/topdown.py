@@ -1,0 +1,168 @@
+"""Heatmaps of one person's crop to that person in image coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from cython_ext.specs import PointRules, Stored
+from rpi_runtime.card import ModelCard
+from rpi_runtime.card_decoders import Pairs, TopdownDecoder
+from rpi_runtime.decode.maps import FLOAT, single
+from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
+from rpi_runtime.interpreter import Model, Quantization
+from rpi_runtime.poses import Pose
+from rpi_runtime.preprocess import Transform
+
+try:
+    from cython_ext.topdown import PointFinder, suppress
+except ImportError as err:
+    raise DependencyError(str(err)) from err
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopdownOptions:
+    """How to decode.
+
+    Attributes
+    ----------
+    mode : {"fast", "exact"}
+        Whether keypoints below the card's threshold are not found, or all are given, as the papers evaluate.
+    """
+
+    mode: Literal["fast", "exact"] = "fast"
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("fast", "exact"):
+            raise UsageError(f"decoder mode {self.mode!r}: expected 'fast' or 'exact'")
+
+
+class TopdownDecode:
+    """The decoder of one top-down model: maps of a crop in, a person in image pixels out; keeps its buffers.
+
+    Parameters
+    ----------
+    card : ModelCard
+    options : TopdownOptions, optional
+    decoder : TopdownDecoder, optional
+        Instead of the card's: ``dataclasses.replace(card.decoder, beta=100.0)``.
+
+    Raises
+    ------
+    CardError
+        The card is of another kind of network.
+
+    Notes
+    -----
+    These networks are trained with targets at ``round(x / stride)`` of pixel indices, so that cell i stands for
+    pixel ``stride * i`` of the crop, whose centre is at ``stride * i + 0.5``. One decoder serves one thread.
+    """
+
+    def __init__(
+        self, card: ModelCard, options: TopdownOptions | None = None, *, decoder: TopdownDecoder | None = None
+    ) -> None:
+        self.options = options if options is not None else TopdownOptions()
+        self.spec = decoder if decoder is not None else topdown_decoder(card)
+        self._stride = card.output("heatmaps").stride
+        self._size = card.input.width, card.input.height
+        self._sigmas = np.array(card.skeleton.sigmas, np.float64)
+        count = len(card.skeleton.keypoints)
+        self._find = PointFinder(
+            PointRules(
+                keypoints=count,
+                beta=self.spec.beta or 0.0,
+                quarter_offset=self.spec.quarter_offset,
+                partners=partners(self.spec.flip_pairs, count),
+                flip_shift=self.spec.flip_shift,
+            )
+        )
+
+    def decode(
+        self,
+        heatmaps: Stored,
+        transform: Transform,
+        quantization: Quantization = FLOAT,
+        *,
+        box_score: float = 1.0,
+        flipped: Stored | None = None,
+    ) -> Pose:
+        """Find the keypoints of one person.
+
+        Parameters
+        ----------
+        heatmaps : ndarray, shape (H, W, C) or (1, H, W, C), float32 or int8
+            Views as the interpreter gives them; read, not kept.
+        transform : Transform
+            From the image to the crop, which is the network's input.
+        quantization : Quantization
+            Of int8 maps; scale 0 marks float.
+        box_score : float
+            Sureness of whoever found the person.
+        flipped : ndarray, of the same shape and type, optional
+            Maps of the mirrored crop, as they came out, to be averaged with.
+
+        Returns
+        -------
+        Pose
+            In image pixels; its score is `box_score` times the mean value of the keypoints above the threshold.
+
+        Raises
+        ------
+        InputError
+            The maps have a wrong shape or type, or the scale is not above 0.
+        """
+        other = None if flipped is None else single(flipped)
+        try:
+            points = self._find(single(heatmaps), quantization.scale, quantization.zero_point, other)
+        except (ValueError, TypeError) as err:
+            raise InputError(f"cannot decode: {err}") from err
+        keypoints = points.copy()
+        keypoints[:, :2] = transform.to_image(points[:, :2] * np.float32(self._stride) + np.float32(0.5))
+        sure = points[:, 2] > self.spec.peak_threshold
+        score = box_score * float(points[sure, 2].mean()) if sure.any() else 0.0
+        keypoints[~sure if self.options.mode == "fast" else points[:, 2] <= 0] = 0
+        return Pose(keypoints=keypoints, score=score)
+
+    def read(self, model: Model, transform: Transform, *, box_score: float = 1.0) -> Pose:
+        """Decode what `model` computed last."""
+        return self.decode(
+            model.output("heatmaps"), transform, model.quantization("heatmaps"), box_score=box_score
+        )
+
+    def select(self, poses: Sequence[Pose], transforms: Sequence[Transform]) -> tuple[int, ...]:
+        """Return which of an image's people stay, surest first: of two that are nearly the same the surer one.
+
+        Similarity is COCO's OKS over all keypoints, with the area of the crop as a person's size; a keypoint that
+        neither has counts as the same. Without sigmas in the card's skeleton everybody stays.
+
+        Parameters
+        ----------
+        poses : sequence of Pose
+        transforms : sequence of Transform
+            With which they were decoded.
+        """
+        scores = np.array([pose.score for pose in poses], np.float64)
+        if len(poses) == 0 or len(self._sigmas) == 0:
+            return tuple(int(i) for i in np.argsort(-scores, kind="stable"))
+        width, height = self._size
+        areas = np.array([width / t.scale_x * height / t.scale_y for t in transforms], np.float64)
+        points = np.stack([pose.keypoints for pose in poses])
+        return tuple(int(i) for i in suppress(points, scores, areas, self._sigmas, self.spec.oks_nms))
+
+
+def topdown_decoder(card: ModelCard) -> TopdownDecoder:
+    """Return the card's decoder; `CardError` when it is of another kind."""
+    if not isinstance(card.decoder, TopdownDecoder):
+        raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'topdown'")
+    return card.decoder
+
+
+def partners(pairs: Pairs, count: int) -> tuple[int, ...]:
+    """Return for each of `count` keypoints the one whose place it takes in a mirrored picture."""
+    found = list(range(count))
+    for a, b in pairs:
+        found[a], found[b] = b, a
+    return tuple(found)
