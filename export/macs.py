@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from copy import deepcopy
 from math import prod
 
 import torch
 from torch import Tensor, nn
+
+from export.registry import MODELS
 
 COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -50,3 +53,20 @@ def _macs(module: nn.Module, value: Tensor, output: Tensor) -> int:
         positions = prod((value if isinstance(module, nn.ConvTranspose2d) else output).shape[2:])
     macs: int = module.weight.numel() * positions
     return macs
+
+
+def main() -> int:
+    """Print what every network of the zoo has, counted now."""
+    for name, entry in MODELS.items():
+        with torch.device("meta"):
+            net = entry.bare()
+        width, height = entry.facts.size
+        macs = count_macs(net, width, height)
+        print(
+            f"{name:<18} {count_parameters(net):>10} parameters {macs:>12} multiply-adds at {width}x{height}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

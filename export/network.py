@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Build = Callable[[InputSpec], "tuple[OnnxGraph, list[Parity]]"]
 SMALLEST, LARGEST = 32, 2048  # pixels a side
-STEP = 8  # both sides are a multiple of this, and of the network's stride where that is larger
+STEP = 8  # both sides are a multiple of this, and of what the network needs where that is more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,20 +25,23 @@ class Network:
     Attributes
     ----------
     card : ModelCard
-        Template: its input size is that of the network's card, or 160x120.
+        Template: its input size is the network's usual one.
     build : callable
         Input spec to ONNX graph, and how it compared with what it came from.
+    step : int
+        Both sides of the input are multiples of this.
     notes : tuple of str
         What the user should know of the weights.
     """
 
     card: ModelCard
     build: Build
+    step: int = STEP
     notes: tuple[str, ...] = ()
 
     def card_at(self, width: int, height: int) -> ModelCard:
         """Return the card at another input size; `UsageError` when the size does not suit the network."""
-        check_size(width, height, max(STEP, *(o.stride for o in self.card.outputs)))
+        check_size(width, height, max(STEP, self.step, *(o.stride for o in self.card.outputs)))
         return replace(self.card, input=replace(self.card.input, width=width, height=height))
 
 

@@ -6,20 +6,16 @@ import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import onnx
 
 from export.download import checksum
 from export.network import Network
+from export.normalisation import is_plain, plain_input, prepend_normalisation
 from export.onnx_graph import OnnxGraph, from_file
 from quant.outcome import Parity
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Provenance
 from rpi_runtime.errors import CardError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-PIXELS = InputSpec(width=1, height=1)  # (value - 128) / 256, what an int8 input can be without arithmetic
 
 
 def own_network(onnx_file: Path, card_file: Path) -> Network:
@@ -32,7 +28,7 @@ def own_network(onnx_file: Path, card_file: Path) -> Network:
         weights_licence=card.provenance.weights_licence or "as the file's owner says",
         weights_graph="onnx",
     )
-    described = replace(card, provenance=origin, input=_plain_input(card.input))
+    described = replace(card, provenance=origin, input=plain_input(card.input))
     return Network(
         card=described,
         build=lambda spec: _build(onnx_file, card.input, spec, described),
@@ -59,16 +55,6 @@ def read_toml_card(path: Path) -> ModelCard:
     return card
 
 
-def is_plain(spec: InputSpec) -> bool:
-    """Whether an int8 input of this normalisation is exactly ``value - 128``: one scale, one whole mean in 0..255."""
-    same = len(set(spec.mean)) == 1 and len(set(spec.scale)) == 1
-    return same and spec.mean[0] == int(spec.mean[0]) and 0 <= spec.mean[0] <= 255
-
-
-def _plain_input(spec: InputSpec) -> InputSpec:
-    return spec if is_plain(spec) else replace(spec, mean=PIXELS.mean, scale=PIXELS.scale)
-
-
 def _build(
     path: Path, normalisation: InputSpec, spec: InputSpec, card: ModelCard
 ) -> tuple[OnnxGraph, list[Parity]]:
@@ -89,22 +75,3 @@ def _check_output(graph: OnnxGraph, output: OutputSpec, spec: InputSpec, path: P
             f"{path}: output {output.name} is {shape}, the card says {want} ({output.channels} channels, stride "
             f"{output.stride} at {spec.size}); correct the card, or this is not a pose network of this kind"
         )
-
-
-def prepend_normalisation(graph: OnnxGraph, spec: InputSpec) -> None:
-    """Put ``(value - mean) * scale`` per channel inside the graph, as a 1x1 depthwise convolution.
-
-    The graph's input becomes ``(value - 128) / 256``. Folding it into the first convolution instead would change the
-    border, where that convolution pads with zeros.
-    """
-    scale, mean = np.array(spec.scale), np.array(spec.mean)
-    graph.replace_constant("normalisation.weight", (scale * 256).astype(np.float32).reshape(3, 1, 1, 1))
-    graph.replace_constant("normalisation.bias", ((128 - mean) * scale).astype(np.float32))
-    nodes: Any = graph.model.graph.node
-    for node in nodes:
-        for index, name in enumerate(node.input):
-            if name == "image":
-                node.input[index] = "image/normalised"
-    inputs = ["image", "normalisation.weight", "normalisation.bias"]
-    conv = onnx.helper.make_node("Conv", inputs, ["image/normalised"], name="normalisation", group=3)
-    nodes.insert(0, conv)

@@ -4,15 +4,49 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from export.download import Source
 from export.nets.lw_openpose_sources import SOURCES as LW_OPENPOSE_SOURCES
 from export.network import Network
 from quant.progress import Progress
-from rpi_runtime.errors import UsageError
+from rpi_runtime.errors import UsageError, WeightsError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from export.nets.efficienthrnet import Name
+    from export.nets.hwl import HardSigmoid
+    from export.nets.lpn import Depth
 
 Loader = Callable[[str, Progress], Network]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a network without its weights.
+
+    Attributes
+    ----------
+    parameters : int
+    macs : int
+        Multiply-adds of convolutions at `size`, as `export.macs` counts them.
+    size : (int, int)
+        Width and height of the input that it was published for.
+    decoder : {"paf", "tags", "topdown"}
+    published : str
+        AP of its authors, and on what.
+    paper : str
+        Why the paper has other numbers, where it does.
+    """
+
+    parameters: int
+    macs: int
+    size: tuple[int, int]
+    decoder: Literal["paf", "tags", "topdown"]
+    published: str
+    paper: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,35 +56,175 @@ class Entry:
     Attributes
     ----------
     summary : str
-    sources : mapping of str to Source
-        Where trained weights are published; the first is the default.
+    facts : Facts
     load : callable
         Weights source and progress to a `Network` with its weights in it.
+    bare : callable
+        The network itself, without trained weights.
+    sources : mapping of str to Source
+        Where trained weights are published; the first is the default.
+    elsewhere : str
+        Where a user gets weights when `sources` is empty.
     """
 
     summary: str
-    sources: Mapping[str, Source]
+    facts: Facts
     load: Loader
+    bare: Callable[[], nn.Module]
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    elsewhere: str = ""
 
     @property
     def default_source(self) -> str:
-        """The name of the source that is used when none is given."""
+        """The name of the source that is used when none is given; `WeightsError` when none can be fetched."""
+        if not self.sources:
+            raise WeightsError(
+                f"{self.summary.partition(':')[0]}: no weights that can be fetched from here; {self.elsewhere}, "
+                "then give --weights FILE"
+            )
         return next(iter(self.sources))
 
 
-def _lw_openpose(source: str, progress: Progress) -> Network:
-    from export.nets.lw_openpose_network import lw_openpose  # torch: not wanted for a list of names
+def _lw_openpose() -> Entry:
+    def load(source: str, progress: Progress) -> Network:
+        from export.nets.lw_openpose_network import lw_openpose  # torch: not wanted for a list of names
 
-    return lw_openpose(source, progress)
+        return lw_openpose(source, progress)
 
+    def bare() -> nn.Module:
+        from export.nets.lw_openpose import LwOpenPose
 
-MODELS: dict[str, Entry] = {
-    "lw-openpose": Entry(
-        summary="Lightweight OpenPose: bottom-up, 18 keypoints, MobileNetV1, 4.1 M parameters, stride 8",
+        return LwOpenPose("omz")
+
+    return Entry(
+        summary="Lightweight OpenPose: bottom-up, 18 keypoints, MobileNetV1, stride 8",
+        facts=Facts(
+            parameters=4_099_058,
+            macs=7_685_898_240,
+            size=(456, 256),
+            decoder="paf",
+            published="42.8 (omz), 40 (osokin), val2017",
+            paper="its 9 G are for 368x368",
+        ),
+        load=load,
+        bare=bare,
         sources=LW_OPENPOSE_SOURCES,
-        load=_lw_openpose,
-    ),
-}
+    )
+
+
+def _efficienthrnet(name: Name, facts: Facts) -> Entry:
+    def load(source: str, progress: Progress) -> Network:
+        from export.nets.efficienthrnet_network import efficienthrnet
+
+        return efficienthrnet(name, source, progress)
+
+    def bare() -> nn.Module:
+        from export.nets.efficienthrnet import EfficientHRNet
+
+        return EfficientHRNet(name)
+
+    return Entry(
+        summary=f"EfficientHRNet {name.upper()}: bottom-up, 17 keypoints, strides 4 and 2",
+        facts=facts,
+        load=load,
+        bare=bare,
+        elsewhere="its authors share them on Google Drive, see https://github.com/TeCSAR-UNCC/EfficientHRNet",
+    )
+
+
+def _lpn(depth: Depth, facts: Facts) -> Entry:
+    def load(source: str, progress: Progress) -> Network:
+        from export.nets.lpn_network import lpn
+
+        return lpn(depth, source, progress)
+
+    def bare() -> nn.Module:
+        from export.nets.lpn import Lpn
+
+        return Lpn(depth)
+
+    return Entry(
+        summary=f"LPN-{depth}: top-down, 17 keypoints, lightweight ResNet with global context, stride 4",
+        facts=facts,
+        load=load,
+        bare=bare,
+        elsewhere=f"its authors share lpn_{depth}_256x192.pth on Google Drive, "
+        "see https://github.com/zhang943/lpn-pytorch",
+    )
+
+
+def _hwl(name: str, hard_sigmoid: HardSigmoid, reading: str) -> Entry:
+    def load(source: str, progress: Progress) -> Network:
+        from export.nets.hwl_network import hwl
+
+        return hwl(name, hard_sigmoid, source, progress)
+
+    def bare() -> nn.Module:
+        from export.nets.hwl import Hwl
+
+        return Hwl(hard_sigmoid=hard_sigmoid)
+
+    return Entry(
+        summary=f"HWL: top-down, 17 keypoints, MobileNetV3 with attention, stride 4; hard sigmoid {reading}",
+        facts=Facts(
+            parameters=3_077_882,
+            macs=558_997_088,
+            size=(192, 256),
+            decoder="topdown",
+            published="65.8 at 192x256, 69.9 at 288x384, val2017",
+            paper="its 0.58 G count batch norm, activations and pooling too",
+        ),
+        load=load,
+        bare=bare,
+        elsewhere="none are published; train them with https://github.com/HAIV-Lab/ICPR22w",
+    )
+
+
+# name, parameters, multiply-adds, input side, published AP of val2017, the paper's", "G
+_EFFICIENTHRNETS: tuple[tuple[Name, int, int, int, str, str, str], ...] = (
+    ("h0", 19_725_359, 23_958_286_848, 512, "64.8", "23.3", "25.6"),
+    ("h-1", 13_004_446, 13_130_000_048, 480, "59.2", "16", "14.2"),
+    ("h-2", 8_263_495, 7_029_956_920, 448, "52.9", "10.3", "7.7"),
+    ("h-3", 5_360_390, 3_758_983_969, 416, "44.8", "6.9", "4.2"),
+    ("h-4", 2_764_706, 1_807_480_224, 384, "35.7", "3.7", "2.1"),
+)
+# depth, parameters, multiply-adds, published AP of val2017, the paper's numbers
+_LPNS: tuple[tuple[Depth, int, int, str, str], ...] = (
+    (50, 2_911_153, 1_068_144_640, "69.1", "2.7 M is its abstract's, 2.9 M its code's; 1.0 G is"),
+    (101, 5_353_458, 1_504_458_752, "70.4", "1.4 G is"),
+    (152, 7_377_459, 1_942_722_560, "71.0", "1.8 G is"),
+)
+
+
+def _zoo() -> dict[str, Entry]:
+    models = {"lw-openpose": _lw_openpose()}
+    for name, parameters, macs, side, ap, million, giga in _EFFICIENTHRNETS:
+        facts = Facts(
+            parameters=parameters,
+            macs=macs,
+            size=(side, side),
+            decoder="tags",
+            published=f"{ap}, val2017",
+            paper=f"its {million} M count the backbone twice; "
+            f"its {giga} G lie between this and this with a second backbone",
+        )
+        models[f"efficienthrnet-{name}"] = _efficienthrnet(name, facts)
+    for depth, parameters, macs, ap, paper in _LPNS:
+        facts = Facts(
+            parameters=parameters,
+            macs=macs,
+            size=(192, 256),
+            decoder="topdown",
+            published=f"{ap}, val2017",
+            paper=f"{paper} in units of 2**30",
+        )
+        models[f"lpn-{depth}"] = _lpn(depth, facts)
+    models["hwl"] = _hwl("hwl", "sixth", "clip((x + 3) / 6), mmcv from 1.4.4")
+    models["hwl-hsigmoid-half"] = _hwl("hwl-hsigmoid-half", "half", "clip((x + 1) / 2), mmcv before 1.4.4")
+    return models
+
+
+MODELS = _zoo()
 
 
 def find_model(name: str) -> Entry:

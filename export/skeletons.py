@@ -35,3 +35,26 @@ OPENPOSE_18_PAF = PafDecoder(
         Limb(a=a, b=b, paf_x=x, paf_y=y, fill_only=index >= 17) for index, (a, b, x, y) in enumerate(_LIMBS)
     )
 )
+
+# COCO's own keypoints in COCO's order; sigmas of cocoeval.
+COCO_17 = Skeleton(
+    keypoints=(
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+        "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee",
+        "left_ankle", "right_ankle",
+    ),
+    edges=(
+        (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10),
+        (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+    ),
+    coco=tuple(range(17)),
+    sigmas=(
+        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087,
+        0.089, 0.089,
+    ),
+)  # fmt: skip
+
+COCO_17_FLIP_PAIRS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16))
+
+# Head, shoulders and hips open people before the limbs join them (associative embedding, as HigherHRNet does it).
+TAG_JOINT_ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)

@@ -175,7 +175,8 @@ def _check_usage(args: argparse.Namespace, kind: str) -> None:
     if args.onnx and args.weights:
         raise UsageError("--weights goes with --model; an ONNX file has its weights in it")
     if args.model:
-        find_model(args.model)
+        entry = find_model(args.model)
+        args.weights = args.weights or entry.default_source
     if args.calibration_images < 1:
         raise UsageError(f"--calibration-images {args.calibration_images}: expected 1 or more")
     if not args.max_ap_drop >= 0:  # also catches NaN
@@ -228,7 +229,7 @@ def _network(args: argparse.Namespace, progress: Progress) -> Network:
         return own_network(args.onnx, args.card)
     entry = find_model(args.model)
     with progress.stage("weights") as notes:
-        network = entry.load(args.weights or entry.default_source, progress)
+        network = entry.load(args.weights, progress)
         notes += [network.card.provenance.weights_source, *network.notes]
     return network
 
@@ -292,11 +293,21 @@ def _summarize(exported: Sequence[Outcome], as_json: bool) -> None:
 def _models() -> str:
     lines = []
     for name, entry in MODELS.items():
-        lines.append(f"{name:<16} {entry.summary}")
+        facts = entry.facts
+        width, height = facts.size
+        lines.append(f"{name:<18} {entry.summary}")
+        lines.append(
+            f"    {facts.parameters / 1e6:.2f} M parameters, {facts.macs / 1e9:.2f} G multiply-adds at "
+            f"{width}x{height}, decoder {facts.decoder}, published AP {facts.published}"
+        )
+        if facts.paper:
+            lines.append(f"    paper: {facts.paper}")
         lines += [
             f"    --weights {key:<8} {source.summary} ({source.licence})"
             for key, source in entry.sources.items()
         ]
+        if entry.elsewhere:
+            lines.append(f"    --weights FILE     {entry.elsewhere}")
     return "\n".join(lines)
 
 

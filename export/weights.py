@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from export.download import Source, cache_folder, checksum, fetch
 from export.openvino_ir import Graph
 from quant.progress import Progress
+from rpi_runtime.card import Provenance
 from rpi_runtime.errors import DownloadError, WeightsError
 
 State = dict[str, NDArray[np.float32]]
+# what a pickled NumPy scalar names, before and since NumPy 2; none of it is called
+_FIGURES = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,13 +66,23 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress) -
         return _read(path, f"{source}: {entry.files[0].url}", entry.licence)
     path = Path(source)
     if not path.exists():
+        nor = f"neither a file nor one of {', '.join(known)}" if known else "no such file"
         raise WeightsError(
-            f"weights {source!r}: neither a file nor one of {', '.join(known)}; give the path of an OpenVINO .xml, "
-            "a PyTorch .pth or a .safetensors"
+            f"weights {source!r}: {nor}; give the path of an OpenVINO .xml, a PyTorch .pth or a .safetensors"
         )
     if path.is_dir():
         path = _only_xml(path)
     return _read(path, path.name, "")
+
+
+def provenance(weights: Weights, graph: str) -> Provenance:
+    """Return what the card says of weights and of the published graph that they fit."""
+    return Provenance(
+        weights_source=weights.source,
+        weights_sha256=weights.sha256,
+        weights_licence=weights.licence or "as the file's owner says",
+        weights_graph=graph,
+    )
 
 
 def _fetch_all(entry: Source, progress: Progress) -> Path:
@@ -109,10 +122,22 @@ def _read(path: Path, source: str, licence: str) -> Weights:
     return Weights(state=state, ir=ir, source=source, sha256=checksum(values), licence=licence)
 
 
+class _Figure:
+    """Stands for a NumPy scalar, such as the accuracy that trainers keep in a checkpoint; holds nothing."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
 def _read_torch(path: Path) -> State:
-    """Read a state_dict, bare or under the key ``state_dict``, without unpickling anything but tensors."""
+    """Read a state_dict without unpickling anything but tensors and plain values.
+
+    It may stand alone, or in a trainer's checkpoint: the best one so far where that is kept, else the last.
+    """
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(_Figure, name) for name in _FIGURES]):
+            data = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
         raise WeightsError(
             f"{path}: holds more than tensors, or is no PyTorch file; it was not opened, since that could run code "
@@ -121,8 +146,9 @@ def _read_torch(path: Path) -> State:
     except Exception as err:  # a damaged file makes the reader fail in whatever way comes first
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise WeightsError(f"{path}: damaged or truncated ({reason}); fetch it again") from err
-    if isinstance(data, dict) and isinstance(data.get("state_dict"), dict):
-        data = data["state_dict"]
+    for key in ("best_state_dict", "state_dict"):
+        if isinstance(data, dict) and isinstance(data.get(key), dict):
+            data = data[key]
     if not isinstance(data, dict) or not all(isinstance(v, torch.Tensor) for v in data.values()):
         raise WeightsError(f"{path}: no state_dict in it; expected a mapping of names to tensors")
     return {str(k): _float32(v) for k, v in data.items()}

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-
-from export.nets.lw_openpose import HEATMAPS, PAFS, STRIDE, LwOpenPose
+from export.nets.lw_openpose import HEATMAPS, PAFS, STRIDE
 from export.nets.lw_openpose_sources import SOURCES
 from export.nets.lw_openpose_weights import load_lw_openpose
 from export.network import Network
-from export.onnx_graph import OnnxGraph, from_torch, run
-from export.parity import compare
 from export.skeletons import OPENPOSE_18, OPENPOSE_18_PAF
-from export.weights import find_weights
-from quant.outcome import Parity
+from export.torch_build import build_from_torch
+from export.weights import find_weights, provenance
 from quant.progress import Progress
-from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Provenance
+from rpi_runtime.card import InputSpec, ModelCard, OutputSpec
 
 OUTPUTS = ("heatmaps", "pafs")
 
@@ -33,20 +28,10 @@ def lw_openpose(source: str, progress: Progress) -> Network:
             OutputSpec(name="pafs", role="pafs", channels=PAFS, stride=STRIDE),
         ),
         decoder=OPENPOSE_18_PAF,
-        provenance=Provenance(
-            weights_source=weights.source,
-            weights_sha256=weights.sha256,
-            weights_licence=weights.licence or "as the file's owner says",
-            weights_graph=net.graph,
-        ),
+        provenance=provenance(weights, net.graph),
     )
-    return Network(card=card, build=lambda spec: _build(net, spec), notes=tuple(notes))
-
-
-def _build(net: LwOpenPose, spec: InputSpec) -> tuple[OnnxGraph, list[Parity]]:
-    graph = from_torch(net, spec.width, spec.height, OUTPUTS)
-    shape = (1, 3, spec.height, spec.width)
-    image = np.random.default_rng(0).uniform(-0.5, 0.5, shape).astype(np.float32)
-    with torch.inference_mode():
-        expected = dict(zip(OUTPUTS, (t.numpy() for t in net(torch.from_numpy(image))), strict=True))
-    return graph, compare("torch -> onnx", expected, run(graph, image))
+    return Network(
+        card=card,
+        build=lambda spec: build_from_torch(net, net, OUTPUTS, card.input, spec),
+        notes=tuple(notes),
+    )

@@ -10,8 +10,9 @@ import onnxruntime
 import pytest
 import torch
 
+from export.normalisation import is_plain, prepend_normalisation
 from export.onnx_graph import from_file, run
-from export.own_network import is_plain, own_network, prepend_normalisation, read_toml_card
+from export.own_network import own_network, read_toml_card
 from export.tflite import main
 from quant.cli import run_command
 from rpi_runtime.card import InputSpec, read_card

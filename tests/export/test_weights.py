@@ -57,6 +57,19 @@ def test_legacy_checkpoint(legacy: Path) -> None:
         np.testing.assert_array_equal(state[key], value.numpy())
 
 
+def test_a_trainers_checkpoint_gives_its_best_weights(tmp_path: Path) -> None:
+    net, path = tiny(), tmp_path / "checkpoint.pth.tar"
+    last = {f"module.{k}": torch.zeros_like(v) for k, v in net.state_dict().items()}
+    figures = {"epoch": 3, "perf": np.float64(0.5), "best": np.float32(1)}
+    torch.save({**figures, "state_dict": last, "best_state_dict": net.state_dict()}, path)
+    state = read(path)
+    for key, value in net.state_dict().items():
+        np.testing.assert_array_equal(state[key], value.numpy())
+    torch.save({**figures, "state_dict": last}, path)
+    assert list(read(path)) == list(net.state_dict())
+    assert not any(v.any() for v in read(path).values())
+
+
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_plain_state_dict(tmp_path: Path, prefix: str, suffix: str) -> None:

@@ -1,0 +1,15 @@
+"""HWL as an entry of the zoo."""
+
+from __future__ import annotations
+
+from export.nets.hwl import STEP, HardSigmoid, Hwl
+from export.nets.topdown_network import topdown
+from export.network import Network
+from export.weights import find_weights
+from quant.progress import Progress
+
+
+def hwl(name: str, hard_sigmoid: HardSigmoid, source: str, progress: Progress) -> Network:
+    """Read weights and return the network; weights do not tell which hard sigmoid they were trained with."""
+    weights = find_weights(source, {}, progress)
+    return topdown(name, Hwl(hard_sigmoid=hard_sigmoid), weights, step=STEP, channels="rgb")

@@ -1,0 +1,18 @@
+"""LPN as an entry of the zoo."""
+
+from __future__ import annotations
+
+from export.nets.lpn import STEP, Depth, Lpn
+from export.nets.topdown_network import topdown
+from export.network import Network
+from export.weights import find_weights
+from quant.progress import Progress
+
+# Of the official test; the paper's ablation has it best too: AP 69.1 against 68.9 of the maximum.
+BETA = 160.0
+
+
+def lpn(depth: Depth, source: str, progress: Progress) -> Network:
+    """Read weights and return the network; those for COCO take BGR, unlike those for MPII."""
+    weights = find_weights(source, {}, progress)
+    return topdown(f"lpn-{depth}", Lpn(depth), weights, step=STEP, channels="bgr", beta=BETA)
