@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from export.nets.lw_openpose_sources import SOURCES
 from export.weights import find_weights, load_state
 from quant.progress import Progress
 from rpi_runtime.errors import WeightsError
@@ -164,7 +165,9 @@ def test_other_contents(tmp_path: Path, content: object, expected: str) -> None:
 
 
 def test_sources_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="neither a file nor one of"):
+    with pytest.raises(WeightsError, match="neither a file nor one of omz, osokin"):
+        find_weights("omzz", SOURCES, QUIET)
+    with pytest.raises(WeightsError, match="'omzz': no such file"):
         find_weights("omzz", {}, QUIET)
     (tmp_path / "weights.caffemodel").write_bytes(b"")
     with pytest.raises(WeightsError, match=r"unknown kind of weights '.caffemodel'"):
