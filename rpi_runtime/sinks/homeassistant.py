@@ -80,7 +80,12 @@ def describe_device(prefix: str, device: str, topic: str, model: str) -> Iterato
         Name of the network, for people.
     """
     shared = {
-        "device": {"identifiers": [f"pipose_{device}"], "name": f"pipose {device}", "model": model},
+        "device": {
+            "identifiers": [f"pipose_{device}"],
+            "name": f"pipose {device}",
+            "model": model,
+            "sw_version": __version__,
+        },
         "origin": {"name": "pipose", "sw_version": __version__},
         "availability_topic": f"{topic}/status",
         "state_topic": f"{topic}/state",
