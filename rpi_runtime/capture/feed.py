@@ -244,6 +244,7 @@ class _Reader(threading.Thread):
             self._read_all()
         except PiposeError as err:
             self.error = err
+            _forget_frames(err)
         except Exception as err:  # a driver's own exceptions; the feed decides what becomes of them
             self.error = SourceError(f"{type(err).__name__} in the source: {err}")
         finally:
@@ -294,3 +295,10 @@ class _Reader(threading.Thread):
             self._source.stop()
         except Exception as err:  # the device may be gone; nothing is left to be done with it
             log.debug("stopping the source: %s", err)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of the stack that an error came through: it holds the reader, its source and the last picture."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

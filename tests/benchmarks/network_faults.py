@@ -19,23 +19,61 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rpi_runtime.capture.feed import Feed
-from rpi_runtime.capture.source import Wanted
+from rpi_runtime.capture.source import Delivered, Wanted
 from rpi_runtime.config import sink_config
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.interpreter import Model
 from rpi_runtime.pipeline import Limits, Pipeline
+from rpi_runtime.poses import Frame
 from rpi_runtime.sinks.mqtt import MqttOptions, MqttSink
 from rpi_runtime.sinks.runner import SinkRunner
 from rpi_runtime.sinks.web import WebOptions, WebSink
 from rpi_runtime.stop import StopFlag
-from tests.benchmarks.night import Camera, make_noise
 from tests.rpi_runtime.live.serving import TOKEN
 from tests.rpi_runtime.live.test_hostile import UPGRADE
 from tests.rpi_runtime.sinks.mosquitto import Mosquitto, SlowProxy, free_port, make_authority, wait_for
 from tests.rpi_runtime.toys import write_toy
 
 FAULT_S = 5.0
+
+
+class Camera:
+    """Noise in which, now and then, somebody seems to be, as fast as it is asked for."""
+
+    live = True
+
+    def __init__(self, images: list[NDArray[np.uint8]]) -> None:
+        self._images = images
+        self._index = 0
+
+    def configure(self, wanted: Wanted) -> Delivered:
+        height, width = self._images[0].shape[:2]
+        return Delivered(width=width, height=height, what="noise")
+
+    def start(self) -> None:
+        pass
+
+    def read(self, timeout_s: float) -> Frame | None:
+        time.sleep(0.001)
+        now = time.monotonic_ns()
+        index = self._index
+        self._index += 1
+        image = self._images[index % len(self._images)]
+        return Frame(image=image, index=index, timestamp_ns=now, taken_ns=now)
+
+    def stop(self) -> None:
+        pass
+
+
+def make_noise(width: int, height: int) -> list[NDArray[np.uint8]]:
+    """Sixteen pictures of squares."""
+    rng = np.random.default_rng(0)
+    coarse = [rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8) for _ in range(16)]
+    return [np.kron(image, np.ones((8, 8, 1), np.uint8)) for image in coarse]
 
 
 @contextlib.contextmanager

@@ -1,241 +1,345 @@
-"""A night in an hour: frames through the pipeline with page and broker, and a fault every minute.
+"""A night in an hour: the service itself, and every minute viewers, a broker restart and a lost camera.
 
-    python -m tests.benchmarks.night [--frames 200000] [--minutes 60] [--model M.tflite]
+    nice -n 5 python -m tests.benchmarks.night --model M.tflite [--frames 200000] [--fps 140]
 
-The pipeline is the one of the commands `run` and `live`, with the sinks `web` and `mqtt`; the camera is a
-stand-in that delivers noise as fast as it is asked for, 160x120 unless a model is given, and that stalls; the
-broker is a real mosquitto that is killed and returns; viewers are real WebSockets. In turn, one each minute: a
-viewer comes and goes, a viewer stalls, the broker restarts, the camera stalls. Without a model the network is
-the tests' toy. Prints memory, open files and threads, and at the end what was recovered and how fast.
+The process is the one that the systemd unit starts, on the configuration that the installer writes, with the page
+and MQTT added; this program is its supervisor at $NOTIFY_SOCKET and watches it from outside, in /proc. The camera is
+Motion JPEG over HTTP, small pictures of two people who come and go; the broker is a real mosquitto. In each minute
+three viewers come and go, one of which takes nothing; the broker is killed and returns; the camera stalls in the odd
+minutes and hangs up in the even ones, until the service has said that it is lost.
+
+Prints a line for each twentieth of the run. Ends with 1, and says why, when from the first tenth to the end memory grew
+beyond the tolerance; when files or threads at rest grew; when a sign of life stayed away longer than the unit's
+WatchdogSec; when a broker or camera did not come back, or the service did not stop as it should.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
-import logging
-import os
-import random
+import contextlib
+import re
+import statistics
+import sys
 import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import numpy as np
-from numpy.typing import NDArray
 
-from rpi_runtime.capture.feed import Feed, Recovery
-from rpi_runtime.capture.source import Delivered, StalledError, Wanted
-from rpi_runtime.config import sink_config
-from rpi_runtime.estimate import Estimator
-from rpi_runtime.interpreter import Model
-from rpi_runtime.pipeline import Limits, Pipeline
-from rpi_runtime.poses import Frame
-from rpi_runtime.sinks.mqtt import MqttSink
-from rpi_runtime.sinks.runner import SinkRunner
-from rpi_runtime.sinks.web import WebSink
-from rpi_runtime.stop import Signals, StopFlag
-from tests.rpi_runtime.sinks.mosquitto import Mosquitto, wait_for
-from tests.rpi_runtime.toys import write_toy
+from rpi_runtime.config import source_config
+from rpi_runtime.pictures import encode_picture, read_picture
+from rpi_runtime.service.layout import RUNTIME
+from rpi_runtime.service.template import config_text
+from rpi_runtime.service.unit import TEMPLATE
+from tests.benchmarks.servers import SECRET, MjpegServer
+from tests.benchmarks.watched import Heard, Look, Watched
+from tests.rpi_runtime.sinks.mosquitto import Listener, Mosquitto, free_port, wait_for
 
-HEADER = (
-    "| frames | minutes | RSS MiB | peak MiB | files | threads | viewers' frames | broker sent / unsent | "
-    "camera restarts |"
-)
+PICTURES = Path(__file__).parents[1] / "pictures"
+STOP_S = 2.0
+SINKS = """
+[[sink]]
+kind = "web"
+target = "127.0.0.1:{web}"
 
-
-class Camera:
-    """Noise in which, now and then, somebody seems to be; stalls when told to."""
-
-    live = True
-    stalls = threading.Event()
-
-    def __init__(self, images: list[NDArray[np.uint8]]) -> None:
-        self._images = images
-        self._index = 0
-
-    def configure(self, wanted: Wanted) -> Delivered:
-        height, width = self._images[0].shape[:2]
-        return Delivered(width=width, height=height, what="noise")
-
-    def start(self) -> None:
-        pass
-
-    def read(self, timeout_s: float) -> Frame | None:
-        if Camera.stalls.is_set():
-            time.sleep(timeout_s)
-            raise StalledError(f"no frame for {timeout_s:g} s")
-        time.sleep(0.001)
-        now = time.monotonic_ns()
-        index = self._index
-        self._index += 1
-        image = self._images[index % len(self._images)]
-        return Frame(image=image, index=index, timestamp_ns=now, taken_ns=now)
-
-    def stop(self) -> None:
-        pass
+[[sink]]
+kind = "mqtt"
+target = "127.0.0.1:{broker}"
+name = "night"
+qos = 1
+buffer = 200
+"""
 
 
-def make_noise(width: int, height: int) -> list[NDArray[np.uint8]]:
-    """Pictures for all cameras of a run: made once, so that memory is the runtime's."""
-    rng = np.random.default_rng(0)
-    coarse = [rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8) for _ in range(16)]
-    return [np.kron(image, np.ones((8, 8, 1), np.uint8)) for image in coarse]
+def unit_value(key: str) -> float:
+    """A number that stands in the unit."""
+    (value,) = re.findall(rf"^{key}=(\d+)M?$", TEMPLATE, re.MULTILINE)
+    return float(value)
+
+
+def make_pictures() -> list[bytes]:
+    """160x120: a while the one person, a while the other, moving to and fro, a while nobody."""
+    jpegs = []
+    for name in ("astronaut.jpg", "camera.jpg", ""):
+        person = (
+            read_picture(PICTURES / name)[16:496:4, ::4] if name else np.full((120, 128, 3), 90, np.uint8)
+        )
+        moves = []
+        for shift in (*range(0, 32, 2), *range(32, 0, -2)):
+            image = np.full((120, 160, 3), 128, np.uint8)
+            image[:, shift : shift + 128] = person
+            moves.append(encode_picture(image, ".jpg", 85))
+        jpegs += moves * 10
+    return jpegs
+
+
+def write_config(folder: Path, model: Path, camera: MjpegServer, web: int, broker: int) -> Path:
+    """The installer's configuration, with its file of poses in `folder`, and with page and MQTT."""
+    text = config_text([model.resolve()], source_config(f"stream:{camera.url}"))
+    text = "threads = 1\n" + text.replace(str(RUNTIME), str(folder)) + SINKS.format(web=web, broker=broker)
+    path = folder / "config.toml"
+    path.write_text(text)
+    return path
 
 
 class Faults(threading.Thread):
-    """One fault each minute, in turn, until told to stop."""
+    """What happens in each minute, one after the other, until told to stop."""
 
     def __init__(
-        self, pipeline: Pipeline, web: WebSink, mqtt: MqttSink, broker: Mosquitto, minute_s: float
+        self, service: Watched, camera: MjpegServer, broker: Mosquitto, page: str, minute_s: float
     ) -> None:
         super().__init__(name="faults", daemon=True)
-        self._pipeline, self._web, self._mqtt, self._broker = pipeline, web, mqtt, broker
+        self._service, self._camera, self._broker, self._page = service, camera, broker, page
         self._minute_s = minute_s
         self.over = threading.Event()
         self.seen: Counter[str] = Counter()
-        self.frames = 0
         self.recoveries: dict[str, list[float]] = {"broker": [], "camera": []}
         self.problems: list[str] = []
 
     def run(self) -> None:
-        for fault in itertools.cycle(
-            (self.visit, self.restart_broker, self.visit_stalled, self.stall_camera)
-        ):
-            if self.over.wait(self._minute_s / 4):
-                return
-            begin = time.monotonic()
-            try:
-                fault()
-            except Exception as err:  # what goes wrong is part of the result
-                self.problems.append(f"{fault.__name__}: {type(err).__name__}: {err}")
-            self.seen[fault.__name__] += 1
-            if self.over.wait(max(self._minute_s * 3 / 4 - (time.monotonic() - begin), 0)):
-                return
+        minute = 0
+        while not self.over.is_set():
+            minute += 1
+            lose = self.stall_camera if minute % 2 else self.end_camera
+            for fault in (self.visit, self.restart_broker, lose):
+                begin = time.monotonic()
+                if not self.over.is_set():
+                    self._attempt(fault)
+                self.over.wait(max(self._minute_s / 3 - (time.monotonic() - begin), 0))
+
+    def _attempt(self, fault: Callable[[], None]) -> None:
+        try:
+            fault()
+        except Exception as err:  # what goes wrong is part of the result
+            self.problems.append(f"{fault.__name__}: {type(err).__name__}: {err}")
+        self.seen[fault.__name__] += 1
 
     def visit(self) -> None:
-        """A viewer comes, looks for a while and goes."""
-        asyncio.run(self._look(self._minute_s / 4, confirm=True))
-
-    def visit_stalled(self) -> None:
-        """A viewer comes and takes nothing."""
-        asyncio.run(self._look(self._minute_s / 4, confirm=False))
+        """A page that looks, a page that takes nothing, a program that reads the stream; then they go."""
+        asyncio.run(self._visit(self._minute_s / 4))
 
     def restart_broker(self) -> None:
-        """Kill the broker, let it return."""
-        before = self._mqtt.broker.connections
+        """Kill the broker, let it return; it has forgotten everything, so `online` is new."""
         self._broker.kill()
         time.sleep(self._minute_s / 20)
         begin = time.monotonic()
         self._broker.start()
-        if wait_for(lambda: self._mqtt.broker.connections > before, 70):
+        listener = Listener(self._broker.port, "pipose/night/status")
+        if wait_for(lambda: b"online" in listener.of("pipose/night/status"), 70):
             self.recoveries["broker"].append(time.monotonic() - begin)
         else:
-            self.problems.append("the broker's connection did not come back within 70 s")
+            self.problems.append("the connection to the broker did not come back within 70 s")
+        listener.close()
 
     def stall_camera(self) -> None:
-        """No frame until the pipeline has noticed, then frames again."""
-        before = self._pipeline.feed.restarts
-        Camera.stalls.set()
-        wait_for(lambda: self._pipeline.feed.state == "lost", 10)
-        Camera.stalls.clear()
+        """No frame on an open connection until the service has noticed, then frames again."""
+        self._lose_camera(lambda: self._camera.hold(True), lambda: self._camera.hold(False))
+
+    def end_camera(self) -> None:
+        """The camera hangs up, and takes no calls until the service has noticed."""
+        self._lose_camera(self._camera.close, self._camera.open)
+
+    def _lose_camera(self, take: Callable[[], None], give: Callable[[], None]) -> None:
+        before = self._restarts()
+        take()
+        if not wait_for(lambda: "lost" in self._service.heard.status, 12):
+            self.problems.append("the service did not say that the camera is lost")
+        give()
         begin = time.monotonic()
-        if wait_for(lambda: self._pipeline.feed.restarts > before, 40):
+        if wait_for(lambda: self._restarts() > before, 60):
             self.recoveries["camera"].append(time.monotonic() - begin)
         else:
-            self.problems.append("the camera did not come back within 40 s")
+            self.problems.append("the camera was not used again within 60 s")
 
-    async def _look(self, seconds: float, *, confirm: bool) -> None:
-        end = time.monotonic() + seconds
-        url = self._web.url + "live"
-        async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0) as page:
-            while time.monotonic() < end and not self.over.is_set():
-                message = await page.receive(timeout=30)
+    def _restarts(self) -> float:
+        time.sleep(0.1)  # the page answers 50 requests a second
+        return self._service.metrics().get("pipose_source_restarts_total", 0.0)
+
+    async def _visit(self, seconds: float) -> None:
+        async with aiohttp.ClientSession() as session:
+            coming = (self._look(session), self._look_away(session), self._read(session))
+            tasks = [asyncio.ensure_future(c) for c in coming]
+            done, waiting = await asyncio.wait(tasks, timeout=seconds)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            for task in done:
+                if not self.over.is_set():
+                    self.problems.append(f"a viewer's connection ended: {task.exception()!r}")
+
+    async def _look(self, session: aiohttp.ClientSession) -> None:
+        async with session.ws_connect(self._page + "live", max_msg_size=0) as page:
+            async for message in page:
                 if message.type == aiohttp.WSMsgType.BINARY:
-                    self.frames += 1
-                    if not confirm:
-                        await asyncio.sleep(max(end - time.monotonic(), 0))
-                        return
+                    self.seen["frames of the page"] += 1
                     head = message.data[4 : 4 + int.from_bytes(message.data[:4], "big")]
                     number = head[head.index(b'"frame":') + 8 :].split(b",")[0]
                     await page.send_str(number.decode())
-                elif message.type == aiohttp.WSMsgType.CLOSE and message.data == 1001:
-                    return  # the run is over
-                elif message.type != aiohttp.WSMsgType.TEXT:
-                    self.problems.append(f"the server closed a viewer: {message.type.name}")
-                    return
+
+    async def _look_away(self, session: aiohttp.ClientSession) -> None:
+        async with session.ws_connect(self._page + "live", max_msg_size=0):
+            await asyncio.Event().wait()
+
+    async def _read(self, session: aiohttp.ClientSession) -> None:
+        async with session.get(self._page + "stream.mjpg") as answer:
+            async for data in answer.content.iter_any():
+                self.seen["pictures of the stream"] += data.count(b"X-Frame")
 
 
-def report(pipeline: Pipeline, faults: Faults, mqtt: MqttSink, begin: float) -> None:
-    """Print one line of the table."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    rss, peak = (int(status[key].split()[0]) / 1024 for key in ("VmRSS", "VmHWM"))
-    files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  only their number
-    broker = mqtt.broker
-    print(
-        f"| {pipeline.status().frames} | {(time.monotonic() - begin) / 60:.1f} | {rss:.1f} | {peak:.1f} | {files} | "
-        f"{status['Threads'].strip()} | {faults.frames} | {broker.sent} / {mqtt.outbox.dropped + broker.lost} | "
-        f"{pipeline.feed.restarts} |",
-        flush=True,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One part of the run: the median of memory, the least of files and threads, which is what is there at rest."""
 
+    frames: int
+    minutes: float
+    rss_mib: float
+    most_mib: float
+    files: int
+    most_files: int
+    threads: int
+    restarts: int
 
-def main() -> None:
-    """Run and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--frames", type=int, default=200_000)
-    parser.add_argument("--minutes", type=float, default=60.0, help="end after this long in any case")
-    parser.add_argument("--minute", type=float, default=60.0, help="seconds from one fault to the next")
-    parser.add_argument("--model", help="default: the tests' toy")
-    parser.add_argument("--fps", type=float, default=0.0, help="at most so many frames a second")
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    stopping = StopFlag()
-    with tempfile.TemporaryDirectory() as name, Signals(stopping):
-        folder = Path(name)
-        model = given.model or write_toy(folder / "toy.tflite")
-        broker = Mosquitto(folder, "allow_anonymous true")
-        web = sink_config("web:127.0.0.1:0").make()
-        mqtt = sink_config(f"mqtt:127.0.0.1:{broker.port},qos=1,buffer=200").make()
-        noise = make_noise(*(640, 480) if given.model else (160, 120))
-        runners = [SinkRunner(sink, stopping=stopping) for sink in (web, mqtt)]
-        pipeline = Pipeline(
-            Feed(lambda: Camera(noise), Wanted(), Recovery(stall_s=2.0), rng=random.Random(0)),
-            Estimator([Model(model)]),
-            runners,
-            limits=Limits(frames=given.frames, max_fps=given.fps),
-            stopping=stopping,
+    @classmethod
+    def of(cls, looks: list[Look], frames: float, seconds: float, restarts: float) -> Row:
+        """Sum up."""
+        return cls(
+            frames=int(frames),
+            minutes=seconds / 60,
+            rss_mib=statistics.median(look.rss_mib for look in looks),
+            most_mib=max(look.rss_mib for look in looks),
+            files=min(look.files for look in looks),
+            most_files=max(look.files for look in looks),
+            threads=min(look.threads for look in looks),
+            restarts=int(restarts),
         )
-        faults = Faults(pipeline, web, mqtt, broker, given.minute)
-        runner = threading.Thread(target=pipeline.run, name="pipeline")
-        begin = time.monotonic()
-        runner.start()
-        wait_for(lambda: pipeline.status().frames > 100)
+
+    def __str__(self) -> str:
+        return (
+            f"| {self.frames} | {self.minutes:.1f} | {self.rss_mib:.1f} | {self.most_mib:.1f} | {self.files} | "
+            f"{self.most_files} | {self.threads} | {self.restarts} |"
+        )
+
+
+HEADER = (
+    "| frames | minutes | RSS MiB, median | most | files, least | most | threads, least | camera restarts |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+def judge(rows: list[Row], heard: Heard, tolerance_mib: float) -> list[str]:
+    """What is wrong with a run, from its first tenth to its end."""
+    wrong = []
+    settled = next((row for row in rows if row.frames >= rows[-1].frames / 10), rows[-1])
+    last = rows[-1]
+    if settled is last:
+        wrong.append("the run was too short to compare anything")
+    if (grown := last.rss_mib - settled.rss_mib) > tolerance_mib:
+        wrong.append(f"memory grew by {grown:.1f} MiB, tolerated {tolerance_mib:g}")
+    if (most := max(row.most_mib for row in rows)) > unit_value("MemoryMax"):
+        wrong.append(f"memory reached {most:.0f} MiB, more than the unit's MemoryMax")
+    for what in ("files", "threads"):
+        before, after = getattr(settled, what), getattr(last, what)
+        if after > before:
+            wrong.append(f"{what} grew from {before} to {after}")
+    if heard.count["READY"] != 1 or heard.count["WATCHDOG before READY"]:
+        wrong.append(f"READY came {heard.count['READY']} times, or a sign of life before it")
+    if heard.silence_s > heard.watchdog_s:
+        wrong.append(f"no sign of life for {heard.silence_s:.1f} s, WatchdogSec is {heard.watchdog_s:g}")
+    return wrong
+
+
+def watch(service: Watched, frames: int, minutes: float, begin: float) -> list[Row]:
+    """Print and return a row for each twentieth of the run, until it is over."""
+    rows: list[Row] = []
+    looks: list[Look] = []
+    print(HEADER, flush=True)
+    while service.alive and time.monotonic() - begin < minutes * 60:
+        time.sleep(1)
+        if not (found := service.metrics()):
+            continue
+        looks.append(service.look())
+        done = found["pipose_frames_total"]
+        if done >= min(frames * (len(rows) + 1) / 20, frames):
+            restarts = found["pipose_source_restarts_total"]
+            rows.append(Row.of(looks, done, time.monotonic() - begin, restarts))
+            print(rows[-1], flush=True)
+            looks = []
+        if done >= frames:
+            break
+    return rows
+
+
+def end(service: Watched, frames: int, rows: list[Row]) -> list[str]:
+    """Stop the service; what was wrong with its end, its log, or the number of frames."""
+    wrong = [] if service.alive else ["the service ended by itself"]
+    code, took = service.stop()
+    print(f"\nstopped after {took:.2f} s with exit code {code}; heard: {dict(service.heard.count)}")
+    if code != 0 or took > STOP_S or not service.heard.count["STOPPING"]:
+        wrong.append(f"it stopped after {took:.1f} s with exit code {code}")
+    if not rows or rows[-1].frames < frames:
+        wrong.append(f"fewer than {frames} frames were processed")
+    log = service.log.read_text()
+    print(f"log: {len(log.splitlines())} lines, the last one: {log.splitlines()[-1] if log else ''}")
+    if SECRET in log:
+        wrong.append("the log shows the camera's password")
+    return wrong
+
+
+def run(given: argparse.Namespace, folder: Path) -> list[str]:
+    """One night; what was wrong."""
+    broker = Mosquitto(folder, "allow_anonymous true")
+    camera = MjpegServer(free_port(), fps=given.fps, jpegs=make_pictures())
+    web = free_port()
+    config = write_config(folder, given.model, camera, web, broker.port)
+    service = Watched(folder, config, web, unit_value("WatchdogSec"))
+    faults = Faults(service, camera, broker, f"http://127.0.0.1:{web}/", given.minute)
+    begin = time.monotonic()
+    try:
+        if not wait_for(lambda: service.heard.ready_at, 60):
+            return [f"not ready within 60 s: {service.log.read_text()}"]
+        print(f"ready after {service.heard.ready_at - begin:.1f} s; {service.heard.status}", flush=True)
         faults.start()
-        print(HEADER + "\n|" + "---|" * 9, flush=True)
-        next_at = 0.0
-        while runner.is_alive():
-            if time.monotonic() >= next_at:
-                next_at = time.monotonic() + max(given.minutes * 60 / 20, 5)
-                report(pipeline, faults, mqtt, begin)
-            if time.monotonic() - begin > given.minutes * 60:
-                stopping.stop()
-            runner.join(1)
+        rows = watch(service, given.frames, given.minutes, begin)
         faults.over.set()
-        faults.join(60)
-        report(pipeline, faults, mqtt, begin)
+        faults.join(80)
+        wrong = end(service, given.frames, rows)
+    finally:
+        with contextlib.suppress(OSError):
+            service.kill()
+        camera.close()
         broker.kill()
-    print(f"\n{pipeline.status().describe()}\n")
-    print("faults: " + ", ".join(f"{count} x {name}" for name, count in faults.seen.items()))
+    print("in all: " + ", ".join(f"{count} x {name}" for name, count in faults.seen.items()))
     for what, took in faults.recoveries.items():
         if took:
             print(f"{what} back after {min(took):.1f} to {max(took):.1f} s, {len(took)} times")
-    print(f"pictures encoded: {web._hub.counts['encoded']}; problems: {faults.problems or 'none'}")
+    print(f"longest time without a sign of life: {service.heard.silence_s:.1f} s")
+    return wrong + faults.problems + (judge(rows, service.heard, given.tolerance) if rows else [])
+
+
+def main() -> None:
+    """Run, print, and say what was wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--frames", type=int, default=200_000)
+    parser.add_argument("--minutes", type=float, default=60.0, help="end after this long in any case")
+    parser.add_argument("--minute", type=float, default=60.0, help="seconds in which each fault comes once")
+    parser.add_argument("--fps", type=float, default=140.0, help="of the camera (default: %(default)g)")
+    parser.add_argument(
+        "--tolerance", type=float, default=2.0, help="MiB by which memory may grow (default: %(default)g)"
+    )
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="pipose-night-") as name:
+        wrong = run(given, Path(name))
+    print("\n" + ("\n".join(f"WRONG: {line}" for line in wrong) or "nothing was wrong"))
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == "__main__":

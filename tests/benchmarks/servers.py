@@ -9,10 +9,12 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 
 from rpi_runtime.pictures import encode_picture
 from tests.rpi_runtime.pictures import gradient
 
+SECRET = "camera-password"
 SYSTEM_PYTHON = "/usr/bin/python3"
 _GST = "import gi; gi.require_version('Gst', '1.0'); gi.require_version('GstRtspServer', '1.0')"
 _RTSP = (
@@ -36,13 +38,23 @@ GLib.MainLoop().run()
 
 
 class MjpegServer:
-    """Motion JPEG over HTTP at 20 frames per second; the address carries a password that no log may show."""
+    """Motion JPEG over HTTP; the address carries a password that no log may show.
 
-    def __init__(self, port: int = 18555) -> None:
-        self.url = f"http://user:secret@127.0.0.1:{port}/"
-        self._port = port
-        self._jpegs = [encode_picture(gradient(320, 240, shift=5 * n), ".jpg") for n in range(20)]
+    Parameters
+    ----------
+    port : int
+    fps : float
+    jpegs : sequence of bytes, optional
+        One after the other, again and again; default: 20 pictures of 320x240 that move.
+    """
+
+    def __init__(self, port: int = 18555, *, fps: float = 20.0, jpegs: Sequence[bytes] = ()) -> None:
+        self.url = f"http://user:{SECRET}@127.0.0.1:{port}/"
+        self._port, self._period_s = port, 1 / fps
+        self._jpegs = jpegs or [encode_picture(gradient(320, 240, shift=5 * n), ".jpg") for n in range(20)]
         self._server: http.server.ThreadingHTTPServer | None = None
+        self._flows = threading.Event()
+        self._flows.set()
         self.open()
 
     def open(self) -> None:
@@ -59,6 +71,13 @@ class MjpegServer:
             server.shutdown()
             server.server_close()
 
+    def hold(self, held: bool) -> None:
+        """Send nothing more on connections that stay open, or go on."""
+        if held:
+            self._flows.clear()
+        else:
+            self._flows.set()
+
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
         camera = self
 
@@ -68,12 +87,19 @@ class MjpegServer:
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
                 with contextlib.suppress(OSError):
-                    for jpeg in itertools.cycle(camera._jpegs):
-                        if camera._server is not self.server:
-                            return
-                        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                        self.wfile.write(head.encode() + jpeg + b"\r\n")
-                        time.sleep(0.05)
+                    self.send_pictures()
+
+            def send_pictures(self) -> None:
+                due = time.monotonic()
+                for jpeg in itertools.cycle(camera._jpegs):
+                    while not camera._flows.wait(0.1) and camera._server is self.server:
+                        due = time.monotonic()
+                    if camera._server is not self.server:
+                        return
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                    self.wfile.write(head.encode() + jpeg + b"\r\n")
+                    due += camera._period_s
+                    time.sleep(max(due - time.monotonic(), 0))
 
             def log_message(self, *_: object) -> None:
                 pass

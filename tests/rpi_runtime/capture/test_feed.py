@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -45,6 +47,29 @@ def test_a_live_source_that_fails_comes_back(fault):
     assert (feed.restarts, feed.state) == (1, "running")
     assert feed.last_recovery_s > 0
     assert script.made == script.stopped == 2
+
+
+@pytest.mark.parametrize("fault", ["stall", "vanish", "crash"])
+def test_a_lost_source_and_its_last_picture_are_let_go_at_once(fault):
+    script = Script(["frame", "frame", fault], ["frame"])
+    made = []
+
+    def make():
+        source = Script.make(script)
+        made.append(weakref.ref(source))
+        return source
+
+    gc.collect()
+    gc.disable()  # what a cycle holds stays until the collector comes, which may be hours
+    try:
+        feed = Feed(make, Wanted(), QUICK, rng=random.Random(0))
+        feed.start()
+        take(feed, 10)
+        assert (feed.restarts, len(made)) == (1, 2)
+        assert made[0]() is None
+    finally:
+        gc.enable()
+        feed.stop(5)
 
 
 def test_a_camera_that_stays_away_for_some_tries():

@@ -1,8 +1,11 @@
-"""A supervisor, and what a service needs to run: a toy model, pictures, a configuration."""
+"""A supervisor, the service in a process of its own, and what it needs: a toy model, pictures, a configuration."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,8 @@ from rpi_runtime.pictures import write_picture
 from tests.rpi_runtime.pictures import gradient
 from tests.rpi_runtime.service.supervisor import Supervisor
 from tests.rpi_runtime.toys import write_toy
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -42,3 +47,22 @@ def config(tmp_path):
     write()
     write.path = path
     return write
+
+
+@pytest.fixture
+def start(supervisor, tmp_path):
+    """Starts the service on a configuration; what is left is killed. Standard error goes to the file `log`."""
+    started = []
+
+    def start(path, **environment):
+        with (tmp_path / "log").open("w") as log:
+            words = [sys.executable, "-m", "rpi_runtime", "service", "run", "--config", str(path)]
+            given = supervisor.environment(watchdog_s=2) | environment
+            process = subprocess.Popen(words, cwd=ROOT, env=given, stderr=log, stdout=subprocess.DEVNULL)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()

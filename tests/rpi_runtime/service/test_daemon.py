@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -17,6 +19,7 @@ from rpi_runtime.service.daemon import Daemon
 from rpi_runtime.sinks.runner import SinkRunner
 from tests.rpi_runtime.faulty import Script
 from tests.rpi_runtime.service.test_pulse import Heard
+from tests.rpi_runtime.sinks.mosquitto import wait_for
 from tests.rpi_runtime.test_pipeline import KeepingSink, StandInEstimator
 
 QUICK = Recovery(open_s=5, stall_s=0.1, first_wait_s=0.005, most_wait_s=0.02, close_s=0.05)
@@ -35,6 +38,7 @@ class World:
         self.steps = list(steps)
         self.scripts = {}
         self.built = []
+        self.pipelines = []
         self.heard = Heard()
         self.daemon = Daemon(self.load, self.heard, self.build)
 
@@ -49,7 +53,9 @@ class World:
         script = self.scripts.get(config.max_fps, Script(["frame"]))
         feed = Feed(script.make, Wanted(), QUICK, rng=random.Random(0))
         runner = SinkRunner(KeepingSink(), stopping=stopping)
-        return Pipeline(feed, StandInEstimator(), [runner], stopping=stopping)
+        pipeline = Pipeline(feed, StandInEstimator(), [runner], stopping=stopping)
+        self.pipelines.append(weakref.ref(pipeline))
+        return pipeline
 
     def wait_for(self, word, count=1):
         deadline = time.monotonic() + 20
@@ -72,6 +78,7 @@ class World:
             self.daemon.run()
         finally:
             thread.join()
+            gc.unfreeze()
 
     @property
     def rates(self):
@@ -90,6 +97,22 @@ def test_a_reload_takes_the_next_configuration():
     assert world.rates == [1, 2]
     words = [w for w in world.heard.words if w in ("READY=1", "STOPPING=1") or w.startswith("RELOADING")]
     assert words == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
+
+
+def test_memory_is_settled_at_readiness_and_a_former_run_is_let_go():
+    world = World(config(1), config(2))
+
+    def act():
+        world.wait_for("READY=1")
+        assert wait_for(lambda: gc.get_freeze_count() > 0)
+        assert world.pipelines[0]() is not None
+        world.daemon.ask_for_reload()
+        world.wait_for("READY=1", 2)
+        assert wait_for(lambda: world.pipelines[0]() is None), "frozen with the rest, it would stay for ever"
+        assert world.pipelines[1]() is not None
+
+    world.story(act)
+    assert world.rates == [1, 2]
 
 
 def test_a_wrong_configuration_changes_nothing(caplog):

@@ -4,32 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def start(supervisor, tmp_path):
-    """Starts the service on a configuration; what is left is killed. Standard error goes to the file `log`."""
-    started = []
-
-    def start(path, **environment):
-        with (tmp_path / "log").open("w") as log:
-            words = [sys.executable, "-m", "rpi_runtime", "service", "run", "--config", str(path)]
-            given = supervisor.environment(watchdog_s=2) | environment
-            process = subprocess.Popen(words, cwd=ROOT, env=given, stderr=log, stdout=subprocess.DEVNULL)
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 def stop(process):
