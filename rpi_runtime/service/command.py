@@ -34,8 +34,8 @@ examples:
     sudo venv/bin/python -m rpi_runtime service uninstall
 
 It runs as the user pipose, with the interpreter that installed it, and sees nothing of your home but that
-interpreter. It restarts after a crash, and when no frame came for 30 s. The poses are in /run/pipose/poses.jsonl
-until you say something else in /etc/pipose/config.toml.
+interpreter. It restarts after a crash, and when no frame came for 30 s; a camera that stays away is waited for.
+The poses are in /run/pipose/poses.jsonl until you say something else in /etc/pipose/config.toml.
 
 exit codes: 0 done, 2 a wrong option, or not root, 3 the model cannot be read, 5 a folder cannot be written,
             8 no systemd; `service run`: 78 a configuration error, which systemd does not restart
