@@ -144,6 +144,78 @@ class PointRules:
         return np.array(self.partners or range(self.keypoints), np.int32)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRules:
+    """How keypoints are found and joined into people by their tags.
+
+    Attributes
+    ----------
+    keypoints : int
+    threshold : float
+        A peak's value is above this.
+    tag_threshold : float
+        A peak joins a person when its tag is nearer than this to the person's mean tag.
+    max_people : int
+        So many peaks of each type take part, the highest, and so many people, the first.
+    joint_order : tuple of int
+        In which order the types are given to people; empty for ascending.
+    nms_size : int
+        A peak is the largest value of a square of this many cells a side; odd.
+    adjust : bool
+        Move positions a quarter of a cell towards the higher neighbours.
+    refine : bool
+        Look for what a person lacks among all cells, by value less the rounded distance of tags.
+    refine_least : float
+        That difference must be above this.
+    """
+
+    keypoints: int
+    threshold: float = 0.1
+    tag_threshold: float = 1.0
+    max_people: int = 30
+    joint_order: tuple[int, ...] = ()
+    nms_size: int = 5
+    adjust: bool = True
+    refine: bool = True
+    refine_least: float = -np.inf
+
+    def __post_init__(self) -> None:
+        if self.keypoints < 1 or not 1 <= self.max_people <= 256:
+            raise ValueError(
+                f"keypoints {self.keypoints}, max_people {self.max_people}: expected at least 1, 1 to 256"
+            )
+        if not (0 < self.threshold < np.inf and 0 < self.tag_threshold < np.inf):
+            raise ValueError(f"thresholds {self.threshold}, {self.tag_threshold}: expected finite, above 0")
+        if self.joint_order and sorted(self.joint_order) != list(range(self.keypoints)):
+            raise ValueError(f"joint_order {self.joint_order}: expected 0 to {self.keypoints - 1}, each once")
+        if self.nms_size < 1 or self.nms_size % 2 == 0:
+            raise ValueError(f"nms_size {self.nms_size}: expected an odd number")
+
+    def order_table(self) -> NDArray[np.int32]:
+        """Return the order of the types, (K,)."""
+        return np.array(self.joint_order or range(self.keypoints), np.int32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Groups:
+    """Who was found by tags, in the order in which they were opened.
+
+    Attributes
+    ----------
+    points : ndarray, shape (P, K, 3), float32
+        x, y and value of each keypoint; 0 where it is missing. Unlike elsewhere positions are continuous: the
+        centre of the first cell is (0.5, 0.5).
+    score : ndarray, shape (P,), float64
+        Mean value over all K keypoints before any was looked up.
+    count : ndarray, shape (P,), int32
+        Keypoints before any was looked up.
+    """
+
+    points: NDArray[np.float32]
+    score: NDArray[np.float64]
+    count: NDArray[np.int32]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Peaks:
     """Keypoint candidates of all types, numbered consecutively.
@@ -203,6 +275,17 @@ def check_maps(maps: Any, channels: int, scale: float, zero_point: int) -> None:
         raise ValueError(f"scale {scale} of int8 maps: expected a finite number above 0")
     elif not -128 <= zero_point <= 127:
         raise ValueError(f"zero point {zero_point} of int8 maps: expected -128 to 127")
+
+
+def taps(source: int, target: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    """Return for each of `target` positions the two source positions around it and the weight of the second.
+
+    Half-pixel centres, replicated border: bilinear interpolation as in PyTorch with ``align_corners=False``.
+    """
+    centre = np.maximum((np.arange(target) + 0.5) * (source / target) - 0.5, 0)
+    low = np.minimum(centre.astype(np.int32), source - 1)
+    high = np.minimum(low + 1, source - 1).astype(np.int32)
+    return low, high, (centre - low).astype(np.float32)
 
 
 def dequantization_table(scale: float, zero_point: int) -> NDArray[np.float32]:

@@ -123,5 +123,5 @@ def suppress(
 
 
 def _rows(maps: Stored) -> Stored:
-    rows: Stored = np.ascontiguousarray(maps).reshape(maps.shape[0], -1)
-    return rows
+    compact = maps if maps.flags.c_contiguous else maps.copy()
+    return compact.reshape(maps.shape[0], -1)

@@ -55,11 +55,15 @@ def kernels(request: pytest.FixtureRequest) -> SimpleNamespace:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
         package = "checked_ext"
-    names = ("heatmaps", "paf", "topdown")
-    heatmaps, paf, topdown = (importlib.import_module(f"{package}.{name}") for name in names)
+    names = ("heatmaps", "paf", "topdown", "tags", "_assignment")
+    heatmaps, paf, topdown, tags, assignment = (importlib.import_module(f"{package}.{n}") for n in names)
     return SimpleNamespace(
         PeakFinder=heatmaps.PeakFinder,
         Grouper=paf.Grouper,
         PointFinder=topdown.PointFinder,
         suppress=topdown.suppress,
+        Unpacker=tags.Unpacker,
+        PlaneResizer=tags.PlaneResizer,
+        TagGrouper=tags.TagGrouper,
+        assign=assignment.assign,
     )

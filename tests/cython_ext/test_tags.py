@@ -1,0 +1,287 @@
+"""The associative-embedding kernels equal the oracle bit for bit, and the oracle what the original code computed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
+
+from cython_ext import reference_tags as reference
+from cython_ext.specs import Groups, TagRules
+from tests.cython_ext.conftest import fuzz
+from tests.cython_ext.openpose import quantize
+from tests.cython_ext.test_topdown import PARTNERS
+
+RULES = TagRules(keypoints=17, joint_order=(0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16))
+STAGES = {
+    "matched": replace(RULES, adjust=False, refine=False),
+    "adjusted": replace(RULES, refine=False),
+    "final": RULES,
+}
+EDGES = np.array([-1, 0, 0.1, 0.5, 1, 1.5, np.nan, np.inf, -np.inf, 3e38, -3e38], np.float32).tolist()
+REALS = st.sampled_from(EDGES) | st.floats(-2, 2, width=32)
+COSTS = st.sampled_from([0.0, 100.0, 200.0, -0.5, 99.5, 1e10]) | st.integers(-3, 3).map(float)
+
+
+def assert_same(found: Groups, expected: Groups) -> None:
+    assert_array_equal(found.points, expected.points)
+    assert_array_equal(found.score, expected.score)
+    assert_array_equal(found.count, expected.count)
+
+
+def cases(shared: Path) -> list[Any]:
+    paths = sorted((shared / "fixtures" / "ae_decode").glob("case*.npz"))
+    assert paths
+    return [np.load(path) for path in paths]
+
+
+def planes(case: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Heatmaps (K, H, W) and tags (T, K, H, W)."""
+    return case["heatmaps"][0], np.ascontiguousarray(case["tags"][0].transpose(3, 0, 1, 2))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_equals_the_original_on_every_case(shared: Path, kernels: SimpleNamespace, stage: str) -> None:
+    rules = STAGES[stage]
+    group = kernels.TagGrouper(rules)
+    for case in cases(shared):
+        people = group(*planes(case))
+        assert_same(people, reference.group(*planes(case), rules))
+        expected = np.where(case[stage][..., 2:3] > 0, case[stage][..., :3], 0)
+        if stage == "matched":  # the original gives indices there
+            expected[..., :2] += np.where(expected[..., 2:] > 0, 0.5, 0)
+        assert_array_equal(people.points, expected)
+        assert_allclose(people.score, case["scores"], rtol=1e-6)
+
+
+def test_the_rules_are_those_of_the_cases(shared: Path) -> None:
+    given = json.loads((shared / "fixtures" / "ae_decode" / "index.json").read_text())["params"]
+    assert tuple(given["joint_order"]) == RULES.joint_order
+    assert (given["max_num_people"], given["nms_kernel"]) == (RULES.max_people, RULES.nms_size)
+    assert (given["detection_threshold"], given["tag_threshold"]) == (RULES.threshold, RULES.tag_threshold)
+
+
+def test_candidates_are_the_originals(shared: Path) -> None:
+    for case in cases(shared):
+        heatmaps, tags = planes(case)
+        for k in range(17):
+            cells, values, vectors = reference.candidates(heatmaps[k], tags[:, k].transpose(1, 2, 0), RULES)
+            above = case["topk_val"][0, k] > 0.1
+            assert_array_equal(values, case["topk_val"][0, k][above])
+            x, y = case["topk_loc_xy"][0, k][above].T
+            assert_array_equal(cells, y * heatmaps.shape[2] + x)
+            assert_array_equal(vectors, case["topk_tag"][0, k][above])
+
+
+@pytest.mark.parametrize("name", ["ae1_noflip", "ae1_flip", "ae2_noflip", "ae2_flip"])
+def test_aggregation_equals_the_originals(shared: Path, kernels: SimpleNamespace, name: str) -> None:
+    case = np.load(shared / "fixtures" / "ae_aggregate" / f"{name}.npz")
+    size = tuple(int(n) for n in case["size_wh"][::-1])
+    coarse, fine = case["out0"].shape[2:], case["out1"].shape[2:]
+    unpack, enlarge = kernels.Unpacker(17, PARTNERS), kernels.PlaneResizer(coarse, fine)
+    sums, tags = np.zeros((17, *fine), np.float32), []
+    mirrors = (False, True) if "_flip" in name else (False,)
+    for mirrored in mirrors:
+        for output in ("out0", "out1"):
+            maps = np.ascontiguousarray(case["flip_" * mirrored + output][0].transpose(1, 2, 0))
+            for first in range(0, maps.shape[2], 17):
+                plane, large = np.empty((17, *maps.shape[:2]), np.float32), np.empty_like(sums)
+                unpack(maps[..., first : first + 17], plane, mirrored=mirrored)
+                partners = np.array(PARTNERS, np.int32) if mirrored else None
+                assert_array_equal(plane, reference.unpack(maps[..., first:], 17, partners=partners))
+                if output == "out0":
+                    enlarge(plane, large)
+                    assert_array_equal(large, reference.resize(plane, fine))
+                    plane = large
+                if first:
+                    tags.append(plane)
+                else:
+                    sums += plane
+    project = kernels.PlaneResizer(fine, size)
+    whole = np.empty((17, *size), np.float32)
+    project(sums / np.float32(2 * len(mirrors)), whole)
+    assert_allclose(whole, case["heatmaps"][0], atol=2e-5)
+    for t, plane in enumerate(tags):
+        project(plane, whole)
+        assert_allclose(whole, case["tags"][0, ..., t], atol=2e-5)
+    assert case["tags"].shape[-1] == len(tags)
+
+
+@fuzz
+@given(data=st.data(), columns=st.integers(1, 5), rows=st.integers(1, 5))
+def test_any_assignment(kernels: SimpleNamespace, data: st.DataObject, columns: int, rows: int) -> None:
+    cost = data.draw(arrays(np.float64, (min(rows, columns), columns), elements=COSTS))
+    chosen = kernels.assign(cost)
+    assert chosen == reference.assign(cost)
+    assert len(set(chosen)) == len(cost)
+    every = itertools.permutations(range(columns), len(cost))
+    least = min(cost[np.arange(len(cost)), list(columns)].sum() for columns in every)
+    assert cost[np.arange(len(cost)), chosen].sum() == pytest.approx(least, rel=1e-9, abs=1e-3)
+
+
+@fuzz
+@given(seed=st.integers(0, 1 << 30))
+def test_assignments_with_many_ties(kernels: SimpleNamespace, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    columns = int(rng.integers(1, 31))
+    rows = int(rng.integers(1, columns + 1))
+    cost = rng.integers(0, 4, (rows, columns)) * 100.0 - rng.random((rows, 1))
+    assert kernels.assign(cost) == reference.assign(cost)
+
+
+def test_assignments_equal_the_package_s(kernels: SimpleNamespace) -> None:
+    munkres = pytest.importorskip("munkres", reason="the package whose ties are meant is not installed")
+    if munkres.__version__ != "1.1.4":
+        pytest.skip(f"munkres {munkres.__version__} breaks ties in another way than 1.1.4")
+    rng = np.random.default_rng(9)
+    for _ in range(2000):
+        rows, columns = sorted(rng.integers(1, 9, 2))
+        cost = rng.integers(0, 3, (rows, columns)) * 100.0 - rng.random((rows, 1))
+        assert kernels.assign(cost) == [c for _, c in munkres.Munkres().compute(cost.tolist())]
+
+
+@fuzz
+@given(
+    data=st.data(),
+    components=st.integers(1, 4),
+    most=st.integers(1, 6),
+    nms=st.sampled_from([1, 3, 5]),
+    adjust=st.booleans(),
+    least=st.sampled_from([-np.inf, 0.1]),
+)
+def test_any_planes(
+    kernels: SimpleNamespace,
+    data: st.DataObject,
+    components: int,
+    most: int,
+    nms: int,
+    adjust: bool,
+    least: float,
+) -> None:
+    rules = TagRules(
+        keypoints=3, joint_order=(1, 0, 2), max_people=most, nms_size=nms, adjust=adjust, refine_least=least
+    )
+    heatmaps = data.draw(arrays(np.float32, (3, 5, 6), elements=REALS))
+    small = data.draw(st.sampled_from([(5, 6), (3, 3)]))
+    tags = data.draw(arrays(np.float32, (components, 3, *small), elements=REALS))
+    assert_same(kernels.TagGrouper(rules)(heatmaps, tags), reference.group(heatmaps, tags, rules))
+
+
+@fuzz
+@given(seed=st.integers(0, 1 << 30), people=st.integers(1, 9), components=st.integers(1, 4))
+def test_drawn_people_are_the_oracles(
+    kernels: SimpleNamespace, seed: int, people: int, components: int
+) -> None:
+    heatmaps, tags, _ = crowd(people, seed, components)
+    assert_same(kernels.TagGrouper(RULES)(heatmaps, tags), reference.group(heatmaps, tags, RULES))
+
+
+def crowd(
+    people: int, seed: int, components: int = 1, size: tuple[int, int] = (32, 48)
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    """Maps of people somewhere, a fifth of their keypoints missing, tags 2 apart but for noise; and where they are."""
+    rng = np.random.default_rng(seed)
+    at = rng.uniform(1, (size[1] - 1, size[0] - 1), (people, 17, 2))
+    rows, columns = np.mgrid[: size[0], : size[1]] + 0.5
+    heatmaps = rng.normal(0, 0.01, (17, *size))
+    tags = rng.normal(0, 3, (components, 17, *size))
+    for p, person in enumerate(at):
+        for k, (x, y) in enumerate(person):
+            square = (columns - x) ** 2 + (rows - y) ** 2
+            heatmaps[k] = np.maximum(heatmaps[k], (rng.random() > 0.2) * np.exp(-square / 4))
+            tags[:, k][:, square < 6] = 2 * p + rng.normal(0, 0.2, (components, 1))
+    return heatmaps.astype(np.float32), tags.astype(np.float32), at
+
+
+def test_people_apart_are_told_apart(kernels: SimpleNamespace) -> None:
+    heatmaps, tags, at = crowd(3, 1, size=(64, 96))
+    found = kernels.TagGrouper(replace(RULES, refine_least=0.1))(heatmaps, tags)
+    assert len(found.points) == 3
+    order = np.argsort([np.median(_tag_of(tags, p)) for p in found.points])
+    near = np.linalg.norm(found.points[order, :, :2] - at, axis=2)[found.points[order, :, 2] > 0.3]
+    assert len(near) > 30 and np.median(near) < 0.5
+
+
+def _tag_of(tags: NDArray[np.float32], points: NDArray[np.float32]) -> list[float]:
+    return [tags[0, k, int(y), int(x)] for k, (x, y, v) in enumerate(points) if v > 0]
+
+
+def test_an_equal_first_component_begins_anew(kernels: SimpleNamespace) -> None:
+    heatmaps, tags = np.zeros((2, 3, 9), np.float32), np.zeros((2, 2, 3, 9), np.float32)
+    heatmaps[0, 1, 1], heatmaps[1, 1, 7] = 0.9, 0.8
+    tags[1, 1, 1, 7] = 5  # far away, though the first component is the same
+    rules = TagRules(keypoints=2, refine=False)
+    people = kernels.TagGrouper(rules)(heatmaps, tags)
+    assert_same(people, reference.group(heatmaps, tags, rules))
+    assert people.count.tolist() == [2]
+
+
+def test_more_peaks_than_places_keep_the_highest(kernels: SimpleNamespace) -> None:
+    rng = np.random.default_rng(3)
+    heatmaps, tags = np.zeros((1, 40, 40), np.float32), np.zeros((1, 1, 40, 40), np.float32)
+    heatmaps[0, ::4, ::4] = rng.permutation(100).reshape(10, 10) / 200 + 0.2
+    tags[0, 0] = np.arange(1600).reshape(40, 40) * 10
+    people = kernels.TagGrouper(TagRules(keypoints=1, max_people=7))(heatmaps, tags)
+    assert_allclose(people.points[:, 0, 2], np.arange(99, 92, -1) / 200 + 0.2, rtol=1e-6)
+
+
+def test_int8_maps_unpack_to_what_they_mean(kernels: SimpleNamespace) -> None:
+    maps = np.random.default_rng(0).normal(0, 0.3, (6, 5, 20)).astype(np.float32)
+    stored = quantize(maps, 1 / 100, 3)
+    out = np.empty((17, 6, 5), np.float32)
+    for mirrored in (False, True):
+        kernels.Unpacker(17, PARTNERS)(stored, out, 1 / 100, 3, mirrored=mirrored)
+        partners = np.array(PARTNERS, np.int32) if mirrored else None
+        assert_array_equal(out, reference.unpack(stored, 17, 1 / 100, 3, partners))
+
+
+@pytest.mark.parametrize(
+    ("heatmaps", "tags", "message"),
+    [
+        (np.zeros((16, 4, 4), np.float32), np.zeros((1, 17, 4, 4), np.float32), "heatmaps of shape"),
+        (np.zeros((17, 4, 4), np.float32), np.zeros((9, 17, 4, 4), np.float32), "tags of shape"),
+        (np.zeros((17, 4, 4), np.float32), np.zeros((17, 4, 4), np.float32), "tags of shape"),
+        (np.zeros((17, 4, 4)), np.zeros((1, 17, 4, 4), np.float32), "planes of float64"),
+    ],
+)
+def test_refuses(kernels: SimpleNamespace, heatmaps: Any, tags: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        kernels.TagGrouper(RULES)(heatmaps, tags)
+
+
+def test_refuses_maps_and_planes_of_other_sizes(kernels: SimpleNamespace) -> None:
+    out = np.empty((17, 4, 4), np.float32)
+    with pytest.raises(ValueError, match="at least 17"):
+        kernels.Unpacker(17)(np.zeros((4, 4, 16), np.float32), out)
+    with pytest.raises(ValueError, match="planes of shape"):
+        kernels.Unpacker(17)(np.zeros((4, 5, 17), np.float32), out)
+    with pytest.raises(TypeError, match="maps of NoneType"):
+        kernels.Unpacker(17)(None, out)
+    with pytest.raises(ValueError, match="expected"):
+        kernels.PlaneResizer((4, 4), (8, 8))(out, out)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"keypoints": 0}, "keypoints 0"),
+        ({"max_people": 0}, "max_people 0"),
+        ({"threshold": 0.0}, "thresholds 0.0"),
+        ({"joint_order": (0, 0)}, "each once"),
+        ({"nms_size": 2}, "nms_size 2"),
+    ],
+)
+def test_refuses_rules(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TagRules(**{"keypoints": 2, **wrong})  # type: ignore[arg-type]
