@@ -16,6 +16,7 @@ from export.equalize import equalize, find_outliers, find_pairs, measure_channel
 from export.network import Network
 from export.onnx_graph import OnnxGraph, run
 from export.parity import compare
+from export.rewrite.passes import rewrite
 from export.savedmodel import to_savedmodel
 from quant.calibration import CalibrationSet
 from quant.compare import compare_files
@@ -99,7 +100,7 @@ class _Export:
         self.first_stage = len(progress.stages)
 
     def run(self) -> Outcome:
-        graph = self._to_onnx()
+        graph = self._rewrite(self._to_onnx())
         equalized, outliers = self._equalize(graph)
         saved = self._to_savedmodel(equalized)
         real = self._to_float(saved, equalized)
@@ -112,6 +113,17 @@ class _Export:
             self.parities += parities
             notes += [_worst(parities) or "as given", _megabytes(graph.model.ByteSize())]
         return graph
+
+    def _rewrite(self, graph: OnnxGraph) -> OnnxGraph:
+        rewritten, done = rewrite(graph)
+        if not done:
+            return graph
+        with self.progress.stage("rewrite") as notes:
+            image = self._image().transpose(0, 3, 1, 2)
+            parities = compare("onnx -> rewritten", run(graph, image), run(rewritten, image))
+            self.parities += parities
+            notes += [_worst(parities), *(f"{count} {what}" for what, count in done.items())]
+        return rewritten
 
     def _equalize(self, graph: OnnxGraph) -> tuple[OnnxGraph, tuple[Outlier, ...]]:
         how = self.spec.recipe.equalization

@@ -22,6 +22,7 @@ from onnx import numpy_helper
 from rpi_runtime.errors import InputError
 
 OPSET = 17
+FOLDING = ("Conv", "ConvTranspose")  # what batch norm is folded into
 Array = NDArray[np.float32]
 
 
@@ -61,6 +62,27 @@ class OnnxGraph:
                 tensor.CopyFrom(numpy_helper.from_array(value, name))
                 return
         self.model.graph.initializer.append(numpy_helper.from_array(value, name))
+
+    def replace(self, old: Sequence[Any], new: Sequence[Any]) -> None:
+        """Put nodes in the place of the last of `old`, in order; what reads `old` must find its outputs in `new`."""
+        nodes = self.model.graph.node
+        gone = {n.name for n in old}
+        place = max(i for i, n in enumerate(nodes) if n.name in gone)
+        kept = list(nodes)
+        result = [n for n in kept[:place] if n.name not in gone] + list(new) + kept[place + 1 :]
+        del nodes[:]
+        nodes.extend(result)
+
+    def drop_unused(self) -> None:
+        """Remove nodes whose results nothing reads."""
+        used = set(self.outputs)
+        kept = []
+        for node in reversed(self.model.graph.node):
+            if used.intersection(node.output):
+                used.update(node.input)
+                kept.append(node)
+        del self.model.graph.node[:]
+        self.model.graph.node.extend(reversed(kept))
 
     def copy(self) -> OnnxGraph:
         """Return an independent copy."""
@@ -235,20 +257,31 @@ def _fold_batch_norms(graph: OnnxGraph) -> None:
     producers = {out: n for n in graph.nodes for out in n.output}
     for norm in [n for n in graph.nodes if n.op_type == "BatchNormalization"]:
         conv = producers.get(norm.input[0])
-        if conv is None or conv.op_type != "Conv" or not _folds(graph, conv, norm, consumers):
+        if conv is None or conv.op_type not in FOLDING or not _folds(graph, conv, norm, consumers):
             continue
         gamma, beta, mean, var = (graph.constants[n].astype(np.float64) for n in norm.input[1:5])
         factor = gamma / np.sqrt(var + attribute(norm, "epsilon", 1e-5))
         kernel = graph.constants[conv.input[1]].astype(np.float64)
         bias = graph.constants[conv.input[2]].astype(np.float64) if any(conv.input[2:]) else 0.0
         weight_name, bias_name = f"{conv.name}.folded.weight", f"{conv.name}.folded.bias"
-        graph.replace_constant(weight_name, (kernel * factor[:, None, None, None]).astype(np.float32))
+        graph.replace_constant(weight_name, _scaled_outputs(conv, kernel, factor).astype(np.float32))
         graph.replace_constant(bias_name, ((bias - mean) * factor + beta).astype(np.float32))
         data, output = conv.input[0], norm.output[0]
         del conv.input[:]
         conv.input.extend([data, weight_name, bias_name])
         conv.output[0] = output
         graph.model.graph.node.remove(norm)
+
+
+def _scaled_outputs(
+    conv: Any, kernel: NDArray[np.float64], factor: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Multiply a kernel's output channels, which a transposed convolution has on its second axis, group by group."""
+    if conv.op_type == "Conv":
+        return np.asarray(kernel * factor[:, None, None, None])
+    group = attribute(conv, "group", 1)
+    each = factor.reshape(group, 1, -1, 1, 1)  # (group, inputs of a group, outputs of a group, kh, kw)
+    return np.asarray((kernel.reshape(group, -1, *kernel.shape[1:]) * each).reshape(kernel.shape))
 
 
 def _folds(graph: OnnxGraph, conv: Any, norm: Any, consumers: dict[str, list[Any]]) -> bool:

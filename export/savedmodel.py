@@ -73,7 +73,8 @@ def _save(keras: Any, names: list[str], target: Path) -> None:
     # called by closure: as an attribute, Keras would serialise the model layer by layer
     @tf.function(input_signature=[tf.TensorSpec(keras.inputs[0].shape, tf.float32, name="image")])  # type: ignore[untyped-decorator]
     def serve(image: Any) -> Any:
-        return dict(zip(layers, keras(image), strict=True))
+        values = keras(image)
+        return dict(zip(layers, [values] if len(layers) == 1 else values, strict=True))
 
     module = tf.Module()
     module.serve = serve

@@ -90,6 +90,17 @@ class TFLiteFile:
         code = self.model.operatorCodes[op.opcodeIndex]
         return OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
+    def operator_code(self, name: str) -> int:
+        """Return the index by which operators name a builtin; it is added where the file did not use it yet."""
+        builtin = getattr(schema.BuiltinOperator, name)
+        for index, code in enumerate(self.model.operatorCodes):
+            if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
+                return index
+        added = schema.OperatorCodeT()
+        added.builtinCode, added.deprecatedBuiltinCode, added.version = builtin, min(builtin, 127), 1
+        self.model.operatorCodes.append(added)
+        return len(self.model.operatorCodes) - 1
+
     def count_operations(self) -> Counter[str]:
         """Return how often each operation occurs."""
         return Counter(op.name for op in self.operations)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 from quant.flatbuffer import TFLiteFile
+from quant.unused import drop_unused
 
 ISLANDS = ("ELU",)
 
@@ -43,34 +43,5 @@ def rewrite_islands(data: bytes) -> tuple[bytes, int]:
         dropped += [before, after[0]]
     gone = {id(op) for op in dropped}
     file.graph.operators = [op for op in operators if id(op) not in gone]
-    _drop_unused(file)
+    drop_unused(file)
     return file.to_bytes(), len(dropped) // 2
-
-
-def _drop_unused(file: TFLiteFile) -> None:
-    """Remove tensors, buffers and operator codes that nothing refers to any more, and renumber."""
-    graph, model = file.graph, file.model
-    lists = [op.inputs for op in graph.operators] + [op.outputs for op in graph.operators]
-    used = {int(i) for ids in [*lists, graph.inputs, graph.outputs] for i in ids if i >= 0}
-    order = {old: new for new, old in enumerate(sorted(used))}
-    graph.tensors = [graph.tensors[old] for old in order]
-    for op in graph.operators:
-        op.inputs, op.outputs = _renumber(op.inputs, order), _renumber(op.outputs, order)
-    graph.inputs, graph.outputs = _renumber(graph.inputs, order), _renumber(graph.outputs, order)
-    for signature in model.signatureDefs or []:
-        for entry in [*signature.inputs, *signature.outputs]:
-            entry.tensorIndex = order[entry.tensorIndex]
-    # buffer 0 is empty by convention
-    buffers = sorted({0} | {t.buffer for t in graph.tensors} | {m.buffer for m in model.metadata or []})
-    places = {old: new for new, old in enumerate(buffers)}
-    model.buffers = [model.buffers[old] for old in buffers]
-    for holder in [*graph.tensors, *(model.metadata or [])]:
-        holder.buffer = places[holder.buffer]
-    codes = sorted({op.opcodeIndex for op in graph.operators})
-    model.operatorCodes = [model.operatorCodes[i] for i in codes]
-    for op in graph.operators:
-        op.opcodeIndex = codes.index(op.opcodeIndex)
-
-
-def _renumber(ids: Any, order: dict[int, int]) -> Any:
-    return np.array([order.get(int(i), -1) for i in ids], np.int32)
