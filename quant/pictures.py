@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from quant.calibration import CalibrationSet
 from rpi_runtime.card import ModelCard
-from rpi_runtime.decode.paf import PafDecode
+from rpi_runtime.card_decoders import TopdownDecoder
+from rpi_runtime.decode.choose import decoder_for
+from rpi_runtime.decode.topdown import TopdownDecode
 from rpi_runtime.draw import draw_people
 from rpi_runtime.interpreter import Model
 from rpi_runtime.pictures import encode_picture
 from rpi_runtime.poses import Pose, Track
-from rpi_runtime.preprocess import Frame, Preprocessor
+from rpi_runtime.preprocess import Frame, Preprocessor, Transform
 
 COUNT = 4
 QUALITY = 85
@@ -25,12 +27,12 @@ def pose_pictures(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield caption and JPEG for the pictures in which the float file finds the surest people."""
     models = [Model(path, card=card) for path in (real, quantized)]
-    prepare, decoder = Preprocessor(card.input), PafDecode(card)
+    prepare, read = Preprocessor(card.input), _reader(card)
 
     def poses(model: Model, frame: Frame) -> tuple[Pose, ...]:
         transform = prepare(frame, model.input)
         model.invoke()
-        return decoder.read(model, transform)
+        return read(model, transform)
 
     found = [poses(models[0], frame) for frame in images.frames]
     surest = sorted(range(len(found)), key=lambda i: -sum(p.score for p in found[i]))
@@ -44,6 +46,14 @@ def pose_pictures(
         name = images.manifest.images[index][0]
         caption = f"{name}: {len(both[0])} people by float, {len(both[1])} by {card.recipe}"
         yield caption, encode_picture(np.concatenate(drawn, axis=1), ".jpg", QUALITY)
+
+
+def _reader(card: ModelCard) -> Callable[[Model, Transform], tuple[Pose, ...]]:
+    """Return the decoder; a network of crops takes each picture for that of one person."""
+    if not isinstance(card.decoder, TopdownDecoder):
+        return decoder_for(card).read
+    alone = TopdownDecode(card)
+    return lambda model, transform: (alone.read(model, transform),)
 
 
 def _draw(frame: Frame, people: tuple[Pose, ...], card: ModelCard, caption: str) -> Frame:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpi_runtime.card import Skeleton
-from rpi_runtime.decode.paf import PafDecode
+from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.errors import CardError
 from rpi_runtime.interpreter import Model
 from rpi_runtime.poses import Pose, Track
@@ -45,7 +45,7 @@ class Estimator:
     Raises
     ------
     CardError
-        The models have different skeletons.
+        The models have different skeletons, or one sees only crops of single people.
     """
 
     def __init__(self, models: Sequence[Model], *, track: bool = True, smooth: bool = True) -> None:
@@ -56,7 +56,7 @@ class Estimator:
                 raise CardError(
                     f"{model.path}: its skeleton is not that of {models[0].path}; use models of a kind"
                 )
-        self._stages = [(m, Preprocessor(m.card.input), PafDecode(m.card)) for m in self.models]
+        self._stages = [(m, Preprocessor(m.card.input), decoder_for(m.card)) for m in self.models]
         self._tracker = Tracker(self.skeleton, smooth=SmoothSpec() if smooth else None) if track else None
 
     def __call__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cython_ext.specs import Stored
+from rpi_runtime.card_decoders import Pairs
 from rpi_runtime.interpreter import Quantization
 
 FLOAT = Quantization(scale=0.0, zero_point=0)
@@ -13,3 +14,11 @@ def single(maps: Stored) -> Stored:
     has_batch = getattr(maps, "ndim", 0) == 4 and maps.shape[0] == 1
     alone: Stored = maps[0] if has_batch else maps
     return alone
+
+
+def partners(pairs: Pairs, count: int) -> tuple[int, ...]:
+    """Return for each of `count` keypoints the one whose place it takes in a mirrored picture."""
+    found = list(range(count))
+    for a, b in pairs:
+        found[a], found[b] = b, a
+    return tuple(found)

@@ -10,8 +10,8 @@ import numpy as np
 
 from cython_ext.specs import PointRules, Stored
 from rpi_runtime.card import ModelCard
-from rpi_runtime.card_decoders import Pairs, TopdownDecoder
-from rpi_runtime.decode.maps import FLOAT, single
+from rpi_runtime.card_decoders import TopdownDecoder
+from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.interpreter import Model, Quantization
 from rpi_runtime.poses import Pose
@@ -158,11 +158,3 @@ def topdown_decoder(card: ModelCard) -> TopdownDecoder:
     if not isinstance(card.decoder, TopdownDecoder):
         raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'topdown'")
     return card.decoder
-
-
-def partners(pairs: Pairs, count: int) -> tuple[int, ...]:
-    """Return for each of `count` keypoints the one whose place it takes in a mirrored picture."""
-    found = list(range(count))
-    for a, b in pairs:
-        found[a], found[b] = b, a
-    return tuple(found)

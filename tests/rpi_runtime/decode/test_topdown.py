@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Skeleton
 from rpi_runtime.card_decoders import TopdownDecoder
-from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions, partners
+from rpi_runtime.decode.maps import partners
+from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.interpreter import Quantization
 from rpi_runtime.poses import Pose

@@ -1,0 +1,227 @@
+"""Heatmaps and tags (associative embedding) to people in image coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cython_ext.specs import Groups, Stored, TagRules
+from rpi_runtime.card import ModelCard, OutputSpec
+from rpi_runtime.card_decoders import TagDecoder
+from rpi_runtime.decode.maps import FLOAT, partners, single
+from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
+from rpi_runtime.interpreter import Model, Quantization
+from rpi_runtime.poses import Pose
+from rpi_runtime.preprocess import Transform
+
+try:
+    from cython_ext.tags import PlaneResizer, TagGrouper, Unpacker
+except ImportError as err:
+    raise DependencyError(str(err)) from err
+
+Planes = NDArray[np.float32]
+Outputs = Mapping[str, Stored]  # by the name of the output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagOptions:
+    """How to decode.
+
+    Attributes
+    ----------
+    mode : {"fast", "exact"}
+        "exact": maps enlarged to the network's input, every group a person, every keypoint looked up, as the
+        papers evaluate. "fast": maps of the finest stride; a keypoint that a person lacks must reach the card's
+        threshold, and a person the card's least number of keypoints and score.
+    """
+
+    mode: Literal["fast", "exact"] = "fast"
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("fast", "exact"):
+            raise UsageError(f"decoder mode {self.mode!r}: expected 'fast' or 'exact'")
+
+
+class TagDecode:
+    """The decoder of one model: maps in, poses in image pixels out; keeps its buffers between frames.
+
+    Parameters
+    ----------
+    card : ModelCard
+    options : TagOptions, optional
+    decoder : TagDecoder, optional
+        Instead of the card's: ``dataclasses.replace(card.decoder, tag_threshold=0.8)``.
+
+    Raises
+    ------
+    CardError
+        The card is of another kind of network.
+
+    Notes
+    -----
+    Heatmaps of all strides are enlarged to the finest and averaged; tags of all strides make one vector, read
+    between cells where their maps are coarser. One decoder serves one thread.
+    """
+
+    def __init__(
+        self, card: ModelCard, options: TagOptions | None = None, *, decoder: TagDecoder | None = None
+    ) -> None:
+        self.options = options if options is not None else TagOptions()
+        self.spec = decoder if decoder is not None else tag_decoder(card)
+        self._keypoints = len(card.skeleton.keypoints)
+        self._outputs = *card.outputs_of("heatmaps"), *card.outputs_of("tags")
+        size = card.input.height, card.input.width
+        fine = _size(card, card.outputs_of("heatmaps")[-1])
+        exact = self.options.mode == "exact"
+        self._group = TagGrouper(tag_rules(card, self.options, self.spec))
+        self._merge = _Merge(card, fine, self.spec, keep_tags=not exact)
+        self._project = PlaneResizer(fine, size) if exact else None
+        self._heatmaps = np.empty((self._keypoints, *(size if exact else fine)), np.float32)
+        self._cell = np.array(
+            [size[1] / self._heatmaps.shape[2], size[0] / self._heatmaps.shape[1]], np.float32
+        )
+
+    def decode(
+        self,
+        outputs: Outputs,
+        transform: Transform,
+        quantization: Mapping[str, Quantization] | None = None,
+        *,
+        flipped: Outputs | None = None,
+    ) -> tuple[Pose, ...]:
+        """Group one frame's maps into people.
+
+        Parameters
+        ----------
+        outputs : mapping of str to ndarray, shape (H, W, C) or (1, H, W, C), float32 or int8
+            By the outputs' names; views as the interpreter gives them; read, not kept.
+        transform : Transform
+            Of the frame, from `rpi_runtime.preprocess.Preprocessor`.
+        quantization : mapping of str to Quantization, optional
+            Of int8 maps; without it maps are float.
+        flipped : mapping, optional
+            The same outputs for the mirrored network input: heatmaps are averaged, tags compared side by side.
+
+        Returns
+        -------
+        tuple of Pose
+            In image pixels, in the order in which people were opened.
+
+        Raises
+        ------
+        InputError
+            The maps have a wrong shape or type, or a scale is not above 0.
+        """
+        try:
+            heatmaps, tags = self._merge(outputs, quantization or {}, flipped)
+            if self._project is not None:
+                self._project(heatmaps, self._heatmaps)
+                heatmaps = self._heatmaps
+            groups = self._group(heatmaps, tags)
+        except (ValueError, TypeError, KeyError) as err:
+            raise InputError(f"cannot decode: {err}") from err
+        return self._poses(groups, transform)
+
+    def read(self, model: Model, transform: Transform) -> tuple[Pose, ...]:
+        """Decode what `model` computed last."""
+        maps = {o.name: model.output(o.role, o.stride) for o in self._outputs}
+        scales = {o.name: model.quantization(o.role, o.stride) for o in self._outputs}
+        return self.decode(maps, transform, scales)
+
+    def _poses(self, groups: Groups, transform: Transform) -> tuple[Pose, ...]:
+        keypoints = groups.points.copy()
+        keypoints[..., :2] = transform.to_image(groups.points[..., :2] * self._cell)
+        keypoints[groups.points[..., 2] <= 0] = 0
+        kept = np.ones(len(keypoints), bool)
+        if self.options.mode == "fast":
+            kept = (groups.count >= self.spec.min_keypoints) & (groups.score >= self.spec.min_score)
+        rows = np.flatnonzero(kept)
+        return tuple(Pose(keypoints=keypoints[i], score=float(groups.score[i])) for i in rows)
+
+
+class _Merge:
+    """All outputs' maps to one set of heatmap planes and one of tag planes.
+
+    Tags stay at their own size where all outputs have the same (`keep_tags`), else they get that of the heatmaps.
+    """
+
+    def __init__(self, card: ModelCard, fine: tuple[int, int], spec: TagDecoder, *, keep_tags: bool) -> None:
+        self._keypoints = len(card.skeleton.keypoints)
+        self._heat, self._tag = card.outputs_of("heatmaps"), card.outputs_of("tags")
+        sizes = {o.name: _size(card, o) for o in (*self._heat, *self._tag)}
+        mirror = partners(spec.flip_pairs, self._keypoints)
+        self._unpack = {name: Unpacker(self._keypoints, mirror) for name in sizes}
+        self._planes = {name: np.empty((self._keypoints, *size), np.float32) for name, size in sizes.items()}
+        self._enlarge = {name: PlaneResizer(size, fine) for name, size in sizes.items() if size != fine}
+        self._large = np.empty((self._keypoints, *fine), np.float32)
+        self._sum = np.empty((self._keypoints, *fine), np.float32)
+        own = {sizes[o.name] for o in self._tag}
+        self._own_size = keep_tags and len(own) == 1
+        self._tag_size = own.pop() if self._own_size else fine
+        self._tags = np.empty((0, self._keypoints, *self._tag_size), np.float32)
+
+    def __call__(
+        self, outputs: Outputs, quantization: Mapping[str, Quantization], flipped: Outputs | None
+    ) -> tuple[Planes, Planes]:
+        """Return heatmaps (K, H, W) and tags (T, K, h, w): memory that the next call overwrites."""
+        sets = [(outputs, False)] + ([(flipped, True)] if flipped is not None else [])
+        if len(self._tags) != len(sets) * len(self._tag):
+            self._tags = np.empty((len(sets) * len(self._tag), *self._tags.shape[1:]), np.float32)
+        self._sum[:] = 0
+        row = 0
+        for maps, mirrored in sets:
+            for output in self._heat:
+                planes = self._read(output, maps, quantization, mirrored)
+                np.add(self._sum, self._fitted(output, planes), out=self._sum)
+            for output in self._tag:
+                planes = self._read(output, maps, quantization, mirrored)
+                self._tags[row] = planes if self._own_size else self._fitted(output, planes)
+                row += 1
+        np.multiply(self._sum, np.float32(1 / (len(sets) * len(self._heat))), out=self._sum)
+        return self._sum, self._tags
+
+    def _read(
+        self, output: OutputSpec, maps: Outputs, quantization: Mapping[str, Quantization], mirrored: bool
+    ) -> Planes:
+        planes, quant = self._planes[output.name], quantization.get(output.name, FLOAT)
+        stored = single(maps[output.name])
+        self._unpack[output.name](stored, planes, quant.scale, quant.zero_point, mirrored=mirrored)
+        return planes
+
+    def _fitted(self, output: OutputSpec, planes: Planes) -> Planes:
+        """The planes at the finest stride."""
+        if output.name not in self._enlarge:
+            return planes
+        self._enlarge[output.name](planes, self._large)
+        return self._large
+
+
+def tag_decoder(card: ModelCard) -> TagDecoder:
+    """Return the card's decoder; `CardError` when it is of another kind."""
+    if not isinstance(card.decoder, TagDecoder):
+        raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'tags'")
+    return card.decoder
+
+
+def tag_rules(card: ModelCard, options: TagOptions, decoder: TagDecoder | None = None) -> TagRules:
+    """Return the kernel's rules."""
+    spec = decoder if decoder is not None else tag_decoder(card)
+    return TagRules(
+        keypoints=len(card.skeleton.keypoints),
+        threshold=spec.peak_threshold,
+        tag_threshold=spec.tag_threshold,
+        max_people=spec.max_people,
+        joint_order=spec.joint_order,
+        nms_size=spec.nms_size,
+        adjust=spec.adjust,
+        refine=spec.refine,
+        refine_least=-np.inf if options.mode == "exact" else spec.peak_threshold,
+    )
+
+
+def _size(card: ModelCard, output: OutputSpec) -> tuple[int, int]:
+    return -(-card.input.height // output.stride), -(-card.input.width // output.stride)
