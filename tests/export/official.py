@@ -52,8 +52,9 @@ def described(shared: Path, variant: str) -> tuple[dict[str, Any], dict[str, lis
     return meta, json.loads((folder / "state_dict_keys.json").read_text())
 
 
+@cache
 def filled_state(shared: Path, variant: str) -> dict[str, torch.Tensor]:
-    """Return a variant's deterministic weights."""
+    """Return a variant's deterministic weights; the same each time, not to be changed."""
     meta, shapes = described(shared, variant)
     arrays = fill(shared).fill_arrays(shapes, meta["gain"], meta["transposed"])
     return {key: torch.from_numpy(np.asarray(value)) for key, value in arrays.items()}
