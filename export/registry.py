@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from export.bundled_weights import BUNDLED, is_bundled
 from export.download import Source
 from export.nets.lw_openpose_sources import SOURCES as LW_OPENPOSE_SOURCES
 from export.network import Network
@@ -65,6 +66,8 @@ class Entry:
         Where trained weights are published; the first is the default.
     elsewhere : str
         Where a user gets weights when `sources` is empty.
+    bundled : str
+        Name under which weights may come with the package; they are the default then.
     """
 
     summary: str
@@ -73,10 +76,13 @@ class Entry:
     bare: Callable[[], nn.Module]
     sources: Mapping[str, Source] = field(default_factory=dict)
     elsewhere: str = ""
+    bundled: str = ""
 
     @property
     def default_source(self) -> str:
-        """The name of the source that is used when none is given; `WeightsError` when none can be fetched."""
+        """The name of the source that is used when none is given; `WeightsError` when there is none."""
+        if self.bundled and is_bundled(self.bundled):
+            return BUNDLED
         if not self.sources:
             raise WeightsError(
                 f"{self.summary.partition(':')[0]}: no weights that can be fetched from here; {self.elsewhere}, "
@@ -109,6 +115,7 @@ def _lw_openpose() -> Entry:
         load=load,
         bare=bare,
         sources=LW_OPENPOSE_SOURCES,
+        bundled="lw-openpose",
     )
 
 

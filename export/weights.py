@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export.bundled_weights import BUNDLED, find_bundled
 from export.download import Source, cache_folder, checksum, fetch
 from export.openvino_ir import Graph
 from quant.progress import Progress
@@ -33,8 +34,8 @@ class Weights:
         By state_dict key; empty when `ir` is set.
     ir : Graph or None
         The OpenVINO graph, whose values have no state_dict keys.
-    source, sha256, licence : str
-        For the model card; the hash is that of the file with the values.
+    source, sha256, licence, data : str
+        For the model card; the hash is that of the file with the values, `data` says what they were trained on.
     """
 
     state: State
@@ -42,9 +43,10 @@ class Weights:
     source: str
     sha256: str
     licence: str
+    data: str = ""
 
 
-def find_weights(source: str, known: Mapping[str, Source], progress: Progress) -> Weights:
+def find_weights(source: str, known: Mapping[str, Source], progress: Progress, bundled: str = "") -> Weights:
     """Read weights from a known source's name or a path.
 
     Parameters
@@ -54,12 +56,16 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress) -
         (.pth, .pt, .ckpt, .tar) or .safetensors.
     known : mapping of str to Source
     progress : Progress
+    bundled : str, optional
+        Name of the network whose weights of this package the source ``bundled`` means.
 
     Raises
     ------
     WeightsError
         No such source or file, damaged, or of no known format.
     """
+    if source == BUNDLED and bundled:
+        return _read_bundled(bundled)
     if source in known:
         entry = known[source]
         path = _fetch_all(entry, progress)
@@ -82,7 +88,13 @@ def provenance(weights: Weights, graph: str) -> Provenance:
         weights_sha256=weights.sha256,
         weights_licence=weights.licence or "as the file's owner says",
         weights_graph=graph,
+        weights_data=weights.data,
     )
+
+
+def _read_bundled(network: str) -> Weights:
+    path, card = find_bundled(network)
+    return replace(_read(path, f"{BUNDLED}: {path.name}", card.licence), data=f"{card.data}; {card.limits}")
 
 
 def _fetch_all(entry: Source, progress: Progress) -> Path:

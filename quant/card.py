@@ -35,6 +35,8 @@ def describe(card: ModelCard) -> str:
         f"  weights      {origin.weights_source} (graph {origin.weights_graph}, licence {origin.weights_licence})"
     )
     lines.append(f"               sha256 {origin.weights_sha256}")
+    if origin.weights_data:
+        lines.append(f"               trained on {origin.weights_data}")
     if origin.calibration_images:
         lines.append(
             f"  calibration  {origin.calibration_images} images, manifest sha256 {origin.calibration_sha256}"

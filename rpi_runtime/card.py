@@ -135,6 +135,8 @@ class Provenance:
     ----------
     weights_source, weights_sha256, weights_licence, weights_graph : str
         Where the weights were found, the hash of their bytes, their licence, which published graph they fit.
+    weights_data : str
+        What they were trained on and what that limits, where it is known.
     calibration_sha256 : str
         Hash of the calibration manifest; empty without calibration.
     calibration_images : int
@@ -146,6 +148,7 @@ class Provenance:
     weights_sha256: str = ""
     weights_licence: str = ""
     weights_graph: str = ""
+    weights_data: str = ""
     calibration_sha256: str = ""
     calibration_images: int = 0
     tools: Mapping[str, str] = field(default_factory=dict)

@@ -12,15 +12,16 @@ from export.weights import find_weights, provenance
 from quant.progress import Progress
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec
 
+NAME = "lw-openpose"
 OUTPUTS = ("heatmaps", "pafs")
 
 
 def lw_openpose(source: str, progress: Progress) -> Network:
     """Read weights and return the network."""
-    weights = find_weights(source, SOURCES, progress)
+    weights = find_weights(source, SOURCES, progress, bundled=NAME)
     net, scale, notes = load_lw_openpose(weights)
     card = ModelCard(
-        name="lw-openpose",
+        name=NAME,
         input=InputSpec(width=160, height=120, mean=(128.0,) * 3, scale=(scale,) * 3),
         skeleton=OPENPOSE_18,
         outputs=(

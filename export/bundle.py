@@ -1,0 +1,194 @@
+"""A training's result into weights that ship with the package: float16, with a card, the same bytes every time.
+
+python -m export.bundle runs/pi/weights.safetensors --name lw-openpose-pi --facts facts.toml --start omz
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from export.bundled_weights import FOLDER, BundledCard
+from export.nets.lw_openpose_sources import SOURCES
+from export.nets.lw_openpose_weights import load_lw_openpose
+from export.registry import find_model
+from export.weights import State, find_weights, load_state
+from quant.cli import run_command
+from quant.progress import Progress
+from rpi_runtime.errors import InputError, WeightsError
+from rpi_runtime.files import write_bytes, write_text
+from rpi_runtime.records import from_mapping
+
+LARGEST = 9_000_000  # bytes of a file that ships
+Half = dict[str, NDArray[np.float16]]
+EPILOG = """\
+FACTS.toml says what only people know, and goes into the card:
+
+  licence = "Apache-2.0"
+  start = "Open Model Zoo human-pose-estimation-0001, Apache-2.0"    # or "random"
+  data = "labels of ... on ..."
+  limits = "photographs for research use; ..."
+  recipe = "lw-openpose-pi"
+  commit = "0123456789ab"
+  [[measured]]                     # AP on val2017, in percent, one table a size; start may be left out
+  size = "160x120"
+  float32 = 15.1
+  int8 = 15.0
+  start = 7.0
+
+exit codes: 0 done, 2 wrong usage, 3 bad input, or a tensor that training left as it was, 5 output not writable
+"""
+
+
+def read_trained(path: Path) -> State:
+    """Read weights, or a training checkpoint's moving average of them."""
+    if path.suffix == ".pt" and (average := _average(path)) is not None:
+        return average
+    weights = find_weights(str(path), {}, Progress(quiet=True))
+    if weights.ir is not None:
+        raise WeightsError(f"{path}: an OpenVINO graph; expected a training's checkpoint.pt or .safetensors")
+    return weights.state
+
+
+def _average(path: Path) -> State | None:
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # whatever it is then, `find_weights` says it
+        return None
+    average = data.get("average") if isinstance(data, dict) else None
+    if not isinstance(average, dict) or not all(isinstance(v, torch.Tensor) for v in average.values()):
+        return None
+    return {k: v.to(torch.float32).numpy() for k, v in average.items()}
+
+
+def read_start(source: str) -> State:
+    """Read the weights that training started from, as `export.tflite` takes them for Lightweight OpenPose."""
+    weights = find_weights(source, SOURCES, Progress(quiet=True))
+    if weights.ir is None:
+        return weights.state
+    net, _, _ = load_lw_openpose(weights)
+    return {k: v.numpy() for k, v in net.state_dict().items()}
+
+
+def to_half(state: Mapping[str, NDArray[np.float32]], name: str) -> Half:
+    """Round to float16, what is no figure to be trained left out; `WeightsError` when a value does not fit."""
+    with np.errstate(over="ignore"):  # told below, with the names
+        half = {k: np.asarray(v).astype(np.float16) for k, v in sorted(state.items())}
+    half = {k: v for k, v in half.items() if not k.endswith("num_batches_tracked")}
+    wrong = [k for k, v in half.items() if not np.isfinite(v).all()]
+    if wrong:
+        raise WeightsError(
+            f"{name}: {', '.join(wrong[:3])}: not finite in float16; train with a limit on weights"
+        )
+    return half
+
+
+def refuse_untrained(half: Half, start: Mapping[str, NDArray[np.float32]], name: str) -> None:
+    """Raise `WeightsError` when a tensor equals that of the start with the same shape, to float16's last bit.
+
+    Under any name: a tensor that was moved is still the start's.
+    """
+    known = {(v.shape, v.astype(np.float16).tobytes()): k for k, v in start.items()}
+    same = [f"{k} is {known[key]}" for k, v in half.items() if (key := (v.shape, v.tobytes())) in known]
+    if same:
+        more = f" and {len(same) - 3} more" if len(same) > 3 else ""
+        raise WeightsError(
+            f"{name}: {', '.join(same[:3])}{more} of the weights that training started from, unchanged; those may "
+            "not ship: train every layer"
+        )
+
+
+def encode(half: Half, metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors file, keys sorted.
+
+    Written here since the library orders metadata differently in every process. Source: the format's description,
+    https://github.com/huggingface/safetensors#format: length of the header (8 bytes, little endian), header (JSON,
+    padded with spaces), values.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    offset = 0
+    for key, value in half.items():
+        header[key] = {
+            "dtype": "F16",
+            "shape": list(value.shape),
+            "data_offsets": [offset, offset + value.nbytes],
+        }
+        offset += value.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    values = b"".join(np.ascontiguousarray(v).astype("<f2").tobytes() for v in half.values())
+    return len(text).to_bytes(8, "little") + text + values
+
+
+def to_toml(card: BundledCard) -> str:
+    """Return a card as TOML."""
+    data = asdict(card)
+    measured = data.pop("measured")
+    lines = [f"{k} = {_toml(v)}" for k, v in data.items()]
+    for row in measured:
+        lines += ["", "[[measured]]", *(f"{k} = {_toml(v)}" for k, v in row.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: str | float) -> str:
+    return json.dumps(value, ensure_ascii=False)  # a JSON string or number is one of TOML, too
+
+
+def read_facts(path: Path, name: str, sha256: str) -> BundledCard:
+    """Return the card: what the file says, name and hash."""
+    try:
+        facts = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise InputError(f"{path}: cannot be read ({err}); see --help for what it says") from err
+    return from_mapping(BundledCard, facts | {"network": name, "sha256": sha256}, InputError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write NAME.safetensors and NAME.toml."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.bundle",
+        description="Turn a training's result into weights that ship with the package.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "trained", type=Path, help="checkpoint.pt (its averaged weights) or weights.safetensors"
+    )
+    parser.add_argument("--name", required=True, help="the network, as in --list-models")
+    parser.add_argument("--facts", type=Path, required=True, metavar="FACTS.toml", help="see below")
+    parser.add_argument(
+        "--start",
+        metavar="SOURCE",
+        help="weights that training started from; no tensor of theirs may be left",
+    )
+    parser.add_argument("--output", type=Path, default=FOLDER, metavar="DIR", help="default %(default)s")
+    args = parser.parse_args(argv)
+    half = to_half(read_trained(args.trained), args.trained.name)
+    whole = {k: v.astype(np.float32) for k, v in half.items()}
+    load_state(find_model(args.name).bare(), whole, args.trained.name)
+    if args.start:
+        refuse_untrained(half, read_start(args.start), args.trained.name)
+    data = encode(half, {"network": args.name, "format": "pt"})
+    if len(data) > LARGEST:
+        raise InputError(f"{args.trained}: {len(data)} bytes in float16, expected at most {LARGEST}")
+    card = read_facts(args.facts, args.name, hashlib.sha256(data).hexdigest())
+    target: Path = args.output / f"{args.name}.safetensors"
+    write_bytes(target, data)
+    write_text(target.with_suffix(".toml"), to_toml(card))
+    print(f"{target}: {len(data)} bytes, {len(half)} tensors, sha256 {card.sha256}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
