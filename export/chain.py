@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.equalize import equalize, find_outliers, find_pairs, measure_channels
+from export.equalize import equalize, find_outliers, measure_channels
 from export.network import Network
 from export.onnx_graph import OnnxGraph, run
 from export.parity import compare
+from export.regions import find_pairs
 from export.rewrite.passes import rewrite
 from export.savedmodel import to_savedmodel
 from quant.calibration import CalibrationSet

@@ -3,7 +3,8 @@
 Per-tensor int8 activations have one scale for all channels of a tensor. Where one channel is fifty times larger than
 the next, the others keep a few of the 256 levels. ReLU is positively homogeneous, so between a convolution and the
 convolutions that read its rectified output each channel can be rescaled freely: multiply its filter and bias by s,
-divide what reads it by s, and the network computes the same function. Source: Nagel et al. 2019, "Data-Free
+divide what reads it by s, and the network computes the same function (`export.regions` says what else may lie in
+between). Source: Nagel et al. 2019, "Data-Free
 Quantization Through Weight Equalization and Bias Correction", arXiv:1906.04721, section 4.1; there from weights, here
 by default from activations on calibration images, with the s that makes the noise smallest (`_factors_from_data`).
 """
@@ -19,6 +20,7 @@ import onnx
 from numpy.typing import NDArray
 
 from export.onnx_graph import Array, OnnxGraph, attribute, make_session
+from export.regions import Pair, find_pairs
 from quant.outcome import Outlier
 from quant.recipe import Equalization
 
@@ -27,54 +29,12 @@ OUTLIER_FACTOR = 4.0
 NOISE_ITERATIONS = 20  # then the factors of Lightweight OpenPose lie within 0.1 % of where they end
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """A convolution, its rectified output, and the convolutions that alone read it."""
-
-    first: str
-    tensor: str
-    readers: tuple[str, ...]
-    into_depthwise: bool
-
-
-def find_pairs(graph: OnnxGraph) -> list[Pair]:
-    """Return every Conv -> Relu -> Conv where the ReLU's output goes to convolutions and nowhere else."""
-    consumers, pairs = graph.consumers(), []
-    for conv in [n for n in graph.nodes if n.op_type == "Conv" and _owns_constants(graph, n, consumers)]:
-        after = consumers.get(conv.output[0], [])
-        if len(after) != 1 or after[0].op_type != "Relu" or conv.output[0] in graph.outputs:
-            continue
-        tensor = after[0].output[0]
-        second = consumers.get(tensor, [])
-        if (
-            not second
-            or tensor in graph.outputs
-            or not all(_takes(graph, n, tensor, consumers) for n in second)
-        ):
-            continue
-        depthwise = all(attribute(n, "group", 1) > 1 for n in second)
-        readers = tuple(n.name for n in second)
-        pairs.append(Pair(first=conv.name, tensor=tensor, readers=readers, into_depthwise=depthwise))
-    return pairs
-
-
-def _owns_constants(graph: OnnxGraph, conv: Any, consumers: dict[str, list[Any]]) -> bool:
-    """Whether a convolution's weights and bias are constants that nothing else reads."""
-    return all(n in graph.constants and len(consumers[n]) == 1 for n in conv.input[1:] if n)
-
-
-def _takes(graph: OnnxGraph, node: Any, tensor: str, consumers: dict[str, list[Any]]) -> bool:
-    """Whether a node is a convolution whose input channels can be rescaled: ordinary or depthwise."""
-    if node.op_type != "Conv" or node.input[0] != tensor or not _owns_constants(graph, node, consumers):
-        return False
-    kernel = graph.constants[node.input[1]]
-    group = attribute(node, "group", 1)
-    return bool(group == 1 or kernel.shape[1] == 1)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChannelStatistics:
-    """What calibration images make of one rectified tensor: per channel, (C,), its maximum and its mean square."""
+    """What calibration images make of one tensor: per channel, (C,), its range and its mean square.
+
+    The range, `maximum`, is that of rectified values, or from the least to the largest of others, with 0 in it.
+    """
 
     maximum: NDArray[np.float64]
     mean_square: NDArray[np.float64]
@@ -83,13 +43,14 @@ class ChannelStatistics:
 def measure_channels(
     graph: OnnxGraph, pairs: Iterable[Pair], images: Iterable[Array]
 ) -> dict[str, ChannelStatistics]:
-    """Run calibration images, (1, 3, H, W) each, and return the statistics of each pair's tensor."""
-    probe, tensors = graph.copy(), [p.tensor for p in pairs]
+    """Run calibration images, (1, 3, H, W) each, and return the statistics of each pair's tensors."""
+    probe, tensors = graph.copy(), [t for p in pairs for t in (p.tensor, *p.others)]
     names = [f"{tensor}/{what}" for tensor in tensors for what in ("max", "mean_square")]
+    rectified = {n.output[0] for n in graph.nodes if n.op_type == "Relu"}
     for tensor in tensors:
         nodes = [
             # global pools read alike in every opset; the axes of ReduceMax moved to an input in 18
-            onnx.helper.make_node("GlobalMaxPool", [tensor], [f"{tensor}/max"]),
+            *_range_nodes(tensor, rectified=tensor in rectified),
             onnx.helper.make_node("Mul", [tensor, tensor], [f"{tensor}/square"]),
             onnx.helper.make_node("GlobalAveragePool", [f"{tensor}/square"], [f"{tensor}/mean_square"]),
         ]
@@ -103,6 +64,22 @@ def measure_channels(
         t: ChannelStatistics(maximum=m, mean_square=q)
         for t, m, q in zip(tensors, maxima, squares, strict=True)
     }
+
+
+def _range_nodes(tensor: str, *, rectified: bool) -> list[Any]:
+    """Nodes that compute ``TENSOR/max``, (1, C, 1, 1): the largest value, less the least where it is negative."""
+    make = onnx.helper.make_node
+    if rectified:
+        return [make("GlobalMaxPool", [tensor], [f"{tensor}/max"])]
+    top, low = f"{tensor}/top", f"{tensor}/low"
+    return [
+        make("Neg", [tensor], [f"{tensor}/negative"]),
+        make("GlobalMaxPool", [tensor], [f"{top}/pool"]),
+        make("GlobalMaxPool", [f"{tensor}/negative"], [f"{low}/pool"]),
+        make("Relu", [f"{top}/pool"], [top]),
+        make("Relu", [f"{low}/pool"], [low]),
+        make("Add", [top, low], [f"{tensor}/max"]),
+    ]
 
 
 def find_outliers(statistics: dict[str, ChannelStatistics]) -> list[Outlier]:
@@ -144,8 +121,8 @@ def equalize(
     if spec.source == "data":
         assert statistics is not None
         # all factors first: the rows of a reader's kernel change when the pair that begins with it is rescaled
-        rows = {p.first: _row_weights(statistics[p.tensor]) for p in pairs}
-        factors = [_factors_from_data(result, p, statistics[p.tensor], rows, spec.limit) for p in pairs]
+        rows = {writer: _row_weights(statistics[p.tensor]) for p in pairs for writer in p.writers}
+        factors = [_factors_from_data(result, p, statistics, rows, spec.limit) for p in pairs]
         for pair, values in zip(pairs, factors, strict=True):
             rescale(result, pair, values)
         return result
@@ -163,7 +140,7 @@ def _row_weights(channels: ChannelStatistics) -> NDArray[np.float64]:
 def _factors_from_data(
     graph: OnnxGraph,
     pair: Pair,
-    channels: ChannelStatistics,
+    statistics: Mapping[str, ChannelStatistics],
     rows: Mapping[str, NDArray[np.float64]],
     limit: float,
 ) -> NDArray[np.float64]:
@@ -178,13 +155,17 @@ def _factors_from_data(
 
     whose minimum is at s_c^4 = (M / 255)^2 sum_o W_oc^2 / (E[x_c^2] sum_o D_o^2). M and D_o depend on s: iterated.
     Rows of W are taken relative to the maxima of the channels that they make, where those are rectified and known:
-    their own scale is free, and the result may not depend on it.
+    their own scale is free, and the result may not depend on it. Where the channels pass through several tensors, as
+    before and behind a gate, the noise is that of the one that is read, and no channel may rise above the largest in
+    any of them.
     """
+    channels = statistics[pair.tensor]
     maximum = channels.maximum
     alive = maximum > 0
     full = np.ones_like(maximum)
+    others = [statistics[t].maximum for t in pair.others]
     if alive.any():
-        full[alive] = np.clip(maximum.max() / maximum[alive], 1.0, limit)
+        full[alive] = np.clip(_rise(full, [maximum, *others])[alive], 1.0, limit)
     if pair.into_depthwise or not alive.any():
         return full
     readers = [_node(graph, reader) for reader in pair.readers]
@@ -194,16 +175,27 @@ def _factors_from_data(
     signal = np.sum([np.square(k).sum(axis=(0, 2, 3)) for k in kernels], axis=0)  # (alive C,)
     signal += np.sum([np.square(k).sum(axis=(1, 2, 3))[alive] for k in each], axis=0)
     energy, maximum = channels.mean_square[alive], maximum[alive]
-    factors = 1 / maximum
+    factors, others = 1 / maximum, [o[alive] for o in others]
     for _ in range(NOISE_ITERATIONS):
         top = (maximum * factors).max()
         steps = sum(_step_power(k / factors[None, :, None, None]) for k in kernels)
         best = ((top / 255) ** 2 * signal / (energy * max(steps, 1e-30))) ** 0.25
         best = np.minimum(best, top / maximum)
+        if others:
+            best = np.minimum(best, _rise(factors, others))
         factors = np.sqrt(factors * np.maximum(best, 1e-9))  # half way in octaves: damped, or it oscillates
     full[alive] = np.minimum(factors / factors.min(), limit)
     full[~alive] = _factors_of_silent(whole, full, alive)
     return full
+
+
+def _rise(factors: NDArray[np.float64], ranges: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The largest factor of each channel that keeps it below the largest channel in each tensor, (C,)."""
+    most = np.full_like(factors, np.inf)
+    for values in ranges:
+        top = (values * factors).max()
+        np.minimum(most, np.divide(top, values, out=np.full_like(values, np.inf), where=values > 0), out=most)
+    return most
 
 
 def _factors_of_silent(
@@ -234,8 +226,8 @@ def _step_power(kernel: NDArray[np.float64]) -> float:
 
 def _factors_from_weights(graph: OnnxGraph, pair: Pair, limit: float) -> NDArray[np.float64]:
     """Make the weight ranges before and after each channel equal: s = sqrt(r2 / r1), Nagel et al. equation 11."""
-    kernel = graph.constants[_node(graph, pair.first).input[1]].astype(np.float64)
-    before = np.abs(kernel).max(axis=(1, 2, 3))
+    kernels = [graph.constants[_node(graph, w).input[1]].astype(np.float64) for w in pair.writers]
+    before = np.max([np.abs(kernel).max(axis=(1, 2, 3)) for kernel in kernels], axis=0)
     after = np.max([_input_range(graph, _node(graph, r)) for r in pair.readers], axis=0)
     alive = (before > 0) & (after > 0)
     factors = np.ones_like(before)
@@ -252,11 +244,12 @@ def _input_range(graph: OnnxGraph, conv: Any) -> NDArray[np.float64]:
 
 def rescale(graph: OnnxGraph, pair: Pair, factors: NDArray[np.float64]) -> None:
     """Multiply a pair's channels by `factors`, (C,), and divide what reads them, in place."""
-    conv = _node(graph, pair.first)
-    _scale_constant(graph, conv.input[1], factors[:, None, None, None])
-    if len(conv.input) > 2 and conv.input[2]:
-        _scale_constant(graph, conv.input[2], factors)
-    for reader in pair.readers:
+    for writer in pair.writers:
+        conv = _node(graph, writer)
+        _scale_constant(graph, conv.input[1], factors[:, None, None, None])
+        if len(conv.input) > 2 and conv.input[2]:
+            _scale_constant(graph, conv.input[2], factors)
+    for reader in (*pair.readers, *pair.pooled):
         node = _node(graph, reader)
         shape = (-1, 1, 1, 1) if attribute(node, "group", 1) > 1 else (1, -1, 1, 1)
         _scale_constant(graph, node.input[1], (1 / factors).reshape(shape))

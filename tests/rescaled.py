@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.equalize import find_pairs, rescale
+from export.equalize import rescale
 from export.network import Network
 from export.onnx_graph import OnnxGraph
+from export.regions import find_pairs
 from quant.outcome import Parity
 from rpi_runtime.card import InputSpec
 

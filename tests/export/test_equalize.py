@@ -15,11 +15,11 @@ from export.equalize import (
     ChannelStatistics,
     equalize,
     find_outliers,
-    find_pairs,
     measure_channels,
     rescale,
 )
 from export.onnx_graph import OnnxGraph, attribute, run
+from export.regions import find_pairs
 from quant.recipe import Equalization
 from tests.rescaled import rescale_randomly
 
