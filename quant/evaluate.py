@@ -1,6 +1,9 @@
 """COCO keypoint AP of .tflite files, through the runtime's own preprocessing, interpreter and decoder.
 
-python -m quant.evaluate FILE... --coco DIR
+    python -m quant.evaluate FILE... --coco DIR [--boxes gt|FILE.json] [--flip]
+
+Networks with tags and of crops are tested as their papers do, but for one thing: a .tflite has one input size, into
+which every picture is fitted whole, where the papers give each picture a size of its own aspect ratio.
 """
 
 from __future__ import annotations
@@ -13,36 +16,27 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quant.boxes import annotated_boxes, detected_boxes
 from quant.calibration import Manifest
 from quant.cli import run_command
 from quant.coco import CocoImage, CocoSplit, read_split
+from quant.predict import PAF_DECODING, PERSON, Procedure, predictor
 from quant.progress import Progress, print_table
 from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
-from rpi_runtime.decode.paf import PafDecode, PafOptions
+from rpi_runtime.card_decoders import TopdownDecoder
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.files import write_text
 from rpi_runtime.interpreter import Model
 from rpi_runtime.pictures import read_picture
-from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess import Preprocessor
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-PERSON = 1  # COCO's category id
-DECODERS = {
-    "fast": PafOptions(),
-    "fast-score": PafOptions(suppression="score"),
-    "fast-merge": PafOptions(merge=True),
-    "exact4": PafOptions(mode="exact", upsample=4),
-    "exact8": PafOptions(mode="exact", upsample=8),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +52,8 @@ class Evaluation:
         Images evaluated, people found in them.
     ms_per_image : float
         Preprocessing, inference and decoding, mean, on this machine.
+    procedure : str
+        How it was decoded, whether with a flip test, and whose boxes were used.
     """
 
     file: str
@@ -73,6 +69,7 @@ class Evaluation:
     images: int
     poses: int
     ms_per_image: float
+    procedure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +90,13 @@ class EvaluationSpec:
     split : CocoSplit
     threads : int or None
         Of the interpreter; None for the machine's default.
-    decoding : PafOptions or None
-        None for the runtime's default.
+    procedure : Procedure
+        Where it has no boxes, those of the annotations are used.
     """
 
     split: CocoSplit
     threads: int | None = None
-    decoding: PafOptions | None = None
+    procedure: Procedure = field(default_factory=Procedure)
 
 
 def evaluate_file(
@@ -113,24 +110,24 @@ def evaluate_file(
         An image is unreadable or not of the annotated size, or calibrated this very file.
     CardError
         The skeleton is not COCO's.
+    UsageError
+        The procedure is that of another kind of network.
     """
     model = Model(path, threads=spec.threads, card=card)
-    if not model.card.skeleton.coco:
-        raise CardError(f"{path}: its skeleton names no COCO keypoints, so COCO cannot score it")
+    procedure = spec.procedure
+    if procedure.boxes is None and isinstance(model.card.decoder, TopdownDecoder):
+        procedure = replace(procedure, boxes=annotated_boxes(spec.split))
+    predict = predictor(model, procedure)
     if card is None:
         refuse_calibrated(path, spec.split)
-    prepare, decoder = Preprocessor(model.card.input), PafDecode(model.card, spec.decoding)
     detections: list[dict[str, Any]] = []
     elapsed = 0.0
     with progress.items(f"{path.name}", len(spec.split.images)) as step:
         for image in spec.split.images:
             frame = read_image(image)
             start = time.perf_counter()
-            transform = prepare(frame, model.input)
-            model.invoke()
-            poses = decoder.read(model, transform)
+            detections += predict(image, frame)
             elapsed += time.perf_counter() - start
-            detections += [_detection(image.id, pose, model.card.skeleton.coco) for pose in poses]
             step(1)
     try:
         stats, per_image = score(detections, spec.split)
@@ -153,6 +150,7 @@ def evaluate_file(
         images=len(spec.split.images),
         poses=len(detections),
         ms_per_image=1000 * elapsed / len(spec.split.images),
+        procedure=procedure.describe(model.card),
         **dict(zip(names, stats, strict=True)),
     )
     return Results(evaluation=evaluation, detections=detections, per_image=per_image)
@@ -185,21 +183,6 @@ def read_image(image: CocoImage) -> np.ndarray[Any, np.dtype[np.uint8]]:
             "the annotations belong to other images"
         )
     return frame
-
-
-def _detection(image_id: int, pose: Pose, coco: Sequence[int]) -> dict[str, Any]:
-    """Return a pose in COCO's result format; scored as the reference does, by its score and its keypoints."""
-    points = np.zeros((17, 3))
-    for target, source in enumerate(coco):
-        if source >= 0 and pose.keypoints[source, 2] > 0:
-            points[target] = (*pose.keypoints[source, :2], 1)
-    found = int(np.count_nonzero(pose.found))
-    return {
-        "image_id": image_id,
-        "category_id": PERSON,
-        "keypoints": [round(float(v), 3) for v in points.reshape(-1)],
-        "score": float(pose.score) * max(0, found - 1),
-    }
 
 
 def score(detections: list[dict[str, Any]], split: CocoSplit) -> tuple[list[float], list[dict[str, Any]]]:
@@ -242,12 +225,25 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
     """Return the figures as a table, one row a file."""
     from rich.table import Table
 
-    columns = ("file", "recipe", "size", "AP", "AP50", "AP75", "AP M", "AP L", "AR", "poses", "ms/image")
+    columns = (
+        "file",
+        "recipe",
+        "size",
+        "test",
+        "AP",
+        "AP50",
+        "AP75",
+        "AP M",
+        "AP L",
+        "AR",
+        "poses",
+        "ms/image",
+    )
     result = Table(*columns, box=None, pad_edge=False)
     for e in evaluations:
         figures = (e.ap, e.ap50, e.ap75, e.ap_medium, e.ap_large, e.ar)
         cells = ("-" if f < 0 else f"{f:.2f}" for f in figures)
-        result.add_row(e.file, e.recipe, e.size, *cells, str(e.poses), f"{e.ms_per_image:.1f}")
+        result.add_row(e.file, e.recipe, e.size, e.procedure, *cells, str(e.poses), f"{e.ms_per_image:.1f}")
     return result
 
 
@@ -269,8 +265,19 @@ def parser() -> argparse.ArgumentParser:
         "--threads", type=int, metavar="N", help="of the interpreter (default: of the machine)"
     )
     result.add_argument(
-        "--decode", choices=tuple(DECODERS), default="fast", help="decoder (default %(default)s)"
+        "--decode", choices=tuple(PAF_DECODING), default="",
+        help="fast as the runtime, exact as the paper (default: fast with PAFs, exact with tags and crops); "
+        "the others are variants with PAFs",
+    )  # fmt: skip
+    result.add_argument(
+        "--flip",
+        action="store_true",
+        help="average with the outputs for the mirrored picture (tags and crops)",
     )
+    result.add_argument(
+        "--boxes", default="gt", metavar="gt|FILE.json",
+        help="people for networks of crops: as annotated, or a detector's results in COCO's format (default gt)",
+    )  # fmt: skip
     result.add_argument("--json", action="store_true", help="print the figures as JSON")
     result.add_argument(
         "--results", type=Path, metavar="DIR",
@@ -299,9 +306,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate and print."""
     args = parser().parse_args(argv)
     _check_files(args.files, args.results)
-    spec = EvaluationSpec(
-        split=read_split(args.coco, args.split), threads=args.threads, decoding=DECODERS[args.decode]
-    )
+    boxes = None if args.boxes == "gt" else detected_boxes(Path(args.boxes))
+    procedure = Procedure(decode=args.decode, flip=args.flip, boxes=boxes)
+    spec = EvaluationSpec(split=read_split(args.coco, args.split), threads=args.threads, procedure=procedure)
     progress = Progress(quiet=args.json)
     if spec.split.missing:
         progress.say(f"{spec.split.missing} images of {args.split} are not on disk; evaluating on the others")

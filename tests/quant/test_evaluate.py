@@ -14,9 +14,10 @@ import pytest
 from quant.calibration import Manifest, read_calibration
 from quant.cli import run_command
 from quant.coco import CocoSplit, read_split
-from quant.evaluate import EvaluationSpec, _detection, evaluate_file, main, score
+from quant.evaluate import EvaluationSpec, evaluate_file, main, score
+from quant.predict import detection
 from quant.progress import Progress
-from rpi_runtime.card import CALIBRATION_MEMBER
+from rpi_runtime.card import CALIBRATION_MEMBER, Skeleton
 from rpi_runtime.errors import CardError, InputError
 from rpi_runtime.pictures import write_picture
 from rpi_runtime.poses import Pose
@@ -77,10 +78,12 @@ def test_a_pose_in_cocos_order_and_score() -> None:
     keypoints[0] = (10, 20, 0.9)
     keypoints[2] = (30, 40, 0.8)
     pose = Pose(keypoints=keypoints, score=0.5)
-    found = _detection(7, pose, [2, -1, 0, 1] + [-1] * 13)
+    skeleton = Skeleton(keypoints=("a", "b", "c"), coco=(2, -1, 0, 1, *13 * (-1,)))
+    found = detection(7, pose, skeleton, 0.5)
     assert found["keypoints"][:12] == [30, 40, 1, 0, 0, 0, 10, 20, 1, 0, 0, 0]
     assert len(found["keypoints"]) == 51
-    assert found["score"] == pytest.approx(0.5 * 1)  # two found keypoints: score per limb end
+    assert found["score"] == 0.5
+    assert detection(7, pose, skeleton, 0.5, shift=-0.5)["keypoints"][:2] == [29.5, 39.5]
 
 
 def test_a_file_is_run_and_scored(toy_coco: tuple[Path, Path]) -> None:

@@ -1,0 +1,114 @@
+"""Where people are on the images of a COCO split: as annotated, or as a detector found them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quant.coco import CocoSplit, read_annotations
+from rpi_runtime.errors import InputError
+
+PERSON = 1  # COCO's category id
+XYWH = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """x, y, width, height in pixels of the image, and how sure its finder was."""
+
+    xywh: XYWH
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boxes:
+    """Boxes by image id; `source` says in a word where from."""
+
+    source: str
+    by_image: Mapping[int, tuple[Box, ...]]
+
+    def of(self, image_id: int) -> tuple[Box, ...]:
+        """Return the boxes of an image, none where there is nobody."""
+        return self.by_image.get(image_id, ())
+
+
+def annotated_boxes(split: CocoSplit) -> Boxes:
+    """Return the boxes of annotated people with keypoints, clipped to the image as HRNet's test code does.
+
+    Raises
+    ------
+    InputError
+        The annotations are not those of people with keypoints.
+    """
+    sizes = {i.id: (i.width, i.height) for i in split.images}
+    found: dict[int, list[Box]] = {}
+    try:
+        for person in read_annotations(split.annotations, [])["annotations"]:
+            size = sizes.get(person["image_id"])
+            if size is None or person.get("iscrowd") or max(person["keypoints"]) == 0:
+                continue
+            clipped = clip(person["bbox"], size)
+            if clipped is not None:
+                found.setdefault(person["image_id"], []).append(Box(xywh=clipped))
+    except (KeyError, TypeError, ValueError) as err:
+        raise InputError(
+            f"{split.annotations}: a person without image_id, bbox or keypoints ({type(err).__name__}: {err}); "
+            "expected COCO's person keypoint annotations"
+        ) from err
+    return Boxes(source="gt", by_image={i: tuple(b) for i, b in found.items()})
+
+
+def clip(box: Iterable[float], size: tuple[int, int]) -> XYWH | None:
+    """Clip a box to an image of (width, height), its last pixel included; None where nothing is left."""
+    x, y, width, height = (float(v) for v in box)
+    left, top = max(0.0, x), max(0.0, y)
+    right = min(size[0] - 1.0, left + max(0.0, width - 1))
+    bottom = min(size[1] - 1.0, top + max(0.0, height - 1))
+    return (left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def detected_boxes(path: Path) -> Boxes:
+    """Read people out of a detector's results in COCO's format: image_id, category_id, bbox, score.
+
+    Raises
+    ------
+    InputError
+        The file is missing or is something else.
+    """
+    try:
+        entries = json.loads(path.read_text())
+    except OSError as err:
+        raise InputError(
+            f"{path}: cannot be read ({err.strerror}); give a detector's results in COCO's format, or gt"
+        ) from err
+    except ValueError as err:
+        raise InputError(f"{path}: not valid JSON ({err})") from err
+    if not isinstance(entries, list):
+        raise InputError(
+            f"{path}: not COCO detections; expected a list of image_id, category_id, bbox, score"
+        )
+    found: dict[int, list[Box]] = {}
+    for number, entry in enumerate(entries):
+        try:
+            if entry["category_id"] == PERSON:
+                found.setdefault(int(entry["image_id"]), []).append(_detected(entry))
+        except (KeyError, TypeError, ValueError) as err:
+            raise InputError(
+                f"{path}: entry {number} is no detection ({type(err).__name__}: {err}); "
+                "expected image_id, category_id, bbox [x, y, width, height], score"
+            ) from err
+    if not found:
+        raise InputError(f"{path}: no person (category_id {PERSON}) among {len(entries)} detections")
+    return Boxes(source=path.name, by_image={i: tuple(b) for i, b in found.items()})
+
+
+def _detected(entry: Mapping[str, Any]) -> Box:
+    x, y, width, height = (float(v) for v in entry["bbox"])
+    score = float(entry["score"])
+    if not (width > 0 and height > 0 and all(map(math.isfinite, (x, y, width, height, score)))):
+        raise ValueError(f"bbox {entry['bbox']}, score {score}")
+    return Box(xywh=(x, y, width, height), score=score)

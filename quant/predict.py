@@ -1,0 +1,203 @@
+"""A network's people on one image in COCO's result format: by the kind of its decoder, with or without a flip test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.boxes import Boxes
+from quant.coco import CocoImage
+from rpi_runtime.card import ModelCard, OutputSpec, Skeleton
+from rpi_runtime.card_decoders import PafDecoder, TagDecoder
+from rpi_runtime.crop import Cutter, crop_transform
+from rpi_runtime.decode.paf import PafDecode, PafOptions
+from rpi_runtime.decode.tags import TagDecode, TagOptions
+from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
+from rpi_runtime.errors import CardError, UsageError
+from rpi_runtime.interpreter import Model
+from rpi_runtime.poses import Pose
+from rpi_runtime.preprocess import Frame, Preprocessor, Transform
+
+PERSON = 1  # COCO's category id
+PAF_DECODING = {
+    "fast": PafOptions(),
+    "exact": PafOptions(mode="exact", upsample=8),
+    "fast-score": PafOptions(suppression="score"),
+    "fast-merge": PafOptions(merge=True),
+    "exact4": PafOptions(mode="exact", upsample=4),
+    "exact8": PafOptions(mode="exact", upsample=8),
+}
+Mode = Literal["fast", "exact"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Procedure:
+    """How networks are tested.
+
+    Attributes
+    ----------
+    decode : str
+        A key of `PAF_DECODING`; empty for the runtime's with PAFs and the papers' with tags and crops. Networks of the
+        latter two know "fast" and "exact" only.
+    flip : bool
+        Average with the outputs for the mirrored input; not for PAFs.
+    boxes : Boxes or None
+        Where people are, for networks of crops.
+    """
+
+    decode: str = ""
+    flip: bool = False
+    boxes: Boxes | None = None
+
+    def mode(self, card: ModelCard) -> Mode:
+        """How tags and crops are decoded; `UsageError` for a way that only PAFs have."""
+        if self.decode in ("", "exact"):
+            return "exact"
+        if self.decode == "fast":
+            return "fast"
+        raise UsageError(
+            f"decode {self.decode!r} with {card.name}, whose decoder is {card.decoder.kind!r}: expected fast or exact"
+        )
+
+    def describe(self, card: ModelCard) -> str:
+        """Return the procedure for a table."""
+        if isinstance(card.decoder, PafDecoder):
+            return self.decode or "fast"
+        parts = [self.mode(card), *(["flip"] if self.flip else [])]
+        if not isinstance(card.decoder, TagDecoder) and self.boxes is not None:
+            parts.append(f"boxes {self.boxes.source}")
+        return ", ".join(parts)
+
+
+class Predict(Protocol):
+    """One image's people."""
+
+    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+        """Return detections in COCO's result format."""
+
+
+def predictor(model: Model, procedure: Procedure) -> Predict:
+    """Return what finds people with a model.
+
+    Raises
+    ------
+    CardError
+        The skeleton is not COCO's, or nobody knows which keypoints a mirror swaps.
+    UsageError
+        The procedure is of another kind of network, or lacks boxes.
+    """
+    card = model.card
+    if not card.skeleton.coco:
+        raise CardError(f"{model.path}: its skeleton names no COCO keypoints, so COCO cannot score it")
+    if isinstance(card.decoder, PafDecoder):
+        return _Paf(model, procedure)
+    if procedure.flip and not card.decoder.flip_pairs:
+        raise CardError(f"{model.path}: its card names no flip_pairs, so there is no flip test")
+    if isinstance(card.decoder, TagDecoder):
+        return _Tags(model, procedure)
+    return _Crops(model, procedure)
+
+
+class _Paf:
+    """Scored as Lightweight OpenPose does: by the person's score and its keypoints."""
+
+    def __init__(self, model: Model, procedure: Procedure) -> None:
+        if procedure.flip:
+            raise UsageError(f"{model.path}: a flip test of a network with PAFs is not offered; leave it out")
+        self._model, self._prepare = model, Preprocessor(model.card.input)
+        self._decode = PafDecode(model.card, PAF_DECODING[procedure.decode or "fast"])
+
+    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+        transform = self._prepare(frame, self._model.input)
+        self._model.invoke()
+        poses = self._decode.read(self._model, transform)
+        skeleton = self._model.card.skeleton
+        return [detection(image.id, p, skeleton, p.score * max(0, int(p.found.sum()) - 1)) for p in poses]
+
+
+class _Tags:
+    """Scored as HigherHRNet and EfficientHRNet do: by the mean of the keypoints' values."""
+
+    def __init__(self, model: Model, procedure: Procedure) -> None:
+        self._model, self._prepare = model, Preprocessor(model.card.input)
+        self._decode = TagDecode(model.card, TagOptions(mode=procedure.mode(model.card)))
+        self._flip = procedure.flip
+        outputs = (*model.card.outputs_of("heatmaps"), *model.card.outputs_of("tags"))
+        self._scales = {o.name: model.quantization(o.role, o.stride) for o in outputs}
+        self._outputs = outputs
+
+    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+        model = self._model
+        transform = self._prepare(frame, model.input)
+        maps, flipped = _infer(model, self._outputs, flip=self._flip)
+        poses = self._decode.decode(maps, transform, self._scales, flipped=flipped)
+        return [detection(image.id, pose, model.card.skeleton, pose.score) for pose in poses]
+
+
+class _Crops:
+    """Scored as HRNet, LPN and HWL do: box score times keypoint values, similar people suppressed."""
+
+    def __init__(self, model: Model, procedure: Procedure) -> None:
+        if procedure.boxes is None:
+            raise UsageError(
+                f"{model.path}: sees crops of single people; say where they are with --boxes gt or --boxes FILE.json"
+            )
+        self._model, self._prepare = model, Preprocessor(model.card.input)
+        self._cut, self._boxes, self._flip = Cutter(model.card.input), procedure.boxes, procedure.flip
+        self._decode = TopdownDecode(model.card, TopdownOptions(mode=procedure.mode(model.card)))
+        self._scale = model.quantization("heatmaps")
+
+    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+        boxes = self._boxes.of(image.id)
+        transforms = [self._transform(b.xywh) for b in boxes]
+        poses = [self._pose(frame, t, b.score) for t, b in zip(transforms, boxes, strict=True)]
+        skeleton = self._model.card.skeleton
+        kept = [poses[i] for i in self._decode.select(poses, transforms)]
+        # as published: a position is the index of a pixel, whose centre is half a pixel further
+        return [detection(image.id, pose, skeleton, pose.score, shift=-0.5) for pose in kept]
+
+    def _transform(self, box: tuple[float, float, float, float]) -> Transform:
+        return crop_transform(box, self._model.card.input, self._decode.spec.box_padding)
+
+    def _pose(self, frame: Frame, transform: Transform, score: float) -> Pose:
+        model = self._model
+        self._prepare(self._cut(frame, transform), model.input)
+        maps, flipped = _infer(model, (model.card.output("heatmaps"),), flip=self._flip)
+        (heatmaps,) = maps.values()
+        mirrored = None if flipped is None else next(iter(flipped.values()))
+        return self._decode.decode(heatmaps, transform, self._scale, box_score=score, flipped=mirrored)
+
+
+def _infer(
+    model: Model, outputs: Sequence[OutputSpec], *, flip: bool
+) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]] | None]:
+    """Run the prepared input and, for a flip test, its mirror image; outputs by name."""
+    mirrored = model.input[:, :, ::-1].copy() if flip else None
+    model.invoke()
+    plain = {o.name: model.output(o.role, o.stride) for o in outputs}
+    if mirrored is None:
+        return plain, None
+    plain = {name: maps.copy() for name, maps in plain.items()}
+    model.input[:] = mirrored
+    model.invoke()
+    return plain, {o.name: model.output(o.role, o.stride) for o in outputs}
+
+
+def detection(
+    image_id: int, pose: Pose, skeleton: Skeleton, score: float, *, shift: float = 0.0
+) -> dict[str, Any]:
+    """Return a pose in COCO's result format, its keypoints moved by `shift` pixels."""
+    points = np.zeros((17, 3))
+    for target, source in enumerate(skeleton.coco):
+        if source >= 0 and pose.keypoints[source, 2] > 0:
+            points[target] = (*(pose.keypoints[source, :2] + shift), 1)
+    return {
+        "image_id": image_id,
+        "category_id": PERSON,
+        "keypoints": [round(float(v), 3) for v in points.reshape(-1)],
+        "score": float(score),
+    }
