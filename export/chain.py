@@ -24,7 +24,15 @@ from quant.compare import compare_files
 from quant.convert import convert
 from quant.evaluate import Evaluation, EvaluationSpec, evaluate_file
 from quant.flatbuffer import TFLiteFile, append_members
-from quant.gate import Check, Limits, check_agreement, check_ap, check_delegation, check_structure
+from quant.gate import (
+    Check,
+    Limits,
+    check_agreement,
+    check_ap,
+    check_delegation,
+    check_floats,
+    check_structure,
+)
 from quant.layers import LayerNoise, layer_noise
 from quant.metrics import Agreement
 from quant.outcome import Layers, Outcome, Outlier, Parity
@@ -231,7 +239,8 @@ class _Export:
             return None, {}, []
         with self.progress.stage("gate") as notes, quiet(self.spec.verbose):
             checks = check_structure(data, self.card.input)
-            checks += check_delegation(Model(bare, card=self.card).delegation())
+            checks += check_delegation(Model(bare, card=self.card).delegation(), data)
+            checks += check_floats(data)
             agreement = compare_files(real, bare, self.card, self.spec.calibration.frames)
             checks += check_agreement(agreement, self.spec.limits)
             layers = {self.spec.recipe.name: self._layers(real, bare)}

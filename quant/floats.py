@@ -45,11 +45,24 @@ class Island:
     operations : tuple of str
     elements : int
         Values that they compute.
+    share : float
+        `elements` over those of the whole network.
+    tensors : frozenset of int
+        Their inputs and outputs in the file.
     """
 
     kind: str
     operations: tuple[str, ...]
     elements: int
+    share: float
+    tensors: frozenset[int] = field(repr=False, compare=False)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it is one of those that `compute_in_float` makes."""
+        if self.kind == "table":
+            return self.operations[0] in TABLES
+        return bool(set(FRAGILE) & set(self.operations)) and self.share <= LARGEST_SHARE
 
 
 def compute_in_float(data: bytes) -> tuple[bytes, list[Island]]:
@@ -61,7 +74,8 @@ def compute_in_float(data: bytes) -> tuple[bytes, list[Island]]:
         return data, []
     graph.retype({i for island in islands for i in island})
     drop_unused(file)
-    return file.to_bytes(), [graph.describe(island) for island in islands]
+    made = file.to_bytes()
+    return made, find_islands(made)
 
 
 def find_islands(data: bytes) -> list[Island]:
@@ -118,8 +132,15 @@ class _Graph:
     def describe(self, island: Iterable[int]) -> Island:
         indices = sorted(island)
         names = tuple(self.name(i) for i in indices)
+        elements = self.elements(indices)
         return Island(
-            kind="table" if len(names) == 1 else "chain", operations=names, elements=self.elements(indices)
+            kind="table" if len(names) == 1 else "chain",
+            operations=names,
+            elements=elements,
+            share=elements / self.elements(range(len(self.operators))),
+            tensors=frozenset(
+                int(t) for i in indices for t in (*self.operators[i].inputs, *self.operators[i].outputs)
+            ),
         )
 
     def tables(self) -> list[set[int]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from quant.cost import share_of_time
 from quant.flatbuffer import Operation, Tensor, TFLiteFile
+from quant.floats import CONVERSIONS, LARGEST_SHARE, Island, find_islands
 from quant.metrics import Agreement
 from rpi_runtime.card import InputSpec
 from rpi_runtime.delegation import Delegation
@@ -15,10 +18,12 @@ from rpi_runtime.delegation import Delegation
 FORBIDDEN = ("QUANTIZE", "DEQUANTIZE", "TRANSPOSE", "CAST")
 # Constant tensors that steer an operation (paddings, shapes, axes) are integers by TFLite's definition.
 CONTROL_TYPES = ("INT32", "INT64")
-# What XNNPACK computes in INT8. Source: README of TensorFlow Lite's XNNPACK delegate, quantized operators.
+# What XNNPACK computes in INT8. Sources: README of TensorFlow Lite's XNNPACK delegate, quantized operators; from
+# BATCH_MATMUL on what LiteRT 2.1 takes beside.
 XNNPACK_INT8 = (
     "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "ADD", "SUB", "MUL", "CONCATENATION", "RESIZE_BILINEAR",
     "LOGISTIC", "TANH", "ELU", "LEAKY_RELU", "MEAN", "PAD", "SLICE", "SPLIT", "MAX_POOL_2D", "FULLY_CONNECTED",
+    "BATCH_MATMUL", "DEPTH_TO_SPACE", "REDUCE_MAX", "RESHAPE", "SPACE_TO_DEPTH", "STRIDED_SLICE", "SUM", "TRANSPOSE",
 )  # fmt: skip
 CONVOLUTIONS = {
     "CONV_2D": 0,
@@ -56,8 +61,9 @@ def check_structure(data: bytes, spec: InputSpec) -> list[Check]:
     file = TFLiteFile(data)
     tensors, operations = file.tensors, file.operations
     constant = {i for i in range(len(tensors)) if file.constant(i) is not None}
-    wrong = [t.name for i, t in enumerate(tensors) if not _type_fits(t, i in constant)]
-    forbidden = sorted({op.name for op in operations if op.name in FORBIDDEN})
+    real = {i for island in find_islands(data) if island.allowed for i in island.tensors}
+    wrong = [t.name for i, t in enumerate(tensors) if not (i in real or _type_fits(t, i in constant))]
+    forbidden = sorted({op.name for op in operations if op.name in FORBIDDEN and not _borders(op, real)})
     broken = [t.name for i, t in enumerate(tensors) if t.type == "INT8" and not _scales_fit(t, i in constant)]
     coarse = [tensors[op.inputs[1]].name for op in operations if _is_coarse(op, tensors)]
     (entry,) = (tensors[int(i)] for i in file.graph.inputs)
@@ -68,6 +74,11 @@ def check_structure(data: bytes, spec: InputSpec) -> list[Check]:
         _none("weights without a scale per channel", coarse),
         _input_check(entry, spec),
     ]
+
+
+def _borders(op: Operation, real: set[int]) -> bool:
+    """Whether an operation converts to or from an island of float."""
+    return op.name in CONVERSIONS and bool(real.intersection((*op.inputs, *op.outputs)))
 
 
 def _type_fits(tensor: Tensor, constant: bool) -> bool:
@@ -101,8 +112,52 @@ def _input_check(entry: Tensor, spec: InputSpec) -> Check:
     )
 
 
-def check_delegation(delegation: Delegation) -> list[Check]:
-    """Check that XNNPACK takes the whole graph as one partition."""
+def check_floats(data: bytes) -> list[Check]:
+    """Name what a file computes in float, and its part of the time; empty for a file that computes nothing so.
+
+    Tables and chains (`quant.floats`) are allowed: the one are exact to a step of INT8, the other more exact than it.
+    """
+    islands = find_islands(data)
+    if not islands:
+        return []
+    tensors = {t for island in islands for t in island.tensors}
+    operations = TFLiteFile(data).operations
+    chosen = {
+        i for i, op in enumerate(operations) if tensors.intersection(op.outputs) or _borders(op, tensors)
+    }
+    return [
+        Check(
+            name="computed in float",
+            found=f"{_listed(islands)}; {share_of_time(data, chosen):.1%} of the time",
+            allowed=f"tables; chains of at most {LARGEST_SHARE:.0%} of all values each",
+            passed=all(island.allowed for island in islands),
+        )
+    ]
+
+
+def _listed(islands: list[Island]) -> str:
+    """``20 tables of HARD_SWISH, 16 chains of EXP, DIV, ... (2.1% of all values)``."""
+    tables = Counter(i.operations[0] for i in islands if i.kind == "table")
+    parts = [f"{count} table{'s' * (count > 1)} of {name}" for name, count in sorted(tables.items())]
+    chains = [i for i in islands if i.kind == "chain"]
+    if chains:
+        names = sorted({name for i in chains for name in i.operations})
+        share = sum(i.share for i in chains)
+        parts.append(
+            f"{len(chains)} chain{'s' * (len(chains) > 1)} of {', '.join(names)} ({share:.1%} of all values)"
+        )
+    return ", ".join(parts)
+
+
+def check_delegation(delegation: Delegation, data: bytes | None = None) -> list[Check]:
+    """Check that XNNPACK takes the whole graph as one partition; with the file, what falls back is timed."""
+    names = set(delegation.fell_back)
+    cost = ""
+    if names and data is not None:
+        operations = TFLiteFile(data).operations
+        share = share_of_time(data, {i for i, op in enumerate(operations) if op.name in names})
+        cost = f"; {share:.0%} of the time"
+    fallen = _none("operations that fall back from XNNPACK", map(_why, sorted(names)))
     return [
         Check(
             name="XNNPACK partitions",
@@ -110,7 +165,7 @@ def check_delegation(delegation: Delegation) -> list[Check]:
             allowed="1",
             passed=delegation.partitions == 1,
         ),
-        _none("operations that fall back from XNNPACK", map(_why, sorted(set(delegation.fell_back)))),
+        replace(fallen, found=fallen.found + cost),
     ]
 
 

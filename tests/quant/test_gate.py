@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from quant.flatbuffer import TFLiteFile
-from quant.gate import Limits, check_agreement, check_ap, check_delegation, check_structure
+from quant.floats import compute_in_float
+from quant.gate import Limits, check_agreement, check_ap, check_delegation, check_floats, check_structure
 from quant.metrics import Agreement
 from rpi_runtime.card import InputSpec
 from rpi_runtime.delegation import Delegation
@@ -101,6 +103,34 @@ def test_an_activation_with_a_scale_per_channel_is_refused(good: bytes) -> None:
 def test_delegation(delegation: Delegation, names: list[str] | None) -> None:
     found = [c.name for c in check_delegation(delegation) if not c.passed]
     assert found == names if names is not None else len(found) == 2
+
+
+def test_tables_of_float_are_allowed_and_named_with_their_cost(tmp_path: Path) -> None:
+    before = convert_plainly(save_network(tmp_path, lambda x: x * tf.nn.relu6(x + 3) / 6))
+    after, _ = compute_in_float(before)
+    assert failed(after) == {}
+    (check,) = check_floats(after)
+    assert check.passed
+    assert re.match(r"2 tables of HARD_SWISH; \d+\.\d% of the time", check.found)
+    assert check_floats(before) == []
+
+
+def test_another_island_of_float_is_named_and_refused(tmp_path: Path) -> None:
+    data = convert_plainly(save_network(tmp_path, tf.math.cos))
+    assert "tensors that are not integer" in failed(data)
+    (check,) = check_floats(data)
+    assert not check.passed
+    assert check.found.startswith("2 tables of COS; ")
+
+
+def test_what_falls_back_is_timed(tmp_path: Path) -> None:
+    data = convert_plainly(save_network(tmp_path, lambda x: x * tf.nn.relu6(x + 3) / 6))
+    fell_back = Delegation(partitions=3, delegated=4, fell_back=("HARD_SWISH", "HARD_SWISH"))
+    check = check_delegation(fell_back, data)[1]
+    assert not check.passed
+    found = re.fullmatch(r"HARD_SWISH \(no INT8 kernel in XNNPACK\); (\d+)% of the time", check.found)
+    assert found is not None
+    assert 1 <= int(found[1]) <= 110
 
 
 @pytest.mark.parametrize(
