@@ -3,7 +3,7 @@
 ``osokin`` is the graph of the original repository, with batch norm; ``omz`` that of Open Model Zoo's
 human-pose-estimation-0001, with batch norm folded, one more 1x1 convolution and ELU instead of ReLU at the head
 of the context module, biases in it, and another order of the refinement stage's input. The attribute names give
-the state_dict keys of the original repository. `Layout` frees stride, widths and depth for smaller relatives of
+the state_dict keys of the original repository. `Layout` frees the widths for smaller relatives of
 the ``omz`` form; its defaults are the published network.
 """
 
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 Graph = Literal["osokin", "omz"]
 
-HEATMAPS, PAFS = 19, 38
+HEATMAPS, PAFS, STEM_STRIDE = 19, 38, 2
+INITIAL, BLOCKS = 3, 5  # convolutions of the initial stage, residual blocks of the refinement stage
 # in, out, depthwise stride, depthwise dilation; conv2_1 to conv5_5 of MobileNetV1
 BACKBONE = (
     (32, 64, 1, 1),
@@ -37,39 +38,29 @@ BACKBONE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Stride, widths and depths; the defaults are the published network's.
+    """Widths; the defaults are the published network's.
 
     Attributes
     ----------
-    stem_stride : int
-        Of the first convolution. 1 halves the output stride: the network sees its input as the published one
-        sees it at twice the size.
     backbone : tuple of (int, int, int, int)
         In, out, depthwise stride and depthwise dilation of each depthwise-separable unit.
     features : int
         Channels of the context module and of the initial stage.
-    initial : int
-        3x3 convolutions of the initial stage.
     hidden : int
         Channels between trunk and output of the initial stage's heads.
     refinement : int
         Channels of the refinement stage.
-    blocks : int
-        Residual blocks of the refinement stage.
     """
 
-    stem_stride: int = 2
     backbone: tuple[tuple[int, int, int, int], ...] = BACKBONE
     features: int = 128
-    initial: int = 3
     hidden: int = 512
     refinement: int = 128
-    blocks: int = 5
 
     @property
     def stride(self) -> int:
         """Network pixels per cell of the outputs."""
-        return self.stem_stride * prod(row[2] for row in self.backbone)
+        return STEM_STRIDE * prod(row[2] for row in self.backbone)
 
 
 PUBLISHED = Layout()
@@ -143,7 +134,7 @@ class InitialStage(nn.Module):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         width, hidden = layout.features, layout.hidden
-        self.trunk = nn.Sequential(*(conv(width, width) for _ in range(layout.initial)))
+        self.trunk = nn.Sequential(*(conv(width, width) for _ in range(INITIAL)))
         self.heatmaps = nn.Sequential(conv(width, hidden, 1), conv(hidden, HEATMAPS, 1, act=False))
         self.pafs = nn.Sequential(conv(width, hidden, 1), conv(hidden, PAFS, 1, act=False))
 
@@ -173,7 +164,7 @@ class RefinementStage(nn.Module):
     def __init__(self, layout: Layout, *, norm: bool) -> None:
         super().__init__()
         width = layout.refinement
-        inputs = (layout.features + HEATMAPS + PAFS, *(width for _ in range(layout.blocks - 1)))
+        inputs = (layout.features + HEATMAPS + PAFS, *(width for _ in range(BLOCKS - 1)))
         self.trunk = nn.Sequential(*(RefinementBlock(inp, width, norm=norm) for inp in inputs))
         self.heatmaps = nn.Sequential(conv(width, width, 1), conv(width, HEATMAPS, 1, act=False))
         self.pafs = nn.Sequential(conv(width, width, 1), conv(width, PAFS, 1, act=False))
@@ -194,7 +185,7 @@ class LwOpenPose(nn.Module):
     refinement_stages : int
         One in everything that is deployed; the original checkpoint was trained with three.
     layout : Layout
-        Stride, widths, depths.
+        Widths.
     """
 
     def __init__(
@@ -206,7 +197,7 @@ class LwOpenPose(nn.Module):
         norm = graph == "osokin"
         width = layout.backbone[0][0]
         stem = [
-            nn.Conv2d(3, width, 3, layout.stem_stride, padding=1, bias=not norm),
+            nn.Conv2d(3, width, 3, STEM_STRIDE, padding=1, bias=not norm),
             nn.BatchNorm2d(width),
             nn.ReLU(),
         ]

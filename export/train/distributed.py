@@ -1,0 +1,60 @@
+"""One process or several: what torchrun sets, and how a batch is shared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from export.nets.lw_openpose import LwOpenPose
+from rpi_runtime.errors import UsageError
+
+Stages = list[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """Which of `count` processes this is."""
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the files and talks to the user."""
+        return self.index == 0
+
+    def share(self, batch: int) -> range:
+        """Return which samples of each batch are this process's."""
+        if batch % self.count:
+            raise UsageError(f"a batch of {batch} cannot be shared by {self.count} processes")
+        part = batch // self.count
+        return range(self.index * part, (self.index + 1) * part)
+
+    def wrap(self, net: LwOpenPose) -> Callable[[Tensor], Stages]:
+        """Return the forward pass of every stage; gradients are averaged over the processes."""
+        staged = _Staged(net)
+        return staged if self.count == 1 else nn.parallel.DistributedDataParallel(staged)
+
+
+class _Staged(nn.Module):
+    """A network whose forward pass gives every stage, as training needs it."""
+
+    def __init__(self, net: LwOpenPose) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Stages:
+        return self.net.stages(images)
+
+
+def join(device: str) -> Workers:
+    """Join the other processes that torchrun started; alone without it."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Workers()
+    torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+    return Workers(index=torch.distributed.get_rank(), count=count)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from export.train.augment import Augmentation
+from export.train.data import Samples, SampleSpec, Source, read_source
+from export.train.pictures import PictureStore
+from export.train.recipe import Holdout
+from export.train.targets import TargetSpec
+from export.train.validate import held_out
+from quant.progress import Progress
+from rpi_runtime.errors import InputError
+
+QUIET = Progress(quiet=True)
+SPEC = SampleSpec(sizes=((64, 64), (96, 64)), batch=2, targets=TargetSpec(), augmentation=Augmentation())
+
+
+@pytest.fixture
+def flat(labelled: Path) -> Samples:
+    labels = str(labelled / "annotations/person_keypoints_train2017.json")
+    found = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), (), QUIET)
+    return Samples(found, SPEC, 100)
+
+
+def test_a_sample_depends_on_its_number_alone(flat: Samples) -> None:
+    again = Samples(flat.examples, SPEC, 100)
+    _ = again[40]
+    assert all(torch.equal(a, b) for a, b in zip(flat[7], again[7], strict=True))
+    assert not torch.equal(flat[6][0], flat[7][0])
+
+
+def test_sizes_take_turns_by_batch(flat: Samples) -> None:
+    assert [tuple(flat[n][0].shape) for n in (0, 1, 2, 3, 4)] == [
+        (3, 64, 64), (3, 64, 64), (3, 64, 96), (3, 64, 96), (3, 64, 64)
+    ]  # fmt: skip
+    assert flat[2][1].shape == (57, 8, 12)
+
+
+def test_every_picture_comes_once_an_epoch(flat: Samples) -> None:
+    plain = Augmentation(scale=(1.0, 1.0), rotation=0, shift=0, flip=0, gain=0, offset=0, grey=0, noise=0)
+    spec = SampleSpec(sizes=((64, 64),), batch=2, targets=TargetSpec(), augmentation=plain)
+    found = Samples(flat.examples, spec, 12)
+    assert len({found[n][0].numpy().tobytes() for n in range(6)}) == 6
+
+
+def test_crowds_are_masked(flat: Samples) -> None:
+    assert len(flat.examples[1].ignored) == 1
+    masks = [flat[n][2].float().mean() for n in range(12)]
+    assert min(masks) < 1
+    assert sum(m == 1 for m in masks) >= 8  # the other five pictures have no crowd
+
+
+def test_held_out_pictures_are_not_read(labelled: Path) -> None:
+    split, names = held_out(Holdout(coco=str(labelled), train_every=3))
+    assert [i.id for i in split.images] == [2, 3, 5, 6]
+    labels = str(labelled / "annotations/person_keypoints_train2017.json")
+    left = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), names, QUIET)
+    assert len(left) == 2
+
+
+def test_shards_and_folders_hold_the_same(labelled: Path, tmp_path: Path) -> None:
+    shard = tmp_path / "shards" / "a.tar"
+    shard.parent.mkdir()
+    with tarfile.open(shard, "w") as archive:
+        for file in sorted((labelled / "train2017").iterdir()):
+            archive.add(file, f"sub/{file.name}")
+    packed, plain = PictureStore(shard.parent), PictureStore(labelled / "train2017")
+    assert len(packed) == len(plain) == 6
+    assert [packed.read(f"sub/{name}") for name in plain] == [plain.read(name) for name in plain]
+
+
+def test_a_cut_shard_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(b"no tar")
+    with pytest.raises(InputError, match="cannot be read as a tar"):
+        PictureStore(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no pictures there"):
+        PictureStore(tmp_path / "empty")

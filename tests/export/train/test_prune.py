@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from export.nets.lw_openpose import BACKBONE, Layout, LwOpenPose
+from export.train.prune import prune
+
+
+def layout(width: int) -> Layout:
+    rows = tuple((width, width, stride, dilation) for _, _, stride, dilation in BACKBONE)
+    return Layout(backbone=rows, features=width, hidden=width, refinement=width)
+
+
+@pytest.fixture(scope="module")
+def large() -> LwOpenPose:
+    """Random weights, biases that keep channels awake, and every second channel a copy of the one before."""
+    torch.manual_seed(0)
+    net = LwOpenPose("omz", layout=layout(16)).eval()
+    for name, parameter in net.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.uniform_(parameter, 0.0, 0.3)
+        elif parameter.shape[1] > 1:
+            torch.nn.init.normal_(parameter, std=(1 / parameter[0].numel()) ** 0.5)
+        if len(parameter) == 16:  # outputs, 19 and 38 channels, have none to spare
+            parameter.data[1::2] = parameter.data[::2]
+    return net
+
+
+@pytest.fixture(scope="module")
+def pictures() -> torch.Tensor:
+    return torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(1)) - 0.5
+
+
+def error(small: LwOpenPose, large: LwOpenPose, pictures: torch.Tensor) -> float:
+    with torch.inference_mode():
+        pairs = zip(small(pictures), large(pictures), strict=True)
+        return max(float((s - w).norm() / w.norm()) for s, w in pairs)
+
+
+def test_all_channels_kept_is_the_same_function(large: LwOpenPose, pictures: torch.Tensor) -> None:
+    small = LwOpenPose("omz", layout=layout(16)).eval()
+    prune(large, small, pictures)
+    assert error(small, large, pictures) < 0.02
+
+
+def test_channels_that_are_copies_cost_nothing(large: LwOpenPose, pictures: torch.Tensor) -> None:
+    small = LwOpenPose("omz", layout=layout(8)).eval()
+    prune(large, small, pictures)
+    other = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(2)) - 0.5
+    assert error(small, large, other) < 0.02
+
+
+def test_fewer_channels_cost_more(large: LwOpenPose, pictures: torch.Tensor) -> None:
+    small = LwOpenPose("omz", layout=layout(4)).eval()
+    prune(large, small, pictures)
+    assert error(small, large, pictures) > 0.02

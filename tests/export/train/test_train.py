@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from export.train.__main__ import main
+from quant.cli import run_command
+
+pytestmark = [pytest.mark.usefixtures("tiny")]
+
+
+def train(folder: Path, output: str, *more: str) -> int:
+    argv = [str(folder / "recipe.toml"), "--output", str(folder / output), "--path", f"pictures={folder}"]
+    return run_command(main, [*argv, "--loaders", "0", "--device", "cpu", *more])
+
+
+def test_a_run_leaves_weights_checkpoint_and_logs(labelled: Path) -> None:
+    assert train(labelled, "run") == 0
+    weights = load_file(labelled / "run/weights.safetensors")
+    assert weights["refinement_stages.0.pafs.1.0.weight"].shape == (38, 8, 1, 1)
+    with (labelled / "run/ap.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["size"], r["step"]) for r in rows] == [("64x64", "8"), ("96x64", "8")]
+
+
+def test_an_interrupted_run_ends_with_the_same_bytes(labelled: Path) -> None:
+    torch.set_num_threads(1)
+    assert train(labelled, "whole") == 0
+    for _ in range(20):
+        assert train(labelled, "pieces", "--minutes", "1e-9") == 0
+        if (labelled / "pieces/weights.safetensors").exists():
+            break
+    whole, pieces = (labelled / name / "weights.safetensors" for name in ("whole", "pieces"))
+    assert whole.read_bytes() == pieces.read_bytes()
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(
+    labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(labelled, "run") == 0
+    recipe = labelled / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("rate = 1e-3", "rate = 2e-3"))
+    assert train(labelled, "run") == 3
+    assert "another recipe" in capsys.readouterr().err
+
+
+def test_a_broken_checkpoint_is_refused(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (labelled / "run").mkdir()
+    (labelled / "run/checkpoint.pt").write_bytes(b"PK\x03\x04 cut short")
+    assert train(labelled, "run") == 3
+    assert "delete it to start again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "message"),
+    [
+        ('network = "tiny"', 'network = "tny"', 2, "known: lw-openpose"),
+        ("batch = 2", "batsch = 2", 3, "did you mean 'batch'"),
+        ('"96x64"', '"96"', 3, "expected WxH"),
+        ('"{pictures}/train2017"', '"{photos}"', 2, "add --path photos="),
+        ("person_keypoints_train2017.json", "nothing.json", 3, "cannot be read"),
+    ],
+)
+def test_mistakes_in_a_recipe_are_one_line(
+    labelled: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, code: int, message: str
+) -> None:
+    recipe = labelled / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace(old, new))
+    assert train(labelled, "run") == code
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_recipe_names_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(main, ["lw-opnpose", "--output", str(tmp_path)]) == 2
+    assert "lw-openpose-pi" in capsys.readouterr().err
+
+
+def test_a_picture_of_another_size_is_refused(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = labelled / "annotations/person_keypoints_train2017.json"
+    path.write_text(path.read_text().replace('"width": 80', '"width": 81'))
+    assert train(labelled, "run") == 3
+    assert "labelled at another size" in capsys.readouterr().err
