@@ -256,14 +256,19 @@ cdef double similarity(
     Py_ssize_t one,
     Py_ssize_t other,
 ) noexcept nogil:
-    """Object keypoint similarity of two people."""
+    """Object keypoint similarity of two people over the keypoints that one of them has at least."""
     cdef double area = (areas[one] + areas[other]) * 0.5 + 2.220446049250313e-16, total = 0, dx, dy
     cdef float t
-    cdef Py_ssize_t k
+    cdef Py_ssize_t k, count = 0
     for k in range(spreads.shape[0]):
+        if not (points[one, k, 2] > 0 or points[other, k, 2] > 0):
+            continue
+        count += 1
+        if not (points[one, k, 2] > 0 and points[other, k, 2] > 0):
+            continue
         dx = points[one, k, 0] - points[other, k, 0]
         dy = points[one, k, 1] - points[other, k, 1]
         t = -<float>((dx * dx + dy * dy) / spreads[k] / area * 0.5 * LOG2_E)
         if LEAST_EXPONENT < t <= 0:
             total += power2(t)
-    return total / <double>spreads.shape[0]
+    return total / <double>count if count > 0 else 1

@@ -84,13 +84,21 @@ def suppress(
 def similarity(
     points: Floats, areas: NDArray[np.float64], sigmas: NDArray[np.float64], one: int, other: int
 ) -> float:
-    """Object keypoint similarity of two people over all keypoints, with the mean of their areas (COCO's OKS)."""
+    """Object keypoint similarity (COCO's OKS) of two people, with the mean of their areas.
+
+    Over the keypoints that one of them has at least; one that the other lacks is not alike. 1 without any.
+    """
+    one_has, other_has = points[one, :, 2] > 0, points[other, :, 2] > 0
+    count = np.count_nonzero(one_has | other_has)
+    if count == 0:
+        return 1.0
     spread = (2 * sigmas) ** 2
     area = (areas[one] + areas[other]) * 0.5 + np.spacing(1)
     apart = (points[one, :, :2] - points[other, :, :2]).astype(np.float64)
     error = (apart[:, 0] * apart[:, 0] + apart[:, 1] * apart[:, 1]) / spread / area * 0.5
     alike = _weights((error * LOG2_E).astype(np.float32), None)
-    return float(_total(alike.astype(np.float64)) / len(sigmas))
+    alike = np.where(one_has & other_has, alike, np.float32(0))
+    return float(_total(alike.astype(np.float64)) / count)
 
 
 def _drops(stored: Stored, real: Floats, scale: float) -> Floats:

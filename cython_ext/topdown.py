@@ -95,8 +95,9 @@ def suppress(
 
     Parameters
     ----------
-    points : ndarray, shape (P, K, 2) or more, float32
-        x, y of every keypoint, found or not.
+    points : ndarray, shape (P, K, 3), float32
+        x, y and value; a keypoint whose value is not above 0 is missing. What both lack does not count, what one
+        of them lacks is not alike.
     scores, areas : ndarray, shape (P,), float64
         Sureness, and size in square pixels.
     sigmas : ndarray, shape (K,), float64
@@ -109,7 +110,7 @@ def suppress(
     ndarray, shape (kept,), int32
         Rows, surest first; of equal scores the earlier row first.
     """
-    if len(scores) != len(points) or len(areas) != len(points) or points.shape[1:2] != sigmas.shape:
+    if len(scores) != len(points) or len(areas) != len(points) or points.shape[1:] != (*sigmas.shape, 3):
         raise ValueError(
             f"{points.shape} points, {len(scores)} scores, {len(areas)} areas, {len(sigmas)} sigmas: expected "
             "one score and area a person, one sigma a keypoint"

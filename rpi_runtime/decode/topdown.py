@@ -135,8 +135,8 @@ class TopdownDecode:
     def select(self, poses: Sequence[Pose], transforms: Sequence[Transform]) -> tuple[int, ...]:
         """Return which of an image's people stay, surest first: of two that are nearly the same the surer one.
 
-        Similarity is COCO's OKS over all keypoints, with the area of the crop as a person's size; a keypoint that
-        neither has counts as the same. Without sigmas in the card's skeleton everybody stays.
+        Similarity is COCO's OKS over the keypoints that one of them has at least, with the area of the crop as a
+        person's size. Without sigmas in the card's skeleton everybody stays.
 
         Parameters
         ----------

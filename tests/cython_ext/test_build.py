@@ -75,6 +75,40 @@ for upsample in (0, 4, 8):
 """
 
 
+STEADY_ZOO = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from cython_ext.specs import PointRules, TagRules
+from cython_ext.tags import PlaneResizer, TagGrouper, Unpacker
+from cython_ext.topdown import PointFinder
+from tests.cython_ext.openpose import quantize
+from tests.cython_ext.tagged import crowd
+count = ctypes.CDLL(None).allocations
+count.restype = ctypes.c_long
+planes, tags, _ = crowd(6, 1)
+maps = np.ascontiguousarray(planes.transpose(1, 2, 0))
+large = np.empty((17, 64, 96), np.float32)
+for scale in (0.0, 1 / 100):
+    stored = quantize(maps, scale, 0) if scale else maps
+    unpack, enlarge, group = Unpacker(17), PlaneResizer((32, 48), (64, 96)), TagGrouper(TagRules(keypoints=17))
+    finders = [PointFinder(PointRules(keypoints=17, beta=beta)) for beta in (0, 160)]
+    def frames(n):
+        for _ in range(n):
+            unpack(stored, planes, scale)
+            enlarge(planes, large)
+            people = group(large, tags)
+            for find in finders:
+                find(stored, scale)
+                find(stored, scale, flipped=stored)
+        return len(people.score)
+    assert frames(20) >= 5
+    before = count()
+    frames(100)
+    print(count() - before)
+"""
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_directives_stand_at_the_head(name: str) -> None:
     first = (PACKAGE / name).read_text().splitlines()[0]
@@ -91,7 +125,7 @@ def test_no_python_in_loops(name: str, tmp_path: Path) -> None:
     scores = {int(line): int(score) for score, line in ANNOTATED.findall(annotated)}
     lines = (PACKAGE / name).read_text().splitlines()
     without_lock = lines_without_lock(lines)
-    assert len(without_lock) > 50
+    assert len(without_lock) > 40
     yellow = [f"{n}: {lines[n - 1]}" for n in without_lock if scores.get(n, 0) > 0]
     assert yellow == []
 
@@ -128,13 +162,17 @@ def test_nothing_is_allocated_in_the_steady_state(tmp_path: Path) -> None:
     subprocess.run(
         ["cc", "-shared", "-fPIC", "-O1", "-o", library, tmp_path / "counter.c", "-ldl"], check=True
     )
-    command = [sys.executable, "-c", STEADY, PACKAGE.parent]
     environment = {"LD_PRELOAD": str(library), "PATH": "/usr/bin:/bin"}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    lines = [line.split() for line in run.stdout.splitlines()]
-    assert len(lines) == 6
-    assert [line[2:] for line in lines] == [["0", "0"]] * 6
+    printed = []
+    for script in (STEADY, STEADY_ZOO):
+        command = [sys.executable, "-c", script, PACKAGE.parent]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        printed.append([line.split() for line in run.stdout.splitlines()])
+    pafs, zoo = printed
+    assert len(pafs) == 6
+    assert [line[2:] for line in pafs] == [["0", "0"]] * 6
+    assert zoo == [["0"]] * 2
 
 
 def test_checked_build_catches_an_index_out_of_bounds(
@@ -151,7 +189,10 @@ def test_checked_build_catches_an_index_out_of_bounds(
     assert IndexError in caught
 
 
-@pytest.mark.parametrize(("name", "module"), [("heatmaps", "_heatmaps"), ("paf", "_paf")])
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("heatmaps", "_heatmaps"), ("paf", "_paf"), ("tags", "_planes"), ("topdown", "_topdown")],
+)
 def test_a_missing_build_says_how_to_make_it(name: str, module: str, tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, tmp_path / "cython_ext", ignore=shutil.ignore_patterns("*.so", "*.c"))
     # an editable installation finds the built modules wherever the package is imported from

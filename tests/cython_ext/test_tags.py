@@ -21,6 +21,7 @@ from cython_ext import reference_tags as reference
 from cython_ext.specs import Groups, TagRules
 from tests.cython_ext.conftest import fuzz
 from tests.cython_ext.openpose import quantize
+from tests.cython_ext.tagged import crowd
 from tests.cython_ext.test_topdown import PARTNERS
 
 RULES = TagRules(keypoints=17, joint_order=(0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16))
@@ -185,23 +186,6 @@ def test_drawn_people_are_the_oracles(
 ) -> None:
     heatmaps, tags, _ = crowd(people, seed, components)
     assert_same(kernels.TagGrouper(RULES)(heatmaps, tags), reference.group(heatmaps, tags, RULES))
-
-
-def crowd(
-    people: int, seed: int, components: int = 1, size: tuple[int, int] = (32, 48)
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-    """Maps of people somewhere, a fifth of their keypoints missing, tags 2 apart but for noise; and where they are."""
-    rng = np.random.default_rng(seed)
-    at = rng.uniform(1, (size[1] - 1, size[0] - 1), (people, 17, 2))
-    rows, columns = np.mgrid[: size[0], : size[1]] + 0.5
-    heatmaps = rng.normal(0, 0.01, (17, *size))
-    tags = rng.normal(0, 3, (components, 17, *size))
-    for p, person in enumerate(at):
-        for k, (x, y) in enumerate(person):
-            square = (columns - x) ** 2 + (rows - y) ** 2
-            heatmaps[k] = np.maximum(heatmaps[k], (rng.random() > 0.2) * np.exp(-square / 4))
-            tags[:, k][:, square < 6] = 2 * p + rng.normal(0, 0.2, (components, 1))
-    return heatmaps.astype(np.float32), tags.astype(np.float32), at
 
 
 def test_people_apart_are_told_apart(kernels: SimpleNamespace) -> None:

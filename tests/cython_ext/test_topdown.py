@@ -174,7 +174,8 @@ def test_int8_is_within_a_step_of_float(shared: Path, kernels: SimpleNamespace) 
 def test_suppression_equals_the_oracle(kernels: SimpleNamespace, threshold: float) -> None:
     rng = np.random.default_rng(4)
     base = rng.uniform(0, 200, (4, KEYPOINTS, 3))
-    points = np.repeat(base, 5, axis=0) + rng.normal(0, 3, (20, KEYPOINTS, 3))
+    points = np.repeat(base, 5, axis=0) + rng.normal(0, 1, (20, KEYPOINTS, 3))
+    points[..., 2] = rng.random((20, KEYPOINTS)) - 0.01  # some are missing
     points = points.astype(np.float32)
     scores, areas = rng.integers(0, 6, 20) / 6.0, rng.uniform(1e3, 3e4, 20)
     kept = kernels.suppress(points, scores, areas, SIGMAS, threshold)
@@ -184,8 +185,9 @@ def test_suppression_equals_the_oracle(kernels: SimpleNamespace, threshold: floa
 
 def test_similarity_is_cocos(kernels: SimpleNamespace) -> None:
     rng = np.random.default_rng(6)
-    points = rng.uniform(0, 100, (2, KEYPOINTS, 2)).astype(np.float32)
-    points[1] = points[0] + rng.normal(0, 4, (KEYPOINTS, 2))
+    points = np.ones((2, KEYPOINTS, 3), np.float32)
+    points[0, :, :2] = rng.uniform(0, 100, (KEYPOINTS, 2))
+    points[1, :, :2] = points[0, :, :2] + rng.normal(0, 4, (KEYPOINTS, 2))
     areas = np.array([4000.0, 6000.0])
     square = ((points[0].astype(float) - points[1]) ** 2).sum(axis=1)
     expected = np.exp(-square / (2 * SIGMAS) ** 2 / 5000 / 2).mean()
@@ -194,6 +196,17 @@ def test_similarity_is_cocos(kernels: SimpleNamespace) -> None:
     scores = np.array([0.2, 0.9])
     assert kernels.suppress(points, scores, areas, SIGMAS, expected + 1e-4).tolist() == [1, 0]
     assert kernels.suppress(points, scores, areas, SIGMAS, expected - 1e-4).tolist() == [1]
+
+
+def test_what_both_lack_does_not_make_them_alike(kernels: SimpleNamespace) -> None:
+    points = np.zeros((2, KEYPOINTS, 3), np.float32)
+    points[:, 0] = (5, 5, 1), (90, 90, 1)
+    areas, scores = np.full(2, 1000.0), np.array([0.5, 0.4])
+    assert kernels.suppress(points, scores, areas, SIGMAS, 0.9).tolist() == [0, 1]
+    points[1, 0, 2] = 0
+    assert kernels.suppress(points, scores, areas, SIGMAS, 0.9).tolist() == [0, 1]
+    points[0, 0, 2] = 0
+    assert kernels.suppress(points, scores, areas, SIGMAS, 0.9).tolist() == [0]
 
 
 def test_nobody_is_nobody(kernels: SimpleNamespace) -> None:
@@ -220,7 +233,7 @@ def test_refuses_what_does_not_belong_together(kernels: SimpleNamespace) -> None
     with pytest.raises(ValueError, match="flipped maps of shape"):
         kernels.PointFinder(RULES["quarter"])(maps, flipped=maps[:3])
     with pytest.raises(ValueError, match="one score and area a person"):
-        kernels.suppress(np.zeros((2, 17, 2), np.float32), np.zeros(1), np.zeros(2), SIGMAS, 0.9)
+        kernels.suppress(np.zeros((2, 17, 3), np.float32), np.zeros(1), np.zeros(2), SIGMAS, 0.9)
 
 
 @pytest.mark.parametrize(
