@@ -41,7 +41,7 @@ def to_savedmodel(graph: OnnxGraph, folder: Path) -> Path:
     # layer names count upwards within a process; a file may not depend on what was converted before it
     tf_keras.backend.clear_session()
     source, target = folder / "network.onnx", folder / "savedmodel"
-    onnx.save(graph.model, str(source))
+    onnx.save(_with_shapes(graph.model), str(source))
     download = implementation.download_test_image_data
     implementation.download_test_image_data = _no_download
     try:
@@ -63,6 +63,21 @@ def to_savedmodel(graph: OnnxGraph, folder: Path) -> Path:
         tf.get_logger().setLevel("ERROR")
     _save(keras, graph.outputs, target)
     return target
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy that says the shapes of what transposed convolutions read.
+
+    onnx2tf needs those. More of them would make it guess at layouts, wrongly for sums of interleaved maps.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    known = {v.name for v in model.graph.value_info}
+    missing = {n.input[0] for n in model.graph.node if n.op_type == "ConvTranspose"} - known
+    if missing:
+        inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+        result.graph.value_info.extend(v for v in inferred if v.name in missing)
+    return result
 
 
 def _save(keras: Any, names: list[str], target: Path) -> None:
