@@ -278,10 +278,13 @@ class _Export:
         if agreement is not None:
             measured |= {
                 "heatmap_rmse": agreement.heatmap_rmse,
-                "paf_relative_l2": agreement.paf_relative_l2,
                 "lost_peaks": agreement.lost,
                 "keypoint_shift_px": agreement.shift_px,
             }
+            if self.card.outputs_of("pafs"):
+                measured["paf_relative_l2"] = agreement.paf_relative_l2
+            if self.card.outputs_of("tags"):
+                measured["tag_rmse"] = agreement.tag_rmse
         if evaluations:
             measured |= {"ap": evaluations[-1].ap, "ap_float32": evaluations[0].ap}
         origin = replace(self.card.provenance, tools={"pipose": __version__} | {t: version(t) for t in TOOLS})
