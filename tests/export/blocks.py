@@ -37,28 +37,28 @@ def blocks() -> dict[str, nn.Module]:
         "attention": nn.Sequential(nn.ReLU(), Attention(CHANNELS, nn.Hardsigmoid)),
         "hard-swish": nn.Hardswish(),
         "swish": nn.SiLU(),
-        "global context": GlobalContext(CHANNELS),
-        "depthwise transposed": nn.Sequential(up, nn.BatchNorm2d(CHANNELS), nn.ReLU()),
-        "grouped transposed": nn.Sequential(pairs, nn.BatchNorm2d(8), nn.ReLU()),
+        "global-context": GlobalContext(CHANNELS),
+        "depthwise-transposed": nn.Sequential(up, nn.BatchNorm2d(CHANNELS), nn.ReLU()),
+        "grouped-transposed": nn.Sequential(pairs, nn.BatchNorm2d(8), nn.ReLU()),
         "branches": Branches(),
         "pool": nn.Sequential(nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
-        "uneven padding": nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(CHANNELS, 8, 3, 2)),
+        "uneven-padding": nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(CHANNELS, 8, 3, 2)),
     }  # fmt: skip
 
 
 class Blocks(nn.Module):
-    """A stem, then each block on its own, each with a convolution and an output behind it."""
+    """Each block on its own, between a convolution of the image and one to an output."""
 
     def __init__(self, chosen: dict[str, nn.Module]) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, CHANNELS, 3, 2, 1)
+        self.stems = nn.ModuleList(nn.Conv2d(3, CHANNELS, 3, 2, 1) for _ in chosen)
         self.blocks = nn.ModuleList(chosen.values())
         self.heads = nn.ModuleList(nn.LazyConv2d(4, 1) for _ in chosen)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, 32, 48) -> (N, 4, h, w) of each block."""
-        x = self.stem(x)
-        return tuple(head(block(x)) for block, head in zip(self.blocks, self.heads, strict=True))
+        parts = zip(self.stems, self.blocks, self.heads, strict=True)
+        return tuple(head(block(stem(x))) for stem, block, head in parts)
 
 
 def block_graph(*names: str) -> OnnxGraph:

@@ -80,7 +80,7 @@ def test_both_gates_of_the_attention_are_compensated() -> None:
 
 
 def test_the_phases_of_a_transposed_convolution_share_their_factors() -> None:
-    graph = graph_of("depthwise transposed")
+    graph = graph_of("depthwise-transposed")
     pair = next(p for p in find_pairs(graph) if len(p.writers) == 4)
     assert not pair.into_depthwise
     assert len(pair.readers) == 1
@@ -88,7 +88,7 @@ def test_the_phases_of_a_transposed_convolution_share_their_factors() -> None:
     assert before.into_depthwise
 
 
-@pytest.mark.parametrize("name", ["hard-swish", "swish", "global context"])
+@pytest.mark.parametrize("name", ["hard-swish", "swish", "global-context"])
 def test_what_does_not_commute_with_a_factor_is_not_crossed(name: str) -> None:
     assert from_stem(graph_of(name)) is None
 
