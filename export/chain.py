@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from export.regions import find_pairs
 from export.rewrite.passes import rewrite
 from export.savedmodel import to_savedmodel
 from quant.calibration import CalibrationSet
+from quant.calibration_people import People, cut_people
 from quant.compare import compare_files
 from quant.convert import convert
 from quant.evaluate import Evaluation, EvaluationSpec, evaluate_file
@@ -42,6 +43,7 @@ from quant.quiet import quiet
 from quant.recipe import DEFAULTS, Recipe, load_recipe
 from rpi_runtime import __version__
 from rpi_runtime.card import CALIBRATION_MEMBER, CARD_MEMBER, ModelCard
+from rpi_runtime.card_decoders import TopdownDecoder
 from rpi_runtime.files import write_bytes
 from rpi_runtime.interpreter import Model
 
@@ -60,6 +62,8 @@ class ExportSpec:
     recipe : Recipe
     calibration : CalibrationSet or None
         Needed for int8.
+    people : mapping of str to (x, y, width, height)
+        Where somebody is on the calibration images, by name; networks of crops see them only.
     evaluation : EvaluationSpec or None
         Where to measure AP.
     limits : Limits
@@ -75,6 +79,7 @@ class ExportSpec:
     limits: Limits
     output: Path
     verbose: bool = False
+    people: People = field(default_factory=dict)
 
 
 def file_name(card: ModelCard, recipe: Recipe) -> str:
@@ -94,6 +99,9 @@ def export_one(network: Network, size: tuple[int, int], spec: ExportSpec, progre
         The file cannot be written.
     """
     card = replace(network.card_at(*size), recipe=spec.recipe.name)
+    if spec.calibration is not None and isinstance(card.decoder, TopdownDecoder):
+        crops = cut_people(spec.calibration, spec.people, card.input, card.decoder.box_padding)
+        spec = replace(spec, calibration=crops)
     with tempfile.TemporaryDirectory(prefix="pipose-") as folder:
         return _Export(network, card, spec, progress, Path(folder)).run()
 

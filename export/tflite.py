@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{network.card.name}: its skeleton names no COCO keypoints, so --evaluate cannot score it; "
             "leave --evaluate out, or give the card's skeleton its coco indices"
         )
-    spec = _spec(args, recipe, progress)
+    spec = _spec(args, recipe, network, progress)
     own = (network.card.input.width, network.card.input.height)
     exported = [_one(network, size, spec, progress) for size in sizes or [own]]
     _summarize(exported, args.json)
@@ -234,16 +234,17 @@ def _network(args: argparse.Namespace, progress: Progress) -> Network:
     return network
 
 
-def _spec(args: argparse.Namespace, recipe: Recipe, progress: Progress) -> ExportSpec:
+def _spec(args: argparse.Namespace, recipe: Recipe, network: Network, progress: Progress) -> ExportSpec:
     from export.chain import ExportSpec
     from export.coco_images import SOURCE, fetch_images
     from quant.calibration import choose_images, read_calibration
+    from quant.calibration_people import largest_people
     from quant.coco import read_split
     from quant.evaluate import EvaluationSpec
     from quant.gate import Limits
 
     split = read_split(args.evaluate, args.split) if args.evaluate else None
-    calibration = None
+    calibration, people = None, {}
     if recipe.kind == "int8":
         with progress.stage("calibration") as notes:
             count = args.calibration_images
@@ -254,6 +255,10 @@ def _spec(args: argparse.Namespace, recipe: Recipe, progress: Progress) -> Expor
             )
             calibration = read_calibration(paths, source, [i.path for i in split.images] if split else [])
             notes.append(f"{len(calibration.frames)} images of {calibration.manifest.source}")
+            if network.card.decoder.kind == "topdown" and args.calibration:
+                people = largest_people(Path(args.calibration))
+                cut = sum(name in people for name, _ in calibration.manifest.images)
+                notes.append(f"people cut out of {cut}, the others taken for crops")
             if calibration.skipped:
                 notes.append(
                     f"{len(calibration.skipped)} unreadable, skipped: {', '.join(calibration.skipped[:5])}"
@@ -265,6 +270,7 @@ def _spec(args: argparse.Namespace, recipe: Recipe, progress: Progress) -> Expor
         limits=Limits(ap_drop=args.max_ap_drop),
         output=args.output,
         verbose=args.verbose,
+        people=people,
     )
 
 

@@ -1,0 +1,50 @@
+"""Calibration images as a top-down network sees them: one person cut out of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from quant.boxes import XYWH, annotated_boxes
+from quant.calibration import CalibrationSet
+from quant.coco import is_coco, read_split, splits
+from rpi_runtime.card import InputSpec
+from rpi_runtime.crop import Cutter, crop_transform
+
+People = Mapping[str, XYWH]  # by file name, where the largest person of an image is
+
+
+def largest_people(folder: Path) -> dict[str, XYWH]:
+    """Return where the largest annotated person is on each image of train2017; nothing for a folder without COCO."""
+    if not is_coco(folder) or "train2017" not in splits(folder):
+        return {}
+    split = read_split(folder, "train2017")
+    boxes = annotated_boxes(split)
+    found = {}
+    for image in split.images:
+        people = [b.xywh for b in boxes.of(image.id)]
+        if people:
+            found[image.path.name] = max(people, key=lambda b: b[2] * b[3])
+    return found
+
+
+def cut_people(images: CalibrationSet, people: People, spec: InputSpec, padding: float) -> CalibrationSet:
+    """Return the set with the person of each image cut out for `spec`; what has no person is taken whole.
+
+    Parameters
+    ----------
+    images : CalibrationSet
+    people : mapping of str to (x, y, width, height)
+        By the manifest's names.
+    spec : InputSpec
+        The network's input.
+    padding : float
+        Of the network's decoder: a crop is the person's box times this.
+    """
+    cutter = Cutter(spec)
+    frames = []
+    for (name, _), frame in zip(images.manifest.images, images.frames, strict=True):
+        box = people.get(name)
+        frames.append(frame if box is None else cutter(frame, crop_transform(box, spec, padding)).copy())
+    return replace(images, frames=tuple(frames))
