@@ -5,8 +5,9 @@
 
 A network without --weights gets seeded random ones, with batch norm statistics of the calibration pictures: good for
 operations and latency; its signal to noise is that of a network that was not trained, which amplifies noise from layer
-to layer: beside it stands what the float file makes of rounding noise in its input alone. Latencies are of one run in which all files take turns, over that of lw-openpose at 456x256 in the same
-format. Files that are in --output already are measured and not made again.
+to layer: beside it stands what the float file makes of rounding noise in its input alone. Latencies are of one run in
+which all files take turns, over that of lw-openpose at 456x256 in the same format. Files that are in --output already
+are measured and not made again.
 """
 
 from __future__ import annotations
