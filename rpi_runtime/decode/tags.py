@@ -171,15 +171,20 @@ class _Merge:
         sets = [(outputs, False)] + ([(flipped, True)] if flipped is not None else [])
         if len(self._tags) != len(sets) * len(self._tag):
             self._tags = np.empty((len(sets) * len(self._tag), *self._tags.shape[1:]), np.float32)
-        self._sum[:] = 0
         row = 0
         for maps, mirrored in sets:
             for output in self._heat:
                 planes = self._read(output, maps, quantization, mirrored)
-                np.add(self._sum, self._fitted(output, planes), out=self._sum)
+                if not mirrored and output is self._heat[0]:
+                    self._fit(output, planes, self._sum)
+                else:
+                    np.add(self._sum, self._fitted(output, planes), out=self._sum)
             for output in self._tag:
                 planes = self._read(output, maps, quantization, mirrored)
-                self._tags[row] = planes if self._own_size else self._fitted(output, planes)
+                if self._own_size:
+                    np.copyto(self._tags[row], planes)
+                else:
+                    self._fit(output, planes, self._tags[row])
                 row += 1
         np.multiply(self._sum, np.float32(1 / (len(sets) * len(self._heat))), out=self._sum)
         return self._sum, self._tags
@@ -192,11 +197,18 @@ class _Merge:
         self._unpack[output.name](stored, planes, quant.scale, quant.zero_point, mirrored=mirrored)
         return planes
 
+    def _fit(self, output: OutputSpec, planes: Planes, out: Planes) -> None:
+        """Write the planes at the finest stride into `out`."""
+        if output.name in self._enlarge:
+            self._enlarge[output.name](planes, out)
+        else:
+            np.copyto(out, planes)
+
     def _fitted(self, output: OutputSpec, planes: Planes) -> Planes:
-        """The planes at the finest stride."""
+        """The planes at the finest stride; themselves where they have it."""
         if output.name not in self._enlarge:
             return planes
-        self._enlarge[output.name](planes, self._large)
+        self._fit(output, planes, self._large)
         return self._large
 
 
