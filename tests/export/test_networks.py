@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from export.macs import count_macs, count_parameters
-from tests.export.official import VARIANTS, calibrated_weights, described, fill, filled_state
+from tests.export.official import VARIANTS, described, fill, filled_state
 
 TOLERANCE = 1e-4
 # Millions of parameters and multiply-adds at the nominal input of the table in the papers' terms.
@@ -81,15 +81,3 @@ def test_a_convolution_and_a_transposed_one_are_counted_by_hand() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ConvTranspose2d(8, 4, 4, 2, 1, groups=4))
     assert count_macs(net, 16, 8) == 3 * 8 * 9 * (8 * 4) + 8 * 1 * 16 * (8 * 4)
     assert not net[0].weight.is_meta
-
-
-def test_calibrated_weights_normalise_what_the_layers_see() -> None:
-    images = [np.random.default_rng(i).normal(0, 1, (1, 3, 64, 64)).astype(np.float32) for i in range(4)]
-    net = calibrated_weights(VARIANTS["hwl"](), images)
-    again = calibrated_weights(VARIANTS["hwl"](), images)
-    with torch.inference_mode():
-        heatmaps = net(torch.from_numpy(np.concatenate(images)))
-        np.testing.assert_array_equal(
-            heatmaps.numpy(), again(torch.from_numpy(np.concatenate(images))).numpy()
-        )
-    assert 0.1 < float(heatmaps.std()) < 10
