@@ -9,6 +9,9 @@ The name says what is done::
     equalization = "eq"                 channels equalized by what calibration images make of them
                  | "eqw"                by the weights alone
 
+Under every int8 recipe ELU is made int8, and what has no sound int8 kernel is computed in float (`quant.floats`): the
+gate names it, with its part of the time, in the report.
+
 A new recipe is a new .toml file there, or anywhere with ``--recipe FILE.toml``.
 """
 
