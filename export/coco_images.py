@@ -1,4 +1,4 @@
-"""Calibration images where the user names none: COCO train2017 pictures, fetched one by one, verified, cached."""
+"""COCO train2017 pictures for calibration, fetched one by one, verified, cached."""
 
 from __future__ import annotations
 

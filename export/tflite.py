@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.bundled_weights import BUNDLED, is_bundled
 from export.network import check_size
 from export.registry import MODELS, find_model
 from quant.calibration import DEFAULT_COUNT
@@ -30,7 +31,9 @@ DEFAULT_SIZE = "160x120"
 EPILOG = """\
 examples:
   python -m export.tflite --model lw-openpose --int8
-      fetch published weights and calibration images, write models/lw-openpose-160x120-int8.tflite
+      from what the package holds, write models/lw-openpose-160x120-int8.tflite
+  python -m export.tflite --model lw-openpose --weights omz --int8 --calibration coco
+      fetch published weights and COCO's pictures instead
   python -m export.tflite --model lw-openpose --weights W.xml --int8 --calibration COCO --evaluate COCO
       everything from local files; measure what the quantization costs in AP
   python -m export.tflite --model lw-openpose --int8 --size 160x120 --size 320x240
@@ -60,7 +63,8 @@ def parser() -> argparse.ArgumentParser:
     )
     network.add_argument(
         "--weights", metavar="SOURCE",
-        help="a published source by name (default: the model's first), or a path: .xml of OpenVINO, .pth, .safetensors",
+        help="bundled (the package's own), a published source by name, or a path: .xml of OpenVINO, .pth, .safetensors "
+        "(default: bundled where there are some, else the model's first source)",
     )  # fmt: skip
     network.add_argument(
         "--onnx", type=Path, metavar="FILE", help="a network of your own, instead of --model"
@@ -83,8 +87,9 @@ def parser() -> argparse.ArgumentParser:
     quant.add_argument("--list-recipes", action="store_true", help="print the recipes")
     quant.add_argument(
         "--calibration",
-        metavar="DIR",
-        help="COCO layout (train2017 is taken) or a folder of pictures (default: fetch COCO train2017 images)",
+        metavar="PICTURES",
+        help="bundled (the package's own, the default), coco (fetch COCO train2017 images), or a folder: COCO layout "
+        "(train2017 is taken) or any pictures with people",
     )
     quant.add_argument(
         "--calibration-images",
@@ -235,9 +240,9 @@ def _network(args: argparse.Namespace, progress: Progress) -> Network:
 
 
 def _spec(args: argparse.Namespace, recipe: Recipe, network: Network, progress: Progress) -> ExportSpec:
+    from export.calibration_sources import find_images
     from export.chain import ExportSpec
-    from export.coco_images import SOURCE, fetch_images
-    from quant.calibration import choose_images, read_calibration
+    from quant.calibration import read_calibration
     from quant.calibration_people import largest_people
     from quant.coco import read_split
     from quant.evaluate import EvaluationSpec
@@ -247,12 +252,7 @@ def _spec(args: argparse.Namespace, recipe: Recipe, network: Network, progress: 
     calibration, people = None, {}
     if recipe.kind == "int8":
         with progress.stage("calibration") as notes:
-            count = args.calibration_images
-            paths, source = (
-                choose_images(Path(args.calibration), count)
-                if args.calibration
-                else (fetch_images(count, progress), SOURCE)
-            )
+            paths, source = find_images(args.calibration, args.calibration_images, progress)
             calibration = read_calibration(paths, source, [i.path for i in split.images] if split else [])
             notes.append(f"{len(calibration.frames)} images of {calibration.manifest.source}")
             if network.card.decoder.kind == "topdown" and args.calibration:
@@ -308,6 +308,8 @@ def _models() -> str:
         )
         if facts.paper:
             lines.append(f"    paper: {facts.paper}")
+        if entry.bundled and is_bundled(entry.bundled):
+            lines.append(f"    --weights {BUNDLED:<8} in this package")
         lines += [
             f"    --weights {key:<8} {source.summary} ({source.licence})"
             for key, source in entry.sources.items()

@@ -119,9 +119,14 @@ def choose_images(folder: Path, count: int) -> tuple[list[Path], str]:
             f"{folder}: no such folder; give --calibration a COCO folder or a folder of pictures"
         )
     paths, source = _train_images(folder) if is_coco(folder) else _pictures(folder)
-    if len(paths) > count:
-        paths = [paths[i * len(paths) // count] for i in range(count)]
-    return paths, source
+    return spread(paths, count), source
+
+
+def spread(paths: list[Path], count: int) -> list[Path]:
+    """Return `count` paths evenly spread over those given, or all when there are no more."""
+    if len(paths) <= count:
+        return paths
+    return [paths[i * len(paths) // count] for i in range(count)]
 
 
 def _train_images(folder: Path) -> tuple[list[Path], str]:

@@ -106,16 +106,15 @@ USAGE = [
     ([*MODEL, "--calibration", "@pictures"], "--calibration goes with --int8"),
     ([*MODEL, "--int8", "--calibration-images", "0"], "--calibration-images 0: expected 1 or more"),
     ([*MODEL, "--int8", "--max-ap-drop", "nan"], "--max-ap-drop"),
-    ([*MODEL, "--int8", "--calibration-images", "100000"], "can be fetched"),
+    ([*OWN, "--int8", "--calibration-images", "100000"], "32 come with the package"),
+    ([*OWN, "--int8", "--calibration", "coco", "--calibration-images", "100000"], "can be fetched"),
 ]
 
 
 @pytest.mark.parametrize(("argv", "message"), USAGE, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
 def test_wrong_usage_is_exit_code_2(
-    place: Place, capfd: pytest.CaptureFixture[str], argv: list[str], message: str, weights: Path
+    place: Place, capfd: pytest.CaptureFixture[str], argv: list[str], message: str
 ) -> None:
-    if "can be fetched" in message:
-        argv = [*argv, "--weights", str(weights)]
     check(place, capfd, argv, 2, message)
 
 
@@ -220,7 +219,7 @@ def test_without_network_is_exit_code_4(place: Place, capfd: pytest.CaptureFixtu
 def test_without_network_and_calibration_images_is_exit_code_4(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    check(place, capfd, [*OWN, "--int8"], 4, "calibration images: ", "--calibration")
+    check(place, capfd, [*OWN, "--int8", "--calibration", "coco"], 4, "calibration images: ", "--calibration")
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ from quant.recipe import load_recipe
 from rpi_runtime.files import write_text
 
 with quiet():
+    from export.calibration_sources import find_images
     from export.chain import ExportSpec, export_one
     from export.registry import find_model
-    from quant.calibration import DEFAULT_COUNT, choose_images, read_calibration
+    from quant.calibration import DEFAULT_COUNT, read_calibration
     from quant.coco import read_split
     from quant.evaluate import EvaluationSpec
     from quant.gate import Limits
@@ -54,9 +55,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--model", default="lw-openpose")
     parser.add_argument("--weights", required=True)
-    parser.add_argument("--coco", type=Path, required=True, help="train2017 calibrates, val2017 evaluates")
+    parser.add_argument(
+        "--coco",
+        type=Path,
+        required=True,
+        help="train2017 calibrates, unless --calibration says otherwise, val2017 evaluates",
+    )
     parser.add_argument("--size", action="append", default=None, metavar="WxH")
     parser.add_argument("--recipe", action="append", default=None)
+    parser.add_argument("--calibration", metavar="PICTURES", help="as of export.tflite (default: --coco)")
     parser.add_argument("--calibration-images", type=int, default=DEFAULT_COUNT)
     parser.add_argument("--rescaled", type=float, default=0.0, metavar="OCTAVES")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -65,7 +72,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.rescaled:
         network = rescaled(network, args.rescaled, seed=0)
     split = read_split(args.coco, "val2017")
-    paths, source = choose_images(args.coco, args.calibration_images)
+    wanted = args.calibration or str(args.coco)
+    paths, source = find_images(wanted, args.calibration_images, Progress(quiet=True))
     calibration = read_calibration(paths, source, [i.path for i in split.images])
     print(HEAD)
     outcomes = []
