@@ -91,32 +91,45 @@ class Entry:
         return next(iter(self.sources))
 
 
-def _lw_openpose() -> Entry:
+def _lw_openpose(name: str, summary: str, facts: Facts, sources: Mapping[str, Source] | None = None) -> Entry:
     def load(source: str, progress: Progress) -> Network:
         from export.nets.lw_openpose_network import lw_openpose  # torch: not wanted for a list of names
 
-        return lw_openpose(source, progress)
+        return lw_openpose(name, source, progress)
 
     def bare() -> nn.Module:
         from export.nets.lw_openpose import LwOpenPose
+        from export.nets.lw_openpose_pi import LAYOUTS
 
-        return LwOpenPose("omz")
+        return LwOpenPose("omz", layout=LAYOUTS[name])
 
     return Entry(
-        summary="Lightweight OpenPose: bottom-up, 18 keypoints, MobileNetV1, stride 8",
-        facts=Facts(
-            parameters=4_099_058,
-            macs=7_685_898_240,
-            size=(456, 256),
-            decoder="paf",
-            published="42.8 (omz), 40 (osokin), val2017",
-            paper="its 9 G are for 368x368",
-        ),
+        summary=summary,
+        facts=facts,
         load=load,
         bare=bare,
-        sources=LW_OPENPOSE_SOURCES,
-        bundled="lw-openpose",
+        sources=sources or {},
+        elsewhere="" if sources else "they come with the package, or from python -m export.train",
+        bundled=name,
     )
+
+
+def _lw_openposes() -> dict[str, Entry]:
+    published = Facts(
+        parameters=4_099_058,
+        macs=7_685_898_240,
+        size=(456, 256),
+        decoder="paf",
+        published="42.8 (omz), 40 (osokin), val2017",
+        paper="its 9 G are for 368x368",
+    )
+    kind = "bottom-up, 18 keypoints, MobileNetV1"
+    full = f"Lightweight OpenPose: {kind}, stride 8"
+    models = {"lw-openpose": _lw_openpose("lw-openpose", full, published, LW_OPENPOSE_SOURCES)}
+    for name, parameters, macs, size, width in _NARROW:
+        facts = Facts(parameters=parameters, macs=macs, size=size, decoder="paf", published="trained here")
+        models[name] = _lw_openpose(name, f"Lightweight OpenPose, {width} as wide: {kind}, stride 8", facts)
+    return models
 
 
 def _efficienthrnet(name: Name, facts: Facts) -> Entry:
@@ -187,6 +200,11 @@ def _hwl(name: str, hard_sigmoid: HardSigmoid, reading: str) -> Entry:
     )
 
 
+# name, parameters, multiply-adds, size, width
+_NARROW = (
+    ("lw-openpose-pi", 2_065_474, 1_253_912_352, (224, 168), "three quarters"),
+    ("lw-openpose-pi-small", 1_023_666, 455_804_928, (192, 144), "half"),
+)
 # name, parameters, multiply-adds, input side, published AP of val2017, the paper's", "G
 _EFFICIENTHRNETS: tuple[tuple[Name, int, int, int, str, str, str], ...] = (
     ("h0", 19_725_359, 23_958_286_848, 512, "64.8", "23.3", "25.6"),
@@ -204,7 +222,7 @@ _LPNS: tuple[tuple[Depth, int, int, str, str], ...] = (
 
 
 def _zoo() -> dict[str, Entry]:
-    models = {"lw-openpose": _lw_openpose()}
+    models = _lw_openposes()
     for name, parameters, macs, side, ap, million, giga in _EFFICIENTHRNETS:
         facts = Facts(
             parameters=parameters,

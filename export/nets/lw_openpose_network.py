@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from export.nets.lw_openpose import HEATMAPS, PAFS, STRIDE
+from export.nets.lw_openpose_pi import LAYOUTS, SIZES
 from export.nets.lw_openpose_sources import SOURCES
 from export.nets.lw_openpose_weights import load_lw_openpose
 from export.network import Network
@@ -12,17 +13,18 @@ from export.weights import find_weights, provenance
 from quant.progress import Progress
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec
 
-NAME = "lw-openpose"
 OUTPUTS = ("heatmaps", "pafs")
 
 
-def lw_openpose(source: str, progress: Progress) -> Network:
-    """Read weights and return the network."""
-    weights = find_weights(source, SOURCES, progress, bundled=NAME)
-    net, scale, notes = load_lw_openpose(weights)
+def lw_openpose(name: str, source: str, progress: Progress) -> Network:
+    """Read weights and return the network, or one of its narrow relatives."""
+    published = SOURCES if name == "lw-openpose" else {}
+    weights = find_weights(source, published, progress, bundled=name)
+    net, scale, notes = load_lw_openpose(weights, LAYOUTS[name])
+    width, height = SIZES[name]
     card = ModelCard(
-        name=NAME,
-        input=InputSpec(width=160, height=120, mean=(128.0,) * 3, scale=(scale,) * 3),
+        name=name,
+        input=InputSpec(width=width, height=height, mean=(128.0,) * 3, scale=(scale,) * 3),
         skeleton=OPENPOSE_18,
         outputs=(
             OutputSpec(name="heatmaps", role="heatmaps", channels=HEATMAPS, stride=STRIDE),

@@ -8,7 +8,7 @@ outputs far more than cutting channels.
 
 from __future__ import annotations
 
-from export.nets.lw_openpose import BACKBONE, Layout
+from export.nets.lw_openpose import BACKBONE, PUBLISHED, Layout
 
 
 def _narrow(width: float, features: int, hidden: int) -> Layout:
@@ -23,3 +23,6 @@ def _eights(channels: float) -> int:
 
 PI = _narrow(0.75, 88, 192)  # 1.25 G multiply-adds at 224x168
 PI_SMALL = _narrow(0.5, 64, 128)  # 0.46 G at 192x144
+
+LAYOUTS = {"lw-openpose": PUBLISHED, "lw-openpose-pi": PI, "lw-openpose-pi-small": PI_SMALL}
+SIZES = {"lw-openpose": (160, 120), "lw-openpose-pi": (224, 168), "lw-openpose-pi-small": (192, 144)}

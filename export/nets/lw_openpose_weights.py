@@ -6,14 +6,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.nets.lw_openpose import HEATMAPS, PAFS, LwOpenPose
+from export.nets.lw_openpose import HEATMAPS, PAFS, PUBLISHED, Layout, LwOpenPose
 from export.openvino_ir import Graph, Layer, malformed
 from export.weights import State, Weights, load_state
 from rpi_runtime.errors import WeightsError
 
 
-def load_lw_openpose(weights: Weights) -> tuple[LwOpenPose, float, list[str]]:
+def load_lw_openpose(weights: Weights, layout: Layout = PUBLISHED) -> tuple[LwOpenPose, float, list[str]]:
     """Build the graph that the weights were trained for, and load it.
+
+    Parameters
+    ----------
+    weights : Weights
+    layout : Layout
+        Widths; only weights as a state_dict can have others than the published.
 
     Returns
     -------
@@ -28,7 +34,7 @@ def load_lw_openpose(weights: Weights) -> tuple[LwOpenPose, float, list[str]]:
         with malformed(weights.ir.path):
             return _from_ir(weights.ir, weights.source)
     graph = "omz" if any(k.startswith("cpm.reduce.") for k in weights.state) else "osokin"
-    net = LwOpenPose(graph)  # type: ignore[arg-type]
+    net = LwOpenPose(graph, layout=layout)  # type: ignore[arg-type]
     later = ("refinement_stages.1.", "refinement_stages.2.")
     left_out = load_state(net, weights.state, weights.source, later)
     notes = [f"graph {graph}"]

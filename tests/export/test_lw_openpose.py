@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from export.macs import count_macs, count_parameters
 from export.nets.lw_openpose import LwOpenPose
+from export.nets.lw_openpose_pi import LAYOUTS
 from export.nets.lw_openpose_weights import load_lw_openpose
+from export.registry import find_model
 from export.weights import Weights
+from quant.progress import Progress
 
 PARAMETERS = {"lw-openpose": 1, "lw-openpose-3refine": 3}  # refinement stages
 TOLERANCE = 1e-4
@@ -100,3 +106,16 @@ def test_a_state_dict_of_the_omz_graph_is_known_by_its_keys() -> None:
         for ours, theirs in zip(net(image), source(image), strict=True):
             np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
     assert (scale, notes) == (1 / 255, ["graph omz"])
+
+
+@pytest.mark.parametrize("name", ["lw-openpose-pi", "lw-openpose-pi-small"])
+def test_the_narrow_relatives_load_and_say_their_size(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = LwOpenPose("omz", layout=LAYOUTS[name])
+    save_file(net.state_dict(), tmp_path / "trained.safetensors")
+    network = find_model(name).load(str(tmp_path / "trained.safetensors"), Progress(quiet=True))
+    assert (network.card.input.width, network.card.input.height) == find_model(name).facts.size
+    graph, parity = network.build(replace(network.card.input, width=64, height=48))
+    assert {p.step for p in parity} and graph.model.graph.output[0].name == "heatmaps"
+    assert count_macs(net, *find_model(name).facts.size) == find_model(name).facts.macs
+    assert count_parameters(net) == find_model(name).facts.parameters
