@@ -72,7 +72,8 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress, b
         return _read(path, f"{source}: {entry.files[0].url}", entry.licence)
     path = Path(source)
     if not path.exists():
-        nor = f"neither a file nor one of {', '.join(known)}" if known else "no such file"
+        names = [*known, *([BUNDLED] if bundled else [])]
+        nor = f"neither a file nor one of {', '.join(names)}" if names else "no such file"
         raise WeightsError(
             f"weights {source!r}: {nor}; give the path of an OpenVINO .xml, a PyTorch .pth or a .safetensors"
         )
