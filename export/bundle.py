@@ -26,7 +26,7 @@ from export.registry import find_model
 from export.weights import State, find_weights, load_state
 from quant.cli import run_command
 from quant.progress import Progress
-from rpi_runtime.errors import InputError, WeightsError
+from rpi_runtime.errors import InputError, UsageError, WeightsError
 from rpi_runtime.files import write_bytes, write_text
 from rpi_runtime.records import from_mapping
 
@@ -79,6 +79,24 @@ def read_start(source: str) -> State:
         return weights.state
     net, _, _ = load_lw_openpose(weights)
     return {k: v.numpy() for k, v in net.state_dict().items()}
+
+
+def blend(trained: State, start: Mapping[str, NDArray[np.float32]], part: float) -> State:
+    """Go only `part` of the way from the start to the trained weights.
+
+    Fine-tuning for one thing unlearns others; between the two lie weights that are good at both (WiSE-FT; Wortsman et
+    al. 2022, arXiv:2109.01903). Choose `part` on held-out pictures.
+
+    Raises
+    ------
+    WeightsError
+        They are not weights of the same network.
+    """
+    if {k: v.shape for k, v in trained.items()} != {k: v.shape for k, v in start.items()}:
+        raise WeightsError(
+            "--blend: the weights to start from are of another network, or of another form of it"
+        )
+    return {k: ((1 - part) * start[k] + part * trained[k]).astype(np.float32) for k in trained}
 
 
 def to_half(state: Mapping[str, NDArray[np.float32]], name: str) -> Half:
@@ -172,9 +190,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="SOURCE",
         help="weights that training started from; no tensor of theirs may be left",
     )
+    parser.add_argument(
+        "--blend",
+        type=float,
+        metavar="PART",
+        help="go only so far from --start to the trained weights, 0 to 1",
+    )
     parser.add_argument("--output", type=Path, default=FOLDER, metavar="DIR", help="default %(default)s")
     args = parser.parse_args(argv)
-    half = to_half(read_trained(args.trained), args.trained.name)
+    if args.blend is not None and not (args.start and 0 < args.blend < 1):
+        raise UsageError(f"--blend {args.blend:g}: expected a part between 0 and 1, and --start")
+    state = read_trained(args.trained)
+    if args.blend is not None:
+        state = blend(state, read_start(args.start), args.blend)
+    half = to_half(state, args.trained.name)
     whole = {k: v.astype(np.float32) for k, v in half.items()}
     load_state(find_model(args.name).bare(), whole, args.trained.name)
     if args.start:

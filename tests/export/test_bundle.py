@@ -201,3 +201,21 @@ def test_packaged_weights_are_whole_and_all_their_own(name: str, weights: Path) 
     assert card.measured
     refuse_untrained(to_half(read_trained(path), name), read_start(str(weights)), name)
     assert provenance(find_weights("bundled", {}, QUIET, name), "omz").weights_data
+
+
+def test_a_blend_lies_between_start_and_trained(place: Place, trained: dict[str, torch.Tensor]) -> None:
+    start = {k: torch.zeros_like(v) for k, v in trained.items()}
+    save_file(start, place.folder / "start.safetensors")
+    assert place.bundle("--start", str(place.folder / "start.safetensors"), "--blend", "0.25") == 0
+    blended = load_file(place.package / "lw-openpose.safetensors")
+    assert all(torch.allclose(blended[k].float(), 0.25 * v, atol=1e-4) for k, v in trained.items())
+
+
+@pytest.mark.parametrize("more", [("--blend", "0.5"), ("--start", "START", "--blend", "1.5")])
+def test_a_blend_needs_a_start_and_a_part(
+    place: Place, trained: dict[str, torch.Tensor], more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file(trained, place.folder / "start.safetensors")
+    argv = [str(place.folder / "start.safetensors") if m == "START" else m for m in more]
+    assert place.bundle(*argv) == 2
+    assert "between 0 and 1" in capsys.readouterr().err
