@@ -205,12 +205,12 @@ _NARROW = (
     ("lw-openpose-pi", 2_065_474, 1_253_912_352, (224, 168), "three quarters"),
     ("lw-openpose-pi-small", 1_023_666, 455_804_928, (192, 144), "half"),
 )
-# name, parameters, multiply-adds, input side, published AP of val2017, the paper's", "G
+# name, parameters, multiply-adds, input side, published AP of val2017, the paper's M and G
 _EFFICIENTHRNETS: tuple[tuple[Name, int, int, int, str, str, str], ...] = (
     ("h0", 19_725_359, 23_958_286_848, 512, "64.8", "23.3", "25.6"),
-    ("h-1", 13_004_446, 13_130_000_048, 480, "59.2", "16", "14.2"),
+    ("h-1", 13_004_446, 13_130_000_048, 480, "59.2 (tested at 512)", "16", "14.2"),
     ("h-2", 8_263_495, 7_029_956_920, 448, "52.9", "10.3", "7.7"),
-    ("h-3", 5_360_390, 3_758_983_969, 416, "44.8", "6.9", "4.2"),
+    ("h-3", 5_360_390, 3_758_983_969, 416, "44.8 (tested at 448)", "6.9", "4.2"),
     ("h-4", 2_764_706, 1_807_480_224, 384, "35.7", "3.7", "2.1"),
 )
 # depth, parameters, multiply-adds, published AP of val2017, the paper's numbers

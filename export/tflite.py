@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from export.network import Network
     from quant.outcome import Outcome
 
-DEFAULT_SIZE = "160x120"
 EPILOG = """\
 examples:
   python -m export.tflite --model lw-openpose --int8
@@ -76,7 +75,10 @@ def parser() -> argparse.ArgumentParser:
         help="what the --onnx network is: size, normalisation, skeleton, limbs, outputs",
     )
     network.add_argument(
-        "--size", action="append", metavar="WxH", help=f"input size, may be repeated (default {DEFAULT_SIZE})"
+        "--size",
+        action="append",
+        metavar="WxH",
+        help="input size, may be repeated (default: the network's own)",
     )
     quant = result.add_argument_group("quantization")
     quant.add_argument("--int8", action="store_true", help="fully INT8 (float32 without this and --float16)")
@@ -194,7 +196,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """Return (width, height) of ``WxH``."""
     match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
     if not match:
-        raise UsageError(f"--size {text!r}: expected WIDTHxHEIGHT, as in {DEFAULT_SIZE}")
+        raise UsageError(f"--size {text!r}: expected WIDTHxHEIGHT, as in 160x120")
     return int(match[1]), int(match[2])
 
 
