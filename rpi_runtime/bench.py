@@ -19,13 +19,15 @@ import numpy as np
 from rpi_runtime.capture.feed import Feed
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.capture.synthetic import SyntheticSource
+from rpi_runtime.cascade_spec import RefineConfig
 from rpi_runtime.commands import make_parser, set_up_logging
-from rpi_runtime.config import source_config
+from rpi_runtime.config import refine_override, source_config
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.interpreter import INTERPRETERS, Model, package_version
 from rpi_runtime.machine import governors, memory
 from rpi_runtime.poses import Frame
+from rpi_runtime.run import add_refine_arguments
 from rpi_runtime.thermal import Heat, read_heat
 from rpi_runtime.timing import Percentiles, StageClock, format_table
 
@@ -35,6 +37,7 @@ examples:
   python -m rpi_runtime bench --model M.tflite
   python -m rpi_runtime bench --model M.tflite --source walk.mp4 --threads 2 --json > bench.json
   python -m rpi_runtime bench --model M.tflite --source picamera --frames 3000
+  python -m rpi_runtime bench --model M.tflite --refine PERSON.tflite --look-every 5 --source walk.mp4
 """
 
 SYNTHETIC = "synthetic"
@@ -75,6 +78,9 @@ class BenchResult:
         Resident memory at the end, and at most.
     people : float
         Mean per frame; decoding takes longer with more.
+    refined, looks : float
+        With a cascade: mean of people refined per frame, and part of the frames whose whole picture was looked at.
+        Stages that such a frame leaves out are counted on the others only.
     governors : tuple of str
     before, after : Heat
     """
@@ -98,9 +104,23 @@ class BenchResult:
     rss_mb: float
     peak_rss_mb: float
     people: float
+    refined: float
+    looks: float
     governors: tuple[str, ...]
     before: Heat
     after: Heat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to measure: the options of the command."""
+
+    model: Path
+    source: str
+    frames: int
+    warm_up: int
+    threads: int | None = None
+    refine: RefineConfig | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--warm-up", type=int, default=30, help="frames before it (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="default: as many as there are processors, at most 4")
+    add_refine_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
 
@@ -128,26 +149,37 @@ def main(argv: list[str]) -> int:
     set_up_logging()
     if args.frames < 1 or args.warm_up < 1:
         raise UsageError(f"--frames {args.frames} --warm-up {args.warm_up}: expected 1 or more of both")
-    result = run(Path(args.model), args.source, args.frames, args.warm_up, args.threads)
+    given = {key: value for key, value in vars(args).items() if value is not None}
+    plan = Plan(
+        model=Path(args.model),
+        source=args.source,
+        frames=args.frames,
+        warm_up=args.warm_up,
+        threads=args.threads,
+        refine=refine_override(None, given),
+    )
+    result = run(plan)
     print(json.dumps(dataclasses.asdict(result), indent=1) if args.json else format_result(result))
     return 0
 
 
-def run(path: Path, source: str, frames: int, warm_up: int, threads: int | None) -> BenchResult:
+def run(plan: Plan) -> BenchResult:
     """Measure one model on one source; `PiposeError` where either cannot be opened."""
-    before = read_heat()
+    before, frames = read_heat(), plan.frames
     start = time.monotonic_ns()
-    model = Model(path, threads=threads)
+    model = Model(plan.model, threads=plan.threads)
+    estimator = _estimator(model, plan)
     loaded = time.monotonic_ns()
-    feed = _open_source(source, Wanted(width=model.card.input.width, height=model.card.input.height))
+    feed = _open_source(plan.source, _wanted(model, plan))
     feed.start()
     try:
-        bench = _Run(model, feed)
+        bench = _Run(estimator, feed)
         bench.step()
         first = bench.last_total_ns
-        for _ in range(warm_up - 1):
+        for _ in range(plan.warm_up - 1):
             bench.step()
-        warm, bench.clock, bench.people = bench.clock.summary(), StageClock(), 0
+        warm = bench.clock.summary()
+        bench.forget()
         begin = time.monotonic_ns()
         for _ in range(frames):
             bench.step()
@@ -159,7 +191,7 @@ def run(path: Path, source: str, frames: int, warm_up: int, threads: int | None)
     found = model.delegation()
     return BenchResult(
         model=model.describe(),
-        source=delivered.what if delivered else source,
+        source=delivered.what if delivered else plan.source,
         machine=f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}",
         backend=model.backend,
         backend_version=package_version(INTERPRETERS[model.backend][1]),
@@ -177,6 +209,8 @@ def run(path: Path, source: str, frames: int, warm_up: int, threads: int | None)
         rss_mb=rss,
         peak_rss_mb=peak,
         people=bench.people / frames,
+        refined=bench.refined / frames,
+        looks=bench.looks / frames,
         governors=governors(),
         before=before,
         after=read_heat(),
@@ -185,9 +219,10 @@ def run(path: Path, source: str, frames: int, warm_up: int, threads: int | None)
 
 def format_result(result: BenchResult) -> str:
     """The table that ``bench`` prints."""
+    cascade = f", {result.refined:.1f} of them refined" if "refine" in result.steady else ""
     lines = [
         f"model    {result.model}",
-        f"source   {result.source}, {result.people:.1f} people a frame",
+        f"source   {result.source}, {result.people:.1f} people a frame{cascade}",
         f"machine  {result.machine}, governor {', '.join(result.governors) or 'unknown'}",
         f"load     {result.load.model_ms:.0f} ms, first frame {result.load.first_frame_ms:.1f} ms",
         f"\nwarm-up\n{format_table(result.warm_up)}",
@@ -202,12 +237,16 @@ def format_result(result: BenchResult) -> str:
 class _Run:
     """Frames through the stages, each timed."""
 
-    def __init__(self, model: Model, feed: Feed) -> None:
-        self._estimate = Estimator([model])
+    def __init__(self, estimator: Estimator, feed: Feed) -> None:
+        self._estimate = estimator
         self._feed = feed
-        self.clock = StageClock()
-        self.people = 0
         self.last_total_ns = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.clock = StageClock()
+        self.people = self.refined = self.looks = 0
 
     def step(self) -> None:
         begin = time.monotonic_ns()
@@ -224,6 +263,8 @@ class _Run:
         }
         self.clock.add(spans)
         self.people += len(estimate.tracks)
+        self.refined += sum(track.refined for track in estimate.tracks)
+        self.looks += estimate.looked is not False
 
     def _take(self) -> Frame:
         while not self._feed.ended:
@@ -231,6 +272,21 @@ class _Run:
             if frame is not None:
                 return frame
         raise InputError("the source ended before the measurement did; give a longer one, or fewer --frames")
+
+
+def _estimator(model: Model, plan: Plan) -> Estimator:
+    if plan.refine is None:
+        return Estimator([model])
+    from rpi_runtime.cascade import open_cascade  # loaded by those who use it
+
+    return Estimator([model], cascade=open_cascade(plan.refine, model.card.skeleton, threads=plan.threads))
+
+
+def _wanted(model: Model, plan: Plan) -> Wanted:
+    """What a camera is asked for, as `run` does."""
+    if plan.refine is not None:
+        return Wanted(width=640, height=480)
+    return Wanted(width=model.card.input.width, height=model.card.input.height)
 
 
 def _open_source(text: str, wanted: Wanted) -> Feed:

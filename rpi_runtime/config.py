@@ -14,7 +14,9 @@ A file, with every key at its default::
     limit_c = 78.0         # also resume_c, hold_s, period_s, steps; 0 switches it off
 
 On the command line ``--source`` and ``--sink`` take the short form, ``--heat`` takes ``limit_c=70,steps=2``,
-and what is given there replaces what the file says. Paths are relative to the current folder.
+and what is given there replaces what the file says; ``--refine``, ``--refine-budget-ms`` and ``--look-every`` replace
+one key each of a table ``[refine]``: ``model``, ``budget_ms``, ``look_every``. Paths are relative to the current
+folder.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from typing import Any, Literal
 
 from rpi_runtime.capture import kinds as sources
 from rpi_runtime.capture.kinds import SourceConfig
+from rpi_runtime.cascade_spec import RefineConfig
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.records import from_mapping
 from rpi_runtime.sinks import kinds as sinks
@@ -69,17 +72,23 @@ class RunConfig(Behaviour):
     source : SourceConfig
     sink : tuple of SinkConfig
     heat : HeatConfig
+    refine : RefineConfig or None
     """
 
     model: tuple[str, ...]
     source: SourceConfig = field(default_factory=lambda: SourceConfig(kind="picamera"))
     sink: tuple[SinkConfig, ...] = ()
     heat: HeatConfig = field(default_factory=HeatConfig)
+    refine: RefineConfig | None = None
 
     def __post_init__(self) -> None:
         Behaviour.__post_init__(self)
-        files = [Path(s.options.target).resolve() for s in self.sink if s.writes_file]
-        files += [Path(model).resolve() for model in self.model]
+        files = [Path(model).resolve() for model in self.model]
+        if (
+            self.refine is not None and Path(self.refine.model).resolve() not in files
+        ):  # it may be one of them
+            files.append(Path(self.refine.model).resolve())
+        files += [Path(s.options.target).resolve() for s in self.sink if s.writes_file]
         if self.source.kind != "picamera":
             files.append(Path(self.source.target).resolve())
         twice = [str(file) for file in files if files.count(file) > 1]
@@ -93,6 +102,8 @@ class RunConfig(Behaviour):
 
 
 KEYS = tuple(f.name for f in dataclasses.fields(RunConfig))
+# options of the command line that replace one key of the table [refine] each
+REFINE_OPTIONS = {"refine": "model", "refine_budget_ms": "budget_ms", "look_every": "look_every"}
 
 
 def load_config(
@@ -105,7 +116,7 @@ def load_config(
     path : path, optional
         TOML file.
     overrides : mapping
-        Settings of the command line, in the form of `KEYS`; they replace those of the file.
+        Settings of the command line, in the form of `KEYS` and `REFINE_OPTIONS`; they replace those of the file.
     default_sink : str
         Where neither names one.
 
@@ -119,7 +130,10 @@ def load_config(
     values: dict[str, Any] = {}
     if path is not None:
         values = _read_file(path)
+    values["refine"] = refine_override(values.get("refine"), overrides)
     for key, value in overrides.items():
+        if key in REFINE_OPTIONS:
+            continue
         try:
             values |= _convert({key: value})
         except UsageError as err:
@@ -165,6 +179,30 @@ def heat_config(value: str | Mapping[str, Any], where: str = "") -> HeatConfig:
     return from_mapping(HeatConfig, value, UsageError, where)
 
 
+def refine_config(value: str | Mapping[str, Any], where: str = "") -> RefineConfig:
+    """Return the refinement of a table, or of a path alone."""
+    return from_mapping(
+        RefineConfig, {"model": value} if isinstance(value, str) else value, UsageError, where
+    )
+
+
+def refine_override(table: RefineConfig | None, overrides: Mapping[str, Any]) -> RefineConfig | None:
+    """Return a file's refinement with what the command line says of it, as `REFINE_OPTIONS`."""
+    given = {option: overrides[option] for option in REFINE_OPTIONS if option in overrides}
+    if given and table is None and "refine" not in given:
+        option = next(iter(given)).replace("_", "-")
+        raise UsageError(f"--{option}: nothing refines; name a network with --refine FILE.tflite as well")
+    values = dataclasses.asdict(table) if table is not None else {}
+    for option, value in given.items():
+        values[REFINE_OPTIONS[option]] = value
+    try:
+        return RefineConfig(**values) if values else None
+    except UsageError as err:
+        key, _, text = str(err).partition(": ")
+        option = next(o for o, k in REFINE_OPTIONS.items() if k == key).replace("_", "-")
+        raise UsageError(f"--{option}: {text}") from err
+
+
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text("utf-8")
@@ -197,6 +235,9 @@ def _convert(data: Mapping[str, Any]) -> dict[str, Any]:
         elif key == "heat":
             with _naming(key):
                 values[key] = heat_config(_table(value), key)
+        elif key == "refine":
+            with _naming(key):
+                values[key] = refine_config(_table(value), key)
         elif key in plain:
             values[key] = getattr(from_mapping(Behaviour, {key: value}, UsageError), key)
     return values

@@ -23,7 +23,12 @@ from typing import Literal
 import numpy as np
 
 from rpi_runtime import machine
+from rpi_runtime.card import read_card
+from rpi_runtime.cascade import Cascade
+from rpi_runtime.cascade_refine import refiner_for
+from rpi_runtime.cascade_spec import RefineConfig
 from rpi_runtime.commands import make_parser, set_up_logging
+from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.errors import DependencyError, PiposeError
 from rpi_runtime.interpreter import INTERPRETERS, Model, find_module, first_line, package_version, unfit
 from rpi_runtime.optional import INSTALL, load
@@ -34,6 +39,7 @@ EXAMPLES = """\
 examples:
   python -m rpi_runtime doctor
   python -m rpi_runtime doctor --model M.tflite --strict
+  python -m rpi_runtime doctor --model M.tflite --refine PERSON.tflite
 
 The exit code is 0 when nothing is wrong, 1 when something is.
 """
@@ -55,10 +61,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
-    """What is examined: the machine below `root`, and a model where one is given."""
+    """What is examined: the machine below `root`, and a model, and one that refines, where they are given."""
 
     root: Path = Path("/")
     model: Path | None = None
+    refine: Path | None = None
 
 
 Check = Callable[[Patient], Iterator[Finding]]
@@ -67,6 +74,7 @@ Check = Callable[[Patient], Iterator[Finding]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``doctor``."""
     parser.add_argument("--model", metavar="FILE", help="also load this .tflite and look at its card")
+    parser.add_argument("--refine", metavar="FILE", help="also this one, which refines what --model finds")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
     parser.add_argument("--json", action="store_true", help="print the findings as a JSON list")
 
@@ -77,7 +85,8 @@ def main(argv: list[str]) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
     set_up_logging()
-    findings = examine(Patient(model=Path(args.model) if args.model else None))
+    files = {key: Path(value) for key in ("model", "refine") if (value := getattr(args, key))}
+    findings = examine(Patient(**files))
     if args.json:
         print(json.dumps([dataclasses.asdict(f) for f in findings], indent=1))
     else:
@@ -250,20 +259,49 @@ def check_heat(patient: Patient) -> Iterator[Finding]:
 
 
 def check_model(patient: Patient) -> Iterator[Finding]:
-    """The model: does it load, does its card fit, does XNNPACK take all of it?"""
+    """The model: does it load, does its card fit, does it find people, does XNNPACK take all of it?"""
     if patient.model is None:
         return
     try:
         model = Model(patient.model)
+        decoder_for(model.card)
     except PiposeError as err:
-        what, _, remedy = str(err).rpartition("; ")
-        yield Finding(level="error", topic="model", text=what or remedy, remedy=remedy if what else "")
+        yield _failure("model", err)
         return
+    yield _delegation("model", model)
+
+
+def check_refine(patient: Patient) -> Iterator[Finding]:
+    """The model that refines: the same, and does it fit the other one, and what does a crop take?"""
+    if patient.refine is None:
+        return
+    try:
+        model = Model(patient.refine)
+        skeleton = read_card(patient.model).skeleton if patient.model else model.card.skeleton
+        usual = RefineConfig(model=str(patient.refine))
+        unlimited = dataclasses.replace(usual, budget_ms=0)
+        cascade = Cascade(refiner_for(model), model.card, skeleton, unlimited)
+    except PiposeError as err:
+        yield _failure("refine", err)
+        return
+    yield _delegation("refine", model)
+    cost_ms = cascade.budget.cost_ns / 1e6
+    text = f"one crop takes about {cost_ms:.1f} ms here; the budget is {usual.budget_ms:g} ms a frame"
+    remedy = "take a smaller network, or give the run a larger --refine-budget-ms"
+    slow = cost_ms > usual.budget_ms
+    yield Finding(level="warning" if slow else "ok", topic="refine", text=text, remedy=remedy if slow else "")
+
+
+def _failure(topic: str, err: PiposeError) -> Finding:
+    what, _, remedy = str(err).rpartition("; ")
+    return Finding(level="error", topic=topic, text=what or remedy, remedy=remedy if what else "")
+
+
+def _delegation(topic: str, model: Model) -> Finding:
     if model.delegation().fell_back and not model.own_kernels_are_faster:
         remedy = "export it with a pipose recipe, which uses operations that XNNPACK takes in INT8"
-        yield Finding(level="warning", topic="model", text=model.describe(), remedy=remedy)
-    else:
-        yield Finding(level="ok", topic="model", text=model.describe())
+        return Finding(level="warning", topic=topic, text=model.describe(), remedy=remedy)
+    return Finding(level="ok", topic=topic, text=model.describe())
 
 
 CHECKS: tuple[Check, ...] = (
@@ -275,4 +313,5 @@ CHECKS: tuple[Check, ...] = (
     check_governor,
     check_heat,
     check_model,
+    check_refine,
 )

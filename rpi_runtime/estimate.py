@@ -1,11 +1,12 @@
-"""One picture to the people on it: preprocess, infer, decode, track."""
+"""One picture to the people on it: preprocess, infer, decode, refine where there is a cascade, track."""
 
 from __future__ import annotations
 
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,29 @@ from rpi_runtime.preprocess import Preprocessor
 from rpi_runtime.smooth import SmoothSpec
 from rpi_runtime.track import Tracker
 
-STAGES = ("preprocess", "infer", "decode", "track")
+if TYPE_CHECKING:
+    from rpi_runtime.cascade import Cascade
+
+LOOK_STAGES = ("preprocess", "infer", "decode")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Estimate:
-    """The people on one picture, and the nanoseconds that each stage took, in the order of `STAGES`."""
+    """The people on one picture.
+
+    Attributes
+    ----------
+    tracks : tuple of Track
+    latency_ns : dict of str to int
+        Nanoseconds of each stage, in order: `LOOK_STAGES` where the whole picture was looked at, ``refine`` with a
+        cascade, ``track``.
+    looked : bool or None
+        With a cascade: whether the whole picture was looked at.
+    """
 
     tracks: tuple[Track, ...]
     latency_ns: dict[str, int]
+    looked: bool | None = None
 
 
 class Estimator:
@@ -41,6 +56,8 @@ class Estimator:
         Give people ids that persist.
     smooth : bool
         Smooth the keypoints of tracked people.
+    cascade : Cascade, optional
+        Refines people on crops.
 
     Raises
     ------
@@ -48,7 +65,14 @@ class Estimator:
         The models have different skeletons, or one sees only crops of single people.
     """
 
-    def __init__(self, models: Sequence[Model], *, track: bool = True, smooth: bool = True) -> None:
+    def __init__(
+        self,
+        models: Sequence[Model],
+        *,
+        track: bool = True,
+        smooth: bool = True,
+        cascade: Cascade | None = None,
+    ) -> None:
         self.models = tuple(models)
         self.skeleton: Skeleton = models[0].card.skeleton
         for model in self.models[1:]:
@@ -58,6 +82,7 @@ class Estimator:
                 )
         self._stages = [(m, Preprocessor(m.card.input), decoder_for(m.card)) for m in self.models]
         self._tracker = Tracker(self.skeleton, smooth=SmoothSpec() if smooth else None) if track else None
+        self._cascade = cascade
 
     def __call__(
         self,
@@ -79,6 +104,17 @@ class Estimator:
         prepared : callable
             Called as soon as `image` is not needed any more.
         """
+        if self._cascade is not None:
+            return self._refined(self._cascade, image, timestamp_ns, smaller, prepared)
+        poses, spans = self._look(image, smaller, prepared)
+        begin = time.monotonic_ns()
+        tracks = self._follow(poses, timestamp_ns)
+        return Estimate(tracks=tracks, latency_ns=spans | {"track": time.monotonic_ns() - begin})
+
+    def _look(
+        self, image: NDArray[np.uint8], smaller: int, prepared: Callable[[], None]
+    ) -> tuple[tuple[Pose, ...], dict[str, int]]:
+        """People of the whole picture, and what each of `LOOK_STAGES` took."""
         model, preprocess, decode = self._stages[smaller]
         begin = time.monotonic_ns()
         transform = preprocess(image, model.input)
@@ -87,11 +123,31 @@ class Estimator:
         model.invoke()
         inferred = time.monotonic_ns()
         poses = decode.read(model, transform)
-        decoded = time.monotonic_ns()
-        tracks = self._follow(poses, timestamp_ns)
-        times = (begin, ready, inferred, decoded, time.monotonic_ns())
+        times = (begin, ready, inferred, time.monotonic_ns())
         spans = [after - before for before, after in itertools.pairwise(times)]
-        return Estimate(tracks=tracks, latency_ns=dict(zip(STAGES, spans, strict=True)))
+        return poses, dict(zip(LOOK_STAGES, spans, strict=True))
+
+    def _refined(
+        self,
+        cascade: Cascade,
+        image: NDArray[np.uint8],
+        timestamp_ns: int,
+        smaller: int,
+        prepared: Callable[[], None],
+    ) -> Estimate:
+        """The same by a cascade, which needs the picture until its last crop; without ids it looks at every frame."""
+        poses: tuple[Pose, ...] | None = None
+        spans: dict[str, int] = {}
+        if self._tracker is None or cascade.wants_look(timestamp_ns):
+            poses, spans = self._look(image, smaller, lambda: None)
+        begin = time.monotonic_ns()
+        refined = cascade(image, poses, timestamp_ns)
+        prepared()
+        after = time.monotonic_ns()
+        tracks = self._follow(refined.poses, timestamp_ns)
+        marked = tuple(replace(t, refined=r) for t, r in zip(tracks, refined.refined, strict=True))
+        spans |= {"refine": after - begin, "track": time.monotonic_ns() - after}
+        return Estimate(tracks=marked, latency_ns=spans, looked=refined.looked)
 
     def _follow(self, poses: tuple[Pose, ...], timestamp_ns: int) -> tuple[Track, ...]:
         if self._tracker is None:

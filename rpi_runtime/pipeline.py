@@ -1,4 +1,4 @@
-"""Source to sinks: frame -> preprocess -> infer -> decode -> track -> sinks.
+"""Source to sinks: frame -> preprocess -> infer -> decode (-> refine) -> track -> sinks.
 
 Three kinds of threads: the reader (see `rpi_runtime.capture.feed`), this one, which has the network, and one
 for each sink (see `rpi_runtime.sinks.runner`). Between them nothing grows. When somebody is slow:
@@ -27,7 +27,7 @@ from rpi_runtime.estimate import Estimate, Estimator
 from rpi_runtime.poses import Frame
 from rpi_runtime.sinks.runner import SinkRunner
 from rpi_runtime.sinks.sink import About, Result, SinkLeftError
-from rpi_runtime.status import SinkSummary, Status
+from rpi_runtime.status import CascadeSummary, SinkSummary, Status
 from rpi_runtime.stop import StopFlag
 from rpi_runtime.thermal import HeatWatch
 from rpi_runtime.throttle import Throttle
@@ -84,6 +84,7 @@ class Pipeline:
         self._clock = StageClock()
         self._frames = 0
         self._people = 0
+        self._cascade: CascadeSummary | None = None
         self._over = False
         self._first_s = 0.0
         self._last_s = 0.0
@@ -143,6 +144,7 @@ class Pipeline:
             throttled=self.heat.heat.throttled if self.heat else False,
             stages=self._clock.summary(),
             sinks=tuple(_sink_summary(r) for r in self.sinks),
+            cascade=self._cascade,
         )
 
     def _loop(self) -> None:
@@ -172,6 +174,9 @@ class Pipeline:
         self._clock.add(result.latency_ns)
         self._frames += 1
         self._people = len(estimate.tracks)
+        if estimate.looked is not None:
+            summary = self._cascade or CascadeSummary()
+            self._cascade = summary.after(estimate.tracks, looked=estimate.looked)
         self._last_s = time.monotonic()
         self._first_s = self._first_s or self._last_s
 
@@ -198,6 +203,7 @@ class Pipeline:
             dropped=self.feed.dropped,
             latency_ns={"wait": max(begin_ns - frame.taken_ns, 0)} | estimate.latency_ns,
             fps=delivered.fps if delivered else 0.0,
+            looked=estimate.looked,
             image=image,
         )
 

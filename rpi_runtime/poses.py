@@ -50,11 +50,14 @@ class Track:
         Smoothed when smoothing is on.
     age : int
         Frames since the person was first seen; 0 in the first.
+    refined : bool
+        In a cascade: whether the keypoints come from a crop of this frame.
     """
 
     id: int
     pose: Pose
     age: int = 0
+    refined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

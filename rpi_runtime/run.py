@@ -33,6 +33,8 @@ examples:
     python -m rpi_runtime run --model M.tflite --source walk.mp4 --sink video:out.mp4
   a recording at its own speed, as if it were the camera:
     python -m rpi_runtime run --model M.tflite --source replay:walk.zip --sink jsonl:-
+  each person refined on a crop of their own, for at most 40 ms a frame:
+    python -m rpi_runtime run --model M.tflite --refine PERSON.tflite --refine-budget-ms 40
   everything from a file, one thing changed:
     python -m rpi_runtime run --config pipose.toml --max-fps 10
 
@@ -58,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", nargs="+", metavar="FILE", help=".tflite; further, smaller ones are used when it gets hot"
     )
+    add_refine_arguments(parser)
     parser.add_argument("--source", metavar="SOURCE", help="where pictures come from (default: picamera)")
     parser.add_argument(
         "--sink", action="append", metavar="SINK", help="where poses go; may be repeated (default: jsonl:-)"
@@ -81,6 +84,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="step down in the heat: limit_c (78; 0 never), resume_c, steps...",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+
+
+def add_refine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the cascade."""
+    parser.add_argument(
+        "--refine", metavar="FILE", help=".tflite that refines each person on a crop: top-down, or as --model"
+    )
+    parser.add_argument(
+        "--refine-budget-ms",
+        type=float,
+        metavar="N",
+        help="begin no crop that would end later than this, a frame (default: 50; 0: refine everybody)",
+    )
+    parser.add_argument(
+        "--look-every",
+        type=int,
+        metavar="N",
+        help="look at the whole picture every N frames, in between only at crops (default: 5)",
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -128,17 +150,23 @@ def build(config: RunConfig, stopping: StopFlag) -> Pipeline:
     source = config.source
     lossless = not (source.live or source.paced)
     runners = [SinkRunner(s.make(), lossless=lossless, stopping=stopping) for s in config.sink]
-    shows = any(s.shows for s in config.sink)
+    # a crop has more to show than the network's own input
+    large = any(s.shows for s in config.sink) or config.refine is not None
     network = models[0].card.input
     wanted = Wanted(
-        width=source.width or (640 if shows else network.width),
-        height=source.height or (480 if shows else network.height),
+        width=source.width or (640 if large else network.width),
+        height=source.height or (480 if large else network.height),
         fps=source.fps or config.max_fps,  # frames that nobody takes need not be decoded
     )
+    cascade = None
+    if config.refine is not None:
+        from rpi_runtime.cascade import open_cascade  # loaded by those who use it
+
+        cascade = open_cascade(config.refine, models[0].card.skeleton, threads=config.threads or None)
     recovery = Recovery(open_s=source.open_s, stall_s=source.stall_s, at_start=source.retry_at_start)
     return Pipeline(
         Feed(source.make, wanted, recovery, pace=source.paced),
-        Estimator(models, track=config.tracks, smooth=config.smooth),
+        Estimator(models, track=config.tracks, smooth=config.smooth, cascade=cascade),
         runners,
         limits=Limits(max_fps=config.max_fps, frames=config.frames),
         heat=HeatWatch(config.heat),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rpi_runtime.poses import Track
 from rpi_runtime.timing import Percentiles, format_table
 
 
@@ -16,6 +18,36 @@ class SinkSummary:
     dropped: int
     error: str = ""
     age: Percentiles | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CascadeSummary:
+    """What a cascade did.
+
+    Attributes
+    ----------
+    refined : int
+        People refined on the latest frame.
+    people_total, refined_total : int
+        People over all frames, and how many of them were refined.
+    looks_total : int
+        Frames whose whole picture was looked at.
+    """
+
+    refined: int = 0
+    people_total: int = 0
+    refined_total: int = 0
+    looks_total: int = 0
+
+    def after(self, tracks: Sequence[Track], *, looked: bool) -> CascadeSummary:
+        """Return the summary with one more frame."""
+        refined = sum(track.refined for track in tracks)
+        return CascadeSummary(
+            refined=refined,
+            people_total=self.people_total + len(tracks),
+            refined_total=self.refined_total + refined,
+            looks_total=self.looks_total + looked,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +77,8 @@ class Status:
     stages : mapping of str to Percentiles
         Latency of each stage.
     sinks : tuple of SinkSummary
+    cascade : CascadeSummary or None
+        None without a cascade.
     """
 
     state: str
@@ -61,6 +95,7 @@ class Status:
     throttled: bool = False
     stages: dict[str, Percentiles] = field(default_factory=dict)
     sinks: tuple[SinkSummary, ...] = ()
+    cascade: CascadeSummary | None = None
 
     def describe(self) -> str:
         """Return the summary that ends a run, several lines."""
@@ -69,6 +104,12 @@ class Status:
             f"source restarted {self.restarts} times",
             format_table(self.stages),
         ]
+        if self.cascade is not None:
+            done = self.cascade
+            lines.append(
+                f"refined {done.refined_total} of {done.people_total} people, "
+                f"whole picture looked at on {done.looks_total} of {self.frames} frames"
+            )
         for sink in self.sinks:
             age = f", age at most {sink.age.p95_ms:.1f} ms for 95 %" if sink.age and sink.age.count else ""
             error = f"; ended early: {sink.error}" if sink.error else ""

@@ -38,5 +38,5 @@ def decoder_for(card: ModelCard) -> Decode:
         return TagDecode(card)
     raise CardError(
         f"{card.name}: a top-down network sees the crop of one person and cannot find people in a picture; "
-        "use a bottom-up network, or both in a cascade"
+        "find them with a bottom-up network and refine them with this one: --model BOTTOMUP.tflite --refine THIS.tflite"
     )

@@ -51,6 +51,12 @@ def add_status(out: Exposition, status: Status) -> None:
     out.add("frames_dropped_total", "counter", "Frames dropped because newer ones had come.", status.dropped)
     out.add("fps", "gauge", "Frames per second over the last second or so.", status.fps)
     out.add("people", "gauge", "People on the latest frame.", status.people)
+    if status.cascade is not None:
+        done = status.cascade
+        out.add("refined", "gauge", "People refined on the latest frame.", done.refined)
+        out.add("people_total", "counter", "People over all frames.", done.people_total)
+        out.add("refined_total", "counter", "People refined over all frames.", done.refined_total)
+        out.add("looks_total", "counter", "Frames whose whole picture was looked at.", done.looks_total)
     out.add("source_up", "gauge", "1 while the source delivers.", int(status.state == "running"))
     out.add("source_restarts_total", "counter", "Times the source was lost and came back.", status.restarts)
     out.add("temperature_celsius", "gauge", "Temperature of the processor.", status.celsius)

@@ -61,5 +61,6 @@ class Pulse:
             text = "waiting for the first picture"
         else:
             people = "1 person" if status.people == 1 else f"{status.people} people"
-            text = f"{status.fps:.1f} frames per second, {people}"
+            refined = f", {status.cascade.refined} refined" if status.cascade is not None else ""
+            text = f"{status.fps:.1f} frames per second, {people}{refined}"
         return f"{text}; {self.note}" if self.note else text

@@ -50,6 +50,11 @@ def make_message(result: Result, skeleton: Skeleton, now_ns: int | None = None) 
         "latency_ms": {stage: round(ns / 1e6, 3) for stage, ns in result.latency_ns.items()},
         "dropped": result.dropped,
     }
+    if result.looked is not None:
+        message["looked"] = result.looked
+        message["refined"] = sum(track.refined for track in result.tracks)
+        for person, track in zip(message["people"], result.tracks, strict=True):
+            person["refined"] = track.refined
     if result.name:
         message["file"] = result.name.encode("utf-8", "backslashreplace").decode()  # names may be any bytes
     return message

@@ -60,6 +60,8 @@ class Result:
         Time in each stage, in the order of the stages; ``wait`` is from `taken_ns` to the first stage.
     fps : float
         Rate that the source promises; 0 when unknown.
+    looked : bool or None
+        In a cascade: whether the whole picture was looked at; None without one.
     image : ndarray, shape (H, W, 3), uint8, BGR, optional
         The picture, shared by all sinks and never written to; None unless a sink wants it.
     """
@@ -75,6 +77,7 @@ class Result:
     dropped: int = 0
     latency_ns: Mapping[str, int] = field(default_factory=dict)
     fps: float = 0.0
+    looked: bool | None = None
     image: NDArray[np.uint8] | None = None
 
 

@@ -1,0 +1,34 @@
+"""Settings of the cascade, for configuration files; free of everything that runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rpi_runtime.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefineConfig:
+    """People found by one network and refined, each on a crop of its own, by another.
+
+    Attributes
+    ----------
+    model : str
+        Path of the .tflite that refines: a network of crops, or one of whole pictures run on crops.
+    budget_ms : float
+        At most so long a frame for crops; a crop that would exceed it is not begun. 0: everybody, however long.
+    look_every : int
+        The whole picture at least every so many frames; in between people are where they last were. 1: every frame.
+    """
+
+    model: str
+    budget_ms: float = 50.0
+    look_every: int = 5
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise UsageError("model: got nothing, expected the path of a .tflite")
+        if not 0 <= self.budget_ms <= 60_000:
+            raise UsageError(f"budget_ms: got {self.budget_ms:g}, expected 0 to 60000")
+        if not 1 <= self.look_every <= 1000:
+            raise UsageError(f"look_every: got {self.look_every}, expected 1 to 1000")
