@@ -16,6 +16,7 @@ from export.regions import Pair, find_pairs
 from export.rewrite.passes import rewrite
 from quant.recipe import Equalization
 from tests.export.blocks import HEIGHT, WIDTH, block_graph, blocks
+from tests.export.simulated_int8 import int8_noise
 from tests.rescaled import rescale_randomly
 
 
@@ -148,3 +149,14 @@ def test_no_channel_rises_above_the_largest_before_the_gate() -> None:
         spread = [np.ptp(np.log2(s[tensor].maximum[s[tensor].maximum > 0])) for s in (before, after)]
         assert spread[1] < spread[0]
         assert after[tensor].maximum.max() <= 1024 * before[tensor].maximum.max()
+
+
+@pytest.mark.parametrize("name", ["squeeze-excite", "attention", "depthwise-transposed", "branches"])
+def test_random_rescaling_across_the_block_is_undone(name: str) -> None:
+    original, pictures = graph_of(name), list(images(4))
+    damaged = rescale_randomly(original, 3.0, seed=1)
+    statistics = measure_channels(damaged, find_pairs(damaged), pictures)
+    repaired = equalize(damaged, Equalization(source="data"), statistics)
+    noise = [int8_noise(graph, pictures) for graph in (original, damaged, repaired)]
+    assert noise[1] > 2 * noise[0]
+    assert noise[2] < 1.3 * noise[0]
