@@ -14,7 +14,8 @@ from torch import nn
 
 from export.nets.hwl import Attention, HalfSigmoid, SqueezeExcite
 from export.nets.lw_openpose import LwOpenPose
-from export.onnx_graph import OnnxGraph, from_torch, run
+from export.onnx_graph import OnnxGraph, attribute, from_torch, run
+from export.registry import MODELS
 from export.rewrite.passes import PASSES, rewrite
 from tests.export.blocks import HEIGHT, WIDTH, block_graph, blocks
 
@@ -215,3 +216,33 @@ def test_lightweight_openpose_needs_no_rewrite(graph: Literal["omz", "osokin"]) 
         rewrite(from_torch(net, 64, 64, [f"out{i}" for i in range(len(net(torch.zeros(1, 3, 64, 64))))]))[1]
         == {}
     )
+
+
+@pytest.mark.parametrize("name", ["hwl", "hwl-hsigmoid-half", "lpn-50", "efficienthrnet-h-4"])
+def test_whole_networks_keep_nothing_that_xnnpack_lacks(name: str) -> None:
+    torch.manual_seed(6)
+    net = MODELS[name].bare()
+    with torch.no_grad():
+        net.train()(torch.rand(4, 3, 64, 64) - 0.5)  # batch norm statistics, somewhat
+    found = net.eval()(torch.zeros(1, 3, 64, 64))
+    count = 1 if isinstance(found, torch.Tensor) else len(found)
+    before = from_torch(net, 64, 64, [f"out{i}" for i in range(count)])
+    after, done = rewrite(before)
+    lacking = {
+        "HardSigmoid",
+        "Resize",
+        "Softmax",
+        "LayerNormalization",
+        "Pad",
+        "Transpose",
+        "Reshape",
+        "MatMul",
+    }
+    # LPN's one padding is that of its pool, with zeros
+    assert lacking & {*kinds(after)} == ({"Pad"} if name == "lpn-50" else set())
+    assert all(n.op_type != "ConvTranspose" or attribute(n, "group", 1) == 1 for n in after.nodes)
+    assert done
+    picture = image(size=(64, 64))
+    expected, rewritten = run(before, picture), run(after, picture)
+    for output, value in expected.items():
+        np.testing.assert_allclose(rewritten[output], value, atol=1e-4 * np.abs(value).max(), rtol=0)
