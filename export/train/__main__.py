@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from export.nets.lw_openpose import LwOpenPose
+from export.nets.lw_openpose import PUBLISHED, LwOpenPose
 from export.nets.lw_openpose_sources import SOURCES
 from export.nets.lw_openpose_weights import load_lw_openpose
 from export.train import networks
@@ -37,12 +37,14 @@ def initial_network(recipe: TrainRecipe, samples: Samples, progress: Progress) -
     """Return the network as the recipe starts it."""
     torch.manual_seed(recipe.seed)
     net = networks.build(recipe.network)
-    if recipe.start.method == "scratch":
+    start = recipe.start
+    if start.method == "scratch":
         return net
-    published, scale, _ = load_lw_openpose(find_weights(recipe.start.weights, SOURCES, progress))
+    layout = PUBLISHED if start.method == "prune" else networks.layout(recipe.network)
+    published, scale, _ = load_lw_openpose(find_weights(start.weights, SOURCES, progress), layout)
     if published.graph != net.graph or abs(scale - networks.SCALE) > 1e-9:
-        raise UsageError(f"start.weights {recipe.start.weights}: expected weights of the omz graph")
-    if recipe.start.method == "load":
+        raise UsageError(f"start.weights {start.weights}: expected weights of the omz graph")
+    if start.method == "load":
         net.load_state_dict(published.state_dict())
         return net
     with progress.stage("prune"):
@@ -76,6 +78,7 @@ def read_samples(recipe: TrainRecipe, progress: Progress) -> Samples:
         targets=targets,
         augmentation=recipe.augmentation,
         seed=recipe.seed,
+        teacher=recipe.teacher,
     )
     progress.say(f"  {len(examples)} pictures, {sum(len(e.people) for e in examples)} people")
     return Samples(examples, spec, recipe.steps * recipe.batch)

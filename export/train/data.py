@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from export.nets.lw_openpose import HEATMAPS
 from export.train.augment import Augmentation, Picture, move_people, random_affine, relight, warp
 from export.train.pictures import PictureStore
+from export.train.teacher import Teacher, complete
 from export.train.targets import TargetSpec, heatmaps, pafs, to_openpose
 from quant.progress import Progress
 from rpi_runtime.errors import InputError
@@ -119,6 +121,8 @@ class SampleSpec:
     targets : TargetSpec
     augmentation : Augmentation
     seed : int
+    teacher : str
+        A .tflite that completes the labels, or "".
     """
 
     sizes: tuple[tuple[int, int], ...]
@@ -126,6 +130,7 @@ class SampleSpec:
     targets: TargetSpec
     augmentation: Augmentation
     seed: int = 0
+    teacher: str = ""
 
 
 class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
@@ -137,6 +142,7 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     def __init__(self, examples: list[Example], spec: SampleSpec, length: int) -> None:
         self.examples, self.spec, self.length = examples, spec, length
+        self._teacher: Teacher | None = None  # each loading process makes its own
 
     def __len__(self) -> int:
         return self.length
@@ -154,6 +160,10 @@ class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         people = move_people(example.people, affine, network)
         grid = (-(-network[1] // spec.targets.stride), -(-network[0] // spec.targets.stride))
         maps = np.concatenate((heatmaps(people, grid, spec.targets), pafs(people, grid, spec.targets)))
+        if spec.teacher:
+            if self._teacher is None:
+                self._teacher = Teacher(Path(spec.teacher), network, grid)
+            complete(maps, self._teacher(picture), HEATMAPS)
         mask = _mask(example.ignored, affine, network, grid)
         return (
             torch.from_numpy(picture.transpose(2, 0, 1).copy()),

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from export.nets.lw_openpose import HEATMAPS, PAFS, PUBLISHED, Layout, LwOpenPose
-from export.nets.lw_openpose_pi import PI, PI_SMALL
+from export.nets.lw_openpose import HEATMAPS, PAFS, Layout, LwOpenPose
+from export.nets.lw_openpose_pi import LAYOUTS
 from export.skeletons import OPENPOSE_18, OPENPOSE_18_PAF
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec
 from rpi_runtime.errors import UsageError
 
-LAYOUTS: dict[str, Layout] = {
-    "lw-openpose": PUBLISHED,
-    "lw-openpose-pi": PI,
-    "lw-openpose-pi-small": PI_SMALL,
-}
 MEAN, SCALE = 128.0, 1 / 255  # of the input, for every network trained here: (value - MEAN) * SCALE
 
 

@@ -90,6 +90,8 @@ class TrainRecipe:
     average : float
         Decay of the moving average of the weights.
     seed : int
+    teacher : str
+        A .tflite of the only size that completes the labels (`export.train.teacher`); "" for the labels alone.
     start, data, targets, augmentation, schedule, groups, holdout
         Their tables.
     """
@@ -110,6 +112,7 @@ class TrainRecipe:
     clip: float = 0.0
     average: float = 0.999
     seed: int = 0
+    teacher: str = ""
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.pictures < self.batch:
