@@ -14,6 +14,7 @@ from libc.math cimport INFINITY, rint, rintf, sqrt, sqrtf
 from cython_ext._assignment cimport Assignment, solve
 
 cdef double FAR = 1e10  # cost of opening a person where there are more candidates than people
+cdef double FARTHEST = 1e30  # a larger distance of tags, or none, counts as this: costs are finite
 cdef enum:
     MOST_TAGS = 8  # components of a tag
     LANES = 16
@@ -234,7 +235,8 @@ cdef void fill_costs(
                 for t in range(width):
                     apart = <double>ws.tag[k, row, t] - mean_tag(ws, column, t)
                     square += apart * apart
-                ws.distance[row, column] = sqrt(square)
+                square = sqrt(square)
+                ws.distance[row, column] = square if square < FARTHEST else FARTHEST
                 ws.assignment.table[row, column] = (
                     rint(ws.distance[row, column]) * 100 - <double>ws.value[k, row]
                 )

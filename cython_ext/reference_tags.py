@@ -19,6 +19,7 @@ from cython_ext.reference import Floats, dequantize
 from cython_ext.specs import Groups, Stored, TagRules, taps
 
 FAR = 1e10  # cost of opening a person where there are more candidates than people
+FARTHEST = 1e30  # a distance of tags that is larger, or no number, counts as this: costs are finite
 Costs = NDArray[np.float64]
 Candidates = tuple[NDArray[np.intp], Floats, Floats]  # cells, values, tags
 
@@ -104,6 +105,7 @@ def match(found: list[Candidates], rules: TagRules) -> list[Person]:
             means = np.array([person.mean() for person in known])
             apart = tags[:, None].astype(np.float64) - means[None]
             distance = np.sqrt(np.cumsum(apart * apart, axis=2)[..., -1])
+            distance = np.where(distance < FARTHEST, distance, FARTHEST)  # a mean may overflow
             cost = np.rint(distance) * 100 - values[:, None].astype(np.float64)
             more = max(len(cells) - len(known), 0)
             columns = assign(np.pad(cost, ((0, 0), (0, more)), constant_values=FAR))

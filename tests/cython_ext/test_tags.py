@@ -211,6 +211,16 @@ def test_an_equal_first_component_begins_anew(kernels: SimpleNamespace) -> None:
     assert people.count.tolist() == [2]
 
 
+def test_a_mean_tag_that_overflows_ends(kernels: SimpleNamespace) -> None:
+    """Costs that are no numbers would be searched for a zero for ever."""
+    heatmaps = np.full((3, 1, 2), 0.5, np.float32)
+    tags = np.array([3e38, 3e38, 3e38, 1, 3e38, 2], np.float32).reshape(1, 3, 1, 2)
+    rules = TagRules(keypoints=3, nms_size=1)
+    people = kernels.TagGrouper(rules)(heatmaps, tags)
+    assert_same(people, reference.group(heatmaps, tags, rules))
+    assert np.isfinite(people.points).all()
+
+
 def test_more_peaks_than_places_keep_the_highest(kernels: SimpleNamespace) -> None:
     rng = np.random.default_rng(3)
     heatmaps, tags = np.zeros((1, 40, 40), np.float32), np.zeros((1, 1, 40, 40), np.float32)
