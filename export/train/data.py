@@ -16,8 +16,8 @@ from torch.utils.data import Dataset
 from export.nets.lw_openpose import HEATMAPS
 from export.train.augment import Augmentation, Picture, move_people, random_affine, relight, warp
 from export.train.pictures import PictureStore
-from export.train.teacher import Teacher, complete
 from export.train.targets import TargetSpec, heatmaps, pafs, to_openpose
+from export.train.teacher import Teacher, complete
 from quant.progress import Progress
 from rpi_runtime.errors import InputError
 from rpi_runtime.pictures import read_picture

@@ -48,8 +48,10 @@ class Teacher:
 
 
 def _real(maps: NDArray[np.generic], quantization: Quantization) -> Maps:
-    values = maps[0].astype(np.float32)
-    return values if not quantization.scale else (values - quantization.zero_point) * quantization.scale
+    values: Maps = maps[0].astype(np.float32)
+    if quantization.scale:
+        values = (values - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
+    return values
 
 
 def complete(labels: Maps, seen: Maps, kinds: int) -> None:
