@@ -6,8 +6,8 @@
 A network without --weights gets seeded random ones, with batch norm statistics of the calibration pictures: good for
 operations and latency; its signal to noise is that of a network that was not trained, which amplifies noise from layer
 to layer: beside it stands what the float file makes of rounding noise in its input alone. Latencies are of one run in
-which all files take turns, over that of lw-openpose at 456x256 in the same format. Files that are in --output already
-are measured and not made again.
+which all files take turns, over that of lw-openpose at 456x256 in the same format; with one thread they are processor
+time, in which other processes do not count. Files that are in --output already are measured and not made again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,7 +186,10 @@ def race(zoo: list[Made], threads: int, repeats: int) -> None:
         f"\n{'network':<20} {'size':<8} {'float32 ms':>10} {'int8 ms':>8}  over lw-openpose: {'float32':>7} {'int8':>6}"
     )
     runs = [opened(made.files[kind], threads) for made in zoo for kind in KINDS]
-    times = np.reshape(least_times(runs, repeats), (len(zoo), len(KINDS))) * 1e3
+    clock = (
+        time.thread_time if threads == 1 else time.perf_counter
+    )  # the one is not disturbed by other processes
+    times = np.reshape(least_times(runs, repeats, clock), (len(zoo), len(KINDS))) * 1e3
     base = next((t for made, t in zip(zoo, times, strict=True) if made.name == REFERENCE), [np.nan, np.nan])
     for made, (real, quantized) in zip(zoo, times, strict=True):
         shares = f"{real / base[0]:25.2f} {quantized / base[1]:6.2f}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -39,6 +41,22 @@ def test_a_part_reads_what_the_rest_made_and_gives_what_it_gave(data: bytes) -> 
 def test_shares_of_time(data: bytes) -> None:
     assert share_of_time(data, ()) == 0
     assert 0 < share_of_time(data, {0}, repeats=5) < 1.5
+
+
+def test_the_parts_shares_add_up_to_about_all(tmp_path: Path) -> None:
+    body = convert_plainly(save_network(tmp_path, lambda x: tf.nn.relu(wide(x))))
+    operations = TFLiteFile(body).operations
+    total = sum(share_of_time(body, {i}, repeats=30) for i in range(len(operations)))
+    assert 0.6 < total < 1.6
+
+
+def wide(x: tf.Tensor) -> tf.Tensor:
+    """Convolutions that take long enough to be timed one by one."""
+    rng = np.random.default_rng(4)
+    kernels = [rng.normal(0, 0.1, (3, 3, *shape)).astype(np.float32) for shape in ((8, 256), (256, 8))]
+    for kernel in kernels:
+        x = tf.nn.conv2d(x, tf.constant(kernel), 1, "SAME")
+    return x
 
 
 def test_runs_are_in_turn_and_the_first_does_not_count() -> None:
