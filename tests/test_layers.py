@@ -17,7 +17,7 @@ ORDER = ("export", "quant", "rpi_runtime", "cython_ext")  # each may import itse
 RUNTIME = {"numpy"}
 ADAPTERS = {
     "PIL": "rpi_runtime/pictures.py",
-    "cv2": "rpi_runtime/",
+    "cv2": ("rpi_runtime/", "export/train/"),
     "picamera2": "rpi_runtime/capture/picamera.py",
     "libcamera": "rpi_runtime/capture/picamera.py",
     "ai_edge_litert": "rpi_runtime/interpreter.py",
