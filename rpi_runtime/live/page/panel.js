@@ -51,7 +51,8 @@ export class Panel {
     }
     if (message) {
       setFigure("count", String(message.people.length), "");
-      find("count-more").textContent = `${message.width} × ${message.height}`;
+      const refined = message.refined === undefined ? "" : `, ${message.refined} refined`;
+      find("count-more").textContent = `${message.width} × ${message.height}${refined}`;
       const sorted = [...this.ages].sort((a, b) => a - b);
       setFigure("age", sorted[Math.floor(sorted.length / 2)].toFixed(0), "ms");
       find("age-more").textContent = "from light to poses";
