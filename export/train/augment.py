@@ -23,7 +23,8 @@ class Augmentation:
     Attributes
     ----------
     scale : (float, float)
-        Range of the picture's size, relative to the whole picture fitted into the input; drawn log-uniformly.
+        Range of the picture's size, relative to the whole picture fitted into the input; drawn log-uniformly. Networks
+        with tags: see `square_affine`. Those of crops have `export.train.crops.Crops` for all geometry.
     rotation : float
         Degrees to either side.
     shift : float
@@ -91,28 +92,59 @@ def random_affine(
     return np.column_stack((linear, target - linear @ middle))
 
 
-def warp(picture: Picture, half: Picture, affine: Affine, network: tuple[int, int]) -> Picture:
-    """Resample a picture; from its half-sized copy where it shrinks to less than 0.6, to keep aliasing out."""
+def square_affine(
+    rng: np.random.Generator, spec: Augmentation, picture: tuple[int, int], network: tuple[int, int]
+) -> Affine:
+    """Draw where a picture goes, as HigherHRNet and EfficientHRNet do it.
+
+    Here `spec.scale` is relative to the picture's short side fitted into the input's, and the side of what is cut
+    out, its inverse, is drawn uniformly; shifts are parts of that side. The middle of the picture, as an index, comes
+    to index ``(width / 2, height / 2)``.
+    """
+    low, high = spec.scale
+    side = min(picture) * rng.uniform(1 / high, 1 / low)
+    angle = math.radians(rng.uniform(-spec.rotation, spec.rotation))
+    middle = np.array(picture) / 2 + rng.uniform(-spec.shift, spec.shift, 2) * side
+    rotated = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    mirror = np.diag([-1.0, 1.0]) if rng.random() < spec.flip else np.eye(2)
+    linear = mirror @ rotated * (min(network) / side)
+    return np.column_stack((linear, np.array(network) / 2 - linear @ middle))
+
+
+def warp(
+    picture: Picture,
+    half: Picture | None,
+    affine: Affine,
+    network: tuple[int, int],
+    fill: tuple[int, int, int] = FILL,
+) -> Picture:
+    """Resample a picture; from its half-sized copy, if any, where it shrinks to less than 0.6: against aliasing."""
     import cv2
 
     source, matrix = picture, affine
-    if abs(np.linalg.det(affine[:, :2])) < 0.36:
+    if half is not None and abs(np.linalg.det(affine[:, :2])) < 0.36:
         source = half
         grown = np.array([picture.shape[1] / half.shape[1], picture.shape[0] / half.shape[0]])
         matrix = affine.copy()
         matrix[:, :2] = affine[:, :2] * grown
         matrix[:, 2] = affine[:, 2] + affine[:, :2] @ ((grown - 1) / 2)
     return np.asarray(
-        cv2.warpAffine(source, matrix, network, flags=cv2.INTER_LINEAR, borderValue=FILL), np.uint8
+        cv2.warpAffine(source, matrix, network, flags=cv2.INTER_LINEAR, borderValue=fill), np.uint8
     )
+
+
+def move_points(
+    people: NDArray[np.float64], affine: Affine, partners: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Bring (P, K, 3) keypoints into the network's picture; in a mirrored one sides change names."""
+    moved = people.copy()
+    moved[..., :2] = people[..., :2] @ affine[:, :2].T + affine[:, 2]
+    return moved[:, list(partners)] if np.linalg.det(affine[:, :2]) < 0 else moved
 
 
 def move_people(people: NDArray[np.float64], affine: Affine, network: tuple[int, int]) -> NDArray[np.float64]:
     """Bring (P, 18, 3) keypoints into the network's picture; those outside are not labelled any more."""
-    moved = people.copy()
-    moved[..., :2] = people[..., :2] @ affine[:, :2].T + affine[:, 2]
-    if np.linalg.det(affine[:, :2]) < 0:
-        moved = moved[:, MIRRORED]
+    moved = move_points(people, affine, MIRRORED)
     inside = ((moved[..., :2] >= 0) & (moved[..., :2] <= np.array(network) - 1)).all(axis=-1)
     moved[..., 2] *= inside
     return moved

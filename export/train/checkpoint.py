@@ -12,15 +12,34 @@ from torch import nn
 from torch.optim import Optimizer
 
 from export.train.optimizer import MovingAverage
+from export.train.recipe import same_recipe
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import write_bytes
 
 FORMAT = 1
+NONE = float("-inf")
+FIGURES = ("step", "seconds", "stage", "measured", "best", "stage_best")
 
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """The moving parts of a run; `step` batches are done."""
+    """The moving parts of a run.
+
+    Attributes
+    ----------
+    net, optimizer, average
+    recipe : str
+        As JSON.
+    step : int
+        Batches of the stage that are done.
+    seconds : float
+    stage : int
+        See `export.train.recipe.Iterate`.
+    measured : int
+        Step of the stage at which AP was last measured to choose weights, -1 for none.
+    best, stage_best : float
+        Highest AP of those measurements, of all and of this stage; `NONE` before the first.
+    """
 
     net: nn.Module
     optimizer: Optimizer
@@ -28,6 +47,10 @@ class Run:
     recipe: str
     step: int = 0
     seconds: float = 0.0
+    stage: int = 0
+    measured: int = -1
+    best: float = NONE
+    stage_best: float = NONE
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; a former one stays whole until the new one is."""
@@ -36,8 +59,7 @@ class Run:
             {
                 "format": FORMAT,
                 "recipe": self.recipe,
-                "step": self.step,
-                "seconds": self.seconds,
+                **{key: getattr(self, key) for key in FIGURES},
                 "net": self.net.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "average": self.average.state,
@@ -63,11 +85,14 @@ class Run:
             ) from err
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise InputError(f"{path}: not a checkpoint of this version; delete it to start again")
-        if data["recipe"] != self.recipe:
+        if not same_recipe(data["recipe"], self.recipe):
             raise InputError(
                 f"{path}: belongs to another recipe; give another --output, or delete it to start again"
             )
         self.net.load_state_dict(data["net"])
         self.optimizer.load_state_dict(data["optimizer"])
-        self.average.state, self.average.count = data["average"], data["average_count"]
-        self.step, self.seconds = data["step"], data["seconds"]
+        state = self.average.state
+        self.average.state = {k: v.to(state[k].device) for k, v in data["average"].items()}
+        self.average.count = data["average_count"]
+        for key in FIGURES:  # older checkpoints lack the later ones
+            setattr(self, key, data.get(key, getattr(self, key)))

@@ -1,4 +1,4 @@
-"""Labelled pictures to training samples: input, maps and mask, the same for the same sample number."""
+"""Labelled pictures, and training samples of them: the same for the same sample number."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from export.nets.lw_openpose import HEATMAPS
-from export.train.augment import Augmentation, Picture, move_people, random_affine, relight, warp
+from export.train.augment import Augmentation, Picture
 from export.train.pictures import PictureStore
-from export.train.targets import TargetSpec, heatmaps, pafs, to_openpose
-from export.train.teacher import Teacher, complete
 from quant.progress import Progress
 from rpi_runtime.errors import InputError
 from rpi_runtime.pictures import read_picture
@@ -41,11 +38,23 @@ class Source:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A decoded picture, its half-sized copy, its people (P, 18, 3) and the ignored regions (polygons)."""
+    """A decoded picture, its half-sized copy, its people and the ignored regions.
+
+    Attributes
+    ----------
+    picture, half : ndarray
+    people : ndarray, shape (P, 17, 3)
+        COCO's keypoints.
+    boxes : ndarray, shape (P, 4)
+        As annotated: x, y, width, height.
+    ignored : tuple of ndarray
+        Polygons.
+    """
 
     picture: Picture
     half: Picture
     people: NDArray[np.float64]
+    boxes: NDArray[np.float64]
     ignored: tuple[NDArray[np.float32], ...]
 
 
@@ -69,7 +78,12 @@ def read_source(source: Source, hidden: tuple[str, ...], progress: Progress) -> 
             picture = read_picture(store.read(name), name)
             if picture.shape[:2] != (entry["height"], entry["width"]):
                 raise InputError(f"{name}: labelled at another size; the labels belong to other pictures")
-            examples.append(_example(picture, people.get(entry["id"], [])))
+            try:
+                examples.append(_example(picture, people.get(entry["id"], [])))
+            except (KeyError, ValueError) as err:
+                raise InputError(
+                    f"{source.labels}: {name} has a person without keypoints or bbox ({type(err).__name__}: {err})"
+                ) from err
             step(1)
     return examples
 
@@ -91,13 +105,14 @@ def _read_labels(path: Path) -> tuple[dict[str, Any], dict[int, list[Any]]]:
 def _example(picture: Picture, annotations: list[Any]) -> Example:
     import cv2
 
-    labelled = [a["keypoints"] for a in annotations if a.get("num_keypoints") and not a.get("iscrowd")]
-    coco = np.array(labelled, np.float64).reshape(-1, 17, 3)
+    labelled = [a for a in annotations if a.get("num_keypoints") and not a.get("iscrowd")]
+    people = np.array([a["keypoints"] for a in labelled], np.float64).reshape(-1, 17, 3)
+    boxes = np.array([a["bbox"] for a in labelled], np.float64).reshape(-1, 4)
     ignored = [a for a in annotations if a.get("iscrowd") or not a.get("num_keypoints")]
     height, width = picture.shape[:2]
     half = cv2.resize(picture, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
     polygons = tuple(p for a in ignored for p in _region(a))
-    return Example(np.ascontiguousarray(picture), np.asarray(half, np.uint8), to_openpose(coco), polygons)
+    return Example(np.ascontiguousarray(picture), np.asarray(half, np.uint8), people, boxes, polygons)
 
 
 def _region(annotation: dict[str, Any]) -> list[NDArray[np.float32]]:
@@ -111,76 +126,60 @@ def _region(annotation: dict[str, Any]) -> list[NDArray[np.float32]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleSpec:
-    """What a sample looks like.
+    """What a sample looks like, whatever the network.
 
     Attributes
     ----------
     sizes : tuple of (int, int)
         Width and height of the network's input; one batch after the other takes the next.
     batch : int
-    targets : TargetSpec
     augmentation : Augmentation
     seed : int
-    teacher : str
-        A .tflite that completes the labels, or "".
     """
 
     sizes: tuple[tuple[int, int], ...]
     batch: int
-    targets: TargetSpec
     augmentation: Augmentation
     seed: int = 0
-    teacher: str = ""
 
 
-class Samples(Dataset[tuple[Tensor, Tensor, Tensor]]):
+class Samples(Dataset[tuple[Tensor, ...]]):
     """Endless samples by number; number n is the same in every run, whatever came before.
 
-    An item is the input (3, H, W) uint8 BGR, the maps (57, h, w) float16 (19 heatmaps, then 38 PAFs) and the mask
-    (1, h, w) uint8.
+    An item is the input (3, H, W) uint8 BGR, then what the family's loss takes.
     """
 
     def __init__(self, examples: list[Example], spec: SampleSpec, length: int) -> None:
         self.examples, self.spec, self.length = examples, spec, length
-        self._teacher: Teacher | None = None  # each loading process makes its own
+        self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+    @property
+    def each(self) -> int:
+        """How many there are in an epoch."""
+        return len(self.examples)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         spec = self.spec
-        epoch, index = divmod(number, len(self.examples))
-        order = np.random.default_rng((spec.seed, epoch)).permutation(len(self.examples))
+        epoch, index = divmod(number, self.each)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, np.random.default_rng((spec.seed, epoch)).permutation(self.each)
         rng = np.random.default_rng((spec.seed, epoch, index))
-        example = self.examples[order[index]]
-        network = spec.sizes[number // spec.batch % len(spec.sizes)]
-        size = (example.picture.shape[1], example.picture.shape[0])
-        affine = random_affine(rng, spec.augmentation, size, network, _anchor(rng, example.people))
-        picture = relight(rng, spec.augmentation, warp(example.picture, example.half, affine, network))
-        people = move_people(example.people, affine, network)
-        grid = (-(-network[1] // spec.targets.stride), -(-network[0] // spec.targets.stride))
-        maps = np.concatenate((heatmaps(people, grid, spec.targets), pafs(people, grid, spec.targets)))
-        if spec.teacher:
-            if self._teacher is None:
-                self._teacher = Teacher(Path(spec.teacher), network, grid)
-            complete(maps, self._teacher(picture), HEATMAPS)
-        mask = _mask(example.ignored, affine, network, grid)
-        return (
-            torch.from_numpy(picture.transpose(2, 0, 1).copy()),
-            torch.from_numpy(maps.astype(np.float16)),
-            torch.from_numpy(mask[None]),
-        )
+        return self.draw(rng, int(self._order[index]), spec.sizes[number // spec.batch % len(spec.sizes)])
+
+    def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Make the sample of one of `each` things for an input size."""
+        raise NotImplementedError
 
 
-def _anchor(rng: np.random.Generator, people: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    if not len(people):
-        return None
-    person = people[rng.integers(len(people))]
-    seen = person[person[:, 2] > 0, :2]
-    return np.asarray((seen.min(axis=0) + seen.max(axis=0)) / 2) if len(seen) else None
+def as_input(picture: Picture) -> Tensor:
+    """(H, W, 3) to (3, H, W)."""
+    return torch.from_numpy(picture.transpose(2, 0, 1).copy())
 
 
-def _mask(
+def known_mask(
     ignored: tuple[NDArray[np.float32], ...],
     affine: NDArray[np.float64],
     network: tuple[int, int],

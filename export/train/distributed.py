@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from export.nets.lw_openpose import LwOpenPose
 from rpi_runtime.errors import UsageError
-
-Stages = list[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +30,14 @@ class Workers:
         part = batch // self.count
         return range(self.index * part, (self.index + 1) * part)
 
-    def wrap(self, net: LwOpenPose) -> Callable[[Tensor], Stages]:
-        """Return the forward pass of every stage; gradients are averaged over the processes."""
-        staged = _Staged(net)
-        return staged if self.count == 1 else nn.parallel.DistributedDataParallel(staged)
+    def wrap(self, net: nn.Module) -> nn.Module:
+        """Return the network with gradients that are averaged over the processes."""
+        return net if self.count == 1 else nn.parallel.DistributedDataParallel(net)
 
-
-class _Staged(nn.Module):
-    """A network whose forward pass gives every stage, as training needs it."""
-
-    def __init__(self, net: LwOpenPose) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, images: Tensor) -> Stages:
-        return self.net.stages(images)
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        if self.count > 1:
+            torch.distributed.barrier()
 
 
 def join(device: str) -> Workers:

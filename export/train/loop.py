@@ -1,8 +1,7 @@
-"""The training loop: batches in, checkpoints, a log and averaged weights out."""
+"""The training loop: batches in, checkpoints, a log and averaged weights out; stage after stage."""
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -12,15 +11,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset
 
-from export.nets.lw_openpose import LwOpenPose
-from export.train.checkpoint import Run
+from export.train.checkpoint import NONE, Run
 from export.train.data import Samples
 from export.train.distributed import Workers
-from export.train.losses import openpose_loss
-from export.train.networks import MEAN, SCALE
-from export.train.recipe import TrainRecipe
+from export.train.log import append_row
+from export.train.measure import Measure
+from export.train.optimizer import MovingAverage, adam
+from export.train.task import Task
 from quant.progress import Progress
 
 SAVE_SECONDS = 60.0  # between checkpoints
@@ -48,6 +47,20 @@ class LoopSpec:
     device: str = "cpu"
 
 
+class Share(Dataset[tuple[Tensor, ...]]):
+    """One process's samples of some steps, counted from 0."""
+
+    def __init__(self, samples: Samples, steps: range, mine: range, batch: int) -> None:
+        self.samples, self.steps, self.mine, self.batch = samples, steps, mine, batch
+
+    def __len__(self) -> int:
+        return len(self.steps) * len(self.mine)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        step, part = divmod(index, len(self.mine))
+        return self.samples[self.steps[step] * self.batch + self.mine[part]]
+
+
 class Loop:
     """Train one network.
 
@@ -55,26 +68,32 @@ class Loop:
     ----------
     run : Run
         Restored where a checkpoint was.
-    recipe : TrainRecipe
+    task : Task
     samples : Samples
     spec : LoopSpec
     workers : Workers
         Which of several processes this is.
     """
 
-    def __init__(
-        self, run: Run, recipe: TrainRecipe, samples: Samples, spec: LoopSpec, workers: Workers
-    ) -> None:
-        self.run, self.recipe, self.samples, self.spec, self.workers = run, recipe, samples, spec, workers
-        assert isinstance(run.net, LwOpenPose)
+    def __init__(self, run: Run, task: Task, samples: Samples, spec: LoopSpec, workers: Workers) -> None:
+        self.run, self.task, self.samples, self.spec, self.workers = run, task, samples, spec, workers
+        self.recipe = task.recipe
+        self.measure = Measure(task, spec.output)
         self.net = run.net.to(spec.device, memory_format=torch.channels_last)
-        self.forward = workers.wrap(self.net)
-        self._started = time.monotonic()
+        self.forward = workers.wrap(task.trained(self.net))
+        self._began = self._started = self._saved = time.monotonic()
         self._loss = 0.0
 
     def __call__(self, progress: Progress) -> bool:
         """Train to the end of the recipe, or as long as there is time; returns whether the end was reached."""
-        saved = self._started
+        while self._stage(progress):
+            if self.run.stage + 1 == self.recipe.iterate.stages:
+                return True
+            self._next_stage(progress)
+        return False
+
+    def _stage(self, progress: Progress) -> bool:
+        """Train to the end of a stage, or as long as there is time; returns whether the end was reached."""
         with progress.items(self.recipe.network, self.recipe.steps) as bar:
             bar(self.run.step)
             for batch in self._batches():
@@ -82,30 +101,55 @@ class Loop:
                 bar(1)
                 if self.run.step % LOG_STEPS == 0:
                     self._log(progress)
-                now = time.monotonic()
-                if now - saved > SAVE_SECONDS:
-                    self.save()
-                    saved = now
-                if self.spec.seconds is not None and now - self._started > self.spec.seconds:
+                self._keep(progress)
+                if self.spec.seconds is not None and time.monotonic() - self._began > self.spec.seconds:
                     break
+        if self.run.step == self.recipe.steps:
+            self._keep(progress)  # a run that was stopped right before it measured its last step
         self.save()
         return self.run.step >= self.recipe.steps
 
+    def _keep(self, progress: Progress) -> None:
+        """Measure where it is due, and save after that or when the last checkpoint is old."""
+        if self.measure.due(self.run):
+            self._count_seconds()
+            if self.workers.first:
+                self.measure.choose(self.run, progress)
+            self.run.measured = self.run.step
+            self.save()
+        elif time.monotonic() - self._saved > SAVE_SECONDS:
+            self.save()
+
+    def _next_stage(self, progress: Progress) -> None:
+        """Start anew from the best weights of this stage: optimizer, schedule, average."""
+        run, recipe = self.run, self.recipe
+        self.workers.wait()  # the first process writes them
+        self.net.load_state_dict(self.measure.best_of_stage(run.stage))
+        run.optimizer = adam(self.net, recipe.groups, recipe.schedule.rate)
+        run.average = MovingAverage(self.net, recipe.average)
+        progress.say(f"  stage {run.stage + 1} done, best AP {run.stage_best:.2f}")
+        run.stage, run.step, run.measured, run.stage_best = run.stage + 1, 0, -1, NONE
+        self._loss = 0.0
+        self.save()
+
     def save(self) -> None:
         """Write the checkpoint, in the first process only."""
-        now = time.monotonic()
-        self.run.seconds, self._started = self.run.seconds + now - self._started, now
+        self._count_seconds()
+        self._saved = time.monotonic()
         if self.workers.first:
             self.run.save(self.spec.output / "checkpoint.pt")
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.run.seconds, self._started = self.run.seconds + now - self._started, now
+
+    def _batches(self) -> Iterator[list[Tensor]]:
         """Batches from where the run stands; each process takes its share of every batch."""
-        mine = self.workers.share(self.recipe.batch)
-        numbers = [
-            step * self.recipe.batch + n for step in range(self.run.step, self.recipe.steps) for n in mine
-        ]
+        recipe, run = self.recipe, self.run
+        mine, before = self.workers.share(recipe.batch), run.stage * recipe.steps
+        steps = range(before + run.step, before + recipe.steps)
         loader = DataLoader(
-            Subset(self.samples, numbers),
+            Share(self.samples, steps, mine, recipe.batch),
             batch_size=len(mine),
             num_workers=self.spec.loaders,
             prefetch_factor=4 if self.spec.loaders else None,
@@ -113,13 +157,13 @@ class Loop:
         )
         yield from loader
 
-    def _step(self, pictures: Tensor, maps: Tensor, mask: Tensor) -> None:
+    def _step(self, pictures: Tensor, *targets: Tensor) -> None:
         recipe, run, device = self.recipe, self.run, self.spec.device
-        images = ((pictures.to(device).float() - MEAN) * SCALE).contiguous(memory_format=torch.channels_last)
+        images = self.task.inputs(pictures.to(device)).contiguous(memory_format=torch.channels_last)
         half = recipe.precision == "bfloat16"
         with torch.autocast(device.split(":")[0], torch.bfloat16) if half else nullcontext():
-            stages = self.forward(images)
-        loss = openpose_loss(stages, maps.to(device).float(), mask.to(device), recipe.targets.weighting)
+            outputs = self.forward(images)
+        loss = self.task.loss(outputs, [t.to(device) for t in targets])
         rate = recipe.schedule.at(run.step, recipe.steps)
         for group in run.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
@@ -135,28 +179,20 @@ class Loop:
     def _log(self, progress: Progress) -> None:
         run, recipe = self.run, self.recipe
         seconds = run.seconds + time.monotonic() - self._started
+        done, steps = run.stage * recipe.steps + run.step, recipe.iterate.stages * recipe.steps
         row = {
+            "stage": run.stage,
             "step": run.step,
             "pictures": run.step * recipe.batch,
             "seconds": round(seconds, 1),
             "rate": f"{recipe.schedule.at(run.step - 1, recipe.steps):.3g}",
-            "loss": f"{self._loss:.3f}",
+            "loss": f"{self._loss:.4g}",
         }
         self._loss = 0.0
         if self.workers.first:
             append_row(self.spec.output / "log.csv", row)
-            left = seconds / run.step * (recipe.steps - run.step) / 60
-            speed = run.step * recipe.batch / seconds
+            left = seconds / done * (steps - done) / 60
+            speed = done * recipe.batch / seconds
             progress.say(
-                f"  step {run.step}/{recipe.steps}  loss {row['loss']}  {speed:.1f} pictures/s  {left:.0f} min left"
+                f"  step {done}/{steps}  loss {row['loss']}  {speed:.1f} pictures/s  {left:.0f} min left"
             )
-
-
-def append_row(path: Path, row: dict[str, object]) -> None:
-    """Append to a CSV file, with a header when it is new."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)

@@ -78,6 +78,11 @@ def parameter_groups(net: nn.Module, groups: tuple[Group, ...]) -> list[dict[str
     return [*rows, {"params": rest, "factor": 1.0, "weight_decay": 0.0}]
 
 
+def adam(net: nn.Module, groups: tuple[Group, ...], rate: float) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019); without decay it is Adam."""
+    return torch.optim.AdamW(parameter_groups(net, groups), lr=rate)
+
+
 class MovingAverage:
     """Exponential moving average of the weights (Polyak and Juditsky 1992); what is evaluated and shipped.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from export.train.augment import Augmentation
+from export.train.crops import Crops
 from export.train.data import Source
+from export.train.losses import WeightFunction
 from export.train.optimizer import Group, Schedule
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.records import from_mapping
@@ -41,11 +44,70 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
-    """Targets and loss: see `export.train.targets.TargetSpec` and `export.train.losses`."""
+    """Targets and loss: see `export.train.losses`, `export.train.targets` and `export.train.point_targets`.
+
+    Attributes
+    ----------
+    sigma, limb_width, weighting : float
+        With PAFs: of the Gaussians in network pixels; half a limb's width in cells; see `stage_loss`.
+    cell_sigma : float
+        With tags and of crops: of the Gaussians in cells, at each resolution.
+    tag_weight : float
+        With tags: of pushing and of pulling, against the heatmaps' 1.
+    function : {"none", "x", "2x", "x^2", "e^x"}
+        Of crops: F of the heatmap-weighting loss, or the plain loss of joints.
+    """
 
     sigma: float = 7.0
     limb_width: float = 1.0
     weighting: float = 0.0
+    cell_sigma: float = 2.0
+    tag_weight: float = 1e-3
+    function: WeightFunction = "none"
+
+    def __post_init__(self) -> None:
+        if self.cell_sigma <= 0 or self.tag_weight < 0:
+            raise InputError("recipe: targets.cell_sigma must be above 0, targets.tag_weight not below it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distillation:
+    """A trained network with PAFs whose maps are learnt too (Hinton et al. 2015, arXiv:1503.02531).
+
+    Attributes
+    ----------
+    weights : str
+        As ``export.tflite --model lw-openpose --weights`` takes them.
+    scale : float
+        The teacher sees the same crop so many times larger.
+    share : float
+        Of the teacher's maps in the loss; the labels have the rest.
+    """
+
+    weights: str
+    scale: float = 2.0
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (0 < self.share <= 1 and 0 < self.scale <= 8):
+            raise InputError(
+                f"recipe: distillation share {self.share}, scale {self.scale}: expected above 0, to 1 and 8"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Iterate:
+    """Training in stages of `pictures` samples each (Zhang et al. 2019, arXiv:1911.10346, section 3.4).
+
+    Each stage has a new optimizer and the whole schedule, and starts from the weights of the stage before that had
+    the best AP on held-out pictures.
+    """
+
+    stages: int = 1
+
+    def __post_init__(self) -> None:
+        if self.stages < 1:
+            raise InputError(f"recipe: iterate.stages {self.stages}: expected 1 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +122,7 @@ class Holdout:
     train_every : int
         One picture in so many is left to training, the others are held out; 0 holds out all.
     every : int
-        Measure after so many steps, and at the end; 0 for the end only.
+        Measure after so many steps of a stage, and at its end; 0 for the end only. The best weights measured are kept.
     """
 
     coco: str
@@ -82,7 +144,7 @@ class TrainRecipe:
         Input sizes, WxH; one batch after the other takes the next.
     batch : int
     pictures : int
-        Samples in all; the steps are this over `batch`.
+        Samples of a stage, there is one unless `iterate` says more; its steps are this over `batch`.
     precision : {"float32", "bfloat16"}
         Of the convolutions; weights and losses stay float32.
     clip : float
@@ -91,9 +153,10 @@ class TrainRecipe:
         Decay of the moving average of the weights.
     seed : int
     teacher : str
-        A .tflite of the only size that completes the labels (`export.train.teacher`); "" for the labels alone.
-    start, data, targets, augmentation, schedule, groups, holdout
-        Their tables.
+        A .tflite of the only size that completes the labels (`export.train.teacher`); "" for the labels alone. With
+        PAFs only.
+    start, data, targets, augmentation, crops, schedule, groups, holdout, distillation, iterate
+        Their tables; `crops` are for networks of crops, `distillation` for those with PAFs.
     """
 
     network: str
@@ -108,6 +171,9 @@ class TrainRecipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     groups: tuple[Group, ...] = ()
     holdout: Holdout | None = None
+    crops: Crops | None = None
+    distillation: Distillation | None = None
+    iterate: Iterate = field(default_factory=Iterate)
     precision: Literal["float32", "bfloat16"] = "float32"
     clip: float = 0.0
     average: float = 0.999
@@ -119,11 +185,15 @@ class TrainRecipe:
             raise InputError(
                 f"recipe: {self.pictures} pictures in batches of {self.batch}: expected one batch or more"
             )
+        if self.iterate.stages > 1 and self.holdout is None:
+            raise InputError(
+                "recipe: iterate needs a [holdout], to choose the weights that a stage starts from"
+            )
         self.network_sizes  # noqa: B018  raises
 
     @property
     def steps(self) -> int:
-        """How many batches."""
+        """How many batches a stage has."""
         return self.pictures // self.batch
 
     @property
@@ -158,6 +228,15 @@ def read_recipe(name: str, paths: dict[str, str]) -> TrainRecipe:
     except tomllib.TOMLDecodeError as err:
         raise InputError(f"{path}: not valid TOML ({err})") from err
     return from_mapping(TrainRecipe, _filled(data, paths), InputError)
+
+
+def same_recipe(one: str, other: str) -> bool:
+    """Whether two recipes as JSON say the same; an older one lacks keys that have their defaults then."""
+    try:
+        first, second = (from_mapping(TrainRecipe, json.loads(text), InputError) for text in (one, other))
+    except (ValueError, InputError):
+        return False
+    return first == second
 
 
 def recipes() -> list[str]:

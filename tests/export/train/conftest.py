@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor, nn
 
 from export.nets.lw_openpose import BACKBONE, Layout
-from export.train import networks
+from export.train.networks import NETWORKS, crop_network, paf_network, tag_network
 from rpi_runtime.pictures import write_picture
 
 TINY = Layout(
@@ -38,10 +39,31 @@ warmup = 2
 """
 
 
+class TinyTags(nn.Module):
+    """Outputs as of EfficientHRNet, with batch norm as there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.coarse, self.fine = nn.Conv2d(8, 34, 2, 2), nn.Conv2d(8, 17, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.stem(x)
+        return self.coarse(x), self.fine(x)
+
+
+def tiny_crops() -> nn.Module:
+    """Outputs as of LPN and HWL."""
+    stem = (nn.Conv2d(3, 8, 4, 4, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+    return nn.Sequential(*stem, nn.Conv2d(8, 17, 1))
+
+
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a network of a few thousand weights known as "tiny"."""
-    monkeypatch.setitem(networks.LAYOUTS, "tiny", TINY)
+    """Make a network of each family with a few thousand weights known as "tiny", "tiny-tags", "tiny-crops"."""
+    monkeypatch.setitem(NETWORKS, "tiny", paf_network(TINY))
+    monkeypatch.setitem(NETWORKS, "tiny-tags", tag_network(TinyTags))
+    monkeypatch.setitem(NETWORKS, "tiny-crops", crop_network(tiny_crops, "bgr", 16))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import torch
 
 from export.train.augment import Augmentation
 from export.train.data import Samples, SampleSpec, Source, read_source
+from export.train.paf_task import PafSamples
 from export.train.pictures import PictureStore
 from export.train.recipe import Holdout
 from export.train.targets import TargetSpec
@@ -16,18 +17,18 @@ from quant.progress import Progress
 from rpi_runtime.errors import InputError
 
 QUIET = Progress(quiet=True)
-SPEC = SampleSpec(sizes=((64, 64), (96, 64)), batch=2, targets=TargetSpec(), augmentation=Augmentation())
+SPEC = SampleSpec(sizes=((64, 64), (96, 64)), batch=2, augmentation=Augmentation())
 
 
 @pytest.fixture
 def flat(labelled: Path) -> Samples:
     labels = str(labelled / "annotations/person_keypoints_train2017.json")
     found = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), (), QUIET)
-    return Samples(found, SPEC, 100)
+    return PafSamples(found, SPEC, 100, TargetSpec())
 
 
 def test_a_sample_depends_on_its_number_alone(flat: Samples) -> None:
-    again = Samples(flat.examples, SPEC, 100)
+    again = PafSamples(flat.examples, SPEC, 100, TargetSpec())
     _ = again[40]
     assert all(torch.equal(a, b) for a, b in zip(flat[7], again[7], strict=True))
     assert not torch.equal(flat[6][0], flat[7][0])
@@ -42,8 +43,8 @@ def test_sizes_take_turns_by_batch(flat: Samples) -> None:
 
 def test_every_picture_comes_once_an_epoch(flat: Samples) -> None:
     plain = Augmentation(scale=(1.0, 1.0), rotation=0, shift=0, flip=0, gain=0, offset=0, grey=0, noise=0)
-    spec = SampleSpec(sizes=((64, 64),), batch=2, targets=TargetSpec(), augmentation=plain)
-    found = Samples(flat.examples, spec, 12)
+    spec = SampleSpec(sizes=((64, 64),), batch=2, augmentation=plain)
+    found = PafSamples(flat.examples, spec, 12, TargetSpec())
     assert len({found[n][0].numpy().tobytes() for n in range(6)}) == 6
 
 

@@ -1,0 +1,32 @@
+"""Random weights as the papers of networks with batch norm start them."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch import nn
+
+Net = TypeVar("Net", bound=nn.Module)
+DEVIATION = 0.001  # of HRNet's code and of all that follow it
+
+
+def small_normal(net: Net, small: str = "") -> Net:
+    """Draw every convolution anew and return the network.
+
+    Parameters
+    ----------
+    net : Module
+    small : str
+        Convolutions whose name starts like this get N(0, 0.001) (Sun et al. 2019, HRNet; LPN, EfficientHRNet); the
+        others He et al.'s normal weights by their outputs. Batch norm starts as 1 and 0 by itself.
+    """
+    for name, module in net.named_modules():
+        if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            continue
+        if name.startswith(small):
+            nn.init.normal_(module.weight, std=DEVIATION)
+        else:
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    return net

@@ -1,0 +1,106 @@
+"""Keypoints to training targets of networks with COCO's 17 keypoints: with tags, and of crops."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.skeletons import COCO_17_FLIP_PAIRS
+from rpi_runtime.decode.maps import partners
+
+Maps = NDArray[np.float32]
+KEYPOINTS = 17
+MIRRORED = partners(COCO_17_FLIP_PAIRS, KEYPOINTS)
+MOST_PEOPLE = 30  # whose tags are taught in one picture
+
+
+def tag_heatmaps(people: NDArray[np.float64], size: tuple[int, int], sigma: float) -> Maps:
+    """Draw the heatmaps of networks with tags, as HigherHRNet's and EfficientHRNet's training does.
+
+    Parameters
+    ----------
+    people : ndarray, shape (P, K, 3)
+        x, y in cells, and a flag; 0 is not drawn. A keypoint stands in the cell of its whole part.
+    size : (int, int)
+        Height and width of the maps.
+    sigma : float
+        In cells; a Gaussian ends ``3 sigma + 1`` cells from its middle.
+
+    Returns
+    -------
+    ndarray, shape (K, height, width), float32
+        Of people's Gaussians the largest.
+    """
+    maps = np.zeros((people.shape[1], *size), np.float32)
+    for person in people:
+        for kind in np.flatnonzero(person[:, 2] > 0):
+            x, y = (int(v) for v in person[kind, :2])
+            if 0 <= x < size[1] and 0 <= y < size[0]:
+                _draw(maps[kind], x, y, sigma, int(3 * sigma + 1))
+    return maps
+
+
+def tag_joints(people: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.int32]:
+    """List where each person's tags are.
+
+    Returns
+    -------
+    ndarray, shape (30, K, 2), int32
+        Index into the flattened maps (K, height, width) and 1; 0 and 0 for a keypoint that is absent or outside.
+        People without any keypoint inside are left out.
+    """
+    height, width = size
+    joints = np.zeros((MOST_PEOPLE, people.shape[1], 2), np.int32)
+    row = 0
+    for person in people:
+        cells = person[:, :2].astype(np.int64)
+        seen = (person[:, 2] > 0) & (cells >= 0).all(axis=1) & (cells < (width, height)).all(axis=1)
+        if row < MOST_PEOPLE and seen.any():
+            kinds = np.flatnonzero(seen)
+            joints[row, kinds, 0] = (kinds * height + cells[kinds, 1]) * width + cells[kinds, 0]
+            joints[row, kinds, 1] = 1
+            row += 1
+    return joints
+
+
+def crop_heatmaps(
+    person: NDArray[np.float64], size: tuple[int, int], stride: int, sigma: float
+) -> tuple[Maps, Maps]:
+    """Draw the heatmaps of one person's crop, as HRNet's training does.
+
+    Parameters
+    ----------
+    person : ndarray, shape (K, 3)
+        x, y in pixels of the crop, and a flag; 0 is not drawn.
+    size : (int, int)
+        Height and width of the maps.
+    stride : int
+    sigma : float
+        In cells; a Gaussian ends ``3 sigma`` cells from its middle, the cell ``int(x / stride + 0.5)``.
+
+    Returns
+    -------
+    maps : ndarray, shape (K, height, width), float32
+    weight : ndarray, shape (K,), float32
+        0 for a keypoint that is absent or so far outside that nothing of it is drawn, else 1.
+    """
+    maps = np.zeros((len(person), *size), np.float32)
+    weight = np.zeros(len(person), np.float32)
+    reach = int(3 * sigma)
+    for kind in np.flatnonzero(person[:, 2] > 0):
+        x, y = (int(v / stride + 0.5) for v in person[kind, :2])
+        if -reach <= x + 1 and x - reach < size[1] and -reach <= y + 1 and y - reach < size[0]:
+            weight[kind] = 1
+            _draw(maps[kind], x, y, sigma, reach)
+    return maps, weight
+
+
+def _draw(grid: Maps, x: int, y: int, sigma: float, reach: int) -> None:
+    """Put a Gaussian of height 1 at a cell where it is above what is there."""
+    x0, x1 = max(x - reach, 0), min(x + reach + 1, grid.shape[1])
+    y0, y1 = max(y - reach, 0), min(y + reach + 1, grid.shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return
+    dx, dy = np.arange(x0, x1) - x, np.arange(y0, y1) - y
+    bell = np.exp(-(dx[None, :] ** 2 + dy[:, None] ** 2) / (2 * sigma**2)).astype(np.float32)
+    np.maximum(grid[y0:y1, x0:x1], bell, out=grid[y0:y1, x0:x1])
