@@ -233,7 +233,7 @@ def _zoo() -> dict[str, Entry]:
             paper=f"its {million} M count the backbone twice; "
             f"its {giga} G lie between this and this with a second backbone",
         )
-        models[f"efficienthrnet-{name}"] = _efficienthrnet(name, facts)
+        models[f"efficienthrnet-{name.replace('-', '')}"] = _efficienthrnet(name, facts)
     for depth, parameters, macs, ap, paper in _LPNS:
         facts = Facts(
             parameters=parameters,

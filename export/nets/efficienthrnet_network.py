@@ -31,7 +31,7 @@ def efficienthrnet(name: Name, source: str, progress: Progress) -> Network:
         mean=IMAGENET_MEAN, scale=IMAGENET_SCALE, pad_value=0,
     )  # fmt: skip
     card = ModelCard(
-        name=f"efficienthrnet-{name}",
+        name=f"efficienthrnet-{name.replace('-', '')}",
         input=plain_input(normalisation),
         skeleton=COCO_17,
         outputs=_outputs(twice=twice),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -27,8 +28,9 @@ VARIANTS: dict[str, Callable[[], nn.Module]] = {
     "lpn-50-mpii": lambda: Lpn(50, 16),
 }
 for _scale in SCALES:
-    VARIANTS[f"efficienthrnet-{_scale}"] = lambda s=_scale: EfficientHRNet(s)  # type: ignore[misc]
-    VARIANTS[f"efficienthrnet-{_scale}-ae2"] = lambda s=_scale: EfficientHRNet(s, tags_twice=True)  # type: ignore[misc]
+    _name = f"efficienthrnet-{_scale.replace('-', '')}"
+    VARIANTS[_name] = lambda s=_scale: EfficientHRNet(s)  # type: ignore[misc]
+    VARIANTS[f"{_name}-ae2"] = lambda s=_scale: EfficientHRNet(s, tags_twice=True)  # type: ignore[misc]
 
 
 @cache
@@ -41,9 +43,14 @@ def fill(shared: Path) -> Any:
     return module
 
 
+def fixtures(shared: Path, variant: str) -> Path:
+    """Return a variant's folder; the fixtures write EfficientHRNet's scales below H0 as the paper does, H-1."""
+    return shared / "fixtures" / re.sub(r"^(efficienthrnet-h)([1-4])", r"\1-\2", variant)
+
+
 def described(shared: Path, variant: str) -> tuple[dict[str, Any], dict[str, list[int]]]:
     """Return what the fixtures say of a variant, and its keys with their shapes in the official order."""
-    folder = shared / "fixtures" / variant
+    folder = fixtures(shared, variant)
     meta = json.loads((folder / "meta.json").read_text())
     return meta, json.loads((folder / "state_dict_keys.json").read_text())
 

@@ -10,16 +10,16 @@ import torch
 from torch import nn
 
 from export.macs import count_macs, count_parameters
-from tests.export.official import VARIANTS, described, fill, filled_state
+from tests.export.official import VARIANTS, described, fill, filled_state, fixtures
 
 TOLERANCE = 1e-4
 # Millions of parameters and multiply-adds at the nominal input of the table in the papers' terms.
 TABLE = {
     "efficienthrnet-h0": (19_725_359, 23.96e9, 512, 512),
-    "efficienthrnet-h-1": (13_004_446, 13.13e9, 480, 480),
-    "efficienthrnet-h-2": (8_263_495, 7.03e9, 448, 448),
-    "efficienthrnet-h-3": (5_360_390, 3.76e9, 416, 416),
-    "efficienthrnet-h-4": (2_764_706, 1.81e9, 384, 384),
+    "efficienthrnet-h1": (13_004_446, 13.13e9, 480, 480),
+    "efficienthrnet-h2": (8_263_495, 7.03e9, 448, 448),
+    "efficienthrnet-h3": (5_360_390, 3.76e9, 416, 416),
+    "efficienthrnet-h4": (2_764_706, 1.81e9, 384, 384),
     "lpn-50": (2_911_153, 1.068e9, 192, 256),
     "lpn-101": (5_353_458, 1.505e9, 192, 256),
     "lpn-152": (7_377_459, 1.943e9, 192, 256),
@@ -64,7 +64,7 @@ def test_the_published_table(variant: str) -> None:
 def test_outputs_agree_with_the_official_ones(shared: Path, variant: str) -> None:
     net = VARIANTS[variant]().eval()
     net.load_state_dict(filled_state(shared, variant))
-    paths = sorted((shared / "fixtures" / variant).glob("outputs_*.npz"))
+    paths = sorted(fixtures(shared, variant).glob("outputs_*.npz"))
     assert paths
     for path in paths:
         height, width = map(int, path.stem.removeprefix("outputs_").split("x"))

@@ -20,7 +20,7 @@ from rpi_runtime.errors import UsageError, WeightsError
 from tests.export.official import VARIANTS, described, filled_state
 
 QUIET = Progress(quiet=True)
-SMALL = {"lpn-50": (64, 96), "hwl": (64, 96), "hwl-hsigmoid-half": (64, 96), "efficienthrnet-h-4": (96, 64)}
+SMALL = {"lpn-50": (64, 96), "hwl": (64, 96), "hwl-hsigmoid-half": (64, 96), "efficienthrnet-h4": (96, 64)}
 
 
 def load(name: str, path: Path) -> Network:
@@ -43,7 +43,7 @@ def test_facts_are_those_of_the_official_code(shared: Path, name: str) -> None:
         assert facts.macs == runs[f"{height}x{width}"]["macs"]
 
 
-@pytest.mark.parametrize("name", ["lw-openpose", "efficienthrnet-h-4", "lpn-101", "hwl-hsigmoid-half"])
+@pytest.mark.parametrize("name", ["lw-openpose", "efficienthrnet-h4", "lpn-101", "hwl-hsigmoid-half"])
 def test_facts_are_what_is_counted(name: str) -> None:
     entry = MODELS[name]
     with torch.device("meta"):
@@ -52,7 +52,7 @@ def test_facts_are_what_is_counted(name: str) -> None:
     assert count_macs(net, *entry.facts.size) == entry.facts.macs
 
 
-@pytest.mark.parametrize("name", ["efficienthrnet-h-4", "lpn-101", "hwl"])
+@pytest.mark.parametrize("name", ["efficienthrnet-h4", "lpn-101", "hwl"])
 def test_networks_take_their_official_weights(shared: Path, tmp_path: Path, name: str) -> None:
     network = load(name, save(shared, name, tmp_path / "weights.pth"))
     assert network.card.name == name
@@ -82,10 +82,10 @@ def test_the_graph_is_the_published_network(
 
 def test_efficienthrnet_has_an_output_per_quantity_and_stride(shared: Path, tmp_path: Path) -> None:
     for variant, names in (
-        ("efficienthrnet-h-4", ["heatmaps_4", "tags_4", "heatmaps_2"]),
-        ("efficienthrnet-h-4-ae2", ["heatmaps_4", "tags_4", "heatmaps_2", "tags_2"]),
+        ("efficienthrnet-h4", ["heatmaps_4", "tags_4", "heatmaps_2"]),
+        ("efficienthrnet-h4-ae2", ["heatmaps_4", "tags_4", "heatmaps_2", "tags_2"]),
     ):
-        network = load("efficienthrnet-h-4", save(shared, variant, tmp_path / "weights.pth"))
+        network = load("efficienthrnet-h4", save(shared, variant, tmp_path / "weights.pth"))
         assert [o.name for o in network.card.outputs] == names
         assert all(o.name == f"{o.role}_{o.stride}" for o in network.card.outputs)
     assert network.notes == ("tags at both strides",)
@@ -94,10 +94,10 @@ def test_efficienthrnet_has_an_output_per_quantity_and_stride(shared: Path, tmp_
 def test_channel_order_and_decoding_are_those_of_the_published_test(shared: Path, tmp_path: Path) -> None:
     cards = {
         name: load(name, save(shared, name, tmp_path / "weights.pth")).card
-        for name in ("lpn-50", "hwl", "efficienthrnet-h-4")
+        for name in ("lpn-50", "hwl", "efficienthrnet-h4")
     }
     assert {n: c.input.channels for n, c in cards.items()} == {
-        "lpn-50": "bgr", "hwl": "rgb", "efficienthrnet-h-4": "rgb",
+        "lpn-50": "bgr", "hwl": "rgb", "efficienthrnet-h4": "rgb",
     }  # fmt: skip
     assert {c.input.pad_value for c in cards.values()} == {0}
     assert [cards[n].input.fit for n in cards] == ["crop", "crop", "letterbox"]
@@ -120,7 +120,7 @@ def test_weights_of_a_trainer_and_safetensors(shared: Path, tmp_path: Path, form
     [
         ("lpn-101", "lpn-50", "unexpected layer3.10.att.channel_add_conv.0.bias"),
         ("lpn-50", "lpn-101", "missing layer3.10.att.channel_add_conv.0.bias"),
-        ("efficienthrnet-h-4", "hwl", "missing backbone.conv1.bn.bias"),
+        ("efficienthrnet-h4", "hwl", "missing backbone.conv1.bn.bias"),
     ],
 )
 def test_weights_of_another_network_are_named_key_by_key(
@@ -148,7 +148,7 @@ def test_without_weights_the_error_says_where_they_are(
 
 @pytest.mark.parametrize(
     ("name", "size", "step"),
-    [("lpn-50", (192, 248), 16), ("hwl", (192, 240), 32), ("efficienthrnet-h-4", (160, 120), 32)],
+    [("lpn-50", (192, 248), 16), ("hwl", (192, 240), 32), ("efficienthrnet-h4", (160, 120), 32)],
 )
 def test_sizes_that_do_not_suit_a_network(
     shared: Path, tmp_path: Path, name: str, size: tuple[int, int], step: int
@@ -168,7 +168,7 @@ def test_the_list_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "near"), [("efficienthrnet-h1", "efficienthrnet-h-1"), ("lpn50", "lpn-50")]
+    ("wrong", "near"), [("efficienthrnet-h-1", "efficienthrnet-h1"), ("lpn50", "lpn-50")]
 )
 def test_a_name_that_is_nearly_right(wrong: str, near: str) -> None:
     with pytest.raises(UsageError, match=f"did you mean {near}?"):

@@ -218,7 +218,7 @@ def test_lightweight_openpose_needs_no_rewrite(graph: Literal["omz", "osokin"]) 
     )
 
 
-@pytest.mark.parametrize("name", ["hwl", "hwl-hsigmoid-half", "lpn-50", "efficienthrnet-h-4"])
+@pytest.mark.parametrize("name", ["hwl", "hwl-hsigmoid-half", "lpn-50", "efficienthrnet-h4"])
 def test_whole_networks_keep_nothing_that_xnnpack_lacks(name: str) -> None:
     torch.manual_seed(6)
     net = MODELS[name].bare()

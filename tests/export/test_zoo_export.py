@@ -13,7 +13,7 @@ from export.normalisation import IMAGENET_MEAN, IMAGENET_SCALE
 from export.tflite import main
 from quant.cli import run_command
 from rpi_runtime.interpreter import Model
-from tests.export.official import fill, filled_state
+from tests.export.official import fill, filled_state, fixtures
 
 TOLERANCE = 1e-4
 WIDTH, HEIGHT = 96, 64
@@ -21,8 +21,8 @@ VARIANTS = {
     "lpn-50": "lpn-50",
     "hwl": "hwl",
     "hwl-hsigmoid-half": "hwl-hsigmoid-half",
-    "efficienthrnet-h-4": "efficienthrnet-h-4",
-    "efficienthrnet-h-4-ae2": "efficienthrnet-h-4",
+    "efficienthrnet-h4": "efficienthrnet-h4",
+    "efficienthrnet-h4-ae2": "efficienthrnet-h4",
 }
 
 
@@ -58,7 +58,7 @@ def test_the_float_file_computes_what_the_official_code_computes(
     model = Model(tmp_path / f"{name}-{WIDTH}x{HEIGHT}-float32.tflite", threads=1)
     model.input[:] = as_pixels(fill(shared).make_input(HEIGHT, WIDTH))
     model.invoke()
-    expected = expected_outputs(shared / "fixtures" / variant / f"outputs_{HEIGHT}x{WIDTH}.npz")
+    expected = expected_outputs(fixtures(shared, variant) / f"outputs_{HEIGHT}x{WIDTH}.npz")
     assert sorted(o.name for o in model.card.outputs) == sorted(expected)
     for output in model.card.outputs:
         found = model.real_output(output.role, output.stride)

@@ -20,6 +20,7 @@ from export.train.networks import NETWORKS
 from export.train.paf_task import MapsTeacher, PafTask
 from export.train.recipe import Distillation, TrainRecipe, read_recipe, recipes
 from export.train.task import Task
+from export.train.validate import NetworkInTraining
 from export.weights import load_state
 from quant.cli import run_command
 from quant.progress import Progress
@@ -130,6 +131,20 @@ def test_targets_lie_on_the_keypoints_of_the_input(labelled: Path) -> None:
             row, column = np.unravel_index(int(maps[0].float().argmax()), tuple(maps[0].shape))
             # rounded to cells: half a cell off at most, or a whole one where the whole part is taken
             assert np.abs(np.array([column, row]) * 4 - middle).max() <= 4.5
+
+
+def test_maps_reach_the_decoder_under_their_names(labelled: Path) -> None:
+    task = task_of(replace(read(labelled, "tiny-tags"), sizes=("64x96",)))
+    net = task.build().eval()
+    model = NetworkInTraining(lambda x: task.maps(net(x)), task.cards[0])
+    model.input[:] = np.random.default_rng(0).random(model.input.shape, np.float32)
+    model.invoke()
+    with torch.inference_mode():
+        coarse, fine = net(torch.from_numpy(model.input).permute(0, 3, 1, 2))
+    assert model.output("heatmaps", 4).shape == (1, 24, 16, 17)
+    assert np.array_equal(model.output("heatmaps", 4)[0, ..., 3], coarse[0, 3])
+    assert np.array_equal(model.output("tags", 4)[0, ..., 3], coarse[0, 20])
+    assert np.array_equal(model.output("heatmaps", 2)[0, ..., 3], fine[0, 3])
 
 
 @pytest.mark.parametrize("name", ["efficienthrnet-h-4", "lpn-50", "hwl"])
