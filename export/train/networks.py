@@ -124,7 +124,7 @@ def _lpn(depth: Depth) -> Trainable:
 
 NETWORKS: dict[str, Trainable] = {
     **{name: paf_network(layout) for name, layout in LAYOUTS.items()},
-    **{f"efficienthrnet-{name}": _efficienthrnet(name) for name in SCALES},
+    **{f"efficienthrnet-{name.replace('-', '')}": _efficienthrnet(name) for name in SCALES},
     **{f"lpn-{depth}": _lpn(depth) for depth in BLOCKS},
     "hwl": crop_network(lambda: small_normal(Hwl(), "keypoint_head."), "rgb", HWL_STEP),
 }

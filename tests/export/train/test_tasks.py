@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from export.nets.lw_openpose import LwOpenPose
+from export.registry import MODELS
 from export.train.__main__ import main
 from export.train.data import SampleSpec
 from export.train.families import task_of
@@ -147,7 +148,7 @@ def test_maps_reach_the_decoder_under_their_names(labelled: Path) -> None:
     assert np.array_equal(model.output("heatmaps", 2)[0, ..., 3], fine[0, 3])
 
 
-@pytest.mark.parametrize("name", ["efficienthrnet-h-4", "lpn-50", "hwl"])
+@pytest.mark.parametrize("name", ["efficienthrnet-h4", "lpn-50", "hwl"])
 def test_the_shipped_recipes_networks_fit_their_losses(labelled: Path, name: str) -> None:
     torch.set_num_threads(1)
     given = read_recipe(name, {"coco": "coco", "unlabelled": "pictures", "labels": "labels.json"})
@@ -162,10 +163,14 @@ def test_the_shipped_recipes_networks_fit_their_losses(labelled: Path, name: str
 
 def test_every_recipe_can_be_read() -> None:
     paths = dict.fromkeys(("coco", "unlabelled", "labels", "weights", "teacher"), "x")
-    assert {"hwl", "lpn-50", "efficienthrnet-h-4", "lw-openpose"} <= set(recipes())
+    assert {"hwl", "lpn-50", "efficienthrnet-h4", "lw-openpose"} <= set(recipes())
     for name in recipes():
         recipe = read_recipe(name, paths)
         assert task_of(recipe).recipe.network == recipe.network
+
+
+def test_trained_weights_are_of_networks_that_can_be_exported() -> None:
+    assert {n for n in NETWORKS if not n.startswith("tiny")} <= set(MODELS)
 
 
 def test_weight_functions_reach_the_loss(labelled: Path) -> None:
