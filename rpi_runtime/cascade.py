@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpi_runtime.card import ModelCard, Skeleton
-from rpi_runtime.cascade_boxes import ease_box, move_box, person_box
+from rpi_runtime.cascade_boxes import ease_box, person_box
 from rpi_runtime.cascade_budget import NS_PER_MS, Budget
 from rpi_runtime.cascade_match import Likeness, doubles, pair
 from rpi_runtime.cascade_merge import Merger
@@ -156,6 +156,10 @@ class Cascade:
             looked=looked,
         )
 
+    def forget(self) -> None:
+        """Know nobody: the next picture has nothing to do with the last."""
+        self._people = []
+
     def _warm_up(self, card: ModelCard) -> None:
         """Learn what a crop costs: not from the first one, which allocates."""
         picture = np.full((card.input.height, card.input.width, 3), 128, np.uint8)
@@ -270,7 +274,7 @@ def _expect(person: _Person, seconds: float) -> _Person:
     keypoints[person.pose.found, :2] += moved.astype(np.float32)
     return _Person(
         pose=Pose(keypoints=keypoints, score=person.pose.score),
-        box=None if person.box is None else move_box(person.box, moved),
+        box=ease_box(person.box, person_box(keypoints)),
         velocity=person.velocity * math.exp(-seconds / FADE_S),
         waited=min(person.waited + 1, NEW),
     )

@@ -10,6 +10,7 @@ from rpi_runtime.crop import Box
 # Keypoints end at eyes, wrists and ankles; the rest of head, hands and feet lies beyond.
 MARGIN = 0.15  # of the longer side, on each side
 LEAST_SIDE = 4.0  # pixels; of somebody smaller a crop shows nothing
+STILL = 0.1  # of the longer side: while no edge is farther off the box stays where it is
 INWARD = 0.3  # of the way an edge goes inward a frame; outward it goes at once
 
 
@@ -31,19 +32,20 @@ def person_box(keypoints: NDArray[np.float32]) -> Box | None:
     return left - margin, top - margin, right - left + 2 * margin, bottom - top + 2 * margin
 
 
-def move_box(box: Box, moved: NDArray[np.float64]) -> Box:
-    """Return a box moved by (2,) pixels."""
-    return box[0] + float(moved[0]), box[1] + float(moved[1]), box[2], box[3]
-
-
 def ease_box(old: Box | None, new: Box | None) -> Box | None:
-    """Return `new`, each edge that goes inward from `old` held back.
+    """Return `old` while `new` is nearly the same, otherwise `new`, each edge that goes inward held back.
 
-    A limb that is not found for a frame does not cut itself out of the next crop, and the scale at which a network
-    sees a person changes slowly.
+    A network answers slightly differently when its crop moves: for somebody who stands still the crop does, too. A
+    limb that is not found for a frame does not cut itself out of the next crop.
     """
     if old is None or new is None:
         return new
+    corners = (
+        (old[0], old[1], old[0] + old[2], old[1] + old[3]),
+        (new[0], new[1], new[0] + new[2], new[1] + new[3]),
+    )
+    if max(abs(a - b) for a, b in zip(*corners, strict=True)) <= STILL * max(old[2], old[3]):
+        return old
     left, top = _ease(old[0], new[0], 1), _ease(old[1], new[1], 1)
     right, bottom = _ease(old[0] + old[2], new[0] + new[2], -1), _ease(old[1] + old[3], new[1] + new[3], -1)
     return left, top, right - left, bottom - top

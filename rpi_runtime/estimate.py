@@ -138,6 +138,8 @@ class Estimator:
         """The same by a cascade, which needs the picture until its last crop; without ids it looks at every frame."""
         poses: tuple[Pose, ...] | None = None
         spans: dict[str, int] = {}
+        if self._tracker is None:
+            cascade.forget()
         if self._tracker is None or cascade.wants_look(timestamp_ns):
             poses, spans = self._look(image, smaller, lambda: None)
         begin = time.monotonic_ns()

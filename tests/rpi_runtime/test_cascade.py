@@ -115,7 +115,7 @@ def test_a_walker_is_followed_without_a_look():
         assert look == (frame == 1)
         found = cascade(BLANK, [pose(refiner.truth[0])] if look else None, frame * FRAME)
         assert found.refined == (True,)
-    assert abs(refiner.seen[-1] - (50 + 6 * 29)) <= 6, "the box goes along"
+    assert abs(refiner.seen[-1] - (50 + 6 * 29)) <= 15, "the box goes along"
 
 
 def test_who_is_not_found_on_the_crop_is_lost_and_looked_for():
@@ -187,6 +187,8 @@ def test_boxes_have_a_margin_and_need_an_extent():
 def test_edges_go_out_at_once_and_in_slowly():
     assert_allclose(ease_box((0, 0, 100, 100), (-20, -10, 150, 150)), (-20, -10, 150, 150))
     assert_allclose(ease_box((0, 0, 100, 100), (20, 0, 80, 50)), (6, 0, 94, 85))
+    assert ease_box((0, 0, 100, 50), (10, -5, 85, 60)) == (0, 0, 100, 50), "nearly the same"
+    assert ease_box((0, 0, 100, 50), (11, -5, 84, 60)) != (0, 0, 100, 50)
     assert ease_box(None, (1, 2, 3, 4)) == (1, 2, 3, 4) and ease_box((1, 2, 3, 4), None) is None
 
 
@@ -284,6 +286,14 @@ def test_without_ids_every_picture_is_looked_at():
     for frame in range(3):
         assert estimator(draw([person(100, 60)]), frame).looked
     assert finder.runs == 3
+
+
+def test_a_picture_that_has_nothing_to_do_with_the_last_is_not_taken_for_its_sequel():
+    cascade, refiner, _ = make(CROWD, budget_ms=20)
+    for frame in (1, 2):
+        cascade.forget()
+        cascade(BLANK, [pose(p) for p in CROWD], frame * FRAME)
+    assert refiner.seen == [280, 220, 280, 220], "nobody has waited"
 
 
 def test_networks_of_different_bodies_are_refused():
