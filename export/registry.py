@@ -126,9 +126,15 @@ def _lw_openposes() -> dict[str, Entry]:
     kind = "bottom-up, 18 keypoints, MobileNetV1"
     full = f"Lightweight OpenPose: {kind}, stride 8"
     models = {"lw-openpose": _lw_openpose("lw-openpose", full, published, LW_OPENPOSE_SOURCES)}
-    for name, parameters, macs, size, width in _NARROW:
-        facts = Facts(parameters=parameters, macs=macs, size=size, decoder="paf", published="trained here")
-        models[name] = _lw_openpose(name, f"Lightweight OpenPose, {width} as wide: {kind}, stride 8", facts)
+    narrow = Facts(
+        parameters=2_065_474,
+        macs=1_253_912_352,
+        size=(224, 168),
+        decoder="paf",
+        published="none, trained here",
+    )
+    summary = f"Lightweight OpenPose, three quarters as wide: {kind}, stride 8"
+    models["lw-openpose-pi"] = _lw_openpose("lw-openpose-pi", summary, narrow)
     return models
 
 
@@ -200,11 +206,6 @@ def _hwl(name: str, hard_sigmoid: HardSigmoid, reading: str) -> Entry:
     )
 
 
-# name, parameters, multiply-adds, size, width
-_NARROW = (
-    ("lw-openpose-pi", 2_065_474, 1_253_912_352, (224, 168), "three quarters"),
-    ("lw-openpose-pi-small", 1_023_666, 455_804_928, (192, 144), "half"),
-)
 # name, parameters, multiply-adds, input side, published AP of val2017, the paper's M and G
 _EFFICIENTHRNETS: tuple[tuple[Name, int, int, int, str, str, str], ...] = (
     ("h0", 19_725_359, 23_958_286_848, 512, "64.8", "23.3", "25.6"),

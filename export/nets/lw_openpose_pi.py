@@ -1,9 +1,9 @@
-"""Lightweight OpenPose's narrow relatives: more pixels for the same work.
+"""Lightweight OpenPose's narrow relative: more pixels for the same work.
 
 At 160x120 the published network sees people smaller than it was made for; at 224x168 it sees them well enough, for
-twice the multiply-adds. Narrower layers give those back: `PI` does at 224x168, and `PI_SMALL` at 192x144 for 0.46 G,
-what the published one does at 160x120 for 1.26 G. Depth stays: cutting layers out of the trained network costs its
-outputs far more than cutting channels.
+twice the multiply-adds. Layers three quarters as wide give those back: `PI` does at 224x168 what the published network
+does at 160x120. Depth stays: cutting layers out of the trained network costs its outputs far more than cutting
+channels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,5 @@ def _eights(channels: float) -> int:
 
 
 PI = _narrow(0.75, 88, 192)  # 1.25 G multiply-adds at 224x168
-PI_SMALL = _narrow(0.5, 64, 128)  # 0.46 G at 192x144
-
-LAYOUTS = {"lw-openpose": PUBLISHED, "lw-openpose-pi": PI, "lw-openpose-pi-small": PI_SMALL}
-SIZES = {"lw-openpose": (160, 120), "lw-openpose-pi": (224, 168), "lw-openpose-pi-small": (192, 144)}
+LAYOUTS = {"lw-openpose": PUBLISHED, "lw-openpose-pi": PI}
+SIZES = {"lw-openpose": (160, 120), "lw-openpose-pi": (224, 168)}

@@ -15,7 +15,7 @@ from export.train.checkpoint import Run
 from export.train.distributed import join
 from export.train.families import task_of
 from export.train.loop import Loop, LoopSpec
-from export.train.measure import Measure, save_average
+from export.train.measure import Measure, save_finished
 from export.train.networks import NETWORKS
 from export.train.optimizer import MovingAverage, adam
 from export.train.recipe import read_recipe, recipes
@@ -91,7 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     spec = LoopSpec(output=args.output, seconds=seconds, loaders=args.loaders, device=args.device)
     finished = Loop(run, task, samples, spec, workers)(progress)
     if workers.first and finished:
-        save_average(run, args.output / "weights.safetensors")
+        trained = task.build().eval()
+        trained.load_state_dict({k: v.cpu() for k, v in run.average.state.items()})
+        task.finish(trained, samples, progress)
+        save_finished(trained, args.output / "weights.safetensors")
     elif workers.first:
         Measure(task, args.output)(run, progress)
         progress.say("  out of time; the same command goes on")

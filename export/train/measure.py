@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from export.train.checkpoint import Run
 from export.train.log import append_row
@@ -91,9 +91,9 @@ class Measure:
             ) from err
 
 
-def save_average(run: Run, path: Path) -> None:
-    """Write the averaged weights."""
-    write_bytes(path, save(_saved(run)))
+def save_finished(net: nn.Module, path: Path) -> None:
+    """Write a network's weights."""
+    write_bytes(path, save({key: value.contiguous() for key, value in net.state_dict().items()}))
 
 
 def _saved(run: Run) -> State:

@@ -15,6 +15,7 @@ from export.nets.lw_openpose import HEATMAPS, PUBLISHED, LwOpenPose
 from export.nets.lw_openpose_sources import SOURCES
 from export.nets.lw_openpose_weights import load_lw_openpose
 from export.train.augment import Augmentation, move_people, random_affine, relight, warp
+from export.train.balance import balance
 from export.train.data import Example, Samples, SampleSpec, as_input, known_mask
 from export.train.losses import openpose_loss
 from export.train.networks import MEAN, SCALE
@@ -28,6 +29,7 @@ from quant.progress import Progress
 from rpi_runtime.errors import UsageError
 
 Stages = list[tuple[Tensor, Tensor]]
+LOOKED_AT = 128  # pictures, to see how far the channels reach
 
 
 class PafSamples(Samples):
@@ -154,6 +156,13 @@ class PafTask(Task):
         taught = self._teacher(targets[2], (maps.shape[2], maps.shape[3]))
         distilled = openpose_loss(outputs, taught, torch.ones_like(mask), weighting)
         return (1 - spec.share) * loss + spec.share * distilled
+
+    def finish(self, net: nn.Module, samples: Samples, progress: Progress) -> None:
+        """Bring the channels of residual sums to one size."""
+        assert isinstance(net, LwOpenPose) and isinstance(samples, PafSamples)
+        pictures = _still_pictures(samples, min(LOOKED_AT, len(samples.examples)))
+        changed = balance(net, self.inputs(pictures))
+        progress.say(f"  {changed} outlier channels of residual sums divided; the function is the same")
 
     def maps(self, outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Heatmaps and PAFs."""

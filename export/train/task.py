@@ -96,6 +96,9 @@ class Task:
         """Compare a batch's outputs with what its samples hold beside the input."""
         raise NotImplementedError
 
+    def finish(self, net: nn.Module, samples: Samples, progress: Progress) -> None:
+        """Prepare the trained network for quantization, in place, without changing what it computes."""
+
     def maps(self, outputs: Any) -> tuple[Tensor, ...]:
         """What ``net(images)`` gave, in the order of the card's outputs."""
         raise NotImplementedError

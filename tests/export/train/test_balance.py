@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import torch
+
+from export.nets.lw_openpose import BACKBONE, Layout, LwOpenPose
+from export.train.balance import balance
+
+ROWS = tuple((8, 8, stride, dilation) for _, _, stride, dilation in BACKBONE)
+BLOCK = "refinement_stages.0.trunk.3"
+
+
+def network() -> LwOpenPose:
+    """A network one of whose residual sums has a channel a thousand times larger than the others."""
+    torch.manual_seed(0)
+    net = LwOpenPose("omz", layout=Layout(backbone=ROWS, features=8, hidden=8, refinement=8)).eval()
+    modules = dict(net.named_modules())
+    with torch.no_grad():
+        for name in (f"{BLOCK}.initial.0", f"{BLOCK}.trunk.1.0"):
+            modules[name].weight[2] *= 1000
+            modules[name].bias[2] = 1000.0
+    return net
+
+
+def reach(net: LwOpenPose, pictures: torch.Tensor) -> torch.Tensor:
+    found: list[torch.Tensor] = []
+    module = dict(net.named_modules())[BLOCK]
+    handle = module.register_forward_hook(lambda *args: found.append(args[2].amax((0, 2, 3))))
+    with torch.inference_mode():
+        net(pictures)
+    handle.remove()
+    return found[0]
+
+
+def test_outlier_channels_shrink_and_the_function_stays() -> None:
+    net = network()
+    pictures = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(1)) - 0.5
+    with torch.inference_mode():
+        before = net(pictures)
+    awake = reach(net, pictures)
+    assert awake.max() > 100 * awake[awake > 0].median()
+    assert balance(net, pictures) > 0
+    awake = reach(net, pictures)
+    assert awake.max() <= 1.01 * awake[awake > 0].median()
+    with torch.inference_mode():
+        after = net(pictures)
+    for a, b in zip(after, before, strict=True):
+        assert (a - b).abs().max() < 1e-5 * b.abs().max()
