@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"Recipes that come along: {', '.join(recipes())}.\n"
         f"Networks: {', '.join(NETWORKS)}.\n\n"
         "Labels for pictures without: python -m export.train.label --help\n"
-        "Example: python -m export.train lw-openpose-pi --output runs/pi --path coco=~/coco --path labels=labels.json "
+        "Example: python -m export.train lw-openpose --output runs/lw --path coco=~/coco --path labels=labels.json "
         "--path unlabelled=~/pictures --path weights=omz\n\n"
         "The same command goes on with a run that was stopped, exactly as if it had not been. Several GPUs or\n"
         "machines: torchrun --nproc-per-node 4 -m export.train ...\n\n"
