@@ -22,7 +22,7 @@ from tests.rpi_runtime.service.test_pulse import Heard
 from tests.rpi_runtime.sinks.mosquitto import wait_for
 from tests.rpi_runtime.test_pipeline import KeepingSink, StandInEstimator
 
-QUICK = Recovery(open_s=5, stall_s=0.1, first_wait_s=0.005, most_wait_s=0.02, close_s=0.05)
+QUICK = Recovery(open_s=5, stall_s=1.5, first_wait_s=0.005, most_wait_s=0.02, close_s=0.05)
 
 
 def config(fps, sink="null"):
