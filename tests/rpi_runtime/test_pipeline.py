@@ -145,7 +145,7 @@ def test_a_sink_that_cannot_start_ends_the_run():
 def test_stop_from_another_thread_writes_what_was_found():
     sink = KeepingSink()
     pipeline = make_pipeline(Script(["frame"]), sink)
-    threading.Timer(0.05, pipeline.stopping.stop).start()
+    threading.Timer(0.5, pipeline.stopping.stop).start()
     status = pipeline.run()
     assert status.frames == len(sink.results) > 0
     assert not pipeline.hung
