@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from copy import deepcopy
 from math import prod
 
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from export.registry import MODELS
+from quant.cli import run_command
 
 COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -55,8 +58,12 @@ def _macs(module: nn.Module, value: Tensor, output: Tensor) -> int:
     return macs
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Print what every network of the zoo has, counted now."""
+    argparse.ArgumentParser(
+        prog="python -m export.macs",
+        description="Parameters and multiply-adds of every network of the zoo, counted at its nominal input.",
+    ).parse_args(argv)
     for name, entry in MODELS.items():
         with torch.device("meta"):
             net = entry.bare()
@@ -69,4 +76,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -131,7 +131,7 @@ def _lw_openposes() -> dict[str, Entry]:
         macs=1_253_912_352,
         size=(224, 168),
         decoder="paf",
-        published="none, trained here",
+        published="in its card, trained here",
     )
     summary = f"Lightweight OpenPose, three quarters as wide: {kind}, stride 8"
     models["lw-openpose-pi"] = _lw_openpose("lw-openpose-pi", summary, narrow)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from export.train.optimizer import MovingAverage, adam
 from export.train.recipe import read_recipe, recipes
 from quant.cli import run_command
 from quant.progress import Progress
-from rpi_runtime.errors import UsageError
+from rpi_runtime.errors import OutputError, UsageError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,16 +64,35 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+def check_machine(device: str, loaders: int, minutes: float | None) -> None:
+    """Raise `UsageError` for what this machine does not have, before minutes of reading pictures."""
+    if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
+        raise UsageError(f"--device {device}: expected cpu, cuda or cuda:0")
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UsageError(f"--device {device}: no CUDA device that torch can use here; take --device cpu")
+    if loaders < 0 or (minutes is not None and minutes <= 0):
+        raise UsageError("--loaders: expected 0 or more, and --minutes more than 0")
+
+
+def make_folder(path: Path) -> None:
+    """Make the output folder; `OutputError` when that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise OutputError(f"--output {path}: cannot be made ({err.strerror}); choose another folder") from err
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Train."""
     args = parser().parse_args(argv)
+    check_machine(args.device, args.loaders, args.minutes)
     pairs = [p.partition("=") for p in args.path]
     if any(not value for _, _, value in pairs):
         raise UsageError("--path: expected KEY=PATH")
     recipe = read_recipe(args.recipe, {key: value for key, _, value in pairs})
     workers = join(args.device)
     progress = Progress(quiet=not workers.first)
-    args.output.mkdir(parents=True, exist_ok=True)
+    make_folder(args.output)
     task = task_of(recipe)
     samples = task.read_samples(progress)
     checkpoint = args.output / "checkpoint.pt"

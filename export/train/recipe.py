@@ -254,4 +254,4 @@ def _filled(value: Any, paths: dict[str, str]) -> Any:
     try:
         return value.format_map(paths)
     except KeyError as err:
-        raise UsageError(f"the recipe needs a path: add --path {err.args[0]}=FOLDER") from err
+        raise UsageError(f"the recipe needs a path: add --path {err.args[0]}=PATH") from err

@@ -74,6 +74,26 @@ def test_mistakes_in_a_recipe_are_one_line(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--device", "banana"), "expected cpu, cuda or cuda:0"),
+        (("--loaders", "-1"), "0 or more"),
+        (("--minutes", "0"), "more than 0"),
+    ],
+)
+def test_a_machine_that_is_not_there_is_one_line(
+    labelled: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], message: str
+) -> None:
+    assert train(labelled, "run", *more) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(labelled, "recipe.toml/run") == 5
+    assert "choose another folder" in capsys.readouterr().err
+
+
 def test_an_unknown_recipe_names_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(main, ["lw-opnpose", "--output", str(tmp_path)]) == 2
     assert "lw-openpose-pi" in capsys.readouterr().err
