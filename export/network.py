@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -43,6 +44,14 @@ class Network:
         """Return the card at another input size; `UsageError` when the size does not suit the network."""
         check_size(width, height, max(STEP, self.step, *(o.stride for o in self.card.outputs)))
         return replace(self.card, input=replace(self.card.input, width=width, height=height))
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (width, height) of ``WxH``."""
+    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if not match:
+        raise UsageError(f"--size {text!r}: expected WIDTHxHEIGHT, as in 160x120")
+    return int(match[1]), int(match[2])
 
 
 def check_size(width: int, height: int, step: int = STEP) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.bundled_weights import BUNDLED, is_bundled
-from export.network import check_size
+from export.network import check_size, parse_size
 from export.registry import MODELS, find_model
 from quant.calibration import DEFAULT_COUNT
 from quant.cli import run_command
@@ -190,14 +189,6 @@ def _check_usage(args: argparse.Namespace, kind: str) -> None:
         raise UsageError(f"--max-ap-drop {args.max_ap_drop}: expected 0 or more points of AP")
     if kind != "int8" and args.calibration:
         raise UsageError("--calibration goes with --int8")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Return (width, height) of ``WxH``."""
-    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
-    if not match:
-        raise UsageError(f"--size {text!r}: expected WIDTHxHEIGHT, as in 160x120")
-    return int(match[1]), int(match[2])
 
 
 def ensure_writable(folder: Path) -> None:

@@ -4,6 +4,7 @@
 
 Networks with tags and of crops are tested as their papers do, but for one thing: a .tflite has one input size, into
 which every picture is fitted whole, where the papers give each picture a size of its own aspect ratio.
+`export.evaluate` does that, with the float network.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from quant.boxes import annotated_boxes, detected_boxes
 from quant.calibration import Manifest
 from quant.cli import run_command
 from quant.coco import CocoImage, CocoSplit, read_split
-from quant.predict import PAF_DECODING, PERSON, Procedure, predictor
+from quant.predict import PAF_DECODING, PERSON, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
 from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
 from rpi_runtime.card_decoders import TopdownDecoder
@@ -60,16 +61,16 @@ class Evaluation:
     model: str
     recipe: str
     size: str
-    ap: float
-    ap50: float
-    ap75: float
-    ap_medium: float
-    ap_large: float
-    ar: float
-    images: int
-    poses: int
-    ms_per_image: float
-    procedure: str = ""
+    procedure: str
+    ap: float = -1
+    ap50: float = -1
+    ap75: float = -1
+    ap_medium: float = -1
+    ap_large: float = -1
+    ar: float = -1
+    images: int = 0
+    poses: int = 0
+    ms_per_image: float = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,17 +121,35 @@ def evaluate_file(
     predict = predictor(model, procedure)
     if card is None:
         refuse_calibrated(path, spec.split)
+    facts = Evaluation(
+        file=path.name,
+        model=model.card.name,
+        recipe=model.card.recipe,
+        size=model.card.input.size,
+        procedure=procedure.describe(model.card),
+    )
+    return evaluate(predict, spec.split, facts, progress)
+
+
+def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, progress: Progress) -> Results:
+    """Run anything that finds people over a split and score it; `facts` is an evaluation that still lacks the figures.
+
+    Raises
+    ------
+    InputError
+        An image is unreadable or not of the annotated size, or the annotations cannot be scored.
+    """
     detections: list[dict[str, Any]] = []
     elapsed = 0.0
-    with progress.items(f"{path.name}", len(spec.split.images)) as step:
-        for image in spec.split.images:
+    with progress.items(facts.file, len(split.images)) as step:
+        for image in split.images:
             frame = read_image(image)
             start = time.perf_counter()
             detections += predict(image, frame)
             elapsed += time.perf_counter() - start
             step(1)
     try:
-        stats, per_image = score(detections, spec.split)
+        stats, per_image = score(detections, split)
     except (
         KeyError,
         IndexError,
@@ -138,20 +157,21 @@ def evaluate_file(
         ValueError,
     ) as err:  # what pycocotools raises on other annotations
         raise InputError(
-            f"{spec.split.annotations}: cannot be scored ({type(err).__name__}: {err}); "
+            f"{split.annotations}: cannot be scored ({type(err).__name__}: {err}); "
             "expected COCO's person keypoint annotations"
         ) from err
-    names = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar")
-    evaluation = Evaluation(
-        file=path.name,
-        model=model.card.name,
-        recipe=model.card.recipe,
-        size=model.card.input.size,
-        images=len(spec.split.images),
+    ap, ap50, ap75, ap_medium, ap_large, ar = stats
+    evaluation = replace(
+        facts,
+        images=len(split.images),
         poses=len(detections),
-        ms_per_image=1000 * elapsed / len(spec.split.images),
-        procedure=procedure.describe(model.card),
-        **dict(zip(names, stats, strict=True)),
+        ms_per_image=1000 * elapsed / len(split.images),
+        ap=ap,
+        ap50=ap50,
+        ap75=ap75,
+        ap_medium=ap_medium,
+        ap_large=ap_large,
+        ar=ar,
     )
     return Results(evaluation=evaluation, detections=detections, per_image=per_image)
 

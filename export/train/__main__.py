@@ -13,13 +13,15 @@ from pathlib import Path
 import torch
 
 from export.train.checkpoint import Run
+from export.train.data import Samples
 from export.train.distributed import join
 from export.train.families import task_of
+from export.train.kept import KeptSamples
 from export.train.loop import Loop, LoopSpec
 from export.train.measure import Measure, save_finished
 from export.train.networks import NETWORKS
 from export.train.optimizer import MovingAverage, adam
-from export.train.recipe import read_recipe, recipes
+from export.train.recipe import TrainRecipe, read_recipe, recipes, samples_key
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import OutputError, UsageError
@@ -59,6 +61,12 @@ def parser() -> argparse.ArgumentParser:
         "--loaders", type=int, default=1, metavar="N", help="processes that prepare samples (1)"
     )
     result.add_argument(
+        "--samples",
+        type=Path,
+        metavar="DIR",
+        help="keep the samples of a recipe with `reuse` here, for later epochs and for other runs with the same data",
+    )
+    result.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda"
     )
     return result
@@ -82,6 +90,13 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"--output {path}: cannot be made ({err.strerror}); choose another folder") from err
 
 
+def keep_samples(samples: Samples, recipe: TrainRecipe, folder: Path) -> None:
+    """Let the samples be kept in a folder."""
+    if not recipe.reuse:
+        raise UsageError("--samples: the recipe draws new samples in every epoch; give it reuse = 5, say")
+    samples.kept = KeptSamples(folder, samples_key(recipe), samples[0])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Train."""
     args = parser().parse_args(argv)
@@ -95,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     make_folder(args.output)
     task = task_of(recipe)
     samples = task.read_samples(progress)
+    if args.samples:
+        keep_samples(samples, recipe, args.samples)
     checkpoint = args.output / "checkpoint.pt"
     going_on = checkpoint.exists()
     net = (task.build() if going_on else task.start(samples, progress)).train().to(args.device)

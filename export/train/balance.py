@@ -46,7 +46,9 @@ def balance(net: LwOpenPose, pictures: Tensor) -> int:
                 assert bias is not None
                 bias.div_(factor)
             for reader in space.readers:
-                _convolution(modules, reader.name).weight.mul_(factor[None, :, None, None])
+                convolution = _convolution(modules, reader.name)
+                shape = (1, -1, 1, 1) if convolution.groups == 1 else (-1, 1, 1, 1)
+                convolution.weight.mul_(factor.reshape(shape))
     return changed
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from export.train.augment import Augmentation, Picture
+from export.train.kept import KeptSamples
 from export.train.pictures import PictureStore
 from quant.progress import Progress
 from rpi_runtime.errors import InputError
@@ -135,22 +136,31 @@ class SampleSpec:
     batch : int
     augmentation : Augmentation
     seed : int
+    reuse : int
+        After so many epochs the samples of the first one come again, in another order; 0 for always new ones.
     """
 
     sizes: tuple[tuple[int, int], ...]
     batch: int
     augmentation: Augmentation
     seed: int = 0
+    reuse: int = 0
 
 
 class Samples(Dataset[tuple[Tensor, ...]]):
     """Endless samples by number; number n is the same in every run, whatever came before.
 
     An item is the input (3, H, W) uint8 BGR, then what the family's loss takes.
+
+    Attributes
+    ----------
+    kept : KeptSamples or None
+        Where they are kept, to be read instead of made.
     """
 
     def __init__(self, examples: list[Example], spec: SampleSpec, length: int) -> None:
         self.examples, self.spec, self.length = examples, spec, length
+        self.kept: KeptSamples | None = None
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -166,8 +176,14 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         epoch, index = divmod(number, self.each)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, np.random.default_rng((spec.seed, epoch)).permutation(self.each)
-        rng = np.random.default_rng((spec.seed, epoch, index))
-        return self.draw(rng, int(self._order[index]), spec.sizes[number // spec.batch % len(spec.sizes)])
+        which = int(self._order[index])
+        size = spec.sizes[number // spec.batch % len(spec.sizes)]
+        drawn = epoch % spec.reuse if spec.reuse else epoch
+
+        def make() -> tuple[Tensor, ...]:
+            return self.draw(np.random.default_rng((spec.seed, drawn, which)), which, size)
+
+        return self.kept.get(drawn * self.each + which, make) if self.kept else make()
 
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make the sample of one of `each` things for an input size."""

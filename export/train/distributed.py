@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from dataclasses import dataclass
 
@@ -45,5 +46,8 @@ def join(device: str) -> Workers:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Workers()
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # then "cuda" is this process's own
     torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+    atexit.register(torch.distributed.destroy_process_group)
     return Workers(index=torch.distributed.get_rank(), count=count)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.nets.lw_openpose import HEATMAPS, PUBLISHED, LwOpenPose
+from export.nets.lw_openpose import HEATMAPS, Layout, LwOpenPose
+from export.nets.lw_openpose_pi import LAYOUTS
 from export.nets.lw_openpose_sources import SOURCES
 from export.nets.lw_openpose_weights import load_lw_openpose
 from export.train.augment import Augmentation, move_people, random_affine, relight, warp
@@ -128,7 +129,7 @@ class PafTask(Task):
         """Put the weights of ``[start]`` into the network, or what pruning leaves of them."""
         start = self.recipe.start
         assert isinstance(net, LwOpenPose)
-        layout = PUBLISHED if start.method == "prune" else net.layout
+        layout = _layout(start.network) if start.method == "prune" else net.layout
         published, scale, _ = load_lw_openpose(find_weights(start.weights, SOURCES, progress), layout)
         if published.graph != net.graph or abs(scale - SCALE) > 1e-9:
             raise UsageError(f"start.weights {start.weights}: expected weights of the omz graph")
@@ -167,6 +168,13 @@ class PafTask(Task):
     def maps(self, outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Heatmaps and PAFs."""
         return outputs
+
+
+def _layout(network: str) -> Layout:
+    """Return the widths of a network; `UsageError` when it is none of this family."""
+    if network not in LAYOUTS:
+        raise UsageError(f"start.network {network!r}: expected one of {', '.join(LAYOUTS)}")
+    return LAYOUTS[network]
 
 
 def _still_pictures(samples: PafSamples, count: int) -> Tensor:

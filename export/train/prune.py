@@ -3,13 +3,14 @@
 Every place where channels live keeps a subset, chosen greedily so that a linear guess of all channels from the
 kept ones costs the readers least, and the readers take that guess into their weights (channel pruning with
 least-squares reconstruction; He et al. 2017, arXiv:1707.06168). Channels are then brought to one size, which
-changes nothing but what an optimizer that moves all weights alike sees. `export.train.rebuild` then repairs the
-layers one after the other. The result is a start, not a network: training has to do the rest.
+changes nothing but what an optimizer that moves all weights alike sees. Where the small network is separable, each 3x3
+kernel becomes the nearest product of a depthwise and a 1x1 one. `export.train.rebuild` then repairs the layers one
+after the other. The result is a start, not a network: training has to do the rest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class Space:
     readers : tuple of Reader
         Convolutions that read it.
     depthwise : str
-        The convolution, if any, that works on each of its channels alone before they are read.
+        The convolution, if any, that works on each of its channels alone before any are read.
     rectified : bool
         Whether channels are rectified, so that they can be rescaled.
     """
@@ -80,6 +81,11 @@ def _unit(keep: int, producer: str, unit: str, *, rectified: bool = True) -> Spa
     )
 
 
+def _writer(unit: str, layout: Layout) -> str:
+    """The convolution of a 3x3 unit behind the backbone that writes; its first one reads."""
+    return f"{unit}.{1 if layout.separable else 0}"
+
+
 def _context(layout: Layout) -> list[Space]:
     width = layout.features
     producers = ("cpm.align.0", "cpm.trunk.2.2")
@@ -93,10 +99,11 @@ def _initial(layout: Layout) -> list[Space]:
     stage, width = "initial_stage", layout.features
     refinement = Reader("refinement_stages.0.trunk.0.initial.0", HEATMAPS + PAFS)
     readers = (Reader(f"{stage}.trunk.0.0"), refinement)
-    found = [Space(keep=width, producers=("cpm.conv.0",), readers=readers)]
+    found = [Space(keep=width, producers=(_writer("cpm.conv", layout),), readers=readers)]
     for i in range(INITIAL):
         after = _heads(stage) if i == INITIAL - 1 else (Reader(f"{stage}.trunk.{i + 1}.0"),)
-        found.append(Space(keep=width, producers=(f"{stage}.trunk.{i}.0",), readers=after))
+        producers = (_writer(f"{stage}.trunk.{i}", layout),)
+        found.append(Space(keep=width, producers=producers, readers=after))
     return [*found, *_hidden(stage, layout.hidden)]
 
 
@@ -107,10 +114,10 @@ def _refinement(layout: Layout) -> list[Space]:
         block = f"{stage}.trunk.{i}"
         after = _heads(stage) if i == BLOCKS - 1 else (Reader(f"{stage}.trunk.{i + 1}.initial.0"),)
         inside = Reader(f"{block}.trunk.0.0")
-        producers = (f"{block}.initial.0", f"{block}.trunk.1.0")
+        producers = (f"{block}.initial.0", _writer(f"{block}.trunk.1", layout))
         found.append(Space(keep=width, producers=producers, readers=(inside, *after)))
         middle = (Reader(f"{block}.trunk.1.0"),)
-        found.append(Space(keep=width, producers=(f"{block}.trunk.0.0",), readers=middle))
+        found.append(Space(keep=width, producers=(_writer(f"{block}.trunk.0", layout),), readers=middle))
     return [*found, *_hidden(stage, width)]
 
 
@@ -129,18 +136,45 @@ def prune(large: LwOpenPose, small: LwOpenPose, pictures: Tensor) -> None:
     Parameters
     ----------
     large, small : LwOpenPose
-        Both of the ``omz`` form; the small one's layers are the first of the large one's.
+        Both of the ``omz`` form, the large one not separable.
     pictures : Tensor, shape (N, 3, H, W), float32
         Inputs of both.
     """
     state = {k: v.detach().clone().double() for k, v in large.state_dict().items()}
-    plan = spaces(small.layout)
+    plan = spaces(replace(small.layout, separable=False))
     moments, energy = _observe(large, plan, pictures[:LOOKED_AT])
     made: dict[str, tuple[Tensor, Tensor]] = {}
     for space in plan:
         made |= _apply(state, space, moments, energy)
+    counterparts = _separate(state, small) if small.layout.separable else {}
     small.load_state_dict({k: state[k].to(v.dtype) for k, v in small.state_dict().items()})
-    rebuild(large, small, made, pictures)
+    rebuild(large, small, made, counterparts, pictures)
+
+
+def _separate(state: State, small: LwOpenPose) -> dict[str, str]:
+    """Factor the dense 3x3 kernels of `state` for a separable network.
+
+    Each input channel's kernels for all outputs, a matrix, become their best approximation of rank one.
+
+    Returns
+    -------
+    dict
+        For each convolution that was one half of a dense one: that one's name for the 1x1, "" for the depthwise.
+    """
+    counterparts: dict[str, str] = {}
+    for name, half in small.named_modules():
+        dense = state.get(f"{name}.weight")
+        if not isinstance(half, nn.Conv2d) or dense is None or half.groups == 1 or dense.shape[1] == 1:
+            continue
+        left, size, right = torch.linalg.svd(dense.flatten(2).transpose(0, 1), full_matrices=False)
+        root = size[:, 0].sqrt()
+        pointwise = f"{name.removesuffix('0')}1"
+        state[f"{pointwise}.weight"] = (left[:, :, 0] * root[:, None]).T[:, :, None, None]
+        state[f"{pointwise}.bias"] = state[f"{name}.bias"]
+        state[f"{name}.weight"] = (right[:, 0] * root[:, None]).unflatten(1, dense.shape[2:])[:, None]
+        state[f"{name}.bias"] = torch.zeros(len(root), dtype=torch.float64)
+        counterparts |= {name: "", pointwise: name}
+    return counterparts
 
 
 def _observe(large: LwOpenPose, plan: list[Space], pictures: Tensor) -> tuple[dict[Reader, Tensor], State]:

@@ -22,6 +22,7 @@ def rebuild(
     large: LwOpenPose,
     small: LwOpenPose,
     made: dict[str, tuple[Tensor, Tensor]],
+    counterparts: dict[str, str],
     pictures: Tensor,
 ) -> None:
     """Solve every convolution of `small` in place.
@@ -30,18 +31,23 @@ def rebuild(
     ----------
     large, small : LwOpenPose
     made : dict
-        For each convolution which of the large one's output channels it has, and what they were multiplied by.
+        For each convolution of the large one which of its output channels are left, and what they were multiplied by.
+    counterparts : dict
+        The large one's convolution where it has another name; "" where there is none, and the weights stay.
     pictures : Tensor, shape (N, 3, H, W)
     """
     theirs, ours = dict(large.named_modules()), dict(small.named_modules())
     for name in _order(small, pictures[:1]):
         convolution = ours[name]
         assert isinstance(convolution, nn.Conv2d)
-        kept, factor = made.get(name, (torch.arange(convolution.out_channels), torch.ones(1)))
+        counterpart = counterparts.get(name, name)
+        if not counterpart:
+            continue
+        kept, factor = made.get(counterpart, (torch.arange(convolution.out_channels), torch.ones(1)))
         rng = torch.Generator().manual_seed(0)
         system = None
         for some in pictures.split(4):
-            wanted = _reach(large, theirs[name], some)[1][:, kept] * factor.float()[:, None, None]
+            wanted = _reach(large, theirs[counterpart], some)[1][:, kept] * factor.float()[:, None, None]
             given = _reach(small, convolution, some)[0]
             new = _system(convolution, given, wanted, rng)
             system = new if system is None else (system[0] + new[0], system[1] + new[1])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,12 +30,15 @@ class Start:
         Random; those of `weights`; or what `export.train.prune` leaves of them.
     weights : str
         As ``export.tflite --weights`` takes them.
+    network : str
+        Whose they are, where `prune` cuts another network than the published one down.
     pictures : int
         That `prune` looks at.
     """
 
     method: Literal["scratch", "load", "prune"] = "scratch"
     weights: str = ""
+    network: str = "lw-openpose"
     pictures: int = 32
 
     def __post_init__(self) -> None:
@@ -152,6 +156,9 @@ class TrainRecipe:
     average : float
         Decay of the moving average of the weights.
     seed : int
+    reuse : int
+        After so many epochs the samples of the first one come again, in another order; 0 for always new ones. With
+        one size only, and worth it where a teacher looks at them: see ``--samples``.
     teacher : str
         A .tflite of the only size that completes the labels (`export.train.teacher`); "" for the labels alone. With
         PAFs only.
@@ -178,6 +185,7 @@ class TrainRecipe:
     clip: float = 0.0
     average: float = 0.999
     seed: int = 0
+    reuse: int = 0
     teacher: str = ""
 
     def __post_init__(self) -> None:
@@ -185,6 +193,8 @@ class TrainRecipe:
             raise InputError(
                 f"recipe: {self.pictures} pictures in batches of {self.batch}: expected one batch or more"
             )
+        if self.reuse < 0 or (self.reuse and len(self.sizes) > 1):
+            raise InputError(f"recipe: reuse {self.reuse}: expected 0 or more, and one of sizes with it")
         if self.iterate.stages > 1 and self.holdout is None:
             raise InputError(
                 "recipe: iterate needs a [holdout], to choose the weights that a stage starts from"
@@ -237,6 +247,29 @@ def same_recipe(one: str, other: str) -> bool:
     except (ValueError, InputError):
         return False
     return first == second
+
+
+def samples_key(recipe: TrainRecipe) -> str:
+    """Return what decides a recipe's samples, the files' contents included: a digest."""
+    said = asdict(recipe)
+    named = (
+        "network",
+        "sizes",
+        "seed",
+        "data",
+        "targets",
+        "augmentation",
+        "crops",
+        "holdout",
+        "teacher",
+        "reuse",
+    )
+    digest = hashlib.sha256(json.dumps({k: said[k] for k in named}, sort_keys=True).encode())
+    digest.update(str(recipe.distillation.scale if recipe.distillation else 0).encode())
+    for path in (*(s.labels for s in recipe.data), *([recipe.teacher] if recipe.teacher else [])):
+        with Path(path).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def recipes() -> list[str]:

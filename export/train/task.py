@@ -75,6 +75,7 @@ class Task:
             batch=recipe.batch,
             augmentation=recipe.augmentation,
             seed=recipe.seed,
+            reuse=recipe.reuse,
         )
         return self.samples(examples, spec, recipe.iterate.stages * recipe.steps * recipe.batch)
 

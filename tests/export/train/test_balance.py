@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from export.nets.lw_openpose import BACKBONE, Layout, LwOpenPose
@@ -9,13 +10,14 @@ ROWS = tuple((8, 8, stride, dilation) for _, _, stride, dilation in BACKBONE)
 BLOCK = "refinement_stages.0.trunk.3"
 
 
-def network() -> LwOpenPose:
+def network(*, separable: bool) -> LwOpenPose:
     """A network one of whose residual sums has a channel a thousand times larger than the others."""
     torch.manual_seed(0)
-    net = LwOpenPose("omz", layout=Layout(backbone=ROWS, features=8, hidden=8, refinement=8)).eval()
+    layout = Layout(backbone=ROWS, features=8, hidden=8, refinement=8, separable=separable)
+    net = LwOpenPose("omz", layout=layout).eval()
     modules = dict(net.named_modules())
     with torch.no_grad():
-        for name in (f"{BLOCK}.initial.0", f"{BLOCK}.trunk.1.0"):
+        for name in (f"{BLOCK}.initial.0", f"{BLOCK}.trunk.1.{int(separable)}"):
             modules[name].weight[2] *= 1000
             modules[name].bias[2] = 1000.0
     return net
@@ -31,8 +33,9 @@ def reach(net: LwOpenPose, pictures: torch.Tensor) -> torch.Tensor:
     return found[0]
 
 
-def test_outlier_channels_shrink_and_the_function_stays() -> None:
-    net = network()
+@pytest.mark.parametrize("separable", [False, True])
+def test_outlier_channels_shrink_and_the_function_stays(separable: bool) -> None:
+    net = network(separable=separable)
     pictures = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(1)) - 0.5
     with torch.inference_mode():
         before = net(pictures)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -55,3 +57,20 @@ def test_fewer_channels_cost_more(large: LwOpenPose, pictures: torch.Tensor) -> 
     small = LwOpenPose("omz", layout=layout(4)).eval()
     prune(large, small, pictures)
     assert error(small, large, pictures) > 0.02
+
+
+@pytest.mark.parametrize("rank_one", [True, False])
+def test_kernels_of_rank_one_become_separable_at_little_cost(pictures: torch.Tensor, rank_one: bool) -> None:
+    torch.manual_seed(3)
+    large = LwOpenPose("omz", layout=layout(16)).eval()
+    for name, parameter in large.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.uniform_(parameter, 0.0, 0.3)
+        elif parameter.shape[1] > 1:
+            torch.nn.init.normal_(parameter, std=(1 / parameter[0].numel()) ** 0.5)
+        if rank_one and parameter.shape[1:] == (16, 3, 3):
+            outer = parameter.data[:, :, 1:2, 1:2] * parameter.data[:1]
+            parameter.data.copy_(outer / outer.norm() * parameter.norm())
+    separable = LwOpenPose("omz", layout=replace(layout(16), separable=True)).eval()
+    prune(large, separable, pictures)
+    assert (error(separable, large, pictures) < 0.06) == rank_one

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from export.computed import computed_model
 from export.nets.lw_openpose import LwOpenPose
 from export.registry import MODELS
 from export.train.__main__ import main
@@ -21,7 +22,6 @@ from export.train.networks import NETWORKS
 from export.train.paf_task import MapsTeacher, PafTask
 from export.train.recipe import Distillation, TrainRecipe, read_recipe, recipes
 from export.train.task import Task
-from export.train.validate import NetworkInTraining
 from export.weights import load_state
 from quant.cli import run_command
 from quant.progress import Progress
@@ -137,10 +137,10 @@ def test_targets_lie_on_the_keypoints_of_the_input(labelled: Path) -> None:
 def test_maps_reach_the_decoder_under_their_names(labelled: Path) -> None:
     task = task_of(replace(read(labelled, "tiny-tags"), sizes=("64x96",)))
     net = task.build().eval()
-    model = NetworkInTraining(lambda x: task.maps(net(x)), task.cards[0])
+    model = computed_model(lambda x: [m.numpy() for m in task.maps(net(torch.from_numpy(x)))], task.cards[0])
     model.input[:] = np.random.default_rng(0).random(model.input.shape, np.float32)
-    model.invoke()
     with torch.inference_mode():
+        model.invoke()
         coarse, fine = net(torch.from_numpy(model.input).permute(0, 3, 1, 2))
     assert model.output("heatmaps", 4).shape == (1, 24, 16, 17)
     assert np.array_equal(model.output("heatmaps", 4)[0, ..., 3], coarse[0, 3])

@@ -1,0 +1,52 @@
+"""A network that something else than a TFLite interpreter computes, for the runtime's preprocessing and decoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpi_runtime.card import ModelCard
+from rpi_runtime.decode.maps import FLOAT
+from rpi_runtime.interpreter import Model, Quantization
+
+Array = NDArray[np.float32]
+Compute = Callable[[Array], Sequence[Array]]
+
+
+def computed_model(compute: Compute, card: ModelCard) -> Model:
+    """Return what `quant.predict` needs of a `Model`.
+
+    Parameters
+    ----------
+    compute : callable
+        (1, 3, H, W) float32 to maps (1, C, h, w) in the order of the card's outputs.
+    card : ModelCard
+    """
+    return cast(Model, _Computed(compute, card))
+
+
+class _Computed:
+    def __init__(self, compute: Compute, card: ModelCard) -> None:
+        self.card, self.path, self._compute = card, Path(card.name), compute
+        self.input = np.empty((1, card.input.height, card.input.width, 3), np.float32)
+        self._maps: dict[str, Array] = {}
+
+    def invoke(self) -> None:
+        """Run the network on what is in `input`."""
+        maps = self._compute(self.input.transpose(0, 3, 1, 2))
+        names = (o.name for o in self.card.outputs)
+        self._maps = {
+            name: np.ascontiguousarray(m.transpose(0, 2, 3, 1)) for name, m in zip(names, maps, strict=True)
+        }
+
+    def output(self, role: str, stride: int | None = None) -> Array:
+        """(1, h, w, C)."""
+        return self._maps[self.card.output(role, stride).name]
+
+    def quantization(self, role: str, stride: int | None = None) -> Quantization:
+        """None: the maps are float."""
+        return FLOAT

@@ -1,0 +1,150 @@
+"""COCO keypoint AP of trained weights in float, before anything is converted: tested the way the papers do.
+
+    python -m export.evaluate --model NAME --weights FILE --coco DIR [--flip] [--boxes gt|FILE.json]
+
+A .tflite has one input size. Here a bottom-up network with tags sees each picture at a size of its own, as its paper's
+code does: HigherHRNet's rule, which EfficientHRNet took over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from export.computed import Array, computed_model
+from export.network import Network, parse_size
+from export.onnx_graph import make_session
+from export.registry import MODELS, find_model
+from quant.boxes import annotated_boxes, detected_boxes
+from quant.cli import run_command
+from quant.coco import CocoImage, read_split
+from quant.evaluate import Evaluation, evaluate, table
+from quant.predict import PAF_DECODING, Predict, Procedure, predictor
+from quant.progress import Progress, print_table
+from rpi_runtime.card import ModelCard
+from rpi_runtime.card_decoders import TagDecoder, TopdownDecoder
+from rpi_runtime.preprocess import Frame
+
+STEP = 64  # of both sides at a size of each picture's own
+
+
+def own_size(side: int, width: int, height: int) -> tuple[int, int]:
+    """Return the width and height at which a picture is tested.
+
+    Parameters
+    ----------
+    side : int
+        The network's nominal input side; the picture's short side becomes this, rounded up to a multiple of 64.
+    width, height : int
+        Of the picture. Its long side follows and is rounded up too; what is left over stays empty.
+    """
+    short, long = -(-side // STEP) * STEP, max(width, height)
+    long = (int(short / min(width, height) * long + STEP - 1)) // STEP * STEP
+    return (short, long) if width < height else (long, short)
+
+
+class FloatNetwork:
+    """A network's people on one picture, computed by ONNX Runtime; each input size is built once.
+
+    Parameters
+    ----------
+    network : Network
+    procedure : Procedure
+    size : (int, int) or None
+        Of the input; None for `own_size`.
+    """
+
+    def __init__(self, network: Network, procedure: Procedure, size: tuple[int, int] | None) -> None:
+        self._network, self._procedure, self._size = network, procedure, size
+        self._built: dict[tuple[int, int], Predict] = {}
+
+    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+        """Return detections in COCO's result format."""
+        size = self._size or own_size(self._network.card.input.height, image.width, image.height)
+        if size not in self._built:
+            self._built[size] = self._build(self._network.card_at(*size))
+        return self._built[size](image, frame)
+
+    def _build(self, card: ModelCard) -> Predict:
+        graph, _ = self._network.build(card.input)
+        session = make_session(graph)
+        names = [o.name for o in card.outputs]
+
+        def compute(image: Array) -> Sequence[Array]:
+            maps: list[Array] = session.run(names, {"image": image})
+            return maps
+
+        return predictor(computed_model(compute, card), self._procedure)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m export.evaluate",
+        description="COCO keypoint AP of trained weights in float, tested the way the network's paper does.",
+        epilog="Example: python -m export.evaluate --model efficienthrnet-h0 --weights h0.pth --coco ~/coco --flip\n\n"
+        "Exit codes: as of export.tflite.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("--model", required=True, metavar="NAME", help=f"one of {', '.join(MODELS)}")
+    result.add_argument("--weights", metavar="SOURCE", help="as export.tflite takes them")
+    result.add_argument(
+        "--coco", type=Path, required=True, metavar="DIR", help="annotations/ and images in COCO's layout"
+    )
+    result.add_argument("--split", default="val2017", help="which split (default %(default)s)")
+    result.add_argument(
+        "--size",
+        metavar="WxH",
+        help="of the input (default: the network's own; with tags each picture's own, as its paper has it)",
+    )
+    result.add_argument(
+        "--decode", choices=tuple(PAF_DECODING), default="", help="as quant.evaluate takes it"
+    )
+    result.add_argument(
+        "--flip", action="store_true", help="average with the outputs for the mirrored picture"
+    )
+    result.add_argument(
+        "--boxes",
+        default="gt",
+        metavar="gt|FILE.json",
+        help="people for networks of crops, see quant.evaluate",
+    )
+    return result
+
+
+def _size(given: str | None, card: ModelCard) -> tuple[int, int] | None:
+    if given:
+        return parse_size(given)
+    return None if isinstance(card.decoder, TagDecoder) else (card.input.width, card.input.height)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate and print."""
+    args = parser().parse_args(argv)
+    entry = find_model(args.model)
+    split = read_split(args.coco, args.split)
+    boxes = None if args.boxes == "gt" else detected_boxes(Path(args.boxes))
+    progress = Progress()
+    network = entry.load(args.weights or entry.default_source, progress)
+    if boxes is None and isinstance(network.card.decoder, TopdownDecoder):
+        boxes = annotated_boxes(split)
+    procedure = Procedure(decode=args.decode, flip=args.flip, boxes=boxes)
+    size = _size(args.size, network.card)
+    source = args.weights or entry.default_source
+    facts = Evaluation(
+        file=Path(source).name,
+        model=args.model,
+        recipe="float",
+        size="each its own" if size is None else f"{size[0]}x{size[1]}",
+        procedure=procedure.describe(network.card),
+    )
+    result = evaluate(FloatNetwork(network, procedure, size), split, facts, progress)
+    print_table(table([result.evaluation]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

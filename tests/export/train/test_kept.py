@@ -1,0 +1,95 @@
+"""Samples that are kept on disk are those that would be made."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from export.train.__main__ import main
+from export.train.data import Samples
+from export.train.kept import KeptSamples
+from quant.cli import run_command
+from rpi_runtime.errors import InputError, OutputError
+
+pytestmark = [pytest.mark.usefixtures("tiny")]
+SAMPLE = (torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2), torch.full((2, 3), 0.5, dtype=torch.float16))
+
+
+def never() -> tuple[torch.Tensor, ...]:
+    raise AssertionError("made a second time")
+
+
+def same(one: tuple[torch.Tensor, ...], other: tuple[torch.Tensor, ...]) -> bool:
+    pairs = zip(one, other, strict=True)
+    return all(a.dtype == b.dtype and a.shape == b.shape and bool((a == b).all()) for a, b in pairs)
+
+
+def test_a_kept_sample_is_read_back_by_the_next_run(tmp_path: Path) -> None:
+    first = KeptSamples(tmp_path, "key", SAMPLE)
+    assert same(first.get(7, lambda: SAMPLE), SAMPLE)
+    assert same(KeptSamples(tmp_path, "key", SAMPLE).get(7, never), SAMPLE)
+    with pytest.raises(AssertionError, match="second time"):
+        first.get(6, never)
+
+
+def test_a_row_cut_short_is_made_again(tmp_path: Path) -> None:
+    kept = KeptSamples(tmp_path, "key", SAMPLE)
+    kept.get(0, lambda: SAMPLE)
+    os.truncate(tmp_path / "samples.bin", 5)
+    made = []
+    assert same(kept.get(0, lambda: made.append(1) or SAMPLE), SAMPLE)  # type: ignore[func-returns-value]
+    assert made
+
+
+@pytest.mark.parametrize(("key", "sample"), [("other", SAMPLE), ("key", SAMPLE[:1])])
+def test_samples_of_something_else_are_refused(
+    tmp_path: Path, key: str, sample: tuple[torch.Tensor, ...]
+) -> None:
+    KeptSamples(tmp_path, "key", SAMPLE)
+    with pytest.raises(InputError, match="another folder, or delete"):
+        KeptSamples(tmp_path, key, sample)
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = KeptSamples(tmp_path, "key", SAMPLE)
+    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: len(data) // 2)
+    with pytest.raises(OutputError, match="No space left"):
+        kept.get(0, lambda: SAMPLE)
+    monkeypatch.undo()
+    assert same(kept.get(0, lambda: SAMPLE), SAMPLE)
+
+
+def test_a_run_with_kept_samples_ends_with_the_same_bytes(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1)
+    recipe = labelled / "recipe.toml"
+    recipe.write_text(
+        recipe.read_text().replace('"64x64", "96x64"', '"64x64"').replace("batch", "reuse = 2\nbatch")
+    )
+    argv = [str(recipe), "--path", f"pictures={labelled}", "--loaders", "0", "--device", "cpu"]
+    samples = ["--samples", str(labelled / "kept")]
+    assert run_command(main, [*argv, "--output", str(labelled / "made")]) == 0
+    assert run_command(main, [*argv, *samples, "--output", str(labelled / "keeping")]) == 0
+    monkeypatch.setattr(Samples, "draw", never)
+    assert run_command(main, [*argv, *samples, "--output", str(labelled / "kept-again")]) == 0
+    results = [
+        load_file(labelled / name / "weights.safetensors") for name in ("made", "keeping", "kept-again")
+    ]
+    for name in results[0]:
+        assert all((r[name] == results[0][name]).all() for r in results)
+
+
+def test_keeping_what_never_comes_again_is_wrong_usage(
+    labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = [str(labelled / "recipe.toml"), "--path", f"pictures={labelled}", "--device", "cpu"]
+    assert (
+        run_command(main, [*argv, "--output", str(labelled / "run"), "--samples", str(labelled / "kept")])
+        == 2
+    )
+    assert "reuse = 5" in capsys.readouterr().err
