@@ -21,7 +21,8 @@ from export.train.loop import Loop, LoopSpec
 from export.train.measure import Measure, save_finished
 from export.train.networks import NETWORKS
 from export.train.optimizer import MovingAverage, adam
-from export.train.recipe import TrainRecipe, read_recipe, recipes, samples_key
+from export.train.recipe import read_recipe, recipes, samples_key
+from export.train.task import Task
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import OutputError, UsageError
@@ -90,11 +91,11 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"--output {path}: cannot be made ({err.strerror}); choose another folder") from err
 
 
-def keep_samples(samples: Samples, recipe: TrainRecipe, folder: Path) -> None:
+def keep_samples(samples: Samples, task: Task, folder: Path) -> None:
     """Let the samples be kept in a folder."""
-    if not recipe.reuse:
+    if not task.recipe.reuse:
         raise UsageError("--samples: the recipe draws new samples in every epoch; give it reuse = 5, say")
-    samples.kept = KeptSamples(folder, samples_key(recipe), samples[0])
+    samples.kept = KeptSamples(folder, samples_key(task.recipe, str(task.network.outputs)), samples[0])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     task = task_of(recipe)
     samples = task.read_samples(progress)
     if args.samples:
-        keep_samples(samples, recipe, args.samples)
+        keep_samples(samples, task, args.samples)
     checkpoint = args.output / "checkpoint.pt"
     going_on = checkpoint.exists()
     net = (task.build() if going_on else task.start(samples, progress)).train().to(args.device)

@@ -249,8 +249,15 @@ def same_recipe(one: str, other: str) -> bool:
     return first == second
 
 
-def samples_key(recipe: TrainRecipe) -> str:
-    """Return what decides a recipe's samples, the files' contents included: a digest."""
+def samples_key(recipe: TrainRecipe, outputs: str) -> str:
+    """Return what decides a recipe's samples, the files' contents included: a digest.
+
+    Parameters
+    ----------
+    recipe : TrainRecipe
+    outputs : str
+        Describes the network's outputs: samples serve every network that has them.
+    """
     said = asdict(recipe)
     named = (
         "network",
@@ -265,6 +272,7 @@ def samples_key(recipe: TrainRecipe) -> str:
         "reuse",
     )
     digest = hashlib.sha256(json.dumps({k: said[k] for k in named}, sort_keys=True).encode())
+    digest.update(outputs.encode())
     digest.update(str(recipe.distillation.scale if recipe.distillation else 0).encode())
     for path in (*(s.labels for s in recipe.data), *([recipe.teacher] if recipe.teacher else [])):
         with Path(path).open("rb") as file:
