@@ -15,7 +15,7 @@ from export.nets.hwl import Hwl
 from export.nets.lpn import BLOCKS, Depth, Lpn
 from export.nets.lpn import STEP as LPN_STEP
 from export.nets.lw_openpose import HEATMAPS, PAFS, Layout, LwOpenPose
-from export.nets.lw_openpose_pi import LAYOUTS
+from export.nets.lw_openpose_pi import CANDIDATES, LAYOUTS
 from export.nets.topdown_network import STRIDE as CROP_STRIDE
 from export.normalisation import IMAGENET_MEAN, IMAGENET_SCALE
 from export.skeletons import COCO_17, COCO_17_FLIP_PAIRS, OPENPOSE_18, OPENPOSE_18_PAF, TAG_JOINT_ORDER
@@ -123,7 +123,7 @@ def _lpn(depth: Depth) -> Trainable:
 
 
 NETWORKS: dict[str, Trainable] = {
-    **{name: paf_network(layout) for name, layout in LAYOUTS.items()},
+    **{name: paf_network(layout) for name, layout in (LAYOUTS | CANDIDATES).items()},
     **{f"efficienthrnet-{name.replace('-', '')}": _efficienthrnet(name) for name in SCALES},
     **{f"lpn-{depth}": _lpn(depth) for depth in BLOCKS},
     "hwl": crop_network(lambda: small_normal(Hwl(), "keypoint_head."), "rgb", HWL_STEP),
