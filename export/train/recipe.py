@@ -260,7 +260,6 @@ def samples_key(recipe: TrainRecipe, outputs: str) -> str:
     """
     said = asdict(recipe)
     named = (
-        "network",
         "sizes",
         "seed",
         "data",

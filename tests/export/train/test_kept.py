@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,8 @@ from safetensors.numpy import load_file
 from export.train.__main__ import main
 from export.train.data import Samples
 from export.train.kept import KeptSamples
+from export.train.networks import NETWORKS, find_network
+from export.train.recipe import read_recipe, samples_key
 from quant.cli import run_command
 from rpi_runtime.errors import InputError, OutputError
 
@@ -61,6 +65,25 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         kept.get(0, lambda: SAMPLE)
     monkeypatch.undo()
     assert same(kept.get(0, lambda: SAMPLE), SAMPLE)
+
+
+def test_samples_serve_every_network_with_these_outputs_and_no_other_teacher_or_labels(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NETWORKS, "other", NETWORKS["tiny"])
+
+    def key(network: str, **changes: Any) -> str:
+        recipe = read_recipe(str(labelled / "recipe.toml"), {"pictures": str(labelled)})
+        recipe = replace(recipe, network=network, **changes)
+        return samples_key(recipe, str(find_network(network).outputs))
+
+    usual = key("tiny")
+    assert key("other") == key("tiny", pictures=64) == usual
+    assert key("tiny", seed=1) != usual
+    assert key("tiny-crops") != usual
+    labels = labelled / "annotations/person_keypoints_train2017.json"
+    labels.write_text(labels.read_text() + "\n")
+    assert key("tiny") != usual
 
 
 def test_a_run_with_kept_samples_ends_with_the_same_bytes(
