@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -19,11 +20,14 @@ from export.train.distributed import Workers
 from export.train.log import append_row
 from export.train.measure import Measure
 from export.train.optimizer import MovingAverage, adam
+from export.train.precision import keep_unsafe_in_float32
 from export.train.task import Task
 from quant.progress import Progress
+from rpi_runtime.errors import InputError
 
 SAVE_SECONDS = 60.0  # between checkpoints
 LOG_STEPS = 50
+HOPELESS = 20  # steps in a row without a finite gradient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +84,11 @@ class Loop:
         self.recipe = task.recipe
         self.measure = Measure(task, spec.output)
         self.net = run.net.to(spec.device, memory_format=torch.channels_last)
+        if self.recipe.precision == "bfloat16" and spec.device == "cpu":
+            keep_unsafe_in_float32(self.net)
         self.forward = workers.wrap(task.trained(self.net))
         self._began = self._started = self._saved = time.monotonic()
-        self._loss = 0.0
+        self._loss, self._left_out = 0.0, 0
 
     def __call__(self, progress: Progress) -> bool:
         """Train to the end of the recipe, or as long as there is time; returns whether the end was reached."""
@@ -169,12 +175,24 @@ class Loop:
             group["lr"] = rate * group["factor"]
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if recipe.clip:
-            clip_grad_norm_(self.net.parameters(), recipe.clip)
-        run.optimizer.step()
-        run.average.update(self.net)
+        norm = clip_grad_norm_(self.net.parameters(), recipe.clip or math.inf)
         run.step += 1
         self._loss += float(loss.detach()) / LOG_STEPS
+        if torch.isfinite(norm):
+            run.optimizer.step()
+            run.average.update(self.net)
+            self._left_out = 0
+        else:
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Go on without a step whose gradient is not finite; many in a row are no accident."""
+        self._left_out += 1
+        if self._left_out == HOPELESS:
+            raise InputError(
+                f"step {self.run.step}: the last {HOPELESS} gradients were not finite, the training has diverged; "
+                "lower schedule.rate, or set precision to float32, and start again from an earlier checkpoint"
+            )
 
     def _log(self, progress: Progress) -> None:
         run, recipe = self.run, self.recipe

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
 
 from export.train.__main__ import main
+from export.train.paf_task import PafTask
 from quant.cli import run_command
 
 pytestmark = [pytest.mark.usefixtures("tiny")]
@@ -104,3 +107,27 @@ def test_a_picture_of_another_size_is_refused(labelled: Path, capsys: pytest.Cap
     path.write_text(path.read_text().replace('"width": 80', '"width": 81'))
     assert train(labelled, "run") == 3
     assert "labelled at another size" in capsys.readouterr().err
+
+
+def test_a_step_without_a_finite_gradient_is_left_out(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss, calls = PafTask.loss, []
+
+    def now_and_then(task: PafTask, *args: Any) -> torch.Tensor:
+        calls.append(task)
+        return loss(task, *args) * (float("inf") if len(calls) % 3 == 0 else 1.0)
+
+    monkeypatch.setattr(PafTask, "loss", now_and_then)
+    assert train(labelled, "run") == 0
+    assert len(calls) == 8
+    assert all(np.isfinite(v).all() for v in load_file(labelled / "run/weights.safetensors").values())
+
+
+def test_a_diverged_run_says_so(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("export.train.loop.HOPELESS", 4)
+    monkeypatch.setattr(PafTask, "loss", lambda *args: args[1][0][0].sum() * float("nan"))
+    assert train(labelled, "run") == 3
+    assert "step 4: the last 4 gradients were not finite" in capsys.readouterr().err
