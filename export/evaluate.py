@@ -47,7 +47,7 @@ def own_size(side: int, width: int, height: int) -> tuple[int, int]:
 
 
 class FloatNetwork:
-    """A network's people on one picture, computed by ONNX Runtime; each input size is built once.
+    """A network's people on pictures, computed by ONNX Runtime; each input size is built once, at the start.
 
     Parameters
     ----------
@@ -55,18 +55,34 @@ class FloatNetwork:
     procedure : Procedure
     size : (int, int) or None
         Of the input; None for `own_size`.
+    images : sequence of CocoImage
+        That it will be called with.
+    progress : Progress
     """
 
-    def __init__(self, network: Network, procedure: Procedure, size: tuple[int, int] | None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        procedure: Procedure,
+        size: tuple[int, int] | None,
+        images: Sequence[CocoImage],
+        progress: Progress,
+    ) -> None:
         self._network, self._procedure, self._size = network, procedure, size
-        self._built: dict[tuple[int, int], Predict] = {}
+        sizes = sorted({self.size_of(image) for image in images})
+        self.built: dict[tuple[int, int], Predict] = {}
+        with progress.items("building", len(sizes)) as step:
+            for one in sizes:
+                self.built[one] = self._build(network.card_at(*one))
+                step(1)
+
+    def size_of(self, image: CocoImage) -> tuple[int, int]:
+        """Return the input's width and height for a picture."""
+        return self._size or own_size(self._network.card.input.height, image.width, image.height)
 
     def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
         """Return detections in COCO's result format."""
-        size = self._size or own_size(self._network.card.input.height, image.width, image.height)
-        if size not in self._built:
-            self._built[size] = self._build(self._network.card_at(*size))
-        return self._built[size](image, frame)
+        return self.built[self.size_of(image)](image, frame)
 
     def _build(self, card: ModelCard) -> Predict:
         graph, _ = self._network.build(card.input)
@@ -141,7 +157,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         size="each its own" if size is None else f"{size[0]}x{size[1]}",
         procedure=procedure.describe(network.card),
     )
-    result = evaluate(FloatNetwork(network, procedure, size), split, facts, progress)
+    people = FloatNetwork(network, procedure, size, split.images, progress)
+    result = evaluate(people, split, facts, progress)
     print_table(table([result.evaluation]))
     return 0
 

@@ -33,10 +33,10 @@ def test_every_picture_of_a_network_with_tags_has_its_own_size(
     torch.save(filled_state(shared, "efficienthrnet-h4"), tmp_path / "weights.pth")
     network = find_model("efficienthrnet-h4").load(str(tmp_path / "weights.pth"), Progress(quiet=True))
     split = read_split(toy_coco[1], "val2017")
-    people = FloatNetwork(network, Procedure(), None)
     image = split.images[0]
+    people = FloatNetwork(network, Procedure(), None, [image], Progress(quiet=True))
     assert isinstance(people(image, read_image(image)), list)
-    assert list(people._built) == [own_size(384, image.width, image.height)]
+    assert list(people.built) == [own_size(384, image.width, image.height)]
 
 
 def test_float_network_finds_whom_its_file_finds(shared: Path, tmp_path: Path) -> None:
@@ -46,7 +46,8 @@ def test_float_network_finds_whom_its_file_finds(shared: Path, tmp_path: Path) -
     network = find_model("lw-openpose").load(str(weights), Progress(quiet=True))
     split = read_split(shared / "data/coco", "val2017")
     file = tmp_path / "lw-openpose-160x120-float32.tflite"
-    ours, theirs = FloatNetwork(network, Procedure(), (160, 120)), predictor(Model(file), Procedure())
+    ours = FloatNetwork(network, Procedure(), (160, 120), split.images[:6], Progress(quiet=True))
+    theirs = predictor(Model(file), Procedure())
     found = 0
     for image in split.images[:6]:
         frame = read_image(image)
