@@ -46,6 +46,8 @@ FACTS.toml says what only people know, and goes into the card:
   float32 = 15.1
   int8 = 15.0
   start = 7.0
+  [[candidates]]                   # what it was chosen among: network, size, gmacs, crops, ap, latency
+  [[curve]]                        # held-out AP over the training: crops, minutes, size, ap
 
 exit codes: 0 done, 2 wrong usage, 3 bad input, or a tensor that training left as it was, 5 output not writable
 """
@@ -152,10 +154,11 @@ def encode(half: Half, metadata: Mapping[str, str]) -> bytes:
 def to_toml(card: BundledCard) -> str:
     """Return a card as TOML."""
     data = asdict(card)
-    measured = data.pop("measured")
+    tables = {k: data.pop(k) for k in ("measured", "candidates", "curve")}
     lines = [f"{k} = {_toml(v)}" for k, v in data.items()]
-    for row in measured:
-        lines += ["", "[[measured]]", *(f"{k} = {_toml(v)}" for k, v in row.items())]
+    for name, rows in tables.items():
+        for row in rows:
+            lines += ["", f"[[{name}]]", *(f"{k} = {_toml(v)}" for k, v in row.items())]
     return "\n".join(lines) + "\n"
 
 

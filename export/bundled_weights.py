@@ -38,6 +38,42 @@ class MeasuredAp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A network that was measured beside this one; AP on held-out pictures of train2017, in percent.
+
+    Attributes
+    ----------
+    network : str
+    size : str
+        WxH, where its work is about that of the others.
+    gmacs : float
+        Multiply-adds there, in 1e9.
+    crops : int
+        Trained on so far, 0 for not at all.
+    ap : float
+    latency : float
+        INT8, one thread, over that of lw-openpose at 160x120; -1 where not measured.
+    """
+
+    network: str
+    size: str
+    gmacs: float
+    crops: int
+    ap: float
+    latency: float = -1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """AP on held-out pictures of train2017, in percent, after so many crops and minutes of training."""
+
+    crops: int
+    minutes: float
+    size: str
+    ap: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BundledCard:
     """What a card says of bundled weights.
 
@@ -57,6 +93,9 @@ class BundledCard:
     recipe, commit : str
         Training recipe, and the commit of this project that ran it.
     measured : tuple of MeasuredAp
+    candidates : tuple of Candidate
+        What it was chosen among.
+    curve : tuple of CurvePoint
     format : int
     """
 
@@ -69,6 +108,8 @@ class BundledCard:
     recipe: str
     commit: str
     measured: tuple[MeasuredAp, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
     format: int = CARD_FORMAT
 
     def __post_init__(self) -> None:

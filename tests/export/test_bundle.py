@@ -34,6 +34,24 @@ commit = "0123abc"
 size = "160x120"
 float32 = 1.5
 int8 = 1
+[[candidates]]
+network = "wide"
+size = "64x48"
+gmacs = 1.25
+crops = 1600
+ap = 2.5
+[[candidates]]
+network = "narrow"
+size = "96x72"
+gmacs = 1.25
+crops = 1600
+ap = 3.5
+latency = 1.5
+[[curve]]
+crops = 800
+minutes = 2.5
+size = "64x48"
+ap = 1.5
 """
 
 
@@ -77,6 +95,11 @@ def test_what_is_bundled_is_float16_and_read_back_with_its_card(
         assert file.metadata() == {"format": "pt", "network": "lw-openpose"}
     assert (card.network, card.start, card.limits) == ("lw-openpose", "random", 'a test\'s "weights", §')
     assert [(m.size, m.float32, m.int8, m.start) for m in card.measured] == [("160x120", 1.5, 1.0, -1.0)]
+    assert [(c.network, c.ap, c.latency) for c in card.candidates] == [
+        ("wide", 2.5, -1.0),
+        ("narrow", 3.5, 1.5),
+    ]
+    assert [(c.crops, c.minutes, c.size, c.ap) for c in card.curve] == [(800, 2.5, "64x48", 1.5)]
 
 
 def test_the_same_input_gives_the_same_bytes(place: Place, trained: dict[str, torch.Tensor]) -> None:
