@@ -65,7 +65,8 @@ def parser() -> argparse.ArgumentParser:
         "--samples",
         type=Path,
         metavar="DIR",
-        help="keep the samples of a recipe with `reuse` here, for later epochs and for other runs with the same data",
+        help="keep the samples of a recipe with `reuse` here, for later epochs and for other runs with the same data "
+        "(0.2 MB for each of 240x184 with maps)",
     )
     result.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda"
@@ -95,7 +96,8 @@ def keep_samples(samples: Samples, task: Task, folder: Path) -> None:
     """Let the samples be kept in a folder."""
     if not task.recipe.reuse:
         raise UsageError("--samples: the recipe draws new samples in every epoch; give it reuse = 5, say")
-    samples.kept = KeptSamples(folder, samples_key(task.recipe, str(task.network.outputs)), samples[0])
+    like = samples[0]  # says what is wrong with the teacher, if anything is
+    samples.kept = KeptSamples(folder, samples_key(task.recipe, str(task.network.outputs)), like)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class PafSamples(Samples):
     ) -> None:
         super().__init__(examples, spec, length)
         self.targets, self.teacher, self.larger = targets, teacher, larger
-        self._teacher: Teacher | None = None  # each loading process makes its own
+        self._teacher: tuple[int, Teacher] | None = None  # with its process: an interpreter is not shared
 
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make a picture's sample."""
@@ -64,9 +65,9 @@ class PafSamples(Samples):
         grid = (-(-network[1] // targets.stride), -(-network[0] // targets.stride))
         maps = np.concatenate((heatmaps(people, grid, targets), pafs(people, grid, targets)))
         if self.teacher:
-            if self._teacher is None:
-                self._teacher = Teacher(Path(self.teacher), network, grid)
-            complete(maps, self._teacher(picture), HEATMAPS)
+            if self._teacher is None or self._teacher[0] != os.getpid():
+                self._teacher = os.getpid(), Teacher(Path(self.teacher), network, grid)
+            complete(maps, self._teacher[1](picture), HEATMAPS)
         mask = known_mask(example.ignored, affine, network, grid)
         sample = (as_input(picture), torch.from_numpy(maps.astype(np.float16)), torch.from_numpy(mask[None]))
         if not self.larger:

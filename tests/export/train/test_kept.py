@@ -116,3 +116,21 @@ def test_keeping_what_never_comes_again_is_wrong_usage(
         == 2
     )
     assert "reuse = 5" in capsys.readouterr().err
+
+
+def test_a_teacher_that_is_not_there_is_one_line(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = labelled / "recipe.toml"
+    text = recipe.read_text().replace('"64x64", "96x64"', '"64x64"')
+    recipe.write_text(text.replace("batch", 'reuse = 2\nteacher = "nobody.tflite"\nbatch'))
+    argv = [
+        str(recipe),
+        "--path",
+        f"pictures={labelled}",
+        "--device",
+        "cpu",
+        "--output",
+        str(labelled / "run"),
+    ]
+    assert run_command(main, [*argv, "--samples", str(labelled / "kept")]) == 3
+    assert "nobody.tflite" in capsys.readouterr().err
+    assert not (labelled / "kept").exists()
