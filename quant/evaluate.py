@@ -61,7 +61,7 @@ class Evaluation:
     model: str
     recipe: str
     size: str
-    procedure: str
+    procedure: str = ""
     ap: float = -1
     ap50: float = -1
     ap75: float = -1
