@@ -1,7 +1,7 @@
 """Which layers bfloat16 suits, on a processor.
 
 oneDNN's gradient of a dilated bfloat16 convolution towards its kernel holds garbage, now and then infinite, in the last
-channels where their number is no multiple of 16 (torch 2.13, AVX512-BF16: 5 of 600 such gradients of a 3x3
+channels where their number is no multiple of 16 (torch 2.13, AVX512-BF16: 5 of 300 such gradients of a 3x3
 convolution of 88 channels). Those layers stay in float32.
 """
 
