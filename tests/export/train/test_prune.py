@@ -14,16 +14,22 @@ def layout(width: int) -> Layout:
     return Layout(backbone=rows, features=width, hidden=width, refinement=width)
 
 
-@pytest.fixture(scope="module")
-def large() -> LwOpenPose:
-    """Random weights, biases that keep channels awake, and every second channel a copy of the one before."""
-    torch.manual_seed(0)
-    net = LwOpenPose("omz", layout=layout(16)).eval()
+def awaken(net: LwOpenPose) -> None:
+    """Random weights of a size that keeps signals, biases that keep channels awake."""
     for name, parameter in net.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.uniform_(parameter, 0.0, 0.3)
         elif parameter.shape[1] > 1:
             torch.nn.init.normal_(parameter, std=(1 / parameter[0].numel()) ** 0.5)
+
+
+@pytest.fixture(scope="module")
+def large() -> LwOpenPose:
+    """Random weights, biases that keep channels awake, and every second channel a copy of the one before."""
+    torch.manual_seed(0)
+    net = LwOpenPose("omz", layout=layout(16)).eval()
+    awaken(net)
+    for parameter in net.parameters():
         if len(parameter) == 16:  # outputs, 19 and 38 channels, have none to spare
             parameter.data[1::2] = parameter.data[::2]
     return net
@@ -63,11 +69,8 @@ def test_fewer_channels_cost_more(large: LwOpenPose, pictures: torch.Tensor) -> 
 def test_kernels_of_rank_one_become_separable_at_little_cost(pictures: torch.Tensor, rank_one: bool) -> None:
     torch.manual_seed(3)
     large = LwOpenPose("omz", layout=layout(16)).eval()
-    for name, parameter in large.named_parameters():
-        if name.endswith("bias"):
-            torch.nn.init.uniform_(parameter, 0.0, 0.3)
-        elif parameter.shape[1] > 1:
-            torch.nn.init.normal_(parameter, std=(1 / parameter[0].numel()) ** 0.5)
+    awaken(large)
+    for parameter in large.parameters():
         if rank_one and parameter.shape[1:] == (16, 3, 3):
             outer = parameter.data[:, :, 1:2, 1:2] * parameter.data[:1]
             parameter.data.copy_(outer / outer.norm() * parameter.norm())
