@@ -14,7 +14,7 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
+from ai_edge_litert import schema_py_generated as schema
 
 from rpi_runtime.errors import InputError
 from rpi_runtime.seal import seal_of

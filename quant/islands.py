@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensorflow.lite.python import schema_py_generated as schema
+from ai_edge_litert import schema_py_generated as schema
 
 from quant.flatbuffer import TFLiteFile
 from quant.unused import drop_unused

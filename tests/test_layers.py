@@ -20,7 +20,7 @@ ADAPTERS = {
     "cv2": ("rpi_runtime/", "export/train/"),
     "picamera2": "rpi_runtime/capture/picamera.py",
     "libcamera": "rpi_runtime/capture/picamera.py",
-    "ai_edge_litert": "rpi_runtime/interpreter.py",
+    "ai_edge_litert": ("rpi_runtime/interpreter.py", "quant/"),  # there for the schema of .tflite files
     "tflite_runtime": "rpi_runtime/interpreter.py",
     "tensorflow": "rpi_runtime/interpreter.py",
 }
@@ -104,6 +104,13 @@ print(len(names))
 def test_command_lines_start_without_anything_heavy(module: str) -> None:
     blocked = {"tensorflow", "torch", "onnx", "onnx2tf", "onnxruntime", "pycocotools", "rich", "PIL"}
     done = run_without(blocked, f"import {module}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["export.train.__main__", "export.train.label", "export.evaluate"])
+def test_training_and_evaluation_need_no_tensorflow(module: str) -> None:
+    pytest.importorskip("torch")
+    done = run_without({"tensorflow", "onnx2tf", "tf_keras"}, f"import {module}")
     assert done.returncode == 0, done.stderr
 
 
