@@ -21,6 +21,7 @@ from export.train.log import append_row
 from export.train.measure import Measure
 from export.train.optimizer import MovingAverage, adam
 from export.train.precision import keep_unsafe_in_float32
+from export.train.quantization_aware import round_activations, rounded_weights
 from export.train.task import Task
 from quant.progress import Progress
 from rpi_runtime.errors import InputError
@@ -86,6 +87,8 @@ class Loop:
         self.net = run.net.to(spec.device, memory_format=torch.channels_last)
         if self.recipe.precision == "bfloat16" and spec.device == "cpu":
             keep_unsafe_in_float32(self.net)
+        if self.recipe.quantization_aware:
+            round_activations(self.net)
         self.forward = workers.wrap(task.trained(self.net))
         self._began = self._started = self._saved = time.monotonic()
         self._loss, self._left_out = 0.0, 0
@@ -166,15 +169,12 @@ class Loop:
     def _step(self, pictures: Tensor, *targets: Tensor) -> None:
         recipe, run, device = self.recipe, self.run, self.spec.device
         images = self.task.inputs(pictures.to(device)).contiguous(memory_format=torch.channels_last)
-        half = recipe.precision == "bfloat16"
-        with torch.autocast(device.split(":")[0], torch.bfloat16) if half else nullcontext():
-            outputs = self.forward(images)
-        loss = self.task.loss(outputs, [t.to(device) for t in targets])
-        rate = recipe.schedule.at(run.step, recipe.steps)
         for group in run.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
+            group["lr"] = recipe.schedule.at(run.step, recipe.steps) * group["factor"]
         run.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with rounded_weights(self.net) if recipe.quantization_aware else nullcontext():
+            loss = self._loss_of(images, [t.to(device) for t in targets])
+            loss.backward()
         norm = clip_grad_norm_(self.net.parameters(), recipe.clip or math.inf)
         run.step += 1
         self._loss += float(loss.detach()) / LOG_STEPS
@@ -184,6 +184,12 @@ class Loop:
             self._left_out = 0
         else:
             self._leave_out()
+
+    def _loss_of(self, images: Tensor, targets: list[Tensor]) -> Tensor:
+        half, kind = self.recipe.precision == "bfloat16", self.spec.device.split(":")[0]
+        with torch.autocast(kind, torch.bfloat16) if half else nullcontext():
+            outputs = self.forward(images)
+        return self.task.loss(outputs, targets)
 
     def _leave_out(self) -> None:
         """Go on without a step whose gradient is not finite; many in a row are no accident."""

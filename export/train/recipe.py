@@ -151,6 +151,9 @@ class TrainRecipe:
         Samples of a stage, there is one unless `iterate` says more; its steps are this over `batch`.
     precision : {"float32", "bfloat16"}
         Of the convolutions; weights and losses stay float32.
+    quantization_aware : bool
+        Train with weights and activations rounded as in INT8 (`export.train.quantization_aware`): for a last run, of
+        weights that lose too much when they are quantized.
     clip : float
         Largest norm of a step's gradient; 0 for no limit.
     average : float
@@ -182,6 +185,7 @@ class TrainRecipe:
     distillation: Distillation | None = None
     iterate: Iterate = field(default_factory=Iterate)
     precision: Literal["float32", "bfloat16"] = "float32"
+    quantization_aware: bool = False
     clip: float = 0.0
     average: float = 0.999
     seed: int = 0
