@@ -263,17 +263,9 @@ def samples_key(recipe: TrainRecipe, outputs: str) -> str:
         Describes the network's outputs: samples serve every network that has them.
     """
     said = asdict(recipe)
-    named = (
-        "sizes",
-        "seed",
-        "data",
-        "targets",
-        "augmentation",
-        "crops",
-        "holdout",
-        "teacher",
-        "reuse",
-    )
+    for table, key in (("holdout", "every"), ("targets", "weighting"), ("targets", "function")):
+        (said[table] or {}).pop(key, None)  # what does not change a sample
+    named = ("sizes", "seed", "data", "targets", "augmentation", "crops", "holdout", "teacher", "reuse")
     digest = hashlib.sha256(json.dumps({k: said[k] for k in named}, sort_keys=True).encode())
     digest.update(outputs.encode())
     digest.update(str(recipe.distillation.scale if recipe.distillation else 0).encode())

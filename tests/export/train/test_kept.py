@@ -79,6 +79,15 @@ def test_samples_serve_every_network_with_these_outputs_and_no_other_teacher_or_
 
     usual = key("tiny")
     assert key("other") == key("tiny", pictures=64) == usual
+    recipe = read_recipe(str(labelled / "recipe.toml"), {"pictures": str(labelled)})
+    assert recipe.holdout is not None
+    for unseen in (
+        {"holdout": replace(recipe.holdout, every=recipe.holdout.every + 1)},
+        {"targets": replace(recipe.targets, weighting=0.5)},
+        {"quantization_aware": True},
+    ):
+        assert key("tiny", **unseen) == usual
+    assert key("tiny", targets=replace(recipe.targets, sigma=3.0)) != usual
     assert key("tiny", seed=1) != usual
     assert key("tiny-crops") != usual
     labels = labelled / "annotations/person_keypoints_train2017.json"
