@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -21,7 +19,7 @@ from export.train.loop import Loop, LoopSpec
 from export.train.measure import Measure, save_finished
 from export.train.networks import NETWORKS
 from export.train.optimizer import MovingAverage, adam
-from export.train.recipe import read_recipe, recipes, samples_key
+from export.train.recipe import as_written, read_recipe, recipes, samples_key
 from export.train.task import Task
 from quant.cli import run_command
 from quant.progress import Progress
@@ -36,14 +34,15 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"Recipes that come along: {', '.join(recipes())}.\n"
         f"Networks: {', '.join(NETWORKS)}.\n\n"
         "Labels for pictures without: python -m export.train.label --help\n"
-        "Example: python -m export.train lw-openpose --output runs/lw --path coco=~/coco --path labels=labels.json "
-        "--path unlabelled=~/pictures --path weights=omz\n\n"
+        "Example: python -m export.train lw-openpose --output runs/lw --path coco=$HOME/coco --path labels=labels.json "
+        "--path unlabelled=$HOME/pictures --path teacher=teacher.tflite --path weights=omz\n\n"
         "The same command goes on with a run that was stopped, exactly as if it had not been. Several GPUs or\n"
         "machines: torchrun --nproc-per-node 4 -m export.train ...\n\n"
         "In the output folder: checkpoint.pt, log.csv, ap.csv (held-out pictures), best.safetensors (the best of\n"
         "those measured), with stages stage-N.safetensors (the best of each), and at the end weights.safetensors,\n"
         "which export.tflite --weights takes.\n\n"
-        "Exit codes: 0 done or out of --minutes, 2 wrong usage, 3 bad input, 5 output not writable, 130 Ctrl-C.",
+        "Exit codes: 0 done or out of --minutes, 2 wrong usage, 3 bad input, 4 a download failed, 5 output not\n"
+        "writable, 8 a package is missing, 130 Ctrl-C.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     result.add_argument("recipe", metavar="RECIPE", help="a name, or a .toml of your own")
@@ -97,7 +96,8 @@ def keep_samples(samples: Samples, task: Task, folder: Path) -> None:
     if not task.recipe.reuse:
         raise UsageError("--samples: the recipe draws new samples in every epoch; give it reuse = 5, say")
     like = samples[0]  # says what is wrong with the teacher, if anything is
-    samples.kept = KeptSamples(folder, samples_key(task.recipe, str(task.network.outputs)), like)
+    names = (e.name for e in samples.examples)
+    samples.kept = KeptSamples(folder, samples_key(task.recipe, str(task.network.outputs), names), like)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         net=net,
         optimizer=adam(net, recipe.groups, recipe.schedule.rate),
         average=MovingAverage(net, recipe.average),
-        recipe=json.dumps(asdict(recipe), sort_keys=True),
+        recipe=as_written(args.recipe),
     )
     if going_on:
         run.restore(checkpoint)

@@ -14,6 +14,7 @@ from rpi_runtime.errors import InputError
 Picture = NDArray[np.uint8]
 Affine = NDArray[np.float64]  # (2, 3), picture pixels to network pixels, both by pixel index
 FILL = (128, 128, 128)  # what the runtime pads with
+LEAST_SHRINK = 0.6  # relative sizes below this alias with bilinear sampling: a halved copy serves them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,22 +113,30 @@ def square_affine(
 
 
 def warp(
-    picture: Picture,
-    half: Picture | None,
+    pyramid: tuple[Picture, ...],
     affine: Affine,
     network: tuple[int, int],
     fill: tuple[int, int, int] = FILL,
 ) -> Picture:
-    """Resample a picture; from its half-sized copy, if any, where it shrinks to less than 0.6: against aliasing."""
+    """Resample a picture; where it shrinks, from a copy that shrinks to no less than `LEAST_SHRINK`.
+
+    Parameters
+    ----------
+    pyramid : tuple of ndarray
+        The picture and its halved copies (`export.train.examples.halved`), against aliasing; only itself for none.
+    affine, network, fill
+    """
     import cv2
 
-    source, matrix = picture, affine
-    if half is not None and abs(np.linalg.det(affine[:, :2])) < 0.36:
-        source = half
-        grown = np.array([picture.shape[1] / half.shape[1], picture.shape[0] / half.shape[0]])
-        matrix = affine.copy()
-        matrix[:, :2] = affine[:, :2] * grown
-        matrix[:, 2] = affine[:, 2] + affine[:, :2] @ ((grown - 1) / 2)
+    picture, scale = pyramid[0], math.sqrt(abs(np.linalg.det(affine[:, :2])))
+    level = 0
+    while level + 1 < len(pyramid) and scale * 2**level < LEAST_SHRINK:
+        level += 1
+    source = pyramid[level]
+    grown = np.array([picture.shape[1] / source.shape[1], picture.shape[0] / source.shape[0]])
+    matrix = affine.copy()
+    matrix[:, :2] = affine[:, :2] * grown
+    matrix[:, 2] = affine[:, 2] + affine[:, :2] @ ((grown - 1) / 2)
     return np.asarray(
         cv2.warpAffine(source, matrix, network, flags=cv2.INTER_LINEAR, borderValue=fill), np.uint8
     )

@@ -37,6 +37,8 @@ def balance(net: LwOpenPose, pictures: Tensor) -> int:
     modules = dict(net.named_modules())
     changed = 0
     for space, largest in zip(sums, reach, strict=True):
+        if not (largest > 0).any():
+            continue  # no picture wakes any of it
         factor = (largest / (SPREAD * largest[largest > 0].median())).clamp_min(1.0)
         changed += int((factor > 1).sum())
         with torch.no_grad():

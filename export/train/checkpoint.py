@@ -18,7 +18,7 @@ from rpi_runtime.files import write_bytes
 
 FORMAT = 1
 NONE = float("-inf")
-FIGURES = ("step", "seconds", "stage", "measured", "best", "stage_best")
+FIGURES = ("step", "seconds", "stage", "measured", "best", "stage_best", "losses", "lost")
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +29,7 @@ class Run:
     ----------
     net, optimizer, average
     recipe : str
-        As JSON.
+        As JSON, without the paths of this machine.
     step : int
         Batches of the stage that are done.
     seconds : float
@@ -39,6 +39,8 @@ class Run:
         Step of the stage at which AP was last measured to choose weights, -1 for none.
     best, stage_best : float
         Highest AP of those measurements, of all and of this stage; `NONE` before the first.
+    lost, losses : float, int
+        Sum of the losses since the last row of the log, and how many.
     """
 
     net: nn.Module
@@ -51,6 +53,8 @@ class Run:
     measured: int = -1
     best: float = NONE
     stage_best: float = NONE
+    lost: float = 0.0
+    losses: int = 0
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; a former one stays whole until the new one is."""

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from export.train.augment import move_points, relight, warp
 from export.train.crops import Box, Crops, random_crop
-from export.train.data import Example, Samples, SampleSpec, as_input
+from export.train.data import Samples, SampleSpec, as_input
+from export.train.examples import Example
 from export.train.losses import heatmap_weighting_loss, joints_mse
 from export.train.point_targets import MIRRORED, crop_heatmaps
 from export.train.task import Task
@@ -47,8 +48,8 @@ class CropSamples(Samples):
         number, row, box = self.people[which]
         example, light = self.examples[number], self.spec.augmentation
         affine = random_crop(rng, self.crops, box, example.people[row], network)
-        # without the half-sized copy: the runtime cuts crops out of the picture itself too
-        picture = relight(rng, light, warp(example.picture, None, affine, network, BLACK))
+        # without the halved copies: the runtime cuts crops out of the picture itself too
+        picture = relight(rng, light, warp(example.pyramid[:1], affine, network, BLACK))
         person = move_points(example.people[row : row + 1], affine, MIRRORED)[0]
         grid = (network[1] // self.stride, network[0] // self.stride)
         maps, weight = crop_heatmaps(person, grid, self.stride, self.sigma)
@@ -57,7 +58,7 @@ class CropSamples(Samples):
 
 def _boxes(number: int, example: Example) -> list[tuple[int, int, Box]]:
     """Number of the picture, row of the person, and the box as HRNet's code clips it to the picture."""
-    size = (example.picture.shape[1], example.picture.shape[0])
+    size = example.size
     clipped = [(row, clip(box, size)) for row, box in enumerate(example.boxes)]
     return [(number, row, box) for row, box in clipped if box is not None]
 

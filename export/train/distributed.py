@@ -5,11 +5,14 @@ from __future__ import annotations
 import atexit
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import nn
 
 from rpi_runtime.errors import UsageError
+
+PATIENCE = timedelta(hours=12)  # while the first process measures, the others wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,15 @@ class Workers:
         """Return the network with gradients that are averaged over the processes."""
         return net if self.count == 1 else nn.parallel.DistributedDataParallel(net)
 
+    def agree(self, yes: bool) -> bool:
+        """Return what the first process says, in every process: their clocks differ."""
+        if self.count == 1:
+            return yes
+        device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+        said = torch.tensor([yes], dtype=torch.uint8, device=device)
+        torch.distributed.broadcast(said, 0)
+        return bool(said.item())
+
     def wait(self) -> None:
         """Wait until every process is here."""
         if self.count > 1:
@@ -48,6 +60,6 @@ def join(device: str) -> Workers:
         return Workers()
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # then "cuda" is this process's own
-    torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+    torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl", timeout=PATIENCE)
     atexit.register(torch.distributed.destroy_process_group)
     return Workers(index=torch.distributed.get_rank(), count=count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Callable
@@ -47,17 +48,20 @@ class KeptSamples:
         path = folder / "samples.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                for name in ("samples.bin", "whole.bin"):
-                    (folder / name).unlink(missing_ok=True)
-                write_text(path, described)
-            elif path.read_text() != described:
-                raise InputError(
-                    f"{folder}: holds samples of another recipe, teacher or labels; give another folder, or delete it"
-                )
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            self._samples = os.open(folder / "samples.bin", flags, 0o644)
-            self._whole = os.open(folder / "whole.bin", flags, 0o644)
+            with (folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # of processes that start together, one makes the files
+                if not path.exists():
+                    for name in ("samples.bin", "whole.bin"):
+                        (folder / name).unlink(missing_ok=True)
+                    write_text(path, described)
+                elif path.read_text() != described:
+                    raise InputError(
+                        f"{folder}: holds samples of another recipe, teacher, labels or pictures; give another "
+                        "folder, or delete it"
+                    )
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+                self._samples = os.open(folder / "samples.bin", flags, 0o644)
+                self._whole = os.open(folder / "whole.bin", flags, 0o644)
         except OSError as err:
             raise self._failed(err) from err
 

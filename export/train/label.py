@@ -109,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
         description="Label pictures with a trained network, in COCO's keypoint format.",
         epilog="Example: python -m export.train.label ~/pictures --model models/lw-openpose-496x368-int8.tflite "
         "--output labels.json\n\nA large input sees small people; the student may be as small as it likes.\n\n"
-        "Exit codes: 0 done, 2 wrong usage, 3 bad input, 5 output not writable, 130 Ctrl-C.",
+        "Exit codes: 0 done, 2 wrong usage, 3 bad input, 5 output not writable, 8 a package is missing, 130 Ctrl-C.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     result.add_argument(

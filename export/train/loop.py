@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from export.train.checkpoint import NONE, Run
 from export.train.data import Samples
@@ -24,7 +24,7 @@ from export.train.precision import keep_unsafe_in_float32
 from export.train.quantization_aware import round_activations, rounded_weights
 from export.train.task import Task
 from quant.progress import Progress
-from rpi_runtime.errors import InputError
+from rpi_runtime.errors import InputError, PiposeError
 
 SAVE_SECONDS = 60.0  # between checkpoints
 LOG_STEPS = 50
@@ -65,6 +65,17 @@ class Share(Dataset[tuple[Tensor, ...]]):
         step, part = divmod(index, len(self.mine))
         return self.samples[self.steps[step] * self.batch + self.mine[part]]
 
+    def __getitems__(self, indices: list[int]) -> list[Tensor] | PiposeError:
+        """Make a batch, or the error that says why not: raised in a loading process it would arrive as a traceback."""
+        try:
+            return list(default_collate([self[index] for index in indices]))
+        except PiposeError as err:
+            return err
+
+
+def _as_it_is(batch: list[Tensor] | PiposeError) -> list[Tensor] | PiposeError:
+    return batch
+
 
 class Loop:
     """Train one network.
@@ -91,7 +102,7 @@ class Loop:
             round_activations(self.net)
         self.forward = workers.wrap(task.trained(self.net))
         self._began = self._started = self._saved = time.monotonic()
-        self._loss, self._left_out = 0.0, 0
+        self._left_out = 0
 
     def __call__(self, progress: Progress) -> bool:
         """Train to the end of the recipe, or as long as there is time; returns whether the end was reached."""
@@ -111,12 +122,16 @@ class Loop:
                 if self.run.step % LOG_STEPS == 0:
                     self._log(progress)
                 self._keep(progress)
-                if self.spec.seconds is not None and time.monotonic() - self._began > self.spec.seconds:
+                if self._is_late():
                     break
         if self.run.step == self.recipe.steps:
             self._keep(progress)  # a run that was stopped right before it measured its last step
         self.save()
         return self.run.step >= self.recipe.steps
+
+    def _is_late(self) -> bool:
+        late = self.spec.seconds is not None and time.monotonic() - self._began > self.spec.seconds
+        return self.spec.seconds is not None and self.workers.agree(late)
 
     def _keep(self, progress: Progress) -> None:
         """Measure where it is due, and save after that or when the last checkpoint is old."""
@@ -138,7 +153,7 @@ class Loop:
         run.average = MovingAverage(self.net, recipe.average)
         progress.say(f"  stage {run.stage + 1} done, best AP {run.stage_best:.2f}")
         run.stage, run.step, run.measured, run.stage_best = run.stage + 1, 0, -1, NONE
-        self._loss = 0.0
+        run.lost, run.losses = 0.0, 0
         self.save()
 
     def save(self) -> None:
@@ -162,9 +177,13 @@ class Loop:
             batch_size=len(mine),
             num_workers=self.spec.loaders,
             prefetch_factor=4 if self.spec.loaders else None,
+            collate_fn=_as_it_is,
             pin_memory=self.spec.device != "cpu",
         )
-        yield from loader
+        for batch in loader:
+            if isinstance(batch, PiposeError):
+                raise batch
+            yield batch
 
     def _step(self, pictures: Tensor, *targets: Tensor) -> None:
         recipe, run, device = self.recipe, self.run, self.spec.device
@@ -172,18 +191,19 @@ class Loop:
         for group in run.optimizer.param_groups:
             group["lr"] = recipe.schedule.at(run.step, recipe.steps) * group["factor"]
         run.optimizer.zero_grad(set_to_none=True)
+        buffers = [b.clone() for b in self.net.buffers()]  # batch norm's statistics
         with rounded_weights(self.net) if recipe.quantization_aware else nullcontext():
             loss = self._loss_of(images, [t.to(device) for t in targets])
             loss.backward()
         norm = clip_grad_norm_(self.net.parameters(), recipe.clip or math.inf)
         run.step += 1
-        self._loss += float(loss.detach()) / LOG_STEPS
+        run.lost, run.losses = run.lost + float(loss.detach()), run.losses + 1
         if torch.isfinite(norm):
             run.optimizer.step()
             run.average.update(self.net)
             self._left_out = 0
         else:
-            self._leave_out()
+            self._leave_out(buffers)
 
     def _loss_of(self, images: Tensor, targets: list[Tensor]) -> Tensor:
         half, kind = self.recipe.precision == "bfloat16", self.spec.device.split(":")[0]
@@ -191,13 +211,16 @@ class Loop:
             outputs = self.forward(images)
         return self.task.loss(outputs, targets)
 
-    def _leave_out(self) -> None:
+    def _leave_out(self, buffers: list[Tensor]) -> None:
         """Go on without a step whose gradient is not finite; many in a row are no accident."""
+        for now, before in zip(self.net.buffers(), buffers, strict=True):
+            now.copy_(before)
         self._left_out += 1
         if self._left_out == HOPELESS:
             raise InputError(
                 f"step {self.run.step}: the last {HOPELESS} gradients were not finite, the training has diverged; "
-                "lower schedule.rate, or set precision to float32, and start again from an earlier checkpoint"
+                "start another run with a lower schedule.rate or in float32, if you like from this one's "
+                'best.safetensors ([start] method = "load")'
             )
 
     def _log(self, progress: Progress) -> None:
@@ -210,9 +233,9 @@ class Loop:
             "pictures": run.step * recipe.batch,
             "seconds": round(seconds, 1),
             "rate": f"{recipe.schedule.at(run.step - 1, recipe.steps):.3g}",
-            "loss": f"{self._loss:.4g}",
+            "loss": f"{run.lost / run.losses:.4g}",
         }
-        self._loss = 0.0
+        run.lost, run.losses = 0.0, 0
         if self.workers.first:
             append_row(self.spec.output / "log.csv", row)
             left = seconds / done * (steps - done) / 60

@@ -12,6 +12,7 @@ from export.train.checkpoint import Run
 from export.train.log import append_row
 from export.train.task import Task
 from export.train.validate import held_out, validate
+from quant.evaluate import score
 from quant.progress import Progress
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import write_bytes
@@ -32,6 +33,8 @@ class Measure:
     def __init__(self, task: Task, output: Path) -> None:
         self.task, self.output, self.recipe = task, output, task.recipe
         self._split = held_out(task.recipe.holdout)[0] if task.recipe.holdout else None
+        if self._split:
+            score([], self._split)  # what cannot be scored is said now, not after hours
 
     def due(self, run: Run) -> bool:
         """Whether the weights of this step are among those to choose from: every so many steps and a stage's last."""

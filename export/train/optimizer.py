@@ -21,6 +21,12 @@ class Group:
     rate: float = 1.0
     decay: float = 0.0
 
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.match)
+        except re.error as err:
+            raise InputError(f"recipe: group {self.match!r}: no regular expression ({err})") from err
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:

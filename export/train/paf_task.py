@@ -18,7 +18,8 @@ from export.nets.lw_openpose_sources import SOURCES
 from export.nets.lw_openpose_weights import load_lw_openpose
 from export.train.augment import Augmentation, move_people, random_affine, relight, warp
 from export.train.balance import balance
-from export.train.data import Example, Samples, SampleSpec, as_input, known_mask
+from export.train.data import Samples, SampleSpec, as_input, known_mask
+from export.train.examples import Example
 from export.train.losses import openpose_loss
 from export.train.networks import MEAN, SCALE
 from export.train.prune import prune
@@ -31,6 +32,7 @@ from quant.progress import Progress
 from rpi_runtime.errors import UsageError
 
 Stages = list[tuple[Tensor, Tensor]]
+TEACHER = "lw-openpose"  # what the source "bundled" is of, as a teacher
 LOOKED_AT = 128  # pictures, to see how far the channels reach
 
 
@@ -58,9 +60,9 @@ class PafSamples(Samples):
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make a picture's sample."""
         example, spec, targets = self.examples[which], self.spec, self.targets
-        size = (example.picture.shape[1], example.picture.shape[0])
+        size = example.size
         affine = random_affine(rng, spec.augmentation, size, network, _anchor(rng, example.people))
-        picture = relight(rng, spec.augmentation, warp(example.picture, example.half, affine, network))
+        picture = relight(rng, spec.augmentation, warp(example.pyramid, affine, network))
         people = move_people(to_openpose(example.people), affine, network)
         grid = (-(-network[1] // targets.stride), -(-network[0] // targets.stride))
         maps = np.concatenate((heatmaps(people, grid, targets), pafs(people, grid, targets)))
@@ -81,7 +83,7 @@ class PafSamples(Samples):
         larger = affine * scale
         larger[:, 2] += (scale - 1) / 2  # indices are of pixels' centres
         size = (round(network[0] * scale), round(network[1] * scale))
-        return warp(example.picture, example.half, larger, size)
+        return warp(example.pyramid, larger, size)
 
 
 def _anchor(rng: np.random.Generator, people: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -96,7 +98,8 @@ class MapsTeacher:
     """A trained network with PAFs; it sees crops enlarged and gives maps of the student's size."""
 
     def __init__(self, spec: Distillation, progress: Progress) -> None:
-        net, self._scale, _ = load_lw_openpose(find_weights(spec.weights, SOURCES, progress))
+        weights = find_weights(spec.weights, SOURCES, progress, TEACHER)
+        net, self._scale, _ = load_lw_openpose(weights)
         self._net = net.eval().requires_grad_(False)
 
     def __call__(self, pictures: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -130,8 +133,9 @@ class PafTask(Task):
         """Put the weights of ``[start]`` into the network, or what pruning leaves of them."""
         start = self.recipe.start
         assert isinstance(net, LwOpenPose)
-        layout = _layout(start.network) if start.method == "prune" else net.layout
-        published, scale, _ = load_lw_openpose(find_weights(start.weights, SOURCES, progress), layout)
+        source = start.network if start.method == "prune" else self.recipe.network
+        layout = _layout(source) if start.method == "prune" else net.layout
+        published, scale, _ = load_lw_openpose(find_weights(start.weights, SOURCES, progress, source), layout)
         if published.graph != net.graph or abs(scale - SCALE) > 1e-9:
             raise UsageError(f"start.weights {start.weights}: expected weights of the omz graph")
         if start.method == "load":

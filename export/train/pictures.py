@@ -53,12 +53,15 @@ class PictureStore:
         return name in self._files or name in self._members
 
     def read(self, name: str) -> bytes:
-        """Return one picture's encoded bytes; `InputError` when there is none of that name."""
-        if name in self._files:
-            return self._files[name].read_bytes()
-        if name not in self._members:
+        """Return one picture's encoded bytes; `InputError` when there is none of that name, or it cannot be read."""
+        if name not in self:
             raise InputError(f"{self.path}: no picture {name}; the labels belong to other pictures")
-        shard, offset, size = self._members[name]
-        with shard.open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
+        try:
+            if name in self._files:
+                return self._files[name].read_bytes()
+            shard, offset, size = self._members[name]
+            with shard.open("rb") as file:
+                file.seek(offset)
+                return file.read(size)
+        except OSError as err:
+            raise InputError(f"{name}: cannot be read from {self.path} ({err.strerror})") from err

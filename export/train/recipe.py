@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from export.train.augment import Augmentation
 from export.train.crops import Crops
-from export.train.data import Source
+from export.train.examples import Source
 from export.train.losses import WeightFunction
 from export.train.optimizer import Group, Schedule
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.records import from_mapping
 
 FOLDER = Path(__file__).parent / "recipes"
+KEY = re.compile(r"\{([A-Za-z_]\w*)\}")  # what --path fills; {2} in a group's pattern is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +127,9 @@ class Holdout:
         A folder in COCO's layout.
     split : str
     train_every : int
-        One picture in so many is left to training, the others are held out; 0 holds out all.
+        One picture in so many is left to training, the others are held out.
+    held_every : int
+        One picture in so many is held out, the others are left to training. With both 0 all are held out.
     every : int
         Measure after so many steps of a stage, and at its end; 0 for the end only. The best weights measured are kept.
     """
@@ -132,7 +137,20 @@ class Holdout:
     coco: str
     split: str = "train2017"
     train_every: int = 0
+    held_every: int = 0
     every: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.train_every, self.held_every, self.every) < 0 or (self.train_every and self.held_every):
+            raise InputError(
+                "recipe: holdout: expected 0 or more, and one of train_every and held_every at most"
+            )
+
+    def holds(self, number: int) -> bool:
+        """Whether a split's picture of this number, from 0, is held out."""
+        if self.held_every:
+            return number % self.held_every == 0
+        return not self.train_every or number % self.train_every != 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +240,7 @@ class TrainRecipe:
         return pairs  # type: ignore[return-value]
 
 
-def read_recipe(name: str, paths: dict[str, str]) -> TrainRecipe:
+def read_recipe(name: str, paths: Mapping[str, str]) -> TrainRecipe:
     """Read a recipe by name or path, with ``{key}`` in its strings replaced by `paths`.
 
     Raises
@@ -232,16 +250,12 @@ def read_recipe(name: str, paths: dict[str, str]) -> TrainRecipe:
     InputError
         Not a valid recipe, with the key that is wrong.
     """
-    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    try:
-        data = tomllib.loads(path.read_text())
-    except OSError as err:
-        raise UsageError(
-            f"no recipe {name!r} ({err.strerror}); known: {', '.join(recipes())}, or a .toml"
-        ) from err
-    except tomllib.TOMLDecodeError as err:
-        raise InputError(f"{path}: not valid TOML ({err})") from err
-    return from_mapping(TrainRecipe, _filled(data, paths), InputError)
+    return from_mapping(TrainRecipe, _filled(_read(name), paths), InputError)
+
+
+def as_written(name: str) -> str:
+    """Return a recipe as JSON, paths not filled in: the same wherever the pictures lie."""
+    return json.dumps(_read(name), sort_keys=True)
 
 
 def same_recipe(one: str, other: str) -> bool:
@@ -253,22 +267,24 @@ def same_recipe(one: str, other: str) -> bool:
     return first == second
 
 
-def samples_key(recipe: TrainRecipe, outputs: str) -> str:
-    """Return what decides a recipe's samples, the files' contents included: a digest.
+def samples_key(recipe: TrainRecipe, outputs: str, pictures: Iterable[str]) -> str:
+    """Return what decides a recipe's samples: a digest of what it says, of labels and teacher, and of `pictures`.
 
     Parameters
     ----------
     recipe : TrainRecipe
     outputs : str
         Describes the network's outputs: samples serve every network that has them.
+    pictures : iterable of str
+        Names of those that are trained on, in their order.
     """
     said = asdict(recipe)
-    for table, key in (("holdout", "every"), ("targets", "weighting"), ("targets", "function")):
-        (said[table] or {}).pop(key, None)  # what does not change a sample
-    named = ("sizes", "seed", "data", "targets", "augmentation", "crops", "holdout", "teacher", "reuse")
-    digest = hashlib.sha256(json.dumps({k: said[k] for k in named}, sort_keys=True).encode())
-    digest.update(outputs.encode())
-    digest.update(str(recipe.distillation.scale if recipe.distillation else 0).encode())
+    for key in ("weighting", "function"):  # of the loss
+        del said["targets"][key]
+    named = ("sizes", "seed", "targets", "augmentation", "crops", "reuse")
+    scale = recipe.distillation.scale if recipe.distillation else 0
+    described = {k: said[k] for k in named} | {"scale": scale, "outputs": outputs, "pictures": [*pictures]}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for path in (*(s.labels for s in recipe.data), *([recipe.teacher] if recipe.teacher else [])):
         with Path(path).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -280,14 +296,26 @@ def recipes() -> list[str]:
     return sorted(p.stem for p in FOLDER.glob("*.toml"))
 
 
-def _filled(value: Any, paths: dict[str, str]) -> Any:
+def _read(name: str) -> dict[str, Any]:
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as err:
+        raise UsageError(
+            f"no recipe {name!r} ({err.strerror}); known: {', '.join(recipes())}, or a .toml"
+        ) from err
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise InputError(f"{path}: not valid TOML ({err})") from err
+
+
+def _filled(value: Any, paths: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {k: _filled(v, paths) for k, v in value.items()}
     if isinstance(value, list):
         return [_filled(v, paths) for v in value]
     if not isinstance(value, str):
         return value
-    try:
-        return value.format_map(paths)
-    except KeyError as err:
-        raise UsageError(f"the recipe needs a path: add --path {err.args[0]}=PATH") from err
+    missing = [key for key in KEY.findall(value) if key not in paths]
+    if missing:
+        raise UsageError(f"the recipe needs a path: add --path {missing[0]}=PATH")
+    return KEY.sub(lambda found: paths[found[1]], value)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from export.nets.efficienthrnet import JOINTS, STRIDES
 from export.train.augment import move_points, relight, square_affine, warp
-from export.train.data import Example, Samples, SampleSpec, as_input, known_mask
+from export.train.data import Samples, SampleSpec, as_input, known_mask
+from export.train.examples import Example
 from export.train.losses import masked_mse, tag_losses
 from export.train.point_targets import MIRRORED, tag_heatmaps, tag_joints
 from export.train.task import Task
@@ -30,9 +31,9 @@ class TagSamples(Samples):
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make a picture's sample."""
         example, spec = self.examples[which], self.spec
-        size = (example.picture.shape[1], example.picture.shape[0])
+        size = example.size
         affine = square_affine(rng, spec.augmentation, size, network)
-        picture = relight(rng, spec.augmentation, warp(example.picture, example.half, affine, network, BLACK))
+        picture = relight(rng, spec.augmentation, warp(example.pyramid, affine, network, BLACK))
         people = move_points(example.people, affine, MIRRORED)
         targets = []
         for stride in STRIDES:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from export.train.data import Example, Samples, SampleSpec, read_source
+from export.train.data import Samples, SampleSpec
+from export.train.examples import Example, read_source
 from export.train.networks import find_network
 from export.train.recipe import TrainRecipe
 from export.train.validate import held_out
@@ -61,15 +62,20 @@ class Task:
             raise UsageError(
                 f"start.method 'prune' is for networks with PAFs, not for {self.recipe.network}; use load"
             )
-        weights = find_weights(start.weights, {}, progress)
+        weights = find_weights(start.weights, {}, progress, self.recipe.network)
         load_state(net, weights.state, weights.source)
 
     def read_samples(self, progress: Progress) -> Samples:
         """Read every source, less what is held out."""
         recipe = self.recipe
-        hidden: tuple[str, ...] = held_out(recipe.holdout)[1] if recipe.holdout else ()
+        hidden = frozenset(held_out(recipe.holdout)[1] if recipe.holdout else ())
         examples = [e for s in recipe.data for e in read_source(s, hidden, progress)]
-        progress.say(f"  {len(examples)} pictures, {sum(len(e.people) for e in examples)} people")
+        people = sum(len(e.people) for e in examples)
+        progress.say(f"  {len(examples)} pictures, {people} people")
+        if not people:
+            raise InputError(
+                "the labels hold no person with keypoints in the pictures that are left to training"
+            )
         spec = SampleSpec(
             sizes=recipe.network_sizes,
             batch=recipe.batch,

@@ -24,8 +24,7 @@ Compute = Callable[[Tensor], Sequence[Tensor]]
 def held_out(holdout: Holdout) -> tuple[CocoSplit, tuple[str, ...]]:
     """Return the held-out part of a split, and the file names in it."""
     split = read_split(Path(holdout.coco), holdout.split)
-    every = holdout.train_every
-    images = tuple(i for n, i in enumerate(split.images) if not every or n % every)
+    images = tuple(i for n, i in enumerate(split.images) if holdout.holds(n))
     return replace(split, images=images), tuple(i.path.name for i in images)
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from export.train.augment import Augmentation, move_people, random_affine, relight, warp
+from export.train.examples import halved
 from rpi_runtime.errors import InputError
 
 NETWORK = (160, 120)
@@ -17,7 +18,6 @@ def test_a_keypoint_goes_where_its_pixel_goes(seed: int, x: int, y: int) -> None
     rng = np.random.default_rng(seed)
     picture = np.full((240, 320, 3), 128, np.uint8)  # as what is round it
     picture[y - 4 : y + 5, x - 4 : x + 5] = 255
-    half = picture.reshape(120, 2, 160, 2, 3).mean((1, 3)).astype(np.uint8)
     affine = random_affine(rng, Augmentation(), (320, 240), NETWORK, None)
     person = np.zeros((1, 18, 3))
     person[0, 1] = (x, y, 2)  # the neck has no mirror image
@@ -25,11 +25,27 @@ def test_a_keypoint_goes_where_its_pixel_goes(seed: int, x: int, y: int) -> None
     inner = (moved[:2] > 12) & (moved[:2] < np.array(NETWORK) - 13)
     if not inner.all():
         return
-    bright = warp(picture, half, affine, NETWORK)[..., 0] - 128.0
+    bright = warp(halved(picture), affine, NETWORK)[..., 0] - 128.0
     window = bright[int(moved[1]) - 12 : int(moved[1]) + 13, int(moved[0]) - 12 : int(moved[0]) + 13]
     ys, xs = np.mgrid[int(moved[1]) - 12 : int(moved[1]) + 13, int(moved[0]) - 12 : int(moved[0]) + 13]
     assert (window * xs).sum() / window.sum() == pytest.approx(moved[0], abs=0.6)
     assert (window * ys).sum() / window.sum() == pytest.approx(moved[1], abs=0.6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.3, 0.1, 0.05])
+def test_stripes_too_fine_for_the_input_become_grey(scale: float) -> None:
+    """What the network gets is the mean of what it cannot resolve, at every size, not a pattern of its own."""
+    picture = np.zeros((1200, 1600, 3), np.uint8)
+    picture[:, ::2] = 255  # one pixel white, one black
+    affine = np.array([[scale, 0, 0], [0, scale, 0]])
+    small = warp(halved(picture), affine, (int(1600 * scale), int(1200 * scale)))[5:-5, 5:-5]
+    assert small.mean() == pytest.approx(127.5, abs=2)
+    assert small.std() < (200 if scale == 1 else 40)
+
+
+def test_halves_follow_each_other_down_to_the_size_of_an_input() -> None:
+    shapes = [p.shape[:2] for p in halved(np.zeros((601, 800, 3), np.uint8))]
+    assert shapes == [(601, 800), (301, 400), (151, 200), (76, 100)]
 
 
 def test_mirrored_people_swap_sides() -> None:

@@ -48,3 +48,17 @@ def test_outlier_channels_shrink_and_the_function_stays(separable: bool) -> None
         after = net(pictures)
     for a, b in zip(after, before, strict=True):
         assert (a - b).abs().max() < 1e-5 * b.abs().max()
+
+
+def test_a_sum_that_no_picture_wakes_stays_as_it_is() -> None:
+    net = network(separable=False)
+    modules = dict(net.named_modules())
+    with torch.no_grad():
+        for name in (f"{BLOCK}.initial.0", f"{BLOCK}.trunk.1.0"):
+            modules[name].weight.zero_()
+            modules[name].bias.zero_()
+    pictures = torch.rand(2, 3, 64, 64) - 0.5
+    before = {k: v.clone() for k, v in net.state_dict().items() if k.startswith(BLOCK)}
+    balance(net, pictures)
+    assert all(torch.equal(net.state_dict()[k], v) for k, v in before.items())
+    assert all(v.isfinite().all() for v in net.state_dict().values())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from quant.cli import run_command
 from rpi_runtime.errors import InputError, OutputError
 
 pytestmark = [pytest.mark.usefixtures("tiny")]
+ROOT = Path(__file__).resolve().parents[3]
 SAMPLE = (torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2), torch.full((2, 3), 0.5, dtype=torch.float16))
 
 
@@ -58,6 +61,35 @@ def test_samples_of_something_else_are_refused(
         KeptSamples(tmp_path, key, sample)
 
 
+def test_processes_that_start_together_share_a_folder(tmp_path: Path) -> None:
+    code = """
+import sys, torch
+from pathlib import Path
+from export.train.kept import KeptSamples
+sys.stdin.readline()
+for number in range(30):
+    kept = KeptSamples(Path(sys.argv[1]) / str(number), "key", (torch.zeros(4),))
+    kept.get(int(sys.argv[2]), lambda: (torch.full((4,), float(sys.argv[2])),))
+"""
+    start = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), str(row)],
+            cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for row in (0, 1)
+    ]  # fmt: skip
+    for process in start:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in start:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    for number in range(30):
+        kept = KeptSamples(tmp_path / str(number), "key", (torch.zeros(4),))
+        assert [float(kept.get(row, never)[0][0]) for row in (0, 1)] == [0, 1]
+
+
 def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = KeptSamples(tmp_path, "key", SAMPLE)
     monkeypatch.setattr(os, "pwrite", lambda file, data, offset: len(data) // 2)
@@ -72,10 +104,12 @@ def test_samples_serve_every_network_with_these_outputs_and_no_other_teacher_or_
 ) -> None:
     monkeypatch.setitem(NETWORKS, "other", NETWORKS["tiny"])
 
+    names = ["a.jpg", "b.jpg"]
+
     def key(network: str, **changes: Any) -> str:
         recipe = read_recipe(str(labelled / "recipe.toml"), {"pictures": str(labelled)})
         recipe = replace(recipe, network=network, **changes)
-        return samples_key(recipe, str(find_network(network).outputs))
+        return samples_key(recipe, str(find_network(network).outputs), names)
 
     usual = key("tiny")
     assert key("other") == key("tiny", pictures=64) == usual
@@ -89,6 +123,9 @@ def test_samples_serve_every_network_with_these_outputs_and_no_other_teacher_or_
         assert key("tiny", **unseen) == usual
     assert key("tiny", targets=replace(recipe.targets, sigma=3.0)) != usual
     assert key("tiny", seed=1) != usual
+    names.reverse()
+    assert key("tiny") != usual
+    names.reverse()
     assert key("tiny-crops") != usual
     labels = labelled / "annotations/person_keypoints_train2017.json"
     labels.write_text(labels.read_text() + "\n")

@@ -40,3 +40,8 @@ def test_the_average_follows_the_weights() -> None:
     for _ in range(30):
         average.update(net)
     assert float(average.state["weight"]) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_group_that_is_no_regular_expression_is_refused() -> None:
+    with pytest.raises(InputError, match="no regular expression"):
+        Group(match="[")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from export.bundled_weights import FOLDER
 from export.computed import computed_model
 from export.nets.lw_openpose import LwOpenPose
 from export.nets.lw_openpose_pi import CANDIDATES
@@ -21,12 +22,14 @@ from export.train.families import task_of
 from export.train.measure import Measure
 from export.train.networks import NETWORKS
 from export.train.paf_task import MapsTeacher, PafTask
+from export.train.pictures import PictureStore
 from export.train.recipe import Distillation, Start, TrainRecipe, read_recipe, recipes
 from export.train.task import Task
 from export.weights import load_state
 from quant.cli import run_command
 from quant.progress import Progress
-from rpi_runtime.errors import InputError, UsageError
+from rpi_runtime.errors import InputError, UsageError, WeightsError
+from rpi_runtime.pictures import write_picture
 
 pytestmark = [pytest.mark.usefixtures("tiny")]
 QUIET = Progress(quiet=True)
@@ -118,8 +121,9 @@ def test_targets_lie_on_the_keypoints_of_the_input(labelled: Path) -> None:
         picture = np.zeros((240, 320, 3), np.uint8)
         picture[98:103, 148:153] = 255
         person = np.tile([150.0, 100.0, 2.0], (1, 17, 1))
+        write_picture(picture, labelled / "dot/dot.png")
         dot = replace(
-            example, picture=picture, half=picture[::2, ::2].copy(), people=person,
+            example, store=PictureStore(labelled / "dot"), name="dot.png", size=(320, 240), people=person,
             boxes=np.array([[120.0, 60, 60, 80]]), ignored=(),
         )  # fmt: skip
         still = replace(task.recipe.augmentation, scale=(0.8, 1.2), gain=0, offset=0, grey=0, noise=0)
@@ -299,7 +303,9 @@ def test_the_teacher_sees_the_same_crop(labelled: Path, tmp_path: Path) -> None:
     spec = Distillation(weights=str(tmp_path), scale=2.0)
     samples = task_of(replace(recipe, augmentation=light, distillation=spec)).read_samples(QUIET)
     smooth = np.broadcast_to(np.arange(80, dtype=np.uint8)[None, :, None] * 3, (60, 80, 3)).copy()
-    samples.examples[:] = [replace(samples.examples[0], picture=smooth)]
+    write_picture(smooth, tmp_path / "smooth/smooth.png")
+    store = PictureStore(tmp_path / "smooth")
+    samples.examples[:] = [replace(samples.examples[0], store=store, name="smooth.png")]
     picture, _, _, larger = samples[0]
     small = torch.nn.functional.avg_pool2d(larger[None].float(), 2)[0]
     inner = (picture > 20) & (picture < 110)
@@ -327,19 +333,34 @@ def test_tables_of_another_family_are_refused(
     assert message in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_an_earlier_version_goes_on(labelled: Path) -> None:
-    """It lacks the keys that came later, in its recipe and beside it."""
-    import json
+def test_training_starts_from_the_weights_that_come_along(labelled: Path) -> None:
+    task = task_of(
+        replace(read(labelled), network="lw-openpose-pi", start=Start(method="load", weights="bundled"))
+    )
+    samples = task_of(read(labelled)).read_samples(QUIET)
+    shipped = load_file(FOLDER / "lw-openpose-pi.safetensors")
+    state = task.start(samples, QUIET).state_dict()
+    assert state.keys() == shipped.keys()
+    assert all(torch.equal(state[k], v.float()) for k, v in shipped.items())
+    teacher = MapsTeacher(Distillation(weights="bundled"), QUIET)
+    assert teacher(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), (4, 4)).shape == (1, 57, 4, 4)
+    with pytest.raises(WeightsError, match="bundled"):
+        task_of(replace(read(labelled, "tiny-crops"), start=Start(method="load", weights="bundled"))).start(
+            samples, QUIET
+        )
 
+
+def test_a_checkpoint_of_an_earlier_version_goes_on(labelled: Path) -> None:
+    """It lacks the figures that came later; a recipe that says what was the default is the same recipe."""
     assert train(labelled, "run", "--minutes", "1e-9") == 0
     path = labelled / "run/checkpoint.pt"
     data = torch.load(path, weights_only=True)
-    recipe = json.loads(data["recipe"])
-    for key in ("crops", "distillation", "iterate", "teacher"):
-        del recipe[key]
-    data["recipe"] = json.dumps(recipe)
-    for key in ("stage", "measured", "best", "stage_best"):
+    for key in ("stage", "measured", "best", "stage_best", "losses", "lost"):
         del data[key]
     torch.save(data, path)
+    recipe = labelled / "recipe.toml"
+    recipe.write_text(
+        'teacher = ""\nquantization_aware = false\n' + recipe.read_text() + "\n[iterate]\nstages = 1\n"
+    )
     assert train(labelled, "run") == 0
     assert (labelled / "run/weights.safetensors").exists()

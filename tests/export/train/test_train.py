@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from safetensors.numpy import load_file
 
 from export.train.__main__ import main
+from export.train.crop_task import CropTask
 from export.train.paf_task import PafTask
 from quant.cli import run_command
 
@@ -39,6 +41,48 @@ def test_an_interrupted_run_ends_with_the_same_bytes(labelled: Path) -> None:
             break
     whole, pieces = (labelled / name / "weights.safetensors" for name in ("whole", "pieces"))
     assert whole.read_bytes() == pieces.read_bytes()
+
+
+def test_a_run_goes_on_wherever_its_pictures_lie_and_logs_the_loss_of_every_step(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.train.loop.LOG_STEPS", 8)
+    torch.set_num_threads(1)
+    assert train(labelled, "whole") == 0
+    assert train(labelled, "pieces", "--minutes", "1e-9") == 0
+    moved = labelled.with_name("moved")
+    labelled.rename(moved)
+    assert train(moved, "pieces") == 0
+    whole, pieces = ((moved / name / "log.csv").read_text().splitlines() for name in ("whole", "pieces"))
+    assert [row.split(",")[-1] for row in whole] == [row.split(",")[-1] for row in pieces]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("width", "labelled at another size"),
+        ("people", "no person with keypoints"),
+    ],
+)
+def test_what_is_wrong_with_pictures_or_labels_is_one_line_from_a_loading_process_too(
+    labelled: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    labels: str,
+    message: str,
+) -> None:
+    monkeypatch.setattr("export.train.examples.IN_MEMORY", 0)  # read when drawn
+    path = labelled / "annotations/person_keypoints_train2017.json"
+    data = json.loads(path.read_text())
+    if labels == "width":
+        data["images"][0]["width"] += 1
+        data["images"][3]["width"] += 1
+    else:
+        data["annotations"] = []
+    path.write_text(json.dumps(data))
+    assert train(labelled, "run", "--loaders", "1") == 3
+    (line,) = [row for row in capsys.readouterr().err.splitlines() if row.startswith("error")]
+    assert message in line
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(
@@ -97,6 +141,19 @@ def test_a_folder_that_cannot_be_made_is_one_line(labelled: Path, capsys: pytest
     assert "choose another folder" in capsys.readouterr().err
 
 
+def test_held_out_labels_that_cannot_be_scored_are_said_before_training(
+    labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = labelled / "annotations/person_keypoints_train2017.json"
+    data = json.loads(path.read_text())
+    for person in data["annotations"]:
+        del person["num_keypoints"]
+    path.write_text(json.dumps(data))
+    assert train(labelled, "run") == 3
+    assert "cannot be scored (KeyError: 'num_keypoints')" in capsys.readouterr().err
+    assert not (labelled / "run/checkpoint.pt").exists()
+
+
 def test_an_unknown_recipe_names_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(main, ["lw-opnpose", "--output", str(tmp_path)]) == 2
     assert "lw-openpose-pi" in capsys.readouterr().err
@@ -122,6 +179,24 @@ def test_a_step_without_a_finite_gradient_is_left_out(
     assert train(labelled, "run") == 0
     assert len(calls) == 8
     assert all(np.isfinite(v).all() for v in load_file(labelled / "run/weights.safetensors").values())
+
+
+def test_a_picture_that_spoils_batch_norm_spoils_one_step_only(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, calls = CropTask.inputs, []
+
+    def once(task: CropTask, pictures: torch.Tensor) -> torch.Tensor:
+        calls.append(task)
+        return inputs(task, pictures) * (float("nan") if len(calls) == 3 else 1.0)
+
+    monkeypatch.setattr(CropTask, "inputs", once)
+    recipe = labelled / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('network = "tiny"', 'network = "tiny-crops"'))
+    assert train(labelled, "run") == 0
+    weights = load_file(labelled / "run/weights.safetensors")
+    assert "1.running_mean" in weights
+    assert all(np.isfinite(v).all() for v in weights.values())
 
 
 def test_a_diverged_run_says_so(
