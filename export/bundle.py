@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
 import sys
+import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -26,7 +28,7 @@ from export.registry import find_model
 from export.weights import State, find_weights, load_state
 from quant.cli import run_command
 from quant.progress import Progress
-from rpi_runtime.errors import InputError, UsageError, WeightsError
+from rpi_runtime.errors import InputError, OutputError, UsageError, WeightsError
 from rpi_runtime.files import write_bytes, write_text
 from rpi_runtime.records import from_mapping
 
@@ -49,7 +51,8 @@ FACTS.toml says what only people know, and goes into the card:
   [[candidates]]                   # what it was chosen among: network, size, gmacs, crops, ap, latency
   [[curve]]                        # held-out AP over the training: crops, minutes, size, ap
 
-exit codes: 0 done, 2 wrong usage, 3 bad input, or a tensor that training left as it was, 5 output not writable
+exit codes: 0 done, 2 wrong usage, 3 bad input, or a tensor that training left as it was, 4 a download failed (--start),
+            5 output not writable, 8 a package is missing, 130 Ctrl-C
 """
 
 
@@ -74,9 +77,24 @@ def _average(path: Path) -> State | None:
     return {k: v.to(torch.float32).numpy() for k, v in average.items()}
 
 
-def read_start(source: str) -> State:
-    """Read the weights that training started from, as `export.tflite` takes them for Lightweight OpenPose."""
-    weights = find_weights(source, SOURCES, Progress(quiet=True))
+def read_start(source: str, network: str = "") -> State:
+    """Read the weights that training started from, as `export.tflite` takes them for Lightweight OpenPose.
+
+    Parameters
+    ----------
+    source : str
+        Of `SOURCES`, a path, or ``bundled``.
+    network : str, optional
+        Whose weights of this package ``bundled`` means; without it that source is unknown.
+
+    Raises
+    ------
+    WeightsError
+        No such source or file, or damaged; or the package has no weights of `network`.
+    DownloadError
+        A published file cannot be fetched.
+    """
+    weights = find_weights(source, SOURCES, Progress(quiet=True), network)
     if weights.ir is None:
         return weights.state
     net, _, _ = load_lw_openpose(weights)
@@ -87,7 +105,8 @@ def blend(trained: State, start: Mapping[str, NDArray[np.float32]], part: float)
     """Go only `part` of the way from the start to the trained weights.
 
     Fine-tuning for one thing unlearns others; between the two lie weights that are good at both (WiSE-FT; Wortsman et
-    al. 2022, arXiv:2109.01903). Choose `part` on held-out pictures.
+    al. 2022, arXiv:2109.01903). Choose `part` on held-out pictures. Weights that `export.train.balance` rescaled
+    lie elsewhere.
 
     Raises
     ------
@@ -175,6 +194,38 @@ def read_facts(path: Path, name: str, sha256: str) -> BundledCard:
     return from_mapping(BundledCard, facts | {"network": name, "sha256": sha256}, InputError)
 
 
+def write_pair(target: Path, data: bytes, card: BundledCard) -> None:
+    """Write weights to `target` and their card beside them: both or neither, as the one names the other's hash.
+
+    Raises
+    ------
+    OutputError
+        One of them cannot be written; what was there before is there again.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.stem}.", dir=target.parent) as name:
+            weights, text, former = (Path(name) / end for end in ("weights", "card", "former"))
+            write_bytes(weights, data)  # all that needs room on the disk comes before the first rename
+            write_text(text, to_toml(card))
+            if target.is_file():
+                shutil.copy2(target, former)
+            try:
+                weights.replace(target)
+                text.replace(target.with_suffix(".toml"))
+            except BaseException:  # Ctrl-C as well
+                if former.is_file():
+                    former.replace(target)
+                elif target.is_file():
+                    target.unlink()
+                raise
+    except OSError as err:
+        raise OutputError(
+            f"{target} and its .toml: cannot be written ({err.strerror or err}); "
+            "make both writable or choose another --output"
+        ) from err
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Write NAME.safetensors and NAME.toml."""
     parser = argparse.ArgumentParser(
@@ -191,33 +242,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--start",
         metavar="SOURCE",
-        help="weights that training started from; no tensor of theirs may be left",
+        help="weights that training started from, as export.tflite --weights takes them (bundled: those of --name); "
+        "no tensor of theirs may be left",
     )
     parser.add_argument(
         "--blend",
         type=float,
         metavar="PART",
-        help="go only so far from --start to the trained weights, 0 to 1",
+        help="go only so far from --start to the trained weights, 0 to 1; of a run of export.train take checkpoint.pt: "
+        "weights.safetensors computes the same with its channels rescaled, and does not lie on the way",
     )
     parser.add_argument("--output", type=Path, default=FOLDER, metavar="DIR", help="default %(default)s")
     args = parser.parse_args(argv)
     if args.blend is not None and not (args.start and 0 < args.blend < 1):
         raise UsageError(f"--blend {args.blend:g}: expected a part between 0 and 1, and --start")
+    entry = find_model(args.name)
     state = read_trained(args.trained)
     if args.blend is not None:
-        state = blend(state, read_start(args.start), args.blend)
+        state = blend(state, read_start(args.start, args.name), args.blend)
     half = to_half(state, args.trained.name)
     whole = {k: v.astype(np.float32) for k, v in half.items()}
-    load_state(find_model(args.name).bare(), whole, args.trained.name)
+    load_state(entry.bare(), whole, args.trained.name)
     if args.start:
-        refuse_untrained(half, read_start(args.start), args.trained.name)
+        refuse_untrained(half, read_start(args.start, args.name), args.trained.name)
     data = encode(half, {"network": args.name, "format": "pt"})
     if len(data) > LARGEST:
         raise InputError(f"{args.trained}: {len(data)} bytes in float16, expected at most {LARGEST}")
     card = read_facts(args.facts, args.name, hashlib.sha256(data).hexdigest())
     target: Path = args.output / f"{args.name}.safetensors"
-    write_bytes(target, data)
-    write_text(target.with_suffix(".toml"), to_toml(card))
+    write_pair(target, data, card)
     print(f"{target}: {len(data)} bytes, {len(half)} tensors, sha256 {card.sha256}")
     return 0
 

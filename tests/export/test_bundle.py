@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from export.bundle import main, read_start, read_trained, refuse_untrained, to_h
 from export.bundled_weights import find_bundled, is_bundled
 from export.nets.lw_openpose import LwOpenPose
 from export.registry import MODELS, find_model
+from export.train.label import main as label
 from export.weights import find_weights, provenance
 from quant.cli import run_command
 from quant.progress import Progress
@@ -232,6 +234,56 @@ def test_a_blend_lies_between_start_and_trained(place: Place, trained: dict[str,
     assert place.bundle("--start", str(place.folder / "start.safetensors"), "--blend", "0.25") == 0
     blended = load_file(place.package / "lw-openpose.safetensors")
     assert all(torch.allclose(blended[k].float(), 0.25 * v, atol=1e-4) for k, v in trained.items())
+
+
+@pytest.mark.parametrize("there_before", [True, False])
+def test_weights_are_not_replaced_without_their_card(
+    place: Place,
+    trained: dict[str, torch.Tensor],
+    capfd: pytest.CaptureFixture[str],
+    there_before: bool,
+) -> None:
+    assert place.bundle() == 0
+    path = place.package / "lw-openpose.safetensors"
+    before = path.read_bytes()
+    if not there_before:
+        path.unlink()
+    path.with_suffix(".toml").unlink()
+    path.with_suffix(".toml").mkdir()  # stands for whatever cannot be replaced
+    save_file({k: v / 2 for k, v in trained.items()}, place.weights)
+    assert place.bundle() == 5
+    assert re.fullmatch(
+        r"error: .*lw-openpose\.safetensors and its \.toml: cannot be written .*--output\n",
+        capfd.readouterr().err,
+    )
+    assert (path.read_bytes() if path.exists() else None) == (before if there_before else None)
+    assert {p.name for p in place.package.iterdir()} - {path.name} == {"lw-openpose.toml"}
+
+
+def test_bundled_weights_can_be_the_start(
+    place: Place, trained: dict[str, torch.Tensor], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert place.bundle("--start", "bundled") == 3
+    assert "this package has none for lw-openpose (it has none at all)" in capfd.readouterr().err
+    assert place.bundle() == 0
+    assert place.bundle("--start", "bundled") == 3
+    assert "of the weights that training started from, unchanged" in capfd.readouterr().err
+    save_file({k: v / 2 for k, v in trained.items()}, place.weights)
+    assert place.bundle("--start", "bundled", "--blend", "0.5") == 0
+    stored = load_file(place.package / "lw-openpose.safetensors")
+    assert all(torch.allclose(stored[k].float(), 0.75 * v, atol=1e-3) for k, v in trained.items())
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"), [(main, [0, 2, 3, 4, 5, 8, 130]), (label, [0, 2, 3, 5, 8, 130])]
+)
+def test_help_names_every_exit_code(
+    command: Callable[[list[str]], int], expected: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command(["--help"])
+    codes = re.findall(r"\b(\d+) [a-zA-Z]", re.split("(?i)exit codes:", capsys.readouterr().out)[1])
+    assert [int(code) for code in codes] == expected
 
 
 @pytest.mark.parametrize("more", [("--blend", "0.5"), ("--start", "START", "--blend", "1.5")])
