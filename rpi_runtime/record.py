@@ -6,6 +6,7 @@ The format is described in `rpi_runtime.capture.replay`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import logging
@@ -48,7 +49,8 @@ FORMATS = ("jpg", "png", "npy")
 class Recorder:
     """Writes frames one by one; use as a context manager.
 
-    A folder can be played back even when the recorder was killed; a .zip only when it was closed.
+    A folder can be played back even when the recorder was killed; a .zip only when it was closed. When it is closed
+    without a frame, what it made is removed again, so that the same name can be tried again.
 
     Parameters
     ----------
@@ -68,6 +70,7 @@ class Recorder:
         self._lines = [json.dumps({"replay": REPLAY_FORMAT, "source": source})]
         self._archive: zipfile.ZipFile | None = None
         self._index: IO[str] | None = None
+        self._made_folder = False
 
     def __enter__(self) -> Recorder:
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
@@ -76,6 +79,7 @@ class Recorder:
             if self.path.suffix == ".zip":
                 self._archive = zipfile.ZipFile(self.path, "x")
             else:
+                self._made_folder = not self.path.exists()
                 self.path.mkdir(parents=True, exist_ok=True)
                 self._index = (self.path / INDEX).open("x")
                 self._index.write(self._lines[0] + "\n")
@@ -84,6 +88,9 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self.frames:
+            self._discard()
+            return
         try:
             if self._archive is not None:
                 self._archive.writestr(INDEX, "\n".join(self._lines) + "\n")
@@ -93,9 +100,27 @@ class Recorder:
         except OSError as err:
             raise self._explain(err) from err
 
+    def _discard(self) -> None:
+        """Close and remove what holds no frame; the error that led here matters more than one of these."""
+        for file in (self._archive, self._index):
+            if file is not None:
+                with contextlib.suppress(OSError):
+                    file.close()
+        with contextlib.suppress(OSError):
+            if self._archive is not None:
+                self.path.unlink()
+            if self._index is not None:
+                (self.path / INDEX).unlink()
+                (self.path / self._name(0)).unlink(missing_ok=True)  # cut, by a full disk
+            if self._made_folder:
+                self.path.rmdir()
+
+    def _name(self, number: int) -> str:
+        return f"{number:06d}{self._suffix}"
+
     def add(self, frame: Frame) -> None:
         """Write one frame; `OutputError` on a full disk."""
-        name = f"{self.frames:06d}{self._suffix}"
+        name = self._name(self.frames)
         line = json.dumps({"file": name, "timestamp_ns": frame.timestamp_ns})
         data = _encode(frame.image, self._suffix)
         try:
@@ -145,7 +170,12 @@ def main(argv: list[str]) -> int:
     stopping = StopFlag()
     with Signals(stopping), Recorder(given.output, source=source.kind, format=given.format) as recorder:
         record(source, recorder, stopping, seconds=given.seconds, frames=given.frames)
-    print(f"{recorder.frames} frames in {given.output}", file=sys.stderr)
+    told = (
+        f"{recorder.frames} frames in {given.output}"
+        if recorder.frames
+        else "no frame came, nothing is written"
+    )
+    print(told, file=sys.stderr)
     return 0
 
 

@@ -52,8 +52,15 @@ exit codes: 0 done or stopped, 2 a wrong option, 3 source or model cannot be rea
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options; each says the same as the key of that name in a configuration file."""
+def add_arguments(parser: argparse.ArgumentParser, sinks: str = "where poses go (default: jsonl:-)") -> None:
+    """Declare the options; each says the same as the key of that name in a configuration file.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    sinks : str
+        What the option ``--sink`` is for, and its default.
+    """
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="settings; options given here replace them"
     )
@@ -62,9 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_refine_arguments(parser)
     parser.add_argument("--source", metavar="SOURCE", help="where pictures come from (default: picamera)")
-    parser.add_argument(
-        "--sink", action="append", metavar="SINK", help="where poses go; may be repeated (default: jsonl:-)"
-    )
+    parser.add_argument("--sink", action="append", metavar="SINK", help=f"{sinks}; may be repeated")
     parser.add_argument("--threads", type=int, metavar="N", help="for the network (default: all, at most 4)")
     parser.add_argument(
         "--track",

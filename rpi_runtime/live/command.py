@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     from rpi_runtime.commands import make_parser, set_up_logging
 
     parser = make_parser("live", HELP, EXAMPLES)
-    add_arguments(parser)
+    add_arguments(parser, sinks="where poses go besides the page (default: nowhere)")
     parser.add_argument(
         "--listen", metavar="HOST:PORT", help="where the page is (default: 127.0.0.1:8080, this machine only)"
     )

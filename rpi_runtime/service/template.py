@@ -13,7 +13,7 @@ from rpi_runtime.service.layout import RUNTIME
 _TEXT = """\
 # The pipose service. After a change: sudo systemctl reload pipose
 # A mistake leaves the former settings in force, and `systemctl status pipose` says what is wrong.
-# All keys, with their defaults: rpi_runtime/docs/configuration.md, or `python -m rpi_runtime run --help`.
+# All keys, with their defaults: rpi_runtime/docs/configuration.md; examples: `python -m rpi_runtime run --help`.
 model = {models}
 
 [source]

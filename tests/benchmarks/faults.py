@@ -7,6 +7,7 @@ and xdotool. Prints a Markdown table.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -359,6 +360,9 @@ def table(folder: Path) -> Iterator[tuple[str, Callable[[], str]]]:
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_toy(folder / "toy.tflite")

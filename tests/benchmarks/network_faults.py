@@ -7,6 +7,7 @@ Markdown table: the frames per second before and during the fault, what happened
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import logging
 import socket
@@ -311,6 +312,9 @@ def late_broker(folder: Path) -> str:
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     logging.getLogger("rpi_runtime").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

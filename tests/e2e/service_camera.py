@@ -11,6 +11,7 @@ it says which, and exits with 77. Takes some minutes.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -125,6 +126,9 @@ def check(printed: str) -> None:
 
 def main() -> None:
     """Make it, boot it, check it, remove it."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     if os.geteuid() != 0:
         skip("needs root, to make a root")
     need("mmdebstrap", "mke2fs", "qemu-system-x86_64")

@@ -198,6 +198,18 @@ def test_every_command_has_help(name, capsys):
     assert name in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [("run", "where poses go (default: jsonl:-)"), ("live", "besides the page (default: nowhere)")],
+)
+def test_help_says_where_poses_go_by_default(name, default, capsys):
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert default in printed
+    assert ("jsonl:-" in printed.partition("examples:")[0]) == (name == "run")
+
+
 def test_help_names_the_commands(capsys):
     assert main(["--help"]) == 0
     assert main([]) == 2

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rpi_runtime.__main__ import main
 from rpi_runtime.capture.replay import ReplaySource
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.errors import InputError, OutputError, SourceError, UsageError
@@ -112,6 +114,43 @@ def test_zips_that_are_none_or_hold_none_are_refused(tmp_path):
     for name in ("cut.zip", "empty.zip", "none.zip"):
         with pytest.raises(SourceError, match=name):
             ReplaySource(tmp_path / name).configure(Wanted())
+
+
+@pytest.mark.parametrize("name", ["walk.zip", "walk"])
+@pytest.mark.parametrize("kind", ["png", "npy"])
+def test_a_recording_without_a_frame_leaves_nothing_in_the_way(tmp_path, name, kind):
+    with pytest.raises(SourceError, match="no camera"), Recorder(tmp_path / name, format=kind):
+        raise SourceError("no camera")
+    assert list(tmp_path.iterdir()) == []
+    assert len(read_all(ReplaySource(write_recording(tmp_path / name, kind)))) == 3
+
+
+def test_a_folder_that_was_there_stays(tmp_path):
+    (tmp_path / "walk").mkdir()
+    with Recorder(tmp_path / "walk"):
+        pass
+    assert list(tmp_path.rglob("*")) == [tmp_path / "walk"]
+
+
+def test_a_first_picture_that_was_cut_is_removed_too(tmp_path, monkeypatch):
+    def full(self, data):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    frame = Frame(image=gradient(), index=0, timestamp_ns=0, taken_ns=0)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left"), Recorder(tmp_path / "walk") as recorder:
+        recorder.add(frame)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_can_be_repeated_after_it_failed(tmp_path, capsys):
+    words = ["record", "--source", f"images:{tmp_path / 'photos'}", "--output", str(tmp_path / "walk.zip")]
+    assert main(words) == 3
+    assert "photos" in capsys.readouterr().err
+    write_recording(tmp_path / "photos")
+    assert main(words) == 0
+    assert "3 frames in" in capsys.readouterr().err
 
 
 def test_nothing_is_overwritten(tmp_path):
