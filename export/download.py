@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from quant.progress import Progress
 from rpi_runtime.errors import DownloadError, OutputError
+from rpi_runtime.files import reading
 
 CHUNK = 1 << 18
 TIMEOUT_S = 30.0
@@ -67,16 +69,20 @@ def fetch(remote: RemoteFile, progress: Progress) -> Path:
     ------
     DownloadError
         No network, the server refused, or the checksum is wrong (a damaged file is removed).
+    InputError
+        The cached file cannot be read.
     OutputError
         The cache folder cannot be written.
     """
     target = cache_folder() / remote.path
-    if target.is_file() and _matches(target, remote):
-        return target
+    with reading(target, "make it readable, or set PIPOSE_CACHE elsewhere"):
+        if target.is_file() and _matches(target, remote):
+            return target
     part = target.with_name(target.name + ".part")
     with _writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _download(remote, part, target, progress)
+    _download(remote, part, target, progress)
+    with _writing(target):
         if not _matches(part, remote):
             size = part.stat().st_size
             part.unlink()
@@ -89,37 +95,63 @@ def fetch(remote: RemoteFile, progress: Progress) -> Path:
 
 
 def _download(remote: RemoteFile, part: Path, target: Path, progress: Progress) -> None:
-    have = part.stat().st_size if part.exists() else 0
+    with _writing(target):
+        have = part.stat().st_size if part.exists() else 0
     if remote.size and have >= remote.size:
         return
+    answer = _ask(remote, target, have)
+    if answer is None:  # the part file is longer than the file: start over
+        with _writing(target):
+            part.unlink()
+        _download(remote, part, target, progress)
+        return
+    with answer:
+        resumed = have > 0 and answer.status == 206
+        have = have if resumed else 0
+        total = have + int(answer.headers.get("Content-Length") or 0)
+        got = have
+        with (
+            _writing(target),
+            part.open("ab" if resumed else "wb") as file,
+            progress.bytes(target.name, total) as step,
+        ):
+            step(have)
+            while chunk := _read(answer, remote, got):
+                file.write(chunk)
+                got += len(chunk)
+                step(len(chunk))
+    if total > have and got < total:
+        raise DownloadError(f"{remote.url}: cut after {got} of {total} bytes; run this again to resume")
+
+
+def _ask(remote: RemoteFile, target: Path, have: int) -> Any:
+    """Return the server's answer, open, to a request for the rest of the file; None when there is no such rest."""
     request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            resumed = have > 0 and answer.status == 206
-            have = have if resumed else 0
-            total = have + int(answer.headers.get("Content-Length") or 0)
-            with part.open("ab" if resumed else "wb") as file, progress.bytes(target.name, total) as step:
-                step(have)
-                while chunk := answer.read(CHUNK):
-                    file.write(chunk)
-                    step(len(chunk))
-        got = part.stat().st_size
-        if total > have and got < total:
-            raise DownloadError(f"{remote.url}: cut after {got} of {total} bytes; run this again to resume")
+        return urllib.request.urlopen(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as err:
         err.close()  # it is the answer, with an open connection
-        if err.code == 416 and have:  # the part file is longer than the file: start over
-            part.unlink()
-            _download(remote, part, target, progress)
-            return
+        if err.code == 416 and have:
+            return None
         raise DownloadError(
             f"{remote.url}: the server answered {err.code} {err.reason}; {_by_hand(remote, target)}"
         ) from err
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as err:
+    except (OSError, http.client.HTTPException) as err:  # of URLError, timeouts and TLS the first is the base
         reason = getattr(err, "reason", err)
         raise DownloadError(
             f"{remote.url}: cannot be reached ({reason}); {_by_hand(remote, target)}"
         ) from err
+
+
+def _read(answer: Any, remote: RemoteFile, got: int) -> bytes:
+    """Return the next bytes; what fails here is the network, though the disk is written in the same loop."""
+    try:
+        chunk: bytes = answer.read(CHUNK)
+    except (OSError, http.client.HTTPException) as err:
+        raise DownloadError(
+            f"{remote.url}: the connection broke after {got} bytes ({err}); run this again to resume"
+        ) from err
+    return chunk
 
 
 def _by_hand(remote: RemoteFile, target: Path) -> str:

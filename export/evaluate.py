@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from export.computed import Array, computed_model
-from export.network import Network, parse_size
+from export.network import CARD_LARGEST, LARGEST, Network, parse_size
 from export.onnx_graph import make_session
 from export.registry import MODELS, find_model
 from quant.boxes import annotated_boxes, detected_boxes
 from quant.cli import run_command
 from quant.coco import CocoImage, read_split
-from quant.evaluate import Evaluation, evaluate, table
+from quant.evaluate import Evaluation, evaluate, say_missing, table
 from quant.predict import PAF_DECODING, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
 from rpi_runtime.card import ModelCard
@@ -40,9 +40,13 @@ def own_size(side: int, width: int, height: int) -> tuple[int, int]:
         The network's nominal input side; the picture's short side becomes this, rounded up to a multiple of 64.
     width, height : int
         Of the picture. Its long side follows and is rounded up too; what is left over stays empty.
+
+    The published code sets the long side no limit. A card does, `CARD_LARGEST`: a picture more elongated than that is
+    fitted whole into the longest input there is, so its short side is seen smaller than in the paper.
     """
     short, long = -(-side // STEP) * STEP, max(width, height)
     long = (int(short / min(width, height) * long + STEP - 1)) // STEP * STEP
+    long = min(long, CARD_LARGEST // STEP * STEP)
     return (short, long) if width < height else (long, short)
 
 
@@ -70,10 +74,11 @@ class FloatNetwork:
     ) -> None:
         self._network, self._procedure, self._size = network, procedure, size
         sizes = sorted({self.size_of(image) for image in images})
+        largest = LARGEST if size else CARD_LARGEST  # nobody asked for a picture's own size
         self.built: dict[tuple[int, int], Predict] = {}
         with progress.items("building", len(sizes)) as step:
             for one in sizes:
-                self.built[one] = self._build(network.card_at(*one))
+                self.built[one] = self._build(network.card_at(*one, largest))
                 step(1)
 
     def size_of(self, image: CocoImage) -> tuple[int, int]:
@@ -144,6 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     split = read_split(args.coco, args.split)
     boxes = None if args.boxes == "gt" else detected_boxes(Path(args.boxes))
     progress = Progress()
+    say_missing(split, progress)
     network = entry.load(args.weights or entry.default_source, progress)
     if boxes is None and isinstance(network.card.decoder, TopdownDecoder):
         boxes = annotated_boxes(split)

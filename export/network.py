@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from quant.outcome import Parity
 
 Build = Callable[[InputSpec], "tuple[OnnxGraph, list[Parity]]"]
-SMALLEST, LARGEST = 32, 2048  # pixels a side
+SMALLEST, LARGEST = 32, 2048  # pixels a side that a user may ask for
+CARD_LARGEST = 4096  # pixels a side that a card allows, see `InputSpec`
 STEP = 8  # both sides are a multiple of this, and of what the network needs where that is more
 
 
@@ -40,9 +41,9 @@ class Network:
     step: int = STEP
     notes: tuple[str, ...] = ()
 
-    def card_at(self, width: int, height: int) -> ModelCard:
+    def card_at(self, width: int, height: int, largest: int = LARGEST) -> ModelCard:
         """Return the card at another input size; `UsageError` when the size does not suit the network."""
-        check_size(width, height, max(STEP, self.step, *(o.stride for o in self.card.outputs)))
+        check_size(width, height, max(STEP, self.step, *(o.stride for o in self.card.outputs)), largest)
         return replace(self.card, input=replace(self.card.input, width=width, height=height))
 
 
@@ -54,11 +55,11 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def check_size(width: int, height: int, step: int = STEP) -> None:
-    """Raise `UsageError` when an input size suits no network whose sides are multiples of `step`."""
-    if not (SMALLEST <= width <= LARGEST and SMALLEST <= height <= LARGEST):
+def check_size(width: int, height: int, step: int = STEP, largest: int = LARGEST) -> None:
+    """Raise `UsageError` when an input size suits no network whose sides are multiples of `step`, up to `largest`."""
+    if not (SMALLEST <= width <= largest and SMALLEST <= height <= largest):
         raise UsageError(
-            f"size {width}x{height}: expected {SMALLEST} to {LARGEST} pixels a side, as in 160x120"
+            f"size {width}x{height}: expected {SMALLEST} to {largest} pixels a side, as in 160x120"
         )
     if width % step or height % step:
         near = f"{_nearest(width, step)}x{_nearest(height, step)}"

@@ -14,6 +14,7 @@ from export.onnx_graph import OnnxGraph, from_file
 from quant.outcome import Parity
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Provenance
 from rpi_runtime.errors import CardError
+from rpi_runtime.files import reading
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -21,7 +22,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 def own_network(onnx_file: Path, card_file: Path) -> Network:
     """Return the network that the two files describe; `InputError` or `CardError` when they do not fit."""
     card = read_toml_card(card_file)
-    digest = checksum(onnx_file) if onnx_file.is_file() else ""
+    with reading(onnx_file, "make it readable, or give --onnx another file"):
+        digest = checksum(onnx_file) if onnx_file.is_file() else ""
     origin = Provenance(
         weights_source=onnx_file.name,
         weights_sha256=digest,

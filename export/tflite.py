@@ -19,7 +19,8 @@ from quant.calibration import DEFAULT_COUNT
 from quant.cli import run_command
 from quant.progress import Progress, print_table
 from quant.recipe import DEFAULTS, Recipe, load_recipe, recipe_names
-from rpi_runtime.errors import CardError, DependencyError, GateError, OutputError, UsageError
+from rpi_runtime.errors import CardError, DependencyError, GateError, UsageError
+from rpi_runtime.files import ensure_writable
 
 if TYPE_CHECKING:
     from export.chain import ExportSpec
@@ -191,17 +192,6 @@ def _check_usage(args: argparse.Namespace, kind: str) -> None:
         raise UsageError("--calibration goes with --int8")
 
 
-def ensure_writable(folder: Path) -> None:
-    """Fail now rather than after minutes of work when the output folder cannot be written."""
-    probe = folder / ".pipose-write-test"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as err:
-        raise OutputError(f"{folder}: cannot be written ({err.strerror}); choose another --output") from err
-
-
 def _start(args: argparse.Namespace) -> Progress:
     """Import what is heavy, with a word to the user before the seconds that it takes."""
     from quant.quiet import quiet
@@ -238,10 +228,12 @@ def _spec(args: argparse.Namespace, recipe: Recipe, network: Network, progress: 
     from quant.calibration import read_calibration
     from quant.calibration_people import largest_people
     from quant.coco import read_split
-    from quant.evaluate import EvaluationSpec
+    from quant.evaluate import EvaluationSpec, say_missing
     from quant.gate import Limits
 
     split = read_split(args.evaluate, args.split) if args.evaluate else None
+    if split:
+        say_missing(split, progress)
     calibration, people = None, {}
     if recipe.kind == "int8":
         with progress.stage("calibration") as notes:

@@ -18,8 +18,10 @@ from export.openvino_ir import Graph
 from quant.progress import Progress
 from rpi_runtime.card import Provenance
 from rpi_runtime.errors import DownloadError, WeightsError
+from rpi_runtime.files import reading
 
 State = dict[str, NDArray[np.float32]]
+_READABLE = "make it readable, or give other --weights"
 # what a pickled NumPy scalar names, before and since NumPy 2; none of it is called
 _FIGURES = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
 
@@ -62,7 +64,7 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress, b
     Raises
     ------
     WeightsError
-        No such source or file, damaged, or of no known format.
+        No such source or file, one that may not be read, is damaged, or of no known format.
     """
     if source == BUNDLED and bundled:
         return _read_bundled(bundled)
@@ -71,13 +73,15 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress, b
         path = _fetch_all(entry, progress)
         return _read(path, f"{source}: {entry.files[0].url}", entry.licence)
     path = Path(source)
-    if not path.exists():
+    with reading(path, _READABLE, WeightsError):
+        there, folder = path.exists(), path.is_dir()
+    if not there:
         names = [*known, *([BUNDLED] if bundled else [])]
         nor = f"neither a file nor one of {', '.join(names)}" if names else "no such file"
         raise WeightsError(
             f"weights {source!r}: {nor}; give the path of an OpenVINO .xml, a PyTorch .pth or a .safetensors"
         )
-    if path.is_dir():
+    if folder:
         path = _only_xml(path)
     return _read(path, path.name, "")
 
@@ -111,7 +115,8 @@ def _fetch_all(entry: Source, progress: Progress) -> Path:
 
 
 def _only_xml(folder: Path) -> Path:
-    found = sorted(folder.rglob("*.xml"))
+    with reading(folder, _READABLE, WeightsError):
+        found = sorted(folder.rglob("*.xml"))
     if len(found) != 1:
         raise WeightsError(f"{folder}: {len(found)} .xml files in it; give the path of the one to read")
     return found[0]
@@ -121,6 +126,8 @@ def _read(path: Path, source: str, licence: str) -> Weights:
     suffix = path.suffix.lower()
     ir, values = None, path
     state: State = {}
+    with reading(path, _READABLE, WeightsError):
+        path.open("rb").close()  # the readers below would call it damaged
     if suffix in (".xml", ".bin"):
         ir, values = Graph(path.with_suffix(".xml")), path.with_suffix(".bin")
     elif suffix == ".safetensors":

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.coco import is_coco, read_split, splits
+from quant.coco import READABLE, is_coco, read_split, splits
 from rpi_runtime.card import InputSpec
 from rpi_runtime.errors import InputError
+from rpi_runtime.files import reading
 from rpi_runtime.pictures import SUFFIXES, read_picture
 from rpi_runtime.preprocess import Frame, Preprocessor
 
@@ -48,9 +49,12 @@ class Manifest:
         return cls(source=str(data.get("source")), images=tuple((str(n), str(d)) for n, d in data["images"]))
 
     def images_among(self, paths: Sequence[Path]) -> list[str]:
-        """Return the names of the images that are among `paths`, by name or by content."""
+        """Return the names of the images that are among `paths`, by name or by content.
+
+        `InputError` when one of `paths` cannot be read.
+        """
         names = {p.name for p in paths}
-        hashes = {hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
+        hashes = {_sha256(p) for p in paths}
         return [name for name, digest in self.images if name in names or digest in hashes]
 
     @property
@@ -92,6 +96,11 @@ class CalibrationSet:
             yield out.copy()
 
 
+def _sha256(path: Path) -> str:
+    with reading(path, READABLE):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def choose_images(folder: Path, count: int) -> tuple[list[Path], str]:
     """Choose calibration images.
 
@@ -112,9 +121,11 @@ def choose_images(folder: Path, count: int) -> tuple[list[Path], str]:
     Raises
     ------
     InputError
-        No such folder, or no picture in it.
+        No such folder, one that may not be read, or no picture in it.
     """
-    if not folder.is_dir():
+    with reading(folder, READABLE):
+        there = folder.is_dir()
+    if not there:
         raise InputError(
             f"{folder}: no such folder; give --calibration a COCO folder or a folder of pictures"
         )
@@ -141,7 +152,8 @@ def _train_images(folder: Path) -> tuple[list[Path], str]:
 
 
 def _pictures(folder: Path) -> tuple[list[Path], str]:
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    with reading(folder, READABLE):
+        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
         raise InputError(
             f"{folder}: no pictures in it ({', '.join(SUFFIXES)}); give another --calibration folder"
@@ -163,7 +175,7 @@ def read_calibration(paths: Sequence[Path], source: str, refused: Sequence[Path]
     Raises
     ------
     InputError
-        None can be read, or an evaluation image is among them.
+        None can be read, an evaluation image is among them, or one cannot be read.
     """
     entries, frames, skipped = [], [], []
     for path in paths:
@@ -179,7 +191,8 @@ def read_calibration(paths: Sequence[Path], source: str, refused: Sequence[Path]
             "give --calibration another folder"
         )
     manifest = Manifest(source=source, images=tuple(entries))
-    _refuse_evaluation_images(manifest, {p.stat().st_size for p in paths if p.exists()}, refused)
+    with reading(Path(source), READABLE):
+        _refuse_evaluation_images(manifest, {p.stat().st_size for p in paths if p.exists()}, refused)
     return CalibrationSet(manifest=manifest, frames=tuple(frames), skipped=tuple(skipped))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from quant.cli import run_command
 from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
 from rpi_runtime.card_decoders import Decoder, PafDecoder, TagDecoder
+from rpi_runtime.errors import CardError
 
 
 def describe(card: ModelCard) -> str:
@@ -65,6 +66,15 @@ def _numbers(values: Sequence[float]) -> str:
     )
 
 
+def _manifest(path: Path) -> str:
+    try:
+        return read_member(path, CALIBRATION_MEMBER).decode()
+    except UnicodeDecodeError as err:
+        raise CardError(
+            f"{path}: its calibration manifest is not UTF-8 text ({err.reason}); copy or export the file again"
+        ) from err
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the card of a file."""
     parser = argparse.ArgumentParser(
@@ -79,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     if args.calibration:
-        print(read_member(args.file, CALIBRATION_MEMBER).decode(), end="")
+        print(_manifest(args.file), end="")
         return 0
     card = read_card(args.file)
     print(card.to_json() if args.json else describe(card))

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from rpi_runtime.errors import InputError
+from rpi_runtime.files import reading
+
+READABLE = "make the folder and its files readable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +50,14 @@ class CocoSplit:
 
 
 def is_coco(folder: Path) -> bool:
-    """Whether a folder has COCO's layout."""
-    return any((folder / "annotations").glob("person_keypoints_*.json"))
+    """Whether a folder has COCO's layout; `InputError` when it may not be read."""
+    return bool(splits(folder))
 
 
 def splits(folder: Path) -> list[str]:
-    """Return the names of the splits that a COCO folder has keypoint annotations for."""
-    files = (folder / "annotations").glob("person_keypoints_*.json")
+    """Return the names of the splits that a COCO folder has annotations for; `InputError` when it may not be read."""
+    with reading(folder, READABLE):
+        files = list((folder / "annotations").glob("person_keypoints_*.json"))
     return sorted(f.stem.removeprefix("person_keypoints_") for f in files)
 
 
@@ -63,7 +67,7 @@ def read_split(folder: Path, name: str) -> CocoSplit:
     Raises
     ------
     InputError
-        No such split, unreadable annotations, or not one of its images on disk.
+        No such split, unreadable annotations or folder, or not one of its images on disk.
     """
     annotations = folder / "annotations" / f"person_keypoints_{name}.json"
     images = _image_folder(folder, name)
@@ -75,7 +79,8 @@ def read_split(folder: Path, name: str) -> CocoSplit:
             f"{annotations}: an image without id, file_name, width or height ({type(err).__name__}: {err}); "
             "unpack the annotations again"
         ) from err
-    found = [i for i in every if i.path.is_file()]
+    with reading(images, READABLE):
+        found = [i for i in every if i.path.is_file()]
     missing = len(every) - len(found)
     if not found:
         raise InputError(
@@ -109,9 +114,10 @@ def read_annotations(path: Path, known: list[str]) -> dict[str, Any]:
 
 
 def _image_folder(folder: Path, name: str) -> Path:
-    for candidate in (folder / name, folder / "images" / name):
-        if candidate.is_dir():
-            return candidate
+    with reading(folder, READABLE):
+        for candidate in (folder / name, folder / "images" / name):
+            if candidate.is_dir():
+                return candidate
     raise InputError(
         f"{folder}: no image folder {name}/ in it; expected COCO's layout, {name}/ beside annotations/"
     )

@@ -31,8 +31,8 @@ from quant.predict import PAF_DECODING, PERSON, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
 from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
 from rpi_runtime.card_decoders import TopdownDecoder
-from rpi_runtime.errors import CardError, InputError, UsageError
-from rpi_runtime.files import write_text
+from rpi_runtime.errors import CardError, InputError, MissingMemberError, UsageError
+from rpi_runtime.files import ensure_writable, write_text
 from rpi_runtime.interpreter import Model
 from rpi_runtime.pictures import read_picture
 
@@ -148,18 +148,7 @@ def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, progress: Pr
             detections += predict(image, frame)
             elapsed += time.perf_counter() - start
             step(1)
-    try:
-        stats, per_image = score(detections, split)
-    except (
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-    ) as err:  # what pycocotools raises on other annotations
-        raise InputError(
-            f"{split.annotations}: cannot be scored ({type(err).__name__}: {err}); "
-            "expected COCO's person keypoint annotations"
-        ) from err
+    stats, per_image = score(detections, split)
     ap, ap50, ap75, ap_medium, ap_large, ar = stats
     evaluation = replace(
         facts,
@@ -177,10 +166,18 @@ def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, progress: Pr
 
 
 def refuse_calibrated(path: Path, split: CocoSplit) -> None:
-    """Refuse to measure a file on images that calibrated it."""
+    """Refuse to measure a file on images that calibrated it.
+
+    Raises
+    ------
+    InputError
+        It was calibrated on one of them, or one of them cannot be read.
+    CardError
+        Its calibration manifest is damaged, so that nobody can tell.
+    """
     try:
         data = read_member(path, CALIBRATION_MEMBER)
-    except CardError:
+    except MissingMemberError:
         return  # a float file has no calibration
     try:
         manifest = Manifest.from_json(data)
@@ -214,7 +211,31 @@ def score(detections: list[dict[str, Any]], split: CocoSplit) -> tuple[list[floa
         AP, AP50, AP75, AP medium, AP large, AR in percent.
     list of dict
         Per image: file, annotated people, detections, mean of the best OKS of each person.
+
+    Raises
+    ------
+    InputError
+        The annotations cannot be scored.
     """
+    try:
+        judge = _judge(detections, split)
+        per_image = [_per_image(i, judge, detections) for i in split.images]
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+    ) as err:  # what pycocotools raises on other annotations
+        raise InputError(
+            f"{split.annotations}: cannot be scored ({type(err).__name__}: {err}); "
+            "expected COCO's person keypoint annotations"
+        ) from err
+    stats = [100 * float(s) if s >= 0 else -1.0 for s in judge.stats[:6]]
+    return stats, per_image
+
+
+def _judge(detections: list[dict[str, Any]], split: CocoSplit) -> Any:
+    """Return pycocotools' COCOeval, summarized."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -229,8 +250,7 @@ def score(detections: list[dict[str, Any]], split: CocoSplit) -> tuple[list[floa
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
-    stats = [100 * float(s) if s >= 0 else -1.0 for s in judge.stats[:6]]
-    return stats, [_per_image(i, judge, detections) for i in split.images]
+    return judge
 
 
 def _per_image(image: CocoImage, judge: Any, detections: list[dict[str, Any]]) -> dict[str, Any]:
@@ -265,6 +285,12 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
         cells = ("-" if f < 0 else f"{f:.2f}" for f in figures)
         result.add_row(e.file, e.recipe, e.size, e.procedure, *cells, str(e.poses), f"{e.ms_per_image:.1f}")
     return result
+
+
+def say_missing(split: CocoSplit, progress: Progress) -> None:
+    """Tell the user when a split is evaluated on a part of its images."""
+    if split.missing:
+        progress.say(f"{split.missing} images of {split.name} are not on disk; evaluating on the others")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -329,9 +355,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     boxes = None if args.boxes == "gt" else detected_boxes(Path(args.boxes))
     procedure = Procedure(decode=args.decode, flip=args.flip, boxes=boxes)
     spec = EvaluationSpec(split=read_split(args.coco, args.split), threads=args.threads, procedure=procedure)
+    if args.results:
+        ensure_writable(args.results)
     progress = Progress(quiet=args.json)
-    if spec.split.missing:
-        progress.say(f"{spec.split.missing} images of {args.split} are not on disk; evaluating on the others")
+    say_missing(spec.split, progress)
     results = [evaluate_file(path, spec, progress) for path in args.files]
     evaluations = [r.evaluation for r in results]
     if args.json:

@@ -13,6 +13,7 @@ from quant.floats import CONVERSIONS, LARGEST_SHARE, Island, find_islands
 from quant.metrics import Agreement
 from rpi_runtime.card import InputSpec
 from rpi_runtime.delegation import Delegation
+from rpi_runtime.errors import InputError
 
 # Operations that convert between number formats or layouts at run time: each costs a pass over a tensor.
 FORBIDDEN = ("QUANTIZE", "DEQUANTIZE", "TRANSPOSE", "CAST")
@@ -176,8 +177,14 @@ def _why(operation: str) -> str:
 
 
 def check_agreement(agreement: Agreement, limits: Limits) -> list[Check]:
-    """Check the maps against those of the float file."""
+    """Check the maps against those of the float file; without a single peak, their figures say nothing."""
     return [
+        Check(
+            name="peaks compared",
+            found=str(agreement.peaks),
+            allowed=">= 1",
+            passed=agreement.peaks >= 1,
+        ),
         _at_most("heatmap rmse", agreement.heatmap_rmse, limits.heatmap_rmse),
         _at_most("PAF relative L2", agreement.paf_relative_l2, limits.paf_relative_l2),
         _at_most("lost peaks", agreement.lost, limits.lost_peaks),
@@ -185,7 +192,18 @@ def check_agreement(agreement: Agreement, limits: Limits) -> list[Check]:
 
 
 def check_ap(real: float, quantized: float, limits: Limits) -> list[Check]:
-    """Check AP (percent) against that of the float file."""
+    """Check AP (percent) against that of the float file.
+
+    Raises
+    ------
+    InputError
+        The AP is -1, pycocotools' figure for pictures without a person to find.
+    """
+    if real < 0 or quantized < 0:
+        raise InputError(
+            "the evaluation pictures hold no labelled people, so there is no AP to compare; "
+            "give --evaluate and --split annotations of people with keypoints"
+        )
     return [_at_most("AP drop", real - quantized, limits.ap_drop)]
 
 

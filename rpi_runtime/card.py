@@ -8,6 +8,7 @@ archive from the back. A user's own network is described by the same fields in T
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zipfile
 import zlib
@@ -17,15 +18,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rpi_runtime.card_decoders import Decoder
-from rpi_runtime.errors import CardError
+from rpi_runtime.errors import CardError, MissingMemberError
 from rpi_runtime.records import from_mapping
 
 CARD_FORMAT = 1
 ROLES = ("heatmaps", "pafs", "tags")
 CARD_MEMBER = "pipose/card.json"
 CALIBRATION_MEMBER = "pipose/calibration.json"
-# what zipfile raises on damaged archives: NotImplementedError (a RuntimeError) for an unknown compression
+# what zipfile raises on damaged archives
 _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, RuntimeError)
+# the others have errors of their own, and a Python may lack their modules
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_NO_CARD = "no model card inside; export it with `python -m export.tflite`, which writes one"
+_ABSENT = {
+    CARD_MEMBER: _NO_CARD,
+    CALIBRATION_MEMBER: "holds no calibration manifest; only INT8 files have one",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +67,10 @@ class InputSpec:
             raise CardError(f"input size {self.width}x{self.height}: expected 1 to 4096 pixels a side")
         if not 0 <= self.pad_value <= 255:
             raise CardError(f"input pad_value {self.pad_value}: expected 0 to 255")
-        if not all(s > 0 for s in self.scale):
-            raise CardError(f"input scale {self.scale}: expected three positive numbers")
+        if not all(math.isfinite(m) for m in self.mean):
+            raise CardError(f"input mean {self.mean}: expected three finite numbers")
+        if not all(0 < s < math.inf for s in self.scale):
+            raise CardError(f"input scale {self.scale}: expected three finite positive numbers")
 
     @property
     def size(self) -> str:
@@ -230,8 +240,10 @@ def read_member(path: Path | str, member: str) -> bytes:
 
     Raises
     ------
+    MissingMemberError
+        The file has an archive, without such a member.
     CardError
-        The file is missing, is no .tflite, or holds no such member.
+        The file is missing or no .tflite, or the archive or the member is damaged.
     """
     path = Path(path)
     try:
@@ -241,23 +253,40 @@ def read_member(path: Path | str, member: str) -> bytes:
                 raise CardError(
                     f"{path}: not a TFLite file (no TFL3 identifier); expected a .tflite of pipose"
                 )
-            with zipfile.ZipFile(file) as archive:
-                return archive.read(member)
+            try:
+                archive = zipfile.ZipFile(file)
+            except _DAMAGED as err:
+                raise CardError(f"{path}: {_NO_CARD}, or copy the file again if it was truncated") from err
+            with archive:
+                return _read_from(archive, member, path)
     except OSError as err:
-        raise CardError(f"{path}: cannot be read ({err.strerror}); give the path of a .tflite") from err
-    except _DAMAGED as err:
         raise CardError(
-            f"{path}: no model card inside; export it with `python -m export.tflite`, "
-            "which writes one, or copy the file again if it was truncated"
+            f"{path}: cannot be read ({err.strerror or err}); give the path of a .tflite"
         ) from err
 
 
+def _read_from(archive: zipfile.ZipFile, member: str, path: Path) -> bytes:
+    if member not in archive.namelist():
+        raise MissingMemberError(f"{path}: {_ABSENT.get(member, f'holds no {member}')}")
+    kind = archive.getinfo(member).compress_type
+    try:
+        if kind not in _COMPRESSIONS:
+            raise zipfile.BadZipFile(f"compression {kind}, expected stored or deflated")
+        return archive.read(member)
+    except _DAMAGED as err:
+        reason = str(err) or type(err).__name__
+        raise CardError(f"{path}: {member} is damaged ({reason}); copy or export the file again") from err
+
+
 def read_card(path: Path | str) -> ModelCard:
-    """Return the card inside a .tflite; `CardError` when it has none or a broken one."""
+    """Return the card inside a .tflite; `CardError`, with the file's name, when it has none or a broken one."""
     try:
         data = json.loads(read_member(path, CARD_MEMBER))
     except ValueError as err:
         raise CardError(f"{path}: its model card is not valid JSON ({err}); export it again") from err
     if not isinstance(data, dict):
         raise CardError(f"{path}: its model card is not a JSON object; export it again")
-    return ModelCard.from_mapping(data)
+    try:
+        return ModelCard.from_mapping(data)
+    except CardError as err:
+        raise CardError(f"{path}: {err}") from err

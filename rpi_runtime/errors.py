@@ -2,17 +2,18 @@
 
 ::
 
-    PiposeError                 exit 1   something the user can act on went wrong
-    ├── UsageError              exit 2   options that contradict each other or make no sense
-    ├── InputError              exit 3   a file or folder that is missing, truncated, of the wrong kind
-    │   ├── CardError           exit 3   a model card that is missing, malformed or does not fit its tensors
-    │   ├── SourceError         exit 3   a camera, stream or recording that cannot be opened, or that failed
-    │   └── WeightsError        exit 3   weights that are damaged or belong to another network
-    ├── DownloadError           exit 4   a download that failed, was cut or has the wrong checksum
-    ├── OutputError             exit 5   a full disk, a read-only folder
-    ├── ParityError             exit 6   a conversion step whose output is not that of the step before
-    ├── GateError               exit 7   a file that may not be called INT8; kept beside as .rejected
-    └── DependencyError         exit 8   a package that is not installed; says the line that installs it
+    PiposeError                     exit 1   something the user can act on went wrong
+    ├── UsageError                  exit 2   options that contradict each other or make no sense
+    ├── InputError                  exit 3   a file or folder that is missing, truncated, of the wrong kind
+    │   ├── CardError               exit 3   a model card that is missing, malformed or does not fit its tensors
+    │   │   └── MissingMemberError  exit 3   a .tflite whose archive lacks the member asked for
+    │   ├── SourceError             exit 3   a camera, stream or recording that cannot be opened, or that failed
+    │   └── WeightsError            exit 3   weights that are damaged or belong to another network
+    ├── DownloadError               exit 4   a download that failed, was cut or has the wrong checksum
+    ├── OutputError                 exit 5   a full disk, a read-only folder
+    ├── ParityError                 exit 6   a conversion step whose output is not that of the step before
+    ├── GateError                   exit 7   a file that may not be called INT8; kept beside as .rejected
+    └── DependencyError             exit 8   a package that is not installed; says the line that installs it
 
 Every message says what failed, what was found, what was expected and what to do next, on one line.
 """
@@ -40,6 +41,10 @@ class InputError(PiposeError):
 
 class CardError(InputError):
     """A model card is missing, malformed or does not fit the tensors of its file."""
+
+
+class MissingMemberError(CardError):
+    """The archive in a .tflite is sound and lacks the member asked for: some files are made without it."""
 
 
 class SourceError(InputError):

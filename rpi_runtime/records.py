@@ -68,7 +68,10 @@ def _convert(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any
         item = get_args(hint)[1]
         return {str(k): _convert(item, v, error, _join(where, str(k))) for k, v in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as err:
+            raise error(f"{where}: expected float, got an integer beyond its range") from err
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise error(f"{where}: expected {hint.__name__}, got {value!r}")
     return value
@@ -80,7 +83,7 @@ def _member(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any:
     if len(members) == 1 or not isinstance(value, Mapping) or "kind" not in value:
         return members[0]
     kinds = {get_args(get_type_hints(m)["kind"])[0]: m for m in members}
-    if value["kind"] not in kinds:
+    if not isinstance(value["kind"], str) or value["kind"] not in kinds:  # a list cannot even be looked up
         expected = ", ".join(map(repr, kinds))
         raise error(f"{_join(where, 'kind')}: got {value['kind']!r}, expected one of {expected}")
     return kinds[value["kind"]]

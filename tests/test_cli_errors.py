@@ -15,6 +15,7 @@ from export.tflite import main
 from quant.cli import run_command
 from quant.gate import _at_most
 from quant.quiet import quiet
+from rpi_runtime.errors import InputError
 from rpi_runtime.pictures import write_picture
 from tests.export.toynet import CARD, write_pictures, write_toy_network
 from tests.quant.toycoco import write_toy_coco
@@ -203,6 +204,20 @@ def test_annotations_that_do_not_fit_the_images(place: Place, capfd: pytest.Capt
     check(place, capfd, [*OWN, *INT8, "--evaluate", "@coco"], 3, "9x9 pixels, annotated as 64x48")
 
 
+def test_an_incomplete_split_is_announced_before_the_work(
+    place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: object) -> None:
+        raise InputError("far enough")
+
+    monkeypatch.setattr(chain, "export_one", stop)
+    place.path("coco/val2017/000000000102.png").unlink()
+    assert place.run(*OWN, "--evaluate", "@coco") == 3
+    err = capfd.readouterr().err
+    assert "1 images of val2017 are not on disk; evaluating on the others" in err
+    assert err.splitlines()[-1] == "error: far enough"
+
+
 def test_broken_images_among_good_ones_are_named(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     place.path("pictures/picture02.png").write_bytes(b"broken")
     assert place.run(*OWN, *INT8) == 0
@@ -251,7 +266,7 @@ def test_a_read_only_disk_is_exit_code_5(
     place: Place, capfd: pytest.CaptureFixture[str], small_disk: Callable[[str], None]
 ) -> None:
     small_disk("size=1m,ro")
-    check(place, capfd, OWN, 5, "cannot be written (Read-only file system); choose another --output")
+    check(place, capfd, OWN, 5, "cannot be written (Read-only file system); choose another folder")
 
 
 def test_an_output_that_is_a_file_is_exit_code_5(place: Place, capfd: pytest.CaptureFixture[str]) -> None:

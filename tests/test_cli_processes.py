@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,6 +91,22 @@ def test_the_converters_are_silent_and_stages_have_times(job: Job) -> None:
     assert all(line.split()[2] == "s" for line in lines if line.startswith("  "))
     assert len(lines) == len(stages) + 1
     assert "passed" in out
+
+
+def test_benchmarks_and_long_tests_parse_their_arguments_before_they_work() -> None:
+    checked = []
+    for path in sorted([*ROOT.glob("tests/benchmarks/*.py"), *ROOT.glob("tests/e2e/*.py")]):
+        text = path.read_text()
+        if '__name__ == "__main__"' not in text:
+            continue
+        functions = {n.name: n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)}
+        first = ast.unparse(functions["main"].body[1])  # behind the docstring
+        assert re.search(r"ArgumentParser\(|parse_args\(", first), (
+            f"{path}: --help would start the work: {first}"
+        )
+        assert "parse_args(" in text, path
+        checked.append(path.stem)
+    assert {"faults", "network_faults", "service_camera", "decode"} <= set(checked)
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:

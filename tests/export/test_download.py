@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import http.client
 import socket
+import ssl
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from export.download import RemoteFile, cache_folder, checksum, fetch
 from export.nets.lw_openpose_sources import SOURCES
 from export.weights import find_weights
 from quant.progress import Progress
-from rpi_runtime.errors import DownloadError, OutputError, UsageError
+from rpi_runtime.errors import DownloadError, InputError, OutputError, UsageError
 from tests.export.rangeserver import Served, serving
 
 QUIET = Progress(quiet=True)
@@ -166,6 +169,71 @@ def test_a_full_disk_is_an_output_error(server: Served, cache: Path, monkeypatch
 
     monkeypatch.setattr(Path, "open", Full)
     with pytest.raises(OutputError, match="No space left"):
+        fetch(remote(server.url), QUIET)
+
+
+def test_a_disk_that_fills_up_is_an_output_error(server: Served, cache: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    (cache / "set").mkdir(parents=True)
+    (cache / "set/weights.bin.part").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="No space left"):
+        fetch(remote(server.url, size=0), QUIET)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OSError(errno.EHOSTUNREACH, "No route to host"),
+        OSError(errno.ENETUNREACH, "Network is unreachable"),
+        ssl.SSLError("decryption failed or bad record mac"),
+        TimeoutError("timed out"),
+        http.client.IncompleteRead(b""),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_a_network_that_fails_on_the_way_is_no_full_disk(
+    server: Served, cache: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    true = http.client.HTTPResponse.read
+    chunks = iter([True, False])
+
+    def read(answer: http.client.HTTPResponse, amount: int | None = None) -> bytes:
+        if next(chunks):
+            return true(answer, 200_000)
+        raise failure
+
+    with monkeypatch.context() as patch, pytest.raises(DownloadError) as caught:
+        patch.setattr(http.client.HTTPResponse, "read", read)
+        fetch(remote(server.url), QUIET)
+    assert "the connection broke after 200000 bytes" in str(caught.value)
+    assert "run this again to resume" in str(caught.value)
+    assert fetch(remote(server.url), QUIET).read_bytes() == DATA
+    assert server.requests == ["", "bytes=200000-"]
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENETUNREACH, "Network is unreachable"), ssl.SSLError("x")])
+def test_a_network_that_fails_at_once(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    with pytest.raises(DownloadError, match="cannot be reached"):
+        fetch(remote("http://127.0.0.1/weights.bin"), QUIET)
+
+
+def test_a_cached_file_that_may_not_be_read_is_bad_input(
+    server: Served, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch(remote(server.url), QUIET)
+
+    def refuse(path: Path, *args: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=r"weights\.bin: cannot be read \(Permission denied\)"):
         fetch(remote(server.url), QUIET)
 
 

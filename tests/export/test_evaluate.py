@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from export.evaluate import FloatNetwork, main, own_size
+from export.network import CARD_LARGEST, Network
 from export.registry import find_model
 from export.tflite import main as tflite
 from quant.cli import run_command
-from quant.coco import read_split
+from quant.coco import CocoImage, read_split
 from quant.evaluate import read_image
 from quant.predict import Procedure, predictor
 from quant.progress import Progress
+from rpi_runtime.card import InputSpec
+from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.interpreter import Model
 from tests.export.official import filled_state
+from tests.quant.standin_network import TAGS
+from tests.quant.toycoco import write_toy_coco
 
 
 def test_own_sizes_are_those_of_the_official_code(shared: Path) -> None:
@@ -25,6 +32,38 @@ def test_own_sizes_are_those_of_the_official_code(shared: Path) -> None:
     for case in cases:
         assert list(own_size(case["input_size"], *case["image_wh"])) == case["resized_wh"], case
     assert len({tuple(c["image_wh"]) for c in cases}) > 2
+
+
+@pytest.mark.parametrize(
+    ("picture", "size"),
+    [
+        ((640, 145), (2304, 512)),
+        ((145, 640), (512, 2304)),
+        ((640, 80), (4096, 512)),
+        ((9000, 90), (4096, 512)),
+    ],
+)
+def test_elongated_pictures_stop_no_evaluation(
+    monkeypatch: pytest.MonkeyPatch, picture: tuple[int, int], size: tuple[int, int]
+) -> None:
+    def build(self: FloatNetwork, card: Any) -> Any:
+        return lambda image, frame: card.input
+
+    monkeypatch.setattr(FloatNetwork, "_build", build)
+    card = replace(TAGS, input=replace(TAGS.input, width=512, height=512))
+    network = Network(card=card, build=lambda spec: pytest.fail("not to be built"))
+    image = CocoImage(id=1, path=Path("1.jpg"), width=picture[0], height=picture[1])
+    people: Any = FloatNetwork(network, Procedure(), None, [image], Progress(quiet=True))
+    asked = people(image, None)
+    assert (asked.width, asked.height) == size
+    with pytest.raises(UsageError, match="expected 32 to 2048 pixels a side"):  # this one somebody asked for
+        FloatNetwork(network, Procedure(), (2304, 512), [image], Progress(quiet=True))
+
+
+def test_the_longest_side_is_the_one_that_a_card_allows() -> None:
+    InputSpec(width=CARD_LARGEST, height=CARD_LARGEST)
+    with pytest.raises(CardError, match=f"1 to {CARD_LARGEST} pixels"):
+        InputSpec(width=CARD_LARGEST + 1, height=8)
 
 
 def test_every_picture_of_a_network_with_tags_has_its_own_size(
@@ -64,6 +103,14 @@ def test_command_prints_the_figures(shared: Path, capsys: pytest.CaptureFixture[
     command = ["--model", "lw-openpose", "--weights", str(weights), "--coco", str(shared / "data/coco")]
     assert run_command(main, [*command, "--size", "64x48"]) == 0
     assert "64x48" in capsys.readouterr().out
+
+
+def test_missing_images_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    coco = write_toy_coco(tmp_path / "coco")
+    (coco / "val2017/000000000101.png").unlink()
+    command = ["--model", "lw-openpose", "--weights", "bundled", "--size", "64x48", "--coco", str(coco)]
+    assert run_command(main, command) == 0
+    assert "1 images of val2017 are not on disk; evaluating on the others\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

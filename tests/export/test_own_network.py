@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -16,7 +18,7 @@ from export.own_network import own_network, read_toml_card
 from export.tflite import main
 from quant.cli import run_command
 from rpi_runtime.card import InputSpec, read_card
-from rpi_runtime.errors import CardError
+from rpi_runtime.errors import CardError, InputError
 from rpi_runtime.interpreter import Model
 from rpi_runtime.pictures import read_picture
 from rpi_runtime.preprocess import Preprocessor
@@ -144,6 +146,44 @@ def test_a_card_with_another_stride_is_refused(
     network = own_network(toy_network[0], card)
     with pytest.raises(CardError, match=f"stride {stride} at 64x48"):
         network.build(replace(network.card.input))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (
+            f"mean = {list(MEAN)}",
+            "mean = [inf, inf, inf]",
+            "input mean (inf, inf, inf): expected three finite",
+        ),
+        ("[decoder]", '[decoder]\nkind = ["paf"]', "decoder.kind: got ['paf'], expected one of 'paf'"),
+    ],
+)
+def test_a_card_with_values_of_another_kind_is_refused(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    card = tmp_path / "wrong.toml"
+    card.write_text(CARD.replace(before, after))
+    with pytest.raises(CardError) as caught:
+        read_toml_card(card)
+    assert str(caught.value).startswith(f"{card}: {message}")
+
+
+def test_an_onnx_file_that_may_not_be_read(
+    toy_network: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true: Any = Path.open
+
+    def opened(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path == toy_network[0]:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return true(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(
+        InputError, match=r"toy\.onnx: cannot be read \(Permission denied\); make it readable"
+    ):
+        own_network(*toy_network)
 
 
 def test_the_card_in_the_readme_is_one(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import zipfile
@@ -174,6 +175,25 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
         read(tmp_path / "weights.caffemodel")
     with pytest.raises(WeightsError, match=r"0 .xml files"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".xml"])
+@pytest.mark.parametrize("call", ["open", "exists"])
+def test_files_that_may_not_be_read_are_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, call: str
+) -> None:
+    path = tmp_path / f"weights{suffix}"
+    state = tiny().state_dict()
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+
+    def refuse(path: Path, *args: object, **kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, call, refuse)
+    with pytest.raises(WeightsError) as caught:
+        read(path)
+    expected = f"{path}: cannot be read (Permission denied); make it readable, or give other --weights"
+    assert str(caught.value) == expected
 
 
 def test_missing_unexpected_misshapen_and_not_finite_keys_are_all_listed() -> None:

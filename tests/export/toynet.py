@@ -42,7 +42,7 @@ channels = {PAFS}
 stride = 4
 
 [decoder]
-peak_threshold = 0.9
+peak_threshold = 0.35
 limbs = [
   {{ a = 0, b = 1, paf_x = 0, paf_y = 1 }},
   {{ a = 0, b = 2, paf_x = 2, paf_y = 3 }},
@@ -80,8 +80,9 @@ def toy_net() -> ToyNet:
     with torch.no_grad():
         net.unit[0].weight[5] *= 60
         net.unit[2].weight[5] /= 60
-        for head in (net.maps, net.fields):
-            head.weight *= 0.2
+        net.fields.weight *= 0.2
+        net.maps.weight *= 3  # peaks far above the noise, as of a trained network: the gate compares them
+        net.maps.bias.zero_()
     return net
 
 

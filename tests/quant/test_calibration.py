@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 from pathlib import Path
@@ -65,6 +66,31 @@ def test_a_picture_that_went_away_is_skipped(tmp_path: Path) -> None:
     paths, source = choose_images(write_pictures(tmp_path / "pictures", 2), 2)
     paths[0].unlink()
     assert read_calibration(paths, source).skipped == ("picture00.png",)
+
+
+def refuse(path: Path, *args: object, **kwargs: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+@pytest.mark.parametrize("call", ["is_dir", "iterdir", "glob"])
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    folder = write_pictures(tmp_path / "pictures", 2)
+    monkeypatch.setattr(Path, call, refuse)
+    with pytest.raises(
+        InputError, match=r"pictures.*: cannot be read \(Permission denied\); make the folder"
+    ):
+        choose_images(folder, 4)
+
+
+def test_an_evaluation_image_that_may_not_be_read(
+    toy_coco: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = read_split(toy_coco[1], "val2017").images[0].path
+    paths = [shutil.copy(image, tmp_path / "other.png")]
+    true = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: refuse(path) if path == image else true(path))
+    with pytest.raises(InputError, match=rf"{image.name}: cannot be read \(Permission denied\)"):
+        read_calibration(paths, "pictures", [image])
 
 
 @pytest.mark.parametrize("how", ["name", "content"])

@@ -14,8 +14,8 @@ import pytest
 from quant.card import describe, main
 from quant.cli import run_command
 from quant.flatbuffer import append_members
-from rpi_runtime.card import CALIBRATION_MEMBER, CARD_MEMBER, ModelCard, Provenance, read_card
-from rpi_runtime.errors import InputError
+from rpi_runtime.card import CALIBRATION_MEMBER, CARD_MEMBER, ModelCard, Provenance, read_card, read_member
+from rpi_runtime.errors import InputError, MissingMemberError
 from tests.rpi_runtime.toys import CARD, toy_bytes, write_toy
 
 FULL = replace(
@@ -90,6 +90,51 @@ def test_broken_cards(tmp_path: Path, capsys: pytest.CaptureFixture[str], card: 
     assert out == ""
     assert err.startswith("error: ")
     assert message in err
+    assert f"{tmp_path / 'm.tflite'}: " in err
+    assert err.count("\n") == 1
+
+
+def packed(path: Path, member: str, data: bytes, kind: int = zipfile.ZIP_STORED) -> Path:
+    """A sealed file with one more member, compressed in this way."""
+    path.write_bytes(append_members(toy_bytes("int8"), {}))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(member, data, kind)
+    return path
+
+
+def test_a_float_file_has_a_card_and_no_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = sealed(tmp_path / "m.tflite", FULL.to_json())
+    assert run_command(main, [str(path), "--calibration"]) == 3
+    expected = f"error: {path}: holds no calibration manifest; only INT8 files have one\n"
+    assert capsys.readouterr() == ("", expected)
+    with pytest.raises(MissingMemberError):
+        read_member(path, CALIBRATION_MEMBER)
+
+
+def test_a_manifest_that_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = packed(tmp_path / "m.tflite", CALIBRATION_MEMBER, b'{"format": \xff}')
+    assert run_command(main, [str(path), "--calibration"]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "its calibration manifest is not UTF-8 text" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_a_damaged_card_is_not_taken_for_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: int
+) -> None:
+    path = packed(tmp_path / "m.tflite", CARD_MEMBER, FULL.to_json().encode(), kind)
+    data = bytearray(path.read_bytes())
+    start = data.index(CARD_MEMBER.encode()) + len(CARD_MEMBER)
+    data[start + 12 : start + 60] = bytes(48)
+    path.write_bytes(data)
+    assert run_command(main, [str(path)]) == 3
+    err = capsys.readouterr().err
+    assert "pipose/card.json is damaged (" in err
+    assert "None" not in err
     assert err.count("\n") == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import zipfile
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quant import evaluate
 from quant.calibration import Manifest, read_calibration
 from quant.cli import run_command
 from quant.coco import CocoSplit, read_split
@@ -132,6 +134,19 @@ def test_a_broken_calibration_manifest(toy_coco: tuple[Path, Path], tmp_path: Pa
         evaluate_file(model, EvaluationSpec(split=read_split(toy_coco[1], "val2017")), QUIET)
 
 
+def test_a_damaged_calibration_manifest_is_not_taken_for_none(
+    toy_coco: tuple[Path, Path], tmp_path: Path
+) -> None:
+    split = read_split(toy_coco[1], "val2017")
+    text = read_calibration([split.images[2].path], "pictures").manifest.to_json()
+    model = calibrated(tmp_path / "m.tflite", text)
+    data = bytearray(model.read_bytes())
+    data[data.index(text.encode()) + 5] ^= 1
+    model.write_bytes(data)
+    with pytest.raises(CardError, match=r"calibration\.json is damaged \(Bad CRC-32"):
+        evaluate_file(model, EvaluationSpec(split=split), QUIET)
+
+
 def test_a_skeleton_that_is_not_cocos(toy_coco: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(CardError, match="names no COCO keypoints"):
         spec = EvaluationSpec(split=read_split(toy_coco[1], "val2017"))
@@ -208,6 +223,18 @@ def test_splits_that_are_not_there(tmp_path: Path) -> None:
         read_split(coco, "val2017")
 
 
+@pytest.mark.parametrize("call", ["is_dir", "is_file", "glob", "read_text"])
+def test_a_coco_folder_that_may_not_be_read(
+    toy_coco: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def refuse(path: Path, *args: object, **kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, call, refuse)
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\); "):
+        read_split(toy_coco[1], "val2017")
+
+
 def test_images_in_a_folder_of_their_own_and_missing_ones(tmp_path: Path) -> None:
     coco = write_toy_coco(tmp_path / "coco")
     (coco / "images").mkdir()
@@ -267,6 +294,20 @@ def test_command_line_errors(
     assert err.startswith("error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_results_that_cannot_be_written_are_known_before_the_work(
+    toy_coco: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(evaluate, "evaluate_file", lambda *args: pytest.fail("evaluated for nothing"))
+    (tmp_path / "results").write_text("mine")
+    argv = [str(toy_coco[0]), "--coco", str(toy_coco[1]), "--results", str(tmp_path / "results")]
+    assert run_command(main, argv) == 5
+    assert "results: cannot be written (File exists); choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "results").read_text() == "mine"
 
 
 def test_files_whose_results_would_overwrite_each_other(

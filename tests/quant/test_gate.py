@@ -15,6 +15,7 @@ from quant.gate import Limits, check_agreement, check_ap, check_delegation, chec
 from quant.metrics import Agreement
 from rpi_runtime.card import InputSpec
 from rpi_runtime.delegation import Delegation
+from rpi_runtime.errors import InputError
 from tests.quant.toyconvert import HEIGHT, WIDTH, convert_plainly, save_network
 
 SPEC = InputSpec(width=WIDTH, height=HEIGHT)
@@ -147,6 +148,20 @@ def test_agreement(changes: dict[str, float], name: str) -> None:
     bad = [c for c in check_agreement(replace(GOOD, **changes), Limits()) if not c.passed]  # type: ignore[arg-type]
     assert [c.name for c in bad] == [name]
     assert bad[0].allowed.startswith("<= 0.")
+
+
+def test_maps_without_a_peak_prove_nothing() -> None:
+    nothing = replace(GOOD, peaks=0, lost=0.0, heatmap_rmse=0.0, paf_relative_l2=0.0)
+    bad = [c for c in check_agreement(nothing, Limits()) if not c.passed]
+    assert [(c.name, c.found, c.allowed) for c in bad] == [("peaks compared", "0", ">= 1")]
+    assert all(c.passed for c in check_agreement(replace(GOOD, peaks=1), Limits()))
+
+
+@pytest.mark.parametrize("aps", [(-1.0, -1.0), (-1.0, 3.0)])
+def test_pictures_without_people_give_no_ap_to_compare(aps: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="hold no labelled people"):
+        check_ap(*aps, Limits())
+    assert all(c.passed for c in check_ap(0.0, 0.0, Limits()))
 
 
 def test_ap() -> None:

@@ -55,8 +55,11 @@ def test_a_topdown_decoder_may_leave_beta_out():
     ("changes", "message"),
     [
         ({"kind": "pif"}, "decoder.kind: got 'pif', expected one of 'paf', 'tags', 'topdown'"),
+        ({"kind": ["paf"]}, "decoder.kind: got ['paf'], expected one of 'paf', 'tags', 'topdown'"),
+        ({"kind": {}}, "decoder.kind: got {}"),
         ({"kind": "tags"}, "unknown key 'decoder.beta'"),
         ({"beta": "sharp"}, "decoder.beta: expected float, got 'sharp'"),
+        ({"beta": 10**400}, "decoder.beta: expected float, got an integer beyond its range"),
         ({"beta": 0}, "decoder beta 0"),
         ({"oks_nms": 0}, "decoder oks_nms 0"),
         ({"box_padding": 0.1}, "decoder box_padding 0.1"),
@@ -69,6 +72,25 @@ def test_decoders_that_make_no_sense(changes, message):
     data["decoder"] |= changes
     with pytest.raises(CardError) as caught:
         ModelCard.from_mapping(data)
+    assert message in str(caught.value)
+
+
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mean": (INF, INF, INF)}, "input mean (inf, inf, inf): expected three finite numbers"),
+        ({"mean": (0.0, NAN, 0.0)}, "input mean (0.0, nan, 0.0)"),
+        ({"scale": (1.0, INF, 1.0)}, "input scale (1.0, inf, 1.0): expected three finite positive numbers"),
+        ({"scale": (NAN, 1.0, 1.0)}, "input scale (nan, 1.0, 1.0)"),
+        ({"scale": (0.0, 1.0, 1.0)}, "input scale (0.0, 1.0, 1.0)"),
+    ],
+)
+def test_normalisations_that_make_no_sense(changes, message):
+    with pytest.raises(CardError) as caught:
+        InputSpec(width=8, height=8, **changes)
     assert message in str(caught.value)
 
 
