@@ -16,7 +16,7 @@ from export.train.distributed import join
 from export.train.families import task_of
 from export.train.kept import KeptSamples
 from export.train.loop import Loop, LoopSpec
-from export.train.measure import Measure, save_finished
+from export.train.measure import save_finished
 from export.train.networks import NETWORKS
 from export.train.optimizer import MovingAverage, adam
 from export.train.recipe import as_written, read_recipe, recipes, samples_key
@@ -129,14 +129,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress.say(f"  going on from step {run.step}")
     seconds = args.minutes * 60 if args.minutes else None
     spec = LoopSpec(output=args.output, seconds=seconds, loaders=args.loaders, device=args.device)
-    finished = Loop(run, task, samples, spec, workers)(progress)
+    loop = Loop(run, task, samples, spec, workers)
+    finished = loop(progress)
     if workers.first and finished:
         trained = task.build().eval()
         trained.load_state_dict({k: v.cpu() for k, v in run.average.state.items()})
         task.finish(trained, samples, progress)
         save_finished(trained, args.output / "weights.safetensors")
     elif workers.first:
-        Measure(task, args.output)(run, progress)
+        loop.measure(run, progress)
         progress.say("  out of time; the same command goes on")
     return 0
 

@@ -130,8 +130,9 @@ class Loop:
         return self.run.step >= self.recipe.steps
 
     def _is_late(self) -> bool:
-        late = self.spec.seconds is not None and time.monotonic() - self._began > self.spec.seconds
-        return self.spec.seconds is not None and self.workers.agree(late)
+        if self.spec.seconds is None:
+            return False
+        return self.workers.agree(time.monotonic() - self._began > self.spec.seconds)
 
     def _keep(self, progress: Progress) -> None:
         """Measure where it is due, and save after that or when the last checkpoint is old."""
