@@ -1,0 +1,1 @@
+"""A .tflite as plain records: read, edit, write."""

@@ -1,0 +1,203 @@
+"""What a .tflite holds, as plain records that a graph edit may change.
+
+Operators refer to their tensors as objects, never by number: a tensor that no operator refers to any more is gone
+from the file, and nothing has to be renumbered.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Constant = NDArray[Any]
+Option = bool | int | float | str | tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Quantization:
+    """``real = scale * (stored - zero_point)``, for the whole tensor or for each index of one axis.
+
+    Attributes
+    ----------
+    scales : ndarray, (1,) or (C,) float32
+    zero_points : ndarray, as `scales`, int64
+    axis : int
+        To which C scales belong.
+    """
+
+    scales: NDArray[np.float32]
+    zero_points: NDArray[np.int64]
+    axis: int = 0
+
+    def __post_init__(self) -> None:
+        if self.scales.ndim != 1 or self.scales.shape != self.zero_points.shape:
+            raise ValueError(
+                f"{self.scales.shape} scales, {self.zero_points.shape} zero points; expected as many"
+            )
+        if not (np.isfinite(self.scales).all() and (self.scales >= 0).all()):
+            raise ValueError("a scale is negative or not finite")
+
+    @classmethod
+    def of(cls, scale: float, zero_point: int = 0) -> Quantization:
+        """One scale for the whole tensor."""
+        return cls(scales=np.array([scale], np.float32), zero_points=np.array([zero_point], np.int64))
+
+    @property
+    def scale(self) -> float:
+        """The only scale."""
+        (scale,) = self.scales
+        return float(scale)
+
+    @property
+    def zero_point(self) -> int:
+        """The only zero point."""
+        (zero,) = self.zero_points
+        return int(zero)
+
+    def spread(self, dimensions: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Scales and zero points in a shape that broadcasts against a tensor of that many dimensions."""
+        if len(self.scales) == 1:
+            return self.scales.reshape(()), self.zero_points.reshape(())
+        shape = [1] * dimensions
+        shape[self.axis] = -1
+        return self.scales.reshape(shape), self.zero_points.reshape(shape)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Tensor:
+    """A tensor; two are the same only if they are one object.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    dtype : numpy.dtype
+        Of what is stored.
+    data : ndarray or None
+        A constant, `shape` and `dtype`; None for what operators compute.
+    quantization : Quantization or None
+    variable : bool
+        Keeps its value between invocations.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
+    data: Constant | None = None
+    quantization: Quantization | None = None
+    variable: bool = False
+
+    @classmethod
+    def constant(cls, name: str, data: Constant, quantization: Quantization | None = None) -> Tensor:
+        """A tensor that holds `data`."""
+        return cls(name=name, shape=data.shape, dtype=data.dtype, data=data, quantization=quantization)
+
+    def real(self) -> NDArray[np.float32]:
+        """The real values of a constant, dequantized where it is quantized."""
+        assert self.data is not None
+        if self.quantization is None:
+            return np.asarray(self.data, np.float32)
+        scales, zeros = self.quantization.spread(self.data.ndim)
+        return np.asarray((self.data.astype(np.int64) - zeros).astype(np.float32) * scales, np.float32)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Operator:
+    """One operation.
+
+    Attributes
+    ----------
+    name : str
+        As TFLite's schema names the builtin, ``CONV_2D``; of a custom operator, its own name.
+    inputs : list of Tensor or None
+        None where an optional input is left out.
+    outputs : list of Tensor
+    options : dict
+        The schema's options in plain values, names with underscores: ``{"padding": "SAME", "stride_w": 2,
+        "fused_activation_function": "RELU6"}``. What is left out has the schema's default.
+    custom : bytes or None
+        Options of a custom operator; None for a builtin.
+    version : int
+        The least version that the file asks for; `write` raises it where the operands need more.
+    """
+
+    name: str
+    inputs: list[Tensor | None]
+    outputs: list[Tensor]
+    options: dict[str, Option] = field(default_factory=dict)
+    custom: bytes | None = None
+    version: int = 1
+
+    @property
+    def activation(self) -> str:
+        """The fused activation, ``NONE`` where there is none."""
+        return str(self.options.get("fused_activation_function", "NONE"))
+
+
+@dataclass(slots=True, kw_only=True)
+class Model:
+    """A network.
+
+    Attributes
+    ----------
+    inputs, outputs : dict of str to Tensor
+        By their names in the signature.
+    operators : list of Operator
+        In the order of execution.
+    description : str
+    """
+
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+    operators: list[Operator]
+    description: str = ""
+
+    def tensors(self) -> list[Tensor]:
+        """Every tensor once, in the order in which the network meets it."""
+        return list(dict.fromkeys(self._mentions()))
+
+    def producers(self) -> dict[Tensor, Operator]:
+        """Map each computed tensor to the operator that computes it."""
+        return {tensor: op for op in self.operators for tensor in op.outputs}
+
+    def readers(self) -> dict[Tensor, list[Operator]]:
+        """Map each tensor that operators read to them, in order; an operator that reads it twice stands once."""
+        found: dict[Tensor, dict[Operator, None]] = {}
+        for op in self.operators:
+            for tensor in op.inputs:
+                if tensor is not None:
+                    found.setdefault(tensor, {})[op] = None
+        return {tensor: list(ops) for tensor, ops in found.items()}
+
+    def replace(self, old: Tensor, new: Tensor) -> None:
+        """Let every reader of `old`, and the signature's outputs, take `new` instead."""
+        for op in self.operators:
+            op.inputs = [new if tensor is old else tensor for tensor in op.inputs]
+        self.outputs = {name: new if tensor is old else tensor for name, tensor in self.outputs.items()}
+
+    def drop_unused(self) -> None:
+        """Remove the operators whose outputs nothing reads."""
+        wanted = set(self.outputs.values())
+        kept: list[Operator] = []
+        for op in reversed(self.operators):
+            if wanted.isdisjoint(op.outputs):
+                continue
+            wanted.update(tensor for tensor in op.inputs if tensor is not None)
+            kept.append(op)
+        self.operators = kept[::-1]
+
+    def count_operators(self) -> Counter[str]:
+        """How often each operator occurs."""
+        return Counter(op.name for op in self.operators)
+
+    def _mentions(self) -> Iterator[Tensor]:
+        yield from self.inputs.values()
+        for op in self.operators:
+            yield from (tensor for tensor in op.inputs if tensor is not None)
+            yield from op.outputs
+        yield from self.outputs.values()
