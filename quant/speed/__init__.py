@@ -1,0 +1,1 @@
+"""Predicted milliseconds on a Raspberry Pi, until someone has measured them."""

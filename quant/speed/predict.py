@@ -1,0 +1,115 @@
+"""Predicted milliseconds of a .tflite on a Raspberry Pi, always with the error of the prediction.
+
+    python -m quant.speed.predict FILE...
+
+Inference alone, without picture and decoding, through XNNPACK, on an otherwise idle board. Nothing of this was measured
+on a board: see quant/docs/speed.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quant.cli import run_command
+from quant.flatbuffer import TFLiteFile
+from quant.speed.boards import BOARDS, SPEEDS, total
+from quant.speed.work import computes_in_int8, work_of
+from rpi_runtime.errors import InputError
+from rpi_runtime.files import reading
+
+THREADS = 4  # both boards have as many cores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Milliseconds of one inference on one board.
+
+    Attributes
+    ----------
+    board : str
+        A key of `BOARDS`.
+    threads : int
+    ms : float
+    factor : float
+        Typical error: published latencies of networks that the fit had not seen were off by this factor.
+    """
+
+    board: str
+    threads: int
+    ms: float
+    factor: float
+
+    @property
+    def error(self) -> str:
+        """The typical error in words: per cent, or a factor where it is large."""
+        if self.factor < 1.5:
+            return f"typical error {100 * (self.factor - 1):.0f} %"
+        return f"typical error a factor of {self.factor:.1f}"
+
+    def describe(self) -> str:
+        """As in ``Raspberry Pi 4, 4 threads: 61 ms predicted, 50 to 75 (typical error 23 %)``."""
+        low, high = self.ms / self.factor, self.ms * self.factor
+        return (
+            f"{BOARDS[self.board]}, {self.threads} threads: {self.ms:.2g} ms predicted, not measured: "
+            f"{low:.2g} to {high:.2g} ({self.error})"
+        )
+
+
+def predict(path: Path, board: str = "pi4", threads: int = THREADS) -> Prediction:
+    """Return the predicted milliseconds of a .tflite.
+
+    Parameters
+    ----------
+    path : path
+    board : {"pi4", "pi5"}
+    threads : int
+        Of the interpreter.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or is no .tflite.
+    """
+    with reading(path, "give the path of a .tflite"):
+        data = path.read_bytes()
+    return predict_bytes(data, board, threads, name=str(path))
+
+
+def predict_bytes(
+    data: bytes, board: str = "pi4", threads: int = THREADS, name: str = "the file"
+) -> Prediction:
+    """Return the same for a file's bytes; `name` is for messages."""
+    try:
+        file = TFLiteFile(data)
+    except InputError as err:
+        raise InputError(f"{name}: {err}") from err
+    speed = SPEEDS[board, "int8" if computes_in_int8(file) else "float32"]
+    ms = speed.milliseconds(total(work_of(file)), threads)
+    return Prediction(board=board, threads=threads, ms=ms, factor=speed.factor)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the predictions for each file and board."""
+    parser = argparse.ArgumentParser(
+        prog="python -m quant.speed.predict",
+        description="Predicted milliseconds of a .tflite on a Raspberry Pi 4 and 5, with the error of the prediction.",
+        epilog="Exit codes: 0 done, 2 wrong usage, 3 no such file, or no .tflite.",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="any .tflite")
+    parser.add_argument(
+        "--threads", type=int, default=THREADS, choices=(1, 2, 3, 4), help="default %(default)s"
+    )
+    args = parser.parse_args(argv)
+    for path in args.files:
+        print(path)
+        for board in BOARDS:
+            print(f"  {predict(path, board, args.threads).describe()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
