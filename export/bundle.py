@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from export.bundled_weights import FOLDER, BundledCard
-from export.nets.lw_openpose_sources import SOURCES
-from export.nets.lw_openpose_weights import load_lw_openpose
-from export.registry import find_model
 from export.weights import State, find_weights, load_state
+from export.zoo.lw_openpose.sources import SOURCES
+from export.zoo.lw_openpose.weights import load_lw_openpose
+from export.zoo.registry import find_model
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import InputError, OutputError, UsageError, WeightsError
@@ -105,8 +105,8 @@ def blend(trained: State, start: Mapping[str, NDArray[np.float32]], part: float)
     """Go only `part` of the way from the start to the trained weights.
 
     Fine-tuning for one thing unlearns others; between the two lie weights that are good at both (WiSE-FT; Wortsman et
-    al. 2022, arXiv:2109.01903). Choose `part` on held-out pictures. Weights that `export.train.balance` rescaled
-    lie elsewhere.
+    al. 2022, arXiv:2109.01903). Choose `part` on held-out pictures. Weights that
+    `export.zoo.lw_openpose.balance` rescaled lie elsewhere.
 
     Raises
     ------

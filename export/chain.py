@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.equalize import equalize, find_outliers, measure_channels
-from export.network import Network
 from export.onnx_graph import OnnxGraph, run
 from export.parity import compare
 from export.regions import find_pairs
 from export.rewrite.passes import rewrite
 from export.savedmodel import to_savedmodel
+from export.zoo.network import Network
 from quant.calibration import CalibrationSet
 from quant.calibration_people import People, cut_people
 from quant.compare import compare_files

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from export.computed import Array, computed_model
-from export.network import CARD_LARGEST, LARGEST, Network, parse_size
 from export.onnx_graph import make_session
-from export.registry import MODELS, find_model
+from export.zoo.network import CARD_LARGEST, LARGEST, Network, parse_size
+from export.zoo.registry import MODELS, find_model
 from quant.boxes import annotated_boxes, detected_boxes
 from quant.cli import run_command
 from quant.coco import CocoImage, read_split

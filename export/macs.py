@@ -11,7 +11,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from export.registry import MODELS
+from export.zoo.registry import MODELS
 from quant.cli import run_command
 
 COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.bundled_weights import BUNDLED, is_bundled
-from export.network import check_size, parse_size
-from export.registry import MODELS, find_model
+from export.zoo.network import check_size, parse_size
+from export.zoo.registry import MODELS, find_model
 from quant.calibration import DEFAULT_COUNT
 from quant.cli import run_command
 from quant.progress import Progress, print_table
@@ -24,7 +24,7 @@ from rpi_runtime.files import ensure_writable
 
 if TYPE_CHECKING:
     from export.chain import ExportSpec
-    from export.network import Network
+    from export.zoo.network import Network
     from quant.outcome import Outcome
 
 EPILOG = """\
@@ -201,7 +201,7 @@ def _start(args: argparse.Namespace) -> Progress:
         try:
             with quiet(args.verbose):
                 import export.chain
-                import export.nets.lw_openpose_network  # noqa: F401 - both here, so that stage times mean work
+                import export.zoo.lw_openpose.network  # noqa: F401 - both here, so that stage times mean work
         except ModuleNotFoundError as err:
             raise DependencyError(
                 f"exporting needs {err.name}, which is not installed; run: pip install 'pipose[export]' (Python 3.11)"
@@ -211,7 +211,7 @@ def _start(args: argparse.Namespace) -> Progress:
 
 
 def _network(args: argparse.Namespace, progress: Progress) -> Network:
-    from export.own_network import own_network
+    from export.zoo.own_network import own_network
 
     if args.onnx:
         return own_network(args.onnx, args.card)

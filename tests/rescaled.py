@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from export.equalize import rescale
-from export.network import Network
 from export.onnx_graph import OnnxGraph
 from export.regions import find_pairs
+from export.zoo.network import Network
 from quant.outcome import Parity
 from rpi_runtime.card import InputSpec
 

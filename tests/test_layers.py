@@ -100,7 +100,7 @@ print(len(names))
     assert int(done.stdout) > 20
 
 
-@pytest.mark.parametrize("module", ["export.tflite", "export.registry", "quant.card", "quant.evaluate"])
+@pytest.mark.parametrize("module", ["export.tflite", "export.zoo.registry", "quant.card", "quant.evaluate"])
 def test_command_lines_start_without_anything_heavy(module: str) -> None:
     blocked = {"tensorflow", "torch", "onnx", "onnx2tf", "onnxruntime", "pycocotools", "rich", "PIL"}
     done = run_without(blocked, f"import {module}")

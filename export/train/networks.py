@@ -8,18 +8,18 @@ from typing import Literal
 
 from torch import nn
 
-from export.nets.efficienthrnet import JOINTS, SCALES, STRIDES, EfficientHRNet, Name
-from export.nets.efficienthrnet import STEP as TAG_STEP
-from export.nets.hwl import STEP as HWL_STEP
-from export.nets.hwl import Hwl
-from export.nets.lpn import BLOCKS, Depth, Lpn
-from export.nets.lpn import STEP as LPN_STEP
-from export.nets.lw_openpose import HEATMAPS, PAFS, Layout, LwOpenPose
-from export.nets.lw_openpose_pi import CANDIDATES, LAYOUTS
-from export.nets.topdown_network import STRIDE as CROP_STRIDE
 from export.normalisation import IMAGENET_MEAN, IMAGENET_SCALE
-from export.skeletons import COCO_17, COCO_17_FLIP_PAIRS, OPENPOSE_18, OPENPOSE_18_PAF, TAG_JOINT_ORDER
 from export.train.initial import small_normal
+from export.zoo.efficienthrnet.module import JOINTS, SCALES, STRIDES, EfficientHRNet, Name
+from export.zoo.efficienthrnet.module import STEP as TAG_STEP
+from export.zoo.hwl.module import STEP as HWL_STEP
+from export.zoo.hwl.module import Hwl
+from export.zoo.lpn.module import BLOCKS, Depth, Lpn
+from export.zoo.lpn.module import STEP as LPN_STEP
+from export.zoo.lw_openpose.layouts import CANDIDATES, LAYOUTS
+from export.zoo.lw_openpose.module import HEATMAPS, PAFS, Layout, LwOpenPose
+from export.zoo.skeletons import COCO_17, COCO_17_FLIP_PAIRS, OPENPOSE_18, OPENPOSE_18_PAF, TAG_JOINT_ORDER
+from export.zoo.topdown import STRIDE as CROP_STRIDE
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Skeleton
 from rpi_runtime.card_decoders import Decoder, TagDecoder, TopdownDecoder
 from rpi_runtime.errors import InputError, UsageError

@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.nets.lw_openpose import HEATMAPS, Layout, LwOpenPose
-from export.nets.lw_openpose_pi import LAYOUTS
-from export.nets.lw_openpose_sources import SOURCES
-from export.nets.lw_openpose_weights import load_lw_openpose
 from export.train.augment import Augmentation, move_people, random_affine, relight, warp
-from export.train.balance import balance
 from export.train.data import Samples, SampleSpec, as_input, known_mask
 from export.train.examples import Example
 from export.train.losses import openpose_loss
 from export.train.networks import MEAN, SCALE
-from export.train.prune import prune
 from export.train.recipe import Distillation, TrainRecipe
 from export.train.targets import TargetSpec, heatmaps, pafs, to_openpose
 from export.train.task import Task
 from export.train.teacher import Teacher, complete
 from export.weights import find_weights
+from export.zoo.lw_openpose.balance import balance
+from export.zoo.lw_openpose.layouts import LAYOUTS
+from export.zoo.lw_openpose.module import HEATMAPS, Layout, LwOpenPose
+from export.zoo.lw_openpose.prune import prune
+from export.zoo.lw_openpose.sources import SOURCES
+from export.zoo.lw_openpose.weights import load_lw_openpose
 from quant.progress import Progress
 from rpi_runtime.errors import UsageError
 

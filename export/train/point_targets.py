@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from export.skeletons import COCO_17_FLIP_PAIRS
+from export.zoo.skeletons import COCO_17_FLIP_PAIRS
 from rpi_runtime.decode.maps import partners
 
 Maps = NDArray[np.float32]

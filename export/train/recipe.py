@@ -30,7 +30,7 @@ class Start:
     Attributes
     ----------
     method : {"scratch", "load", "prune"}
-        Random; those of `weights`; or what `export.train.prune` leaves of them.
+        Random; those of `weights`; or what `export.zoo.lw_openpose.prune` leaves of them.
     weights : str
         As ``export.tflite --weights`` takes them.
     network : str

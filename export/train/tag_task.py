@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.nets.efficienthrnet import JOINTS, STRIDES
 from export.train.augment import move_points, relight, square_affine, warp
 from export.train.data import Samples, SampleSpec, as_input, known_mask
 from export.train.examples import Example
 from export.train.losses import masked_mse, tag_losses
 from export.train.point_targets import MIRRORED, tag_heatmaps, tag_joints
 from export.train.task import Task
+from export.zoo.efficienthrnet.module import JOINTS, STRIDES
 
 BLACK = (0, 0, 0)
 

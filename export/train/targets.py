@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.skeletons import OPENPOSE_18_PAF
+from export.zoo.skeletons import OPENPOSE_18_PAF
 from rpi_runtime.errors import InputError
 
 Maps = NDArray[np.float32]

@@ -29,8 +29,8 @@ import cv2
 import numpy as np
 import torch
 
-from export.nets.lw_openpose_weights import load_lw_openpose
 from export.weights import find_weights
+from export.zoo.lw_openpose.weights import load_lw_openpose
 from quant.progress import Progress
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.interpreter import Model

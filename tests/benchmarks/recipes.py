@@ -24,7 +24,7 @@ from rpi_runtime.files import write_text
 with quiet():
     from export.calibration_sources import find_images
     from export.chain import ExportSpec, export_one
-    from export.registry import find_model
+    from export.zoo.registry import find_model
     from quant.calibration import DEFAULT_COUNT, read_calibration
     from quant.coco import read_split
     from quant.evaluate import EvaluationSpec

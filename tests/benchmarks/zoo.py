@@ -35,9 +35,9 @@ with quiet():
     from export.equalize import equalize, measure_channels
     from export.onnx_graph import OnnxGraph
     from export.regions import find_pairs
-    from export.registry import MODELS, find_model
     from export.rewrite.passes import rewrite
     from export.savedmodel import to_savedmodel
+    from export.zoo.registry import MODELS, find_model
     from quant.calibration import CalibrationSet, choose_images, read_calibration
     from quant.convert import convert
     from quant.cost import least_times

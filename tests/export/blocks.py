@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from export.nets.efficienthrnet import Module
-from export.nets.hwl import Attention, SqueezeExcite
-from export.nets.lpn import GlobalContext
 from export.onnx_graph import OnnxGraph, from_torch
+from export.zoo.efficienthrnet.module import Module
+from export.zoo.hwl.module import Attention, SqueezeExcite
+from export.zoo.lpn.module import GlobalContext
 
 WIDTH, HEIGHT = 48, 32
 CHANNELS = 16

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from export.nets.efficienthrnet import SCALES, EfficientHRNet
-from export.nets.hwl import Hwl
-from export.nets.lpn import Lpn
+from export.zoo.efficienthrnet.module import SCALES, EfficientHRNet
+from export.zoo.hwl.module import Hwl
+from export.zoo.lpn.module import Lpn
 
 VARIANTS: dict[str, Callable[[], nn.Module]] = {
     "hwl": Hwl,

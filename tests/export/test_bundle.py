@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from export import bundled_weights
 from export.bundle import main, read_start, read_trained, refuse_untrained, to_half
 from export.bundled_weights import find_bundled, is_bundled
-from export.nets.lw_openpose import LwOpenPose
-from export.registry import MODELS, find_model
 from export.train.label import main as label
 from export.weights import find_weights, provenance
+from export.zoo.lw_openpose.module import LwOpenPose
+from export.zoo.registry import MODELS, find_model
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import WeightsError

@@ -17,8 +17,8 @@ import pytest
 
 from export import coco_images
 from export.download import RemoteFile, cache_folder, checksum, fetch
-from export.nets.lw_openpose_sources import SOURCES
 from export.weights import find_weights
+from export.zoo.lw_openpose.sources import SOURCES
 from quant.progress import Progress
 from rpi_runtime.errors import DownloadError, InputError, OutputError, UsageError
 from tests.export.rangeserver import Served, serving

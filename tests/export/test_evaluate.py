@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from export.evaluate import FloatNetwork, main, own_size
-from export.network import CARD_LARGEST, Network
-from export.registry import find_model
 from export.tflite import main as tflite
+from export.zoo.network import CARD_LARGEST, Network
+from export.zoo.registry import find_model
 from quant.cli import run_command
 from quant.coco import CocoImage, read_split
 from quant.evaluate import read_image

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from export.nets.lw_openpose_weights import load_lw_openpose
 from export.openvino_ir import Graph
 from export.weights import find_weights
+from export.zoo.lw_openpose.weights import load_lw_openpose
 from quant.progress import Progress
 from rpi_runtime.errors import WeightsError
 from tests.export.irs import IrWriter, as_float32, layer_types

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn
 
-from export.nets.hwl import Attention, HalfSigmoid, SqueezeExcite
-from export.nets.lw_openpose import LwOpenPose
 from export.onnx_graph import OnnxGraph, attribute, from_torch, run
-from export.registry import MODELS
 from export.rewrite.passes import PASSES, rewrite
+from export.zoo.hwl.module import Attention, HalfSigmoid, SqueezeExcite
+from export.zoo.lw_openpose.module import LwOpenPose
+from export.zoo.registry import MODELS
 from tests.export.blocks import HEIGHT, WIDTH, block_graph, blocks
 
 GONE = {

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from export.nets.lw_openpose_sources import SOURCES
 from export.weights import find_weights, load_state
+from export.zoo.lw_openpose.sources import SOURCES
 from quant.progress import Progress
 from rpi_runtime.errors import WeightsError
 

@@ -51,7 +51,7 @@ class Statistics:
 def measure(weights: str, frames: Iterable[Frame]) -> Statistics:
     """Run pictures through the float network."""
     from export.equalize import find_pairs, measure_channels
-    from export.registry import find_model
+    from export.zoo.registry import find_model
     from quant.calibration import CalibrationSet, Manifest
     from quant.progress import Progress
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from export.nets.lw_openpose import BACKBONE, Layout
 from export.train.networks import NETWORKS, crop_network, paf_network, tag_network
+from export.zoo.lw_openpose.module import BACKBONE, Layout
 from rpi_runtime.pictures import write_picture
 
 TINY = Layout(

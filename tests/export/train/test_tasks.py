@@ -13,9 +13,6 @@ from safetensors.torch import load_file, save_file
 
 from export.bundled_weights import FOLDER
 from export.computed import computed_model
-from export.nets.lw_openpose import LwOpenPose
-from export.nets.lw_openpose_pi import CANDIDATES
-from export.registry import MODELS
 from export.train.__main__ import main
 from export.train.data import SampleSpec
 from export.train.families import task_of
@@ -26,6 +23,9 @@ from export.train.pictures import PictureStore
 from export.train.recipe import Distillation, Start, TrainRecipe, read_recipe, recipes
 from export.train.task import Task
 from export.weights import load_state
+from export.zoo.lw_openpose.layouts import CANDIDATES
+from export.zoo.lw_openpose.module import LwOpenPose
+from export.zoo.registry import MODELS
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import InputError, UsageError, WeightsError

@@ -6,11 +6,11 @@ from typing import Literal
 
 from torch import nn
 
-from export.network import Network
 from export.normalisation import IMAGENET_MEAN, IMAGENET_SCALE, plain_input
-from export.skeletons import COCO_17, COCO_17_FLIP_PAIRS
 from export.torch_build import build_from_torch
 from export.weights import Weights, load_state, provenance
+from export.zoo.network import Network
+from export.zoo.skeletons import COCO_17, COCO_17_FLIP_PAIRS
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec
 from rpi_runtime.card_decoders import TopdownDecoder
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from export.nets.lw_openpose import HEATMAPS, PAFS, STRIDE
-from export.nets.lw_openpose_pi import LAYOUTS, SIZES
-from export.nets.lw_openpose_sources import SOURCES
-from export.nets.lw_openpose_weights import load_lw_openpose
-from export.network import Network
-from export.skeletons import OPENPOSE_18, OPENPOSE_18_PAF
 from export.torch_build import build_from_torch
 from export.weights import find_weights, provenance
+from export.zoo.lw_openpose.layouts import LAYOUTS, SIZES
+from export.zoo.lw_openpose.module import HEATMAPS, PAFS, STRIDE
+from export.zoo.lw_openpose.sources import SOURCES
+from export.zoo.lw_openpose.weights import load_lw_openpose
+from export.zoo.network import Network
+from export.zoo.skeletons import OPENPOSE_18, OPENPOSE_18_PAF
 from quant.progress import Progress
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec
 

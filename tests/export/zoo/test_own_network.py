@@ -14,8 +14,8 @@ import torch
 
 from export.normalisation import is_plain, prepend_normalisation
 from export.onnx_graph import from_file, run
-from export.own_network import own_network, read_toml_card
 from export.tflite import main
+from export.zoo.own_network import own_network, read_toml_card
 from quant.cli import run_command
 from rpi_runtime.card import InputSpec, read_card
 from rpi_runtime.errors import CardError, InputError

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from export.nets.efficienthrnet_backbone import backbone
+from export.zoo.efficienthrnet.backbone import backbone
 
 Name = Literal["h0", "h-1", "h-2", "h-3", "h-4"]
 

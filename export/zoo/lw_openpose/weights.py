@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.nets.lw_openpose import HEATMAPS, PAFS, PUBLISHED, Layout, LwOpenPose
 from export.openvino_ir import Graph, Layer, malformed
 from export.weights import State, Weights, load_state
+from export.zoo.lw_openpose.module import HEATMAPS, PAFS, PUBLISHED, Layout, LwOpenPose
 from rpi_runtime.errors import WeightsError
 
 

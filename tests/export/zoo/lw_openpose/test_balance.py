@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from export.nets.lw_openpose import BACKBONE, Layout, LwOpenPose
-from export.train.balance import balance
+from export.zoo.lw_openpose.balance import balance
+from export.zoo.lw_openpose.module import BACKBONE, Layout, LwOpenPose
 
 ROWS = tuple((8, 8, stride, dilation) for _, _, stride, dilation in BACKBONE)
 BLOCK = "refinement_stages.0.trunk.3"

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from export.nets.lw_openpose import BACKBONE, Layout, LwOpenPose
-from export.train.prune import prune
+from export.zoo.lw_openpose.module import BACKBONE, Layout, LwOpenPose
+from export.zoo.lw_openpose.prune import prune
 
 
 def layout(width: int) -> Layout:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Literal
 
 from export.bundled_weights import BUNDLED, is_bundled
 from export.download import Source
-from export.nets.lw_openpose_sources import SOURCES as LW_OPENPOSE_SOURCES
-from export.network import Network
+from export.zoo.lw_openpose.sources import SOURCES as LW_OPENPOSE_SOURCES
+from export.zoo.network import Network
 from quant.progress import Progress
 from rpi_runtime.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from export.nets.efficienthrnet import Name
-    from export.nets.hwl import HardSigmoid
-    from export.nets.lpn import Depth
+    from export.zoo.efficienthrnet.module import Name
+    from export.zoo.hwl.module import HardSigmoid
+    from export.zoo.lpn.module import Depth
 
 Loader = Callable[[str, Progress], Network]
 
@@ -93,13 +93,13 @@ class Entry:
 
 def _lw_openpose(name: str, summary: str, facts: Facts, sources: Mapping[str, Source] | None = None) -> Entry:
     def load(source: str, progress: Progress) -> Network:
-        from export.nets.lw_openpose_network import lw_openpose  # torch: not wanted for a list of names
+        from export.zoo.lw_openpose.network import lw_openpose  # torch: not wanted for a list of names
 
         return lw_openpose(name, source, progress)
 
     def bare() -> nn.Module:
-        from export.nets.lw_openpose import LwOpenPose
-        from export.nets.lw_openpose_pi import LAYOUTS
+        from export.zoo.lw_openpose.layouts import LAYOUTS
+        from export.zoo.lw_openpose.module import LwOpenPose
 
         return LwOpenPose("omz", layout=LAYOUTS[name])
 
@@ -140,12 +140,12 @@ def _lw_openposes() -> dict[str, Entry]:
 
 def _efficienthrnet(name: Name, facts: Facts) -> Entry:
     def load(source: str, progress: Progress) -> Network:
-        from export.nets.efficienthrnet_network import efficienthrnet
+        from export.zoo.efficienthrnet.network import efficienthrnet
 
         return efficienthrnet(name, source, progress)
 
     def bare() -> nn.Module:
-        from export.nets.efficienthrnet import EfficientHRNet
+        from export.zoo.efficienthrnet.module import EfficientHRNet
 
         return EfficientHRNet(name)
 
@@ -160,12 +160,12 @@ def _efficienthrnet(name: Name, facts: Facts) -> Entry:
 
 def _lpn(depth: Depth, facts: Facts) -> Entry:
     def load(source: str, progress: Progress) -> Network:
-        from export.nets.lpn_network import lpn
+        from export.zoo.lpn.network import lpn
 
         return lpn(depth, source, progress)
 
     def bare() -> nn.Module:
-        from export.nets.lpn import Lpn
+        from export.zoo.lpn.module import Lpn
 
         return Lpn(depth)
 
@@ -181,12 +181,12 @@ def _lpn(depth: Depth, facts: Facts) -> Entry:
 
 def _hwl(name: str, hard_sigmoid: HardSigmoid, reading: str) -> Entry:
     def load(source: str, progress: Progress) -> Network:
-        from export.nets.hwl_network import hwl
+        from export.zoo.hwl.network import hwl
 
         return hwl(name, hard_sigmoid, source, progress)
 
     def bare() -> nn.Module:
-        from export.nets.hwl import Hwl
+        from export.zoo.hwl.module import Hwl
 
         return Hwl(hard_sigmoid=hard_sigmoid)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.nets.efficienthrnet import JOINTS, STRIDES, EfficientHRNet
+from export.zoo.efficienthrnet.module import JOINTS, STRIDES, EfficientHRNet
 
 
 class EfficientHRNetForm(nn.Module):

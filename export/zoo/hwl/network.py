@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from export.nets.hwl import STEP, HardSigmoid, Hwl
-from export.nets.topdown_network import topdown
-from export.network import Network
 from export.weights import find_weights
+from export.zoo.hwl.module import STEP, HardSigmoid, Hwl
+from export.zoo.network import Network
+from export.zoo.topdown import topdown
 from quant.progress import Progress
 
 

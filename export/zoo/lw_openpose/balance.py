@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from export.nets.lw_openpose import LwOpenPose
-from export.train.prune import Space, spaces
+from export.zoo.lw_openpose.module import LwOpenPose
+from export.zoo.lw_openpose.prune import Space, spaces
 
 SPREAD = 1.0  # no channel may reach further than this times the median channel; 0.5 and 2 leave more noise
 

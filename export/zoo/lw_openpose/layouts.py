@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from export.nets.lw_openpose import BACKBONE, PUBLISHED, Layout
+from export.zoo.lw_openpose.module import BACKBONE, PUBLISHED, Layout
 
 
 def _narrow(width: float, features: int, hidden: int) -> Layout:

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from export.macs import count_macs, count_parameters
-from export.network import Network
 from export.onnx_graph import run
-from export.registry import MODELS, find_model
 from export.tflite import main
+from export.zoo.network import Network
+from export.zoo.registry import MODELS, find_model
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import UsageError, WeightsError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from export.nets.efficienthrnet import EfficientHRNet
-from export.nets.efficienthrnet_form import EfficientHRNetForm, split
+from export.zoo.efficienthrnet.form import EfficientHRNetForm, split
+from export.zoo.efficienthrnet.module import EfficientHRNet
 
 
 def randomized(*, tags_twice: bool) -> EfficientHRNet:

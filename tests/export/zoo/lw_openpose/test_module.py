@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import save_file
 
 from export.macs import count_macs, count_parameters
-from export.nets.lw_openpose import LwOpenPose
-from export.nets.lw_openpose_pi import LAYOUTS
-from export.nets.lw_openpose_weights import load_lw_openpose
-from export.registry import find_model
 from export.weights import Weights
+from export.zoo.lw_openpose.layouts import LAYOUTS
+from export.zoo.lw_openpose.module import LwOpenPose
+from export.zoo.lw_openpose.weights import load_lw_openpose
+from export.zoo.registry import find_model
 from quant.progress import Progress
 
 PARAMETERS = {"lw-openpose": 1, "lw-openpose-3refine": 3}  # refinement stages

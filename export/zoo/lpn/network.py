@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from export.nets.lpn import STEP, Depth, Lpn
-from export.nets.topdown_network import topdown
-from export.network import Network
 from export.weights import find_weights
+from export.zoo.lpn.module import STEP, Depth, Lpn
+from export.zoo.network import Network
+from export.zoo.topdown import topdown
 from quant.progress import Progress
 
 # Of the official test; the paper's ablation has it best too: AP 69.1 against 68.9 of the maximum.

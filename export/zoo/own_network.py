@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from export.download import checksum
-from export.network import Network
 from export.normalisation import is_plain, plain_input, prepend_normalisation
 from export.onnx_graph import OnnxGraph, from_file
+from export.zoo.network import Network
 from quant.outcome import Parity
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Provenance
 from rpi_runtime.errors import CardError

@@ -4,8 +4,8 @@ Every place where channels live keeps a subset, chosen greedily so that a linear
 kept ones costs the readers least, and the readers take that guess into their weights (channel pruning with
 least-squares reconstruction; He et al. 2017, arXiv:1707.06168). Channels are then brought to one size, which
 changes nothing but what an optimizer that moves all weights alike sees. Where the small network is separable, each 3x3
-kernel becomes the nearest product of a depthwise and a 1x1 one. `export.train.rebuild` then repairs the layers one
-after the other. The result is a start, not a network: training has to do the rest.
+kernel becomes the nearest product of a depthwise and a 1x1 one. `export.zoo.lw_openpose.rebuild` then repairs the
+layers one after the other. The result is a start, not a network: training has to do the rest.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from export.nets.lw_openpose import BLOCKS, HEATMAPS, INITIAL, PAFS, Layout, LwOpenPose
-from export.train.rebuild import rebuild
+from export.zoo.lw_openpose.module import BLOCKS, HEATMAPS, INITIAL, PAFS, Layout, LwOpenPose
+from export.zoo.lw_openpose.rebuild import rebuild
 
 State = dict[str, Tensor]
 LOOKED_AT = 12  # pictures for the choice of channels

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.nets.lw_openpose import LwOpenPose
+from export.zoo.lw_openpose.module import LwOpenPose
 
 PIXELS = 400  # per picture and layer
 RIDGE = 1e-3  # towards the pruned weights, of an input's energy
