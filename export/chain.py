@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.equalize import equalize, find_outliers, measure_channels
+from export.equalize import Outlier, equalize, find_outliers, measure_channels
 from export.onnx_graph import OnnxGraph, run
-from export.parity import compare
+from export.parity import Parity, compare
 from export.regions import find_pairs
+from export.report.outcome import Layers, Outcome
+from export.report.pictures import pose_pictures
 from export.rewrite.passes import rewrite
 from export.savedmodel import to_savedmodel
 from export.zoo.network import Network
@@ -36,8 +38,6 @@ from quant.gate import (
 )
 from quant.layers import LayerNoise, layer_noise
 from quant.metrics import Agreement
-from quant.outcome import Layers, Outcome, Outlier, Parity
-from quant.pictures import pose_pictures
 from quant.progress import Progress
 from quant.quiet import quiet
 from quant.recipe import DEFAULTS, Recipe, load_recipe

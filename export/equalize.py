@@ -21,12 +21,21 @@ from numpy.typing import NDArray
 
 from export.onnx_graph import Array, OnnxGraph, attribute, make_session
 from export.regions import Pair, find_pairs
-from quant.outcome import Outlier
 from quant.recipe import Equalization
 
 # A channel is an outlier when its maximum exceeds the 98th percentile of its tensor's channels by this factor.
 OUTLIER_FACTOR = 4.0
 NOISE_ITERATIONS = 20  # then the factors of Lightweight OpenPose lie within 0.1 % of where they end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlier:
+    """A channel far above the others of its tensor before equalization."""
+
+    tensor: str
+    channel: int
+    maximum: float
+    next_maximum: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.outcome import Parity
 from rpi_runtime.errors import ParityError
 
 # Largest difference allowed, relative to the output's largest value. Float32 rounding in another order of summation
@@ -15,6 +15,30 @@ from rpi_runtime.errors import ParityError
 TOLERANCE = 1e-4
 
 Outputs = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """The comparison of one output across one step.
+
+    Attributes
+    ----------
+    step : str
+        As in ``torch -> onnx``.
+    output : str
+    max_error : float
+        Largest absolute difference.
+    relative_error : float
+        `max_error` over the largest absolute value of the step before.
+    tolerance : float
+        Of `relative_error`.
+    """
+
+    step: str
+    output: str
+    max_error: float
+    relative_error: float
+    tolerance: float
 
 
 def compare(step: str, before: Outputs, after: Outputs, tolerance: float = TOLERANCE) -> list[Parity]:

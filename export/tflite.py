@@ -24,8 +24,8 @@ from rpi_runtime.files import ensure_writable
 
 if TYPE_CHECKING:
     from export.chain import ExportSpec
+    from export.report.outcome import Outcome
     from export.zoo.network import Network
-    from quant.outcome import Outcome
 
 EPILOG = """\
 examples:
@@ -261,7 +261,7 @@ def _spec(args: argparse.Namespace, recipe: Recipe, network: Network, progress: 
 
 def _one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Progress) -> Outcome:
     from export.chain import export_one
-    from quant.report import remove_refused, write_report
+    from export.report.report import remove_refused, write_report
 
     progress.say(f"{network.card.name} {size[0]}x{size[1]} {spec.recipe.name}")
     exported = export_one(network, size, spec, progress)
@@ -272,7 +272,7 @@ def _one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Pr
 
 
 def _summarize(exported: Sequence[Outcome], as_json: bool) -> None:
-    from quant.report import as_data, summary_tables
+    from export.report.report import as_data, summary_tables
 
     if as_json:
         print(json.dumps([as_data(e) for e in exported], indent=1))

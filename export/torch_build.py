@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from export.normalisation import is_plain, prepend_normalisation
 from export.onnx_graph import OnnxGraph, from_torch, run
-from export.parity import compare
-from quant.outcome import Parity
+from export.parity import Parity, compare
 from rpi_runtime.card import InputSpec
 
 Published = Callable[[Tensor], Sequence[Tensor]]

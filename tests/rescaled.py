@@ -8,9 +8,9 @@ import numpy as np
 
 from export.equalize import rescale
 from export.onnx_graph import OnnxGraph
+from export.parity import Parity
 from export.regions import find_pairs
 from export.zoo.network import Network
-from quant.outcome import Parity
 from rpi_runtime.card import InputSpec
 
 

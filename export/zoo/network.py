@@ -12,7 +12,7 @@ from rpi_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from export.onnx_graph import OnnxGraph
-    from quant.outcome import Parity
+    from export.parity import Parity
 
 Build = Callable[[InputSpec], "tuple[OnnxGraph, list[Parity]]"]
 SMALLEST, LARGEST = 32, 2048  # pixels a side that a user may ask for

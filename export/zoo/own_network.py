@@ -10,8 +10,8 @@ from pathlib import Path
 from export.download import checksum
 from export.normalisation import is_plain, plain_input, prepend_normalisation
 from export.onnx_graph import OnnxGraph, from_file
+from export.parity import Parity
 from export.zoo.network import Network
-from quant.outcome import Parity
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Provenance
 from rpi_runtime.errors import CardError
 from rpi_runtime.files import reading

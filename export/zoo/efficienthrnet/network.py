@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from export.normalisation import IMAGENET_MEAN, IMAGENET_SCALE, plain_input
 from export.onnx_graph import OnnxGraph
+from export.parity import Parity
 from export.torch_build import build_from_torch
 from export.weights import find_weights, load_state, provenance
 from export.zoo.efficienthrnet.form import EfficientHRNetForm, split
 from export.zoo.efficienthrnet.module import JOINTS, SCALES, STEP, STRIDES, EfficientHRNet, Name
 from export.zoo.network import Network
 from export.zoo.skeletons import COCO_17, COCO_17_FLIP_PAIRS, TAG_JOINT_ORDER
-from quant.outcome import Parity
 from quant.progress import Progress
 from rpi_runtime.card import InputSpec, ModelCard, OutputSpec
 from rpi_runtime.card_decoders import TagDecoder

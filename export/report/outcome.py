@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.equalize import Outlier
+from export.parity import Parity
 from quant.evaluate import Evaluation
 from quant.gate import Check
 from quant.layers import LayerNoise
@@ -14,40 +16,6 @@ from quant.progress import Stage
 from rpi_runtime.card import ModelCard
 
 Layers = Mapping[str, tuple[LayerNoise, ...]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parity:
-    """The comparison of one output across one step.
-
-    Attributes
-    ----------
-    step : str
-        As in ``torch -> onnx``.
-    output : str
-    max_error : float
-        Largest absolute difference.
-    relative_error : float
-        `max_error` over the largest absolute value of the step before.
-    tolerance : float
-        Of `relative_error`.
-    """
-
-    step: str
-    output: str
-    max_error: float
-    relative_error: float
-    tolerance: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlier:
-    """A channel far above the others of its tensor before equalization."""
-
-    tensor: str
-    channel: int
-    maximum: float
-    next_maximum: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

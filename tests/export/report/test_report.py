@@ -12,16 +12,18 @@ import jsonschema
 import numpy as np
 import pytest
 
+from export.equalize import Outlier
+from export.parity import Parity
+from export.report.chart import Series, line_chart
+from export.report.outcome import Outcome
+from export.report.pictures import COUNT, pose_pictures
+from export.report.report import as_data, render, summary_tables, write_report
 from quant.calibration import CalibrationSet, Manifest
-from quant.chart import Series, line_chart
 from quant.evaluate import Evaluation
 from quant.gate import Check
 from quant.layers import LayerNoise
 from quant.metrics import Agreement
-from quant.outcome import Outcome, Outlier, Parity
-from quant.pictures import COUNT, pose_pictures
 from quant.progress import Stage, print_table
-from quant.report import as_data, render, summary_tables, write_report
 from rpi_runtime.card import read_card
 from rpi_runtime.pictures import read_picture
 from tests.quant.toycoco import write_toy_model

@@ -12,8 +12,8 @@ from typing import Any
 import jinja2
 from rich.table import Table
 
-from quant.chart import Series, line_chart
-from quant.outcome import Outcome
+from export.report.chart import Series, line_chart
+from export.report.outcome import Outcome
 from rpi_runtime.files import write_text
 
 FORMAT = 1
