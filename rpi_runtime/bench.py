@@ -20,7 +20,7 @@ from rpi_runtime.capture.feed import Feed
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.capture.synthetic import SyntheticSource
 from rpi_runtime.cascade_spec import RefineConfig
-from rpi_runtime.commands import make_parser, set_up_logging
+from rpi_runtime.commands.parser import make_parser, set_up_logging
 from rpi_runtime.config import refine_override, source_config
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.estimate import Estimator

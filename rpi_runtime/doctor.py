@@ -27,7 +27,7 @@ from rpi_runtime.card import read_card
 from rpi_runtime.cascade import Cascade
 from rpi_runtime.cascade_refine import refiner_for
 from rpi_runtime.cascade_spec import RefineConfig
-from rpi_runtime.commands import make_parser, set_up_logging
+from rpi_runtime.commands.parser import make_parser, set_up_logging
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.errors import DependencyError, PiposeError
 from rpi_runtime.interpreter import INTERPRETERS, Model, find_module, first_line, package_version, unfit

@@ -160,7 +160,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    from rpi_runtime.commands import make_parser, set_up_logging
+    from rpi_runtime.commands.parser import make_parser, set_up_logging
 
     parser = make_parser("record", HELP, EXAMPLES)
     add_arguments(parser)

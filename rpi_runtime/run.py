@@ -112,7 +112,7 @@ def add_refine_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    from rpi_runtime.commands import make_parser, set_up_logging
+    from rpi_runtime.commands.parser import make_parser, set_up_logging
 
     parser = make_parser("run", HELP, EXAMPLES)
     add_arguments(parser)

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from rpi_runtime.capture.kinds import guess_kind
-from rpi_runtime.draw import draw_people
 from rpi_runtime.errors import UsageError
 from rpi_runtime.estimate import Estimate, Estimator
 from rpi_runtime.interpreter import Model
 from rpi_runtime.pictures import SUFFIXES, read_picture, write_picture
+from rpi_runtime.sinks.draw import draw_people
 
 HELP = "draw the people on a picture or a video file, to look at a model"
 EXAMPLES = """\
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    from rpi_runtime.commands import make_parser, set_up_logging
+    from rpi_runtime.commands.parser import make_parser, set_up_logging
 
     parser = make_parser("show", HELP, EXAMPLES)
     add_arguments(parser)

@@ -12,11 +12,11 @@ from rpi_runtime.card import ModelCard
 from rpi_runtime.card_decoders import TopdownDecoder
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.topdown import TopdownDecode
-from rpi_runtime.draw import draw_people
 from rpi_runtime.interpreter import Model
 from rpi_runtime.pictures import encode_picture
 from rpi_runtime.poses import Pose, Track
 from rpi_runtime.preprocess import Frame, Preprocessor, Transform
+from rpi_runtime.sinks.draw import draw_people
 
 COUNT = 4
 QUALITY = 85

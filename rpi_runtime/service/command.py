@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from rpi_runtime.commands import make_parser, set_up_logging
+from rpi_runtime.commands.parser import make_parser, set_up_logging
 from rpi_runtime.config import load_config, source_config
 from rpi_runtime.errors import DependencyError, InputError, PiposeError, SourceError, UsageError
 from rpi_runtime.service.layout import Layout

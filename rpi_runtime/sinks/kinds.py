@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rpi_runtime.sinks.jsonl import JsonlOptions, JsonlSink
-from rpi_runtime.sinks.mqtt import PREFIX as MQTT_PREFIX
-from rpi_runtime.sinks.mqtt import SECRETS as MQTT_SECRETS
-from rpi_runtime.sinks.mqtt import MqttOptions, MqttSink
+from rpi_runtime.sinks.mqtt.sink import PREFIX as MQTT_PREFIX
+from rpi_runtime.sinks.mqtt.sink import SECRETS as MQTT_SECRETS
+from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink
 from rpi_runtime.sinks.null import NullOptions, NullSink
 from rpi_runtime.sinks.sink import Sink
 from rpi_runtime.sinks.video import VideoOptions, VideoSink
-from rpi_runtime.sinks.web import WebOptions, WebSink
+from rpi_runtime.sinks.web.sink import WebOptions, WebSink
 from rpi_runtime.sinks.window import WindowOptions, WindowSink
 
 

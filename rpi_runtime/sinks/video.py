@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rpi_runtime.draw import draw_people
 from rpi_runtime.errors import OutputError, UsageError
 from rpi_runtime.optional import load
+from rpi_runtime.sinks.draw import draw_people
 from rpi_runtime.sinks.sink import About, Result
 
 _CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}

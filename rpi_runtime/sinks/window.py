@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rpi_runtime.draw import draw_people
 from rpi_runtime.errors import OutputError
 from rpi_runtime.optional import load
+from rpi_runtime.sinks.draw import draw_people
 from rpi_runtime.sinks.sink import About, Result, SinkLeftError
 
 _COMMAND = (sys.executable, "-m", "rpi_runtime.sinks.screen")

@@ -30,13 +30,13 @@ from rpi_runtime.estimate import Estimator
 from rpi_runtime.interpreter import Model
 from rpi_runtime.pipeline import Limits, Pipeline
 from rpi_runtime.poses import Frame
-from rpi_runtime.sinks.mqtt import MqttOptions, MqttSink
+from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink
 from rpi_runtime.sinks.runner import SinkRunner
-from rpi_runtime.sinks.web import WebOptions, WebSink
+from rpi_runtime.sinks.web.sink import WebOptions, WebSink
 from rpi_runtime.stop import StopFlag
-from tests.rpi_runtime.live.serving import TOKEN
-from tests.rpi_runtime.live.test_hostile import UPGRADE
-from tests.rpi_runtime.sinks.mosquitto import Mosquitto, SlowProxy, free_port, make_authority, wait_for
+from tests.rpi_runtime.sinks.mqtt.mosquitto import Mosquitto, SlowProxy, free_port, make_authority, wait_for
+from tests.rpi_runtime.sinks.web.serving import TOKEN
+from tests.rpi_runtime.sinks.web.test_hostile import UPGRADE
 from tests.rpi_runtime.toys import write_toy
 
 FAULT_S = 5.0

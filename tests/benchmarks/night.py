@@ -39,7 +39,7 @@ from rpi_runtime.service.template import config_text
 from rpi_runtime.service.unit import TEMPLATE
 from tests.benchmarks.servers import SECRET, MjpegServer
 from tests.benchmarks.watched import Heard, Look, Watched
-from tests.rpi_runtime.sinks.mosquitto import Listener, Mosquitto, free_port, wait_for
+from tests.rpi_runtime.sinks.mqtt.mosquitto import Listener, Mosquitto, free_port, wait_for
 
 PICTURES = Path(__file__).parents[1] / "pictures"
 STOP_S = 2.0

@@ -18,8 +18,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.rpi_runtime.live.browser import Page, browsing
-from tests.rpi_runtime.sinks.mosquitto import free_port
+from tests.rpi_runtime.sinks.mqtt.mosquitto import free_port
+from tests.rpi_runtime.sinks.web.browser import Page, browsing
 
 ROOT = Path(__file__).parents[2]
 # Somebody is there, nearly from head to foot.

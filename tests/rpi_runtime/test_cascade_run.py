@@ -22,13 +22,13 @@ from rpi_runtime.config import load_config, source_config
 from rpi_runtime.doctor import Patient
 from rpi_runtime.errors import UsageError
 from rpi_runtime.estimate import Estimator
-from rpi_runtime.live.metrics import Exposition, add_status
 from rpi_runtime.pictures import write_picture
 from rpi_runtime.pipeline import Pipeline
 from rpi_runtime.run import build
 from rpi_runtime.service.pulse import Pulse
 from rpi_runtime.sinks.message import make_message, schema
 from rpi_runtime.sinks.runner import SinkRunner
+from rpi_runtime.sinks.web.metrics import Exposition, add_status
 from rpi_runtime.status import CascadeSummary, Status
 from rpi_runtime.stop import StopFlag
 from tests.rpi_runtime.dots import CROPS, PICTURES, SKELETON, DotsNetwork, draw, person

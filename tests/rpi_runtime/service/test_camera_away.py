@@ -11,7 +11,7 @@ import pytest
 
 from tests.benchmarks.servers import SECRET, MjpegServer
 from tests.rpi_runtime.service.test_run import stop
-from tests.rpi_runtime.sinks.mosquitto import free_port, wait_for
+from tests.rpi_runtime.sinks.mqtt.mosquitto import free_port, wait_for
 
 pytest.importorskip("cv2")
 pytest.importorskip("aiohttp")

@@ -19,7 +19,7 @@ from rpi_runtime.service.daemon import Daemon
 from rpi_runtime.sinks.runner import SinkRunner
 from tests.rpi_runtime.faulty import Script
 from tests.rpi_runtime.service.test_pulse import Heard
-from tests.rpi_runtime.sinks.mosquitto import wait_for
+from tests.rpi_runtime.sinks.mqtt.mosquitto import wait_for
 from tests.rpi_runtime.test_pipeline import KeepingSink, StandInEstimator
 
 QUICK = Recovery(open_s=5, stall_s=1.5, first_wait_s=0.005, most_wait_s=0.02, close_s=0.05)

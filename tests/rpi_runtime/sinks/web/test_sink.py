@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from rpi_runtime.commands.live import with_page
 from rpi_runtime.config import load_config, sink_config
 from rpi_runtime.errors import DependencyError, OutputError, UsageError
-from rpi_runtime.live.command import with_page
-from rpi_runtime.live.library import aiohttp as aiohttp_of_the_page
-from rpi_runtime.sinks.web import WebOptions, WebSink
-from tests.rpi_runtime.live.serving import TOKEN, page
+from rpi_runtime.sinks.web.library import aiohttp as aiohttp_of_the_page
+from rpi_runtime.sinks.web.sink import WebOptions, WebSink
 from tests.rpi_runtime.results import ABOUT
-from tests.rpi_runtime.sinks.mosquitto import make_authority
+from tests.rpi_runtime.sinks.mqtt.mosquitto import make_authority
+from tests.rpi_runtime.sinks.web.serving import TOKEN, page
 
 aiohttp = pytest.importorskip("aiohttp")
 

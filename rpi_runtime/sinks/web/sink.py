@@ -1,4 +1,4 @@
-"""The live page as a sink; see `rpi_runtime.live`."""
+"""The live page as a sink; see `rpi_runtime.sinks.web`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rpi_runtime.errors import UsageError
-from rpi_runtime.live.access import Access, Names, check_token
-from rpi_runtime.live.address import Address, parse_address
-from rpi_runtime.live.limits import Limits
 from rpi_runtime.sinks.sink import About, Result
+from rpi_runtime.sinks.web.access import Access, Names, check_token
+from rpi_runtime.sinks.web.address import Address, parse_address
+from rpi_runtime.sinks.web.limits import Limits
 
 if TYPE_CHECKING:
-    from rpi_runtime.live.hub import Hub
-    from rpi_runtime.live.server import LiveServer
+    from rpi_runtime.sinks.web.hub import Hub
+    from rpi_runtime.sinks.web.server import LiveServer
 
 log = logging.getLogger(__name__)
 TOKEN_VARIABLE = "PIPOSE_LIVE_TOKEN"
@@ -98,10 +98,10 @@ class WebSink:
 
     def start(self, about: About) -> None:
         """Bind the port; `OutputError` when it cannot be."""
-        from rpi_runtime.live.hub import Hub
-        from rpi_runtime.live.jpeg import make_encoder
-        from rpi_runtime.live.server import Certificate, LiveServer
-        from rpi_runtime.live.site import Site
+        from rpi_runtime.sinks.web.hub import Hub
+        from rpi_runtime.sinks.web.jpeg import make_encoder
+        from rpi_runtime.sinks.web.server import Certificate, LiveServer
+        from rpi_runtime.sinks.web.site import Site
 
         options = self._options
         limits = Limits(viewers=options.viewers)

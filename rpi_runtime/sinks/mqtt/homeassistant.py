@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rpi_runtime import __version__
-from rpi_runtime.sinks.outbox import Mail
+from rpi_runtime.sinks.mqtt.outbox import Mail
 
 _ENTITIES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("sensor", "people", {"name": "People", "icon": "mdi:account-group", "state_class": "measurement"}),

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rpi_runtime.errors import OutputError, PiposeError
-from rpi_runtime.live.address import Address
-from rpi_runtime.live.guard import Guard
-from rpi_runtime.live.hub import Hub
-from rpi_runtime.live.library import aiohttp
-from rpi_runtime.live.limits import Limits
-from rpi_runtime.live.site import Site
+from rpi_runtime.sinks.web.address import Address
+from rpi_runtime.sinks.web.guard import Guard
+from rpi_runtime.sinks.web.hub import Hub
+from rpi_runtime.sinks.web.library import aiohttp
+from rpi_runtime.sinks.web.limits import Limits
+from rpi_runtime.sinks.web.site import Site
 
 log = logging.getLogger(__name__)
 _GOODBYE_S = 0.3
@@ -131,7 +131,7 @@ class LiveServer:
 
     def _library_settings(self) -> dict[str, Any]:
         """No line in the log for what clients do: they could fill a disk with it."""
-        silent = logging.Logger("rpi_runtime.live.http", logging.CRITICAL + 1)
+        silent = logging.Logger("rpi_runtime.sinks.web.http", logging.CRITICAL + 1)
         return {
             "handle_signals": False,
             "access_log": None,

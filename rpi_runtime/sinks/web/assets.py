@@ -14,6 +14,6 @@ PRIVATE = ("page.js", "link.js", "stage.js", "chart.js", "panel.js")
 
 def load_assets() -> Mapping[str, tuple[bytes, str]]:
     """Return content and media type of each file by its name, ``index.html`` and ``login.html`` included."""
-    folder = files("rpi_runtime.live").joinpath("page")
+    folder = files("rpi_runtime.sinks.web").joinpath("page")
     names = ("index.html", "login.html", *PUBLIC, *PRIVATE)
     return {name: (folder.joinpath(name).read_bytes(), _TYPES[name[name.rindex(".") :]]) for name in names}

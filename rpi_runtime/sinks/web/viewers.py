@@ -1,7 +1,7 @@
 """One viewer each: the page's WebSocket, with pictures and people in one message, and MJPEG for programs.
 
 The WebSocket's protocol: the server sends ``hello`` (text), then binary frames (see
-`rpi_runtime.live.hub.Packet`) and about once a second ``status`` (text). The page confirms each frame by its
+`rpi_runtime.sinks.web.hub.Packet`) and about once a second ``status`` (text). The page confirms each frame by its
 number, in decimal, when it has drawn it. At most `Limits.in_flight` frames are on the way, so a slow viewer
 gets fewer frames and not older ones.
 """
@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from rpi_runtime.live.hub import Hub
-from rpi_runtime.live.library import aiohttp
-from rpi_runtime.live.limits import Limits
+from rpi_runtime.sinks.web.hub import Hub
+from rpi_runtime.sinks.web.library import aiohttp
+from rpi_runtime.sinks.web.limits import Limits
 
 _CLOSE_GOING_AWAY, _CLOSE_POLICY, _CLOSE_TRY_LATER = 1001, 1008, 1013
 _STATUS_S = 1.0

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rpi_runtime.errors import UsageError
-from rpi_runtime.sinks.broker import Broker, BrokerSpec
-from rpi_runtime.sinks.homeassistant import describe_device
 from rpi_runtime.sinks.message import encode_message
-from rpi_runtime.sinks.outbox import Mail, Outbox
+from rpi_runtime.sinks.mqtt.connection import Broker, BrokerSpec
+from rpi_runtime.sinks.mqtt.homeassistant import describe_device
+from rpi_runtime.sinks.mqtt.outbox import Mail, Outbox
 from rpi_runtime.sinks.sink import About, Result
 
 log = logging.getLogger(__name__)

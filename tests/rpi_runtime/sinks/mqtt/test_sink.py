@@ -6,9 +6,9 @@ import pytest
 
 from rpi_runtime.config import load_config, sink_config
 from rpi_runtime.errors import InputError, UsageError
-from rpi_runtime.sinks.homeassistant import describe_device
-from rpi_runtime.sinks.mqtt import MqttOptions, MqttSink
-from rpi_runtime.sinks.outbox import Mail, Outbox
+from rpi_runtime.sinks.mqtt.homeassistant import describe_device
+from rpi_runtime.sinks.mqtt.outbox import Mail, Outbox
+from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink
 from tests.rpi_runtime.results import ABOUT
 
 

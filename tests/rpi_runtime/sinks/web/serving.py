@@ -12,7 +12,7 @@ import numpy as np
 
 from rpi_runtime.poses import Pose, Track
 from rpi_runtime.sinks.sink import About, Result
-from rpi_runtime.sinks.web import WebOptions, WebSink
+from rpi_runtime.sinks.web.sink import WebOptions, WebSink
 from rpi_runtime.status import Status
 from rpi_runtime.timing import StageClock
 from tests.rpi_runtime.results import make_result

@@ -8,9 +8,9 @@ import subprocess
 import pytest
 
 from rpi_runtime.errors import InputError
-from rpi_runtime.sinks.mqtt import MqttOptions, MqttSink
+from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink
 from tests.rpi_runtime.results import make_result
-from tests.rpi_runtime.sinks.mosquitto import (
+from tests.rpi_runtime.sinks.mqtt.mosquitto import (
     Listener,
     Mosquitto,
     answers,
@@ -19,7 +19,7 @@ from tests.rpi_runtime.sinks.mosquitto import (
     make_certificate,
     wait_for,
 )
-from tests.rpi_runtime.sinks.test_mqtt_broker import ABOUT, frames, sink_to
+from tests.rpi_runtime.sinks.mqtt.test_connection import ABOUT, frames, sink_to
 
 pytest.importorskip("paho.mqtt.client")
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from rpi_runtime.sinks.message import schema
-from tests.rpi_runtime.live.clients import look
-from tests.rpi_runtime.live.serving import Feeder, page
+from tests.rpi_runtime.sinks.web.clients import look
+from tests.rpi_runtime.sinks.web.serving import Feeder, page
 
 aiohttp = pytest.importorskip("aiohttp")
 

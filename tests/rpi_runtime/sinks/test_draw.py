@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from rpi_runtime.draw import PALETTE, draw_people
+from rpi_runtime.sinks.draw import PALETTE, draw_people
 from tests.rpi_runtime.results import make_result
 from tests.rpi_runtime.toys import CARD
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpi_runtime.errors import UsageError
-from rpi_runtime.live.access import SESSION_S, Access, Names, check_token, is_cross_site
-from rpi_runtime.live.address import Address, parse_address
-from rpi_runtime.live.limits import RateLimit
+from rpi_runtime.sinks.web.access import SESSION_S, Access, Names, check_token, is_cross_site
+from rpi_runtime.sinks.web.address import Address, parse_address
+from rpi_runtime.sinks.web.limits import RateLimit
 
 TOKEN = "a-token-of-24-characters"
 

@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from rpi_runtime.live.access import COOKIE, SESSION_S, Access, Names, is_cross_site
-from rpi_runtime.live.assets import PRIVATE, PUBLIC, load_assets
-from rpi_runtime.live.guard import Guard
-from rpi_runtime.live.hub import Hub
-from rpi_runtime.live.library import aiohttp
-from rpi_runtime.live.limits import Limits, RateLimit
-from rpi_runtime.live.metrics import CONTENT_TYPE, Exposition, add_process, add_status
-from rpi_runtime.live.viewers import SocketViewer, serve_mjpeg
 from rpi_runtime.sinks.message import schema
 from rpi_runtime.sinks.sink import About
+from rpi_runtime.sinks.web.access import COOKIE, SESSION_S, Access, Names, is_cross_site
+from rpi_runtime.sinks.web.assets import PRIVATE, PUBLIC, load_assets
+from rpi_runtime.sinks.web.guard import Guard
+from rpi_runtime.sinks.web.hub import Hub
+from rpi_runtime.sinks.web.library import aiohttp
+from rpi_runtime.sinks.web.limits import Limits, RateLimit
+from rpi_runtime.sinks.web.metrics import CONTENT_TYPE, Exposition, add_process, add_status
+from rpi_runtime.sinks.web.viewers import SocketViewer, serve_mjpeg
 from rpi_runtime.status import Status
 
 Handler = Callable[[Any], Awaitable[Any]]

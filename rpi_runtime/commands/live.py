@@ -29,7 +29,7 @@ exit codes: those of `run`; 5 also when the address is in use
 
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    from rpi_runtime.commands import make_parser, set_up_logging
+    from rpi_runtime.commands.parser import make_parser, set_up_logging
 
     parser = make_parser("live", HELP, EXAMPLES)
     add_arguments(parser, sinks="where poses go besides the page (default: nowhere)")

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from tests.rpi_runtime.live.browser import browsing
-from tests.rpi_runtime.live.serving import TOKEN, Feeder, page
+from tests.rpi_runtime.sinks.web.browser import browsing
+from tests.rpi_runtime.sinks.web.serving import TOKEN, Feeder, page
 
 # In the pictures of `serving.make_people` every keypoint is a disc: (x, y) of each disc's centre, in pixels of
 # the picture, from the pixels of the canvas; and of the rings that are drawn over it, from those of the overlay.

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from rpi_runtime.live.limits import Limits
+from rpi_runtime.sinks.web.limits import Limits
 
 
 class Guard:

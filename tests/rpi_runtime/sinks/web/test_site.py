@@ -13,11 +13,11 @@ import jsonschema
 import pytest
 from PIL import Image
 
-from rpi_runtime.live.assets import load_assets
 from rpi_runtime.sinks.message import schema
-from tests.rpi_runtime.live.clients import ask
-from tests.rpi_runtime.live.serving import Feeder, make_people, page
-from tests.rpi_runtime.sinks.mosquitto import wait_for
+from rpi_runtime.sinks.web.assets import load_assets
+from tests.rpi_runtime.sinks.mqtt.mosquitto import wait_for
+from tests.rpi_runtime.sinks.web.clients import ask
+from tests.rpi_runtime.sinks.web.serving import Feeder, make_people, page
 
 aiohttp = pytest.importorskip("aiohttp")
 

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from rpi_runtime.live.limits import Limits
-from rpi_runtime.sinks import web as web_sink
-from tests.rpi_runtime.live.clients import ask, look
-from tests.rpi_runtime.live.serving import TOKEN, Feeder, page
-from tests.rpi_runtime.sinks.mosquitto import wait_for
+from rpi_runtime.sinks.web import sink as web_sink
+from rpi_runtime.sinks.web.limits import Limits
+from tests.rpi_runtime.sinks.mqtt.mosquitto import wait_for
+from tests.rpi_runtime.sinks.web.clients import ask, look
+from tests.rpi_runtime.sinks.web.serving import TOKEN, Feeder, page
 
 pytest.importorskip("aiohttp")
 UPGRADE = (

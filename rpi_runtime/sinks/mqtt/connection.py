@@ -22,7 +22,7 @@ from typing import Any
 from rpi_runtime.backoff import Backoff
 from rpi_runtime.errors import InputError
 from rpi_runtime.optional import load
-from rpi_runtime.sinks.outbox import Mail, Outbox
+from rpi_runtime.sinks.mqtt.outbox import Mail, Outbox
 
 log = logging.getLogger(__name__)
 _CONNECT_S = 5.0  # for TCP and TLS, and again for the broker's answer

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.rpi_runtime.live.clients import ask
-from tests.rpi_runtime.live.serving import TOKEN, make_people, page
+from tests.rpi_runtime.sinks.web.clients import ask
+from tests.rpi_runtime.sinks.web.serving import TOKEN, make_people, page
 
 aiohttp = pytest.importorskip("aiohttp")
 

@@ -14,8 +14,8 @@ import re
 import jsonschema
 import pytest
 
-from rpi_runtime.sinks.homeassistant import describe_device
-from rpi_runtime.sinks.mqtt import MqttOptions, MqttSink
+from rpi_runtime.sinks.mqtt.homeassistant import describe_device
+from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink
 from rpi_runtime.sinks.sink import About
 from rpi_runtime.status import Status
 from tests.rpi_runtime.results import make_result
