@@ -30,7 +30,7 @@ from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import InputError, OutputError, UsageError, WeightsError
 from rpi_runtime.files import write_bytes, write_text
-from rpi_runtime.records import from_mapping
+from rpi_runtime.strict import from_mapping
 
 LARGEST = 9_000_000  # bytes of a file that ships
 Half = dict[str, NDArray[np.float16]]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from export.download import checksum
 from rpi_runtime.errors import WeightsError
-from rpi_runtime.records import from_mapping
+from rpi_runtime.strict import from_mapping
 
 FOLDER = Path(__file__).parent / "bundled"
 BUNDLED = "bundled"  # their name as a source of weights

@@ -42,10 +42,10 @@ from quant.progress import Progress
 from quant.quiet import quiet
 from quant.recipe import DEFAULTS, Recipe, load_recipe
 from rpi_runtime import __version__
-from rpi_runtime.card import CALIBRATION_MEMBER, CARD_MEMBER, ModelCard
-from rpi_runtime.card_decoders import TopdownDecoder
 from rpi_runtime.files import write_bytes
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.card import CALIBRATION_MEMBER, CARD_MEMBER, ModelCard
+from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.interpreter import Model
 
 TOOLS = ("torch", "onnx", "onnx2tf", "tensorflow")
 LAYER_IMAGES = 4  # images that the per-layer comparison runs, on slow reference kernels

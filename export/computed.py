@@ -9,9 +9,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rpi_runtime.card import ModelCard
 from rpi_runtime.decode.maps import FLOAT
-from rpi_runtime.interpreter import Model, Quantization
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.interpreter import Model, Quantization
 
 Array = NDArray[np.float32]
 Compute = Callable[[Array], Sequence[Array]]

@@ -24,9 +24,9 @@ from quant.coco import CocoImage, read_split
 from quant.evaluate import Evaluation, evaluate, say_missing, table
 from quant.predict import PAF_DECODING, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
-from rpi_runtime.card import ModelCard
-from rpi_runtime.card_decoders import TagDecoder, TopdownDecoder
-from rpi_runtime.preprocess import Frame
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
+from rpi_runtime.preprocess.letterbox import Frame
 
 STEP = 64  # of both sides at a size of each picture's own
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from export.onnx_graph import OnnxGraph
-from rpi_runtime.card import InputSpec
+from rpi_runtime.model.card import InputSpec
 
 PIXELS = InputSpec(width=1, height=1)  # (value - 128) / 256, what an int8 input can be without arithmetic
 # torchvision's statistics of ImageNet, in pixel values

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from export.normalisation import is_plain, prepend_normalisation
 from export.onnx_graph import OnnxGraph, from_torch, run
 from export.parity import Parity, compare
-from rpi_runtime.card import InputSpec
+from rpi_runtime.model.card import InputSpec
 
 Published = Callable[[Tensor], Sequence[Tensor]]
 

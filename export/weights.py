@@ -16,9 +16,9 @@ from export.bundled_weights import BUNDLED, find_bundled
 from export.download import Source, cache_folder, checksum, fetch
 from export.openvino_ir import Graph
 from quant.progress import Progress
-from rpi_runtime.card import Provenance
 from rpi_runtime.errors import DownloadError, WeightsError
 from rpi_runtime.files import reading
+from rpi_runtime.model.card import Provenance
 
 State = dict[str, NDArray[np.float32]]
 _READABLE = "make it readable, or give other --weights"

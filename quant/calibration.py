@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.coco import READABLE, is_coco, read_split, splits
-from rpi_runtime.card import InputSpec
+from rpi_runtime.capture.pictures import SUFFIXES, read_picture
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import reading
-from rpi_runtime.pictures import SUFFIXES, read_picture
-from rpi_runtime.preprocess import Frame, Preprocessor
+from rpi_runtime.model.card import InputSpec
+from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
 
 DEFAULT_COUNT = 32
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from quant.boxes import XYWH, annotated_boxes
 from quant.calibration import CalibrationSet
 from quant.coco import is_coco, read_split, splits
-from rpi_runtime.card import InputSpec
-from rpi_runtime.crop import Cutter, crop_transform
+from rpi_runtime.model.card import InputSpec
+from rpi_runtime.preprocess.crop import Cutter, crop_transform
 
 People = Mapping[str, XYWH]  # by file name, where the largest person of an image is
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quant.cli import run_command
-from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
-from rpi_runtime.card_decoders import Decoder, PafDecoder, TagDecoder
 from rpi_runtime.errors import CardError
+from rpi_runtime.model.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
+from rpi_runtime.model.decoders import Decoder, PafDecoder, TagDecoder
 
 
 def describe(card: ModelCard) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quant.metrics import Agreement, AgreementMeter, Maps
-from rpi_runtime.card import ModelCard
-from rpi_runtime.interpreter import Model
-from rpi_runtime.preprocess import Frame, Preprocessor
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.interpreter import Model
+from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
 
 
 def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence[Frame]) -> Agreement:

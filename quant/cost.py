@@ -19,7 +19,7 @@ import numpy as np
 
 from quant.flatbuffer import TFLiteFile
 from quant.unused import drop_unused
-from rpi_runtime.interpreter import find_module
+from rpi_runtime.model.interpreter import find_module
 
 REPEATS = 15
 

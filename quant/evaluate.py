@@ -29,12 +29,12 @@ from quant.cli import run_command
 from quant.coco import CocoImage, CocoSplit, read_split
 from quant.predict import PAF_DECODING, PERSON, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
-from rpi_runtime.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
-from rpi_runtime.card_decoders import TopdownDecoder
+from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import CardError, InputError, MissingMemberError, UsageError
 from rpi_runtime.files import ensure_writable, write_text
-from rpi_runtime.interpreter import Model
-from rpi_runtime.pictures import read_picture
+from rpi_runtime.model.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
+from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.interpreter import Model
 
 if TYPE_CHECKING:
     from rich.table import Table

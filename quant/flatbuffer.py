@@ -17,7 +17,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from rpi_runtime.errors import InputError
-from rpi_runtime.seal import seal_of
+from rpi_runtime.model.seal import seal_of
 
 IDENTIFIER = b"TFL3"
 ALIGNMENT = 16  # force_align of Buffer.data in TFLite's schema

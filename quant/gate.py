@@ -11,9 +11,9 @@ from quant.cost import share_of_time
 from quant.flatbuffer import Operation, Tensor, TFLiteFile
 from quant.floats import CONVERSIONS, LARGEST_SHARE, Island, find_islands
 from quant.metrics import Agreement
-from rpi_runtime.card import InputSpec
-from rpi_runtime.delegation import Delegation
 from rpi_runtime.errors import InputError
+from rpi_runtime.model.card import InputSpec
+from rpi_runtime.model.delegation import Delegation
 
 # Operations that convert between number formats or layouts at run time: each costs a pass over a tensor.
 FORBIDDEN = ("QUANTIZE", "DEQUANTIZE", "TRANSPOSE", "CAST")

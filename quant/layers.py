@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpi_runtime.interpreter import find_module
+from rpi_runtime.model.interpreter import find_module
 
 Map = NDArray[np.float32]
 MOVES = ("PAD", "CONCATENATION")  # add no noise of their own

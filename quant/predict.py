@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from quant.boxes import Boxes
 from quant.coco import CocoImage
-from rpi_runtime.card import ModelCard, OutputSpec, Skeleton
-from rpi_runtime.card_decoders import PafDecoder, TagDecoder
-from rpi_runtime.crop import Cutter, crop_transform
 from rpi_runtime.decode.paf import PafDecode, PafOptions
 from rpi_runtime.decode.tags import TagDecode, TagOptions
 from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
 from rpi_runtime.errors import CardError, UsageError
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.card import ModelCard, OutputSpec, Skeleton
+from rpi_runtime.model.decoders import PafDecoder, TagDecoder
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess import Frame, Preprocessor, Transform
+from rpi_runtime.preprocess.crop import Cutter, crop_transform
+from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
 
 PERSON = 1  # COCO's category id
 PAF_DECODING = {

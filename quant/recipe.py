@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from rpi_runtime.errors import InputError
-from rpi_runtime.records import from_mapping
+from rpi_runtime.strict import from_mapping
 
 FOLDER = Path(__file__).parent / "recipes"
 GRAMMAR = re.compile(r"w(8c|16|32)_a(8|32)(_eq|_eqw)?\Z")

@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: unknown command {command!r}; {hint}", file=sys.stderr)
         return 2
     try:
-        code: int = importlib.import_module(f"rpi_runtime.{command}").main(rest)
+        code: int = importlib.import_module(f"rpi_runtime.commands.{command}").main(rest)
     except PiposeError as err:
         print(f"error: {err}", file=sys.stderr)
         return err.exit_code

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rpi_runtime.card import Skeleton
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.errors import CardError
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.card import Skeleton
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose, Track
-from rpi_runtime.preprocess import Preprocessor
-from rpi_runtime.smooth import SmoothSpec
-from rpi_runtime.track import Tracker
+from rpi_runtime.preprocess.letterbox import Preprocessor
+from rpi_runtime.track.smooth import SmoothSpec
+from rpi_runtime.track.tracker import Tracker
 
 if TYPE_CHECKING:
-    from rpi_runtime.cascade import Cascade
+    from rpi_runtime.cascade.cascade import Cascade
 
 LOOK_STAGES = ("preprocess", "infer", "decode")
 

@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from rpi_runtime.capture.feed import Feed
 from rpi_runtime.errors import PiposeError
 from rpi_runtime.estimate import Estimate, Estimator
+from rpi_runtime.health.status import CascadeSummary, SinkSummary, Status
+from rpi_runtime.health.thermal import HeatWatch
+from rpi_runtime.health.throttle import Throttle
+from rpi_runtime.health.timing import StageClock
 from rpi_runtime.poses import Frame
 from rpi_runtime.sinks.runner import SinkRunner
 from rpi_runtime.sinks.sink import About, Result, SinkLeftError
-from rpi_runtime.status import CascadeSummary, SinkSummary, Status
 from rpi_runtime.stop import StopFlag
-from rpi_runtime.thermal import HeatWatch
-from rpi_runtime.throttle import Throttle
-from rpi_runtime.timing import StageClock
 
 log = logging.getLogger(__name__)
 

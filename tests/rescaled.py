@@ -11,7 +11,7 @@ from export.onnx_graph import OnnxGraph
 from export.parity import Parity
 from export.regions import find_pairs
 from export.zoo.network import Network
-from rpi_runtime.card import InputSpec
+from rpi_runtime.model.card import InputSpec
 
 
 def rescale_randomly(graph: OnnxGraph, octaves: float, seed: int) -> OnnxGraph:

@@ -15,8 +15,8 @@ from export.tflite import main
 from quant.cli import run_command
 from quant.gate import _at_most
 from quant.quiet import quiet
+from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import InputError
-from rpi_runtime.pictures import write_picture
 from tests.export.toynet import CARD, write_pictures, write_toy_network
 from tests.quant.toycoco import write_toy_coco
 

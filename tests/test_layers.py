@@ -16,13 +16,13 @@ ORDER = ("export", "quant", "rpi_runtime", "cython_ext")  # each may import itse
 # Third-party packages by layer; the runtime's optional ones each in the files that need them.
 RUNTIME = {"numpy"}
 ADAPTERS = {
-    "PIL": "rpi_runtime/pictures.py",
+    "PIL": "rpi_runtime/capture/pictures.py",
     "cv2": ("rpi_runtime/", "export/train/"),
     "picamera2": "rpi_runtime/capture/picamera.py",
     "libcamera": "rpi_runtime/capture/picamera.py",
-    "ai_edge_litert": ("rpi_runtime/interpreter.py", "quant/"),  # there for the schema of .tflite files
-    "tflite_runtime": "rpi_runtime/interpreter.py",
-    "tensorflow": "rpi_runtime/interpreter.py",
+    "ai_edge_litert": ("rpi_runtime/model/interpreter.py", "quant/"),  # there for the schema of .tflite files
+    "tflite_runtime": "rpi_runtime/model/interpreter.py",
+    "tensorflow": "rpi_runtime/model/interpreter.py",
 }
 QUANT = RUNTIME | {"tensorflow", "flatbuffers", "pycocotools", "rich", "jinja2"}
 EXPORT = QUANT | {

@@ -13,7 +13,7 @@ from quant.gate import Check
 from quant.layers import LayerNoise
 from quant.metrics import Agreement
 from quant.progress import Stage
-from rpi_runtime.card import ModelCard
+from rpi_runtime.model.card import ModelCard
 
 Layers = Mapping[str, tuple[LayerNoise, ...]]
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from quant.calibration import CalibrationSet
-from rpi_runtime.card import ModelCard
-from rpi_runtime.card_decoders import TopdownDecoder
+from rpi_runtime.capture.pictures import encode_picture
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.topdown import TopdownDecode
-from rpi_runtime.interpreter import Model
-from rpi_runtime.pictures import encode_picture
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose, Track
-from rpi_runtime.preprocess import Frame, Preprocessor, Transform
+from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
 from rpi_runtime.sinks.draw import draw_people
 
 COUNT = 4

@@ -101,7 +101,7 @@ def crop_affine(
 ) -> Affine:
     """Put `middle` on index ``(width / 2, height / 2)`` of the input, `whole` pixels wide, turned by degrees.
 
-    As `rpi_runtime.crop.crop_transform` does it for a crop that is not turned.
+    As `rpi_runtime.preprocess.crop.crop_transform` does it for a crop that is not turned.
     """
     turn = math.radians(angle)
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from export.train.augment import Picture
 from export.train.pictures import PictureStore
 from quant.progress import Progress
+from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import InputError
-from rpi_runtime.pictures import read_picture
 
 IN_MEMORY = (
     6 * 2**30

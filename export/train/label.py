@@ -21,15 +21,15 @@ import numpy as np
 from export.train.pictures import PictureStore
 from quant.cli import run_command
 from quant.progress import Progress
-from rpi_runtime.card import Skeleton
-from rpi_runtime.card_decoders import PafDecoder
+from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.decode.paf import PafDecode
 from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.files import write_text
-from rpi_runtime.interpreter import Model
-from rpi_runtime.pictures import read_picture
+from rpi_runtime.model.card import Skeleton
+from rpi_runtime.model.decoders import PafDecoder
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess import Preprocessor
+from rpi_runtime.preprocess.letterbox import Preprocessor
 
 MIN_KEYPOINTS = 4  # fewer say too little of a person to teach
 

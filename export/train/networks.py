@@ -20,9 +20,9 @@ from export.zoo.lw_openpose.layouts import CANDIDATES, LAYOUTS
 from export.zoo.lw_openpose.module import HEATMAPS, PAFS, Layout, LwOpenPose
 from export.zoo.skeletons import COCO_17, COCO_17_FLIP_PAIRS, OPENPOSE_18, OPENPOSE_18_PAF, TAG_JOINT_ORDER
 from export.zoo.topdown import STRIDE as CROP_STRIDE
-from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.card_decoders import Decoder, TagDecoder, TopdownDecoder
 from rpi_runtime.errors import InputError, UsageError
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
+from rpi_runtime.model.decoders import Decoder, TagDecoder, TopdownDecoder
 
 MEAN, SCALE = 128.0, 1 / 255  # of the input of networks with PAFs: (value - MEAN) * SCALE
 

@@ -6,8 +6,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rpi_runtime.capture.pictures import SUFFIXES
 from rpi_runtime.errors import InputError
-from rpi_runtime.pictures import SUFFIXES
 
 
 class PictureStore:

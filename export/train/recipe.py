@@ -17,7 +17,7 @@ from export.train.examples import Source
 from export.train.losses import WeightFunction
 from export.train.optimizer import Group, Schedule
 from rpi_runtime.errors import InputError, UsageError
-from rpi_runtime.records import from_mapping
+from rpi_runtime.strict import from_mapping
 
 FOLDER = Path(__file__).parent / "recipes"
 KEY = re.compile(r"\{([A-Za-z_]\w*)\}")  # what --path fills; {2} in a group's pattern is none

@@ -15,8 +15,8 @@ from quant.boxes import annotated_boxes
 from quant.coco import CocoSplit, read_split
 from quant.evaluate import read_image, score
 from quant.predict import Procedure, predictor
-from rpi_runtime.card import ModelCard
-from rpi_runtime.card_decoders import TopdownDecoder
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.decoders import TopdownDecoder
 
 Compute = Callable[[Tensor], Sequence[Tensor]]
 

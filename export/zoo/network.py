@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rpi_runtime.card import InputSpec, ModelCard
 from rpi_runtime.errors import UsageError
+from rpi_runtime.model.card import InputSpec, ModelCard
 
 if TYPE_CHECKING:
     from export.onnx_graph import OnnxGraph

@@ -12,9 +12,9 @@ from export.normalisation import is_plain, plain_input, prepend_normalisation
 from export.onnx_graph import OnnxGraph, from_file
 from export.parity import Parity
 from export.zoo.network import Network
-from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Provenance
 from rpi_runtime.errors import CardError
 from rpi_runtime.files import reading
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Provenance
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

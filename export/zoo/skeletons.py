@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rpi_runtime.card import Skeleton
-from rpi_runtime.card_decoders import Limb, PafDecoder
+from rpi_runtime.model.card import Skeleton
+from rpi_runtime.model.decoders import Limb, PafDecoder
 
 # OpenPose's 18 keypoints in Lightweight OpenPose's order; sigmas are COCO's (cocoeval), the neck's is the shoulders'.
 OPENPOSE_18 = Skeleton(

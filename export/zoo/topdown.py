@@ -11,8 +11,8 @@ from export.torch_build import build_from_torch
 from export.weights import Weights, load_state, provenance
 from export.zoo.network import Network
 from export.zoo.skeletons import COCO_17, COCO_17_FLIP_PAIRS
-from rpi_runtime.card import InputSpec, ModelCard, OutputSpec
-from rpi_runtime.card_decoders import TopdownDecoder
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec
+from rpi_runtime.model.decoders import TopdownDecoder
 
 WIDTH, HEIGHT, STRIDE = 192, 256, 4  # usual input, stride of the heatmaps
 

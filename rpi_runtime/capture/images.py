@@ -7,9 +7,9 @@ import re
 import time
 from pathlib import Path
 
+from rpi_runtime.capture.pictures import SUFFIXES, read_picture
 from rpi_runtime.capture.source import Delivered, Wanted
 from rpi_runtime.errors import InputError, SourceError
-from rpi_runtime.pictures import SUFFIXES, read_picture
 from rpi_runtime.poses import Frame
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rpi_runtime.capture.pictures import SUFFIXES
 from rpi_runtime.capture.source import Source
 from rpi_runtime.errors import UsageError
-from rpi_runtime.pictures import SUFFIXES
-from rpi_runtime.specs import nearest
+from rpi_runtime.settings.short_form import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.capture.source import Delivered, Wanted
 from rpi_runtime.errors import SourceError
-from rpi_runtime.pictures import read_picture
 from rpi_runtime.poses import Frame
 
 REPLAY_FORMAT = 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from rpi_runtime.config import RunConfig, load_config, sink_config
-from rpi_runtime.run import add_arguments, run
+from rpi_runtime.commands.run import add_arguments, run
+from rpi_runtime.settings.run_config import RunConfig, load_config, sink_config
 
 HELP = "find people, and show the picture and them on a page for the browser"
 EXAMPLES = """\

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rpi_runtime.card import ModelCard
-from rpi_runtime.card_decoders import PafDecoder, TagDecoder
 from rpi_runtime.errors import CardError
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.decoders import PafDecoder, TagDecoder
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess import Transform
+from rpi_runtime.preprocess.letterbox import Transform
 
 
 class Decode(Protocol):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cython_ext.specs import Stored
-from rpi_runtime.card_decoders import Pairs
-from rpi_runtime.interpreter import Quantization
+from rpi_runtime.model.decoders import Pairs
+from rpi_runtime.model.interpreter import Quantization
 
 FLOAT = Quantization(scale=0.0, zero_point=0)
 

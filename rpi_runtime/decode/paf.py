@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 
 from cython_ext.specs import POINTS_PER_LIMB, LimbRules, PeakRules, Stored
-from rpi_runtime.card import ModelCard
-from rpi_runtime.card_decoders import PafDecoder
 from rpi_runtime.decode.maps import FLOAT, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
-from rpi_runtime.interpreter import Model, Quantization
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.decoders import PafDecoder
+from rpi_runtime.model.interpreter import Model, Quantization
 from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess import Transform
+from rpi_runtime.preprocess.letterbox import Transform
 
 try:
     from cython_ext.heatmaps import PeakFinder
@@ -106,7 +106,7 @@ class PafDecode:
         heatmaps, pafs : ndarray, shape (H, W, C) or (1, H, W, C), float32 or int8
             Views as the interpreter gives them, any strides; read, not kept.
         transform : Transform
-            Of the frame, from `rpi_runtime.preprocess.Preprocessor`.
+            Of the frame, from `rpi_runtime.preprocess.letterbox.Preprocessor`.
         heatmap_quantization, paf_quantization : Quantization
             Of int8 maps; scale 0 marks float.
 

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cython_ext.specs import Groups, Stored, TagRules
-from rpi_runtime.card import ModelCard, OutputSpec
-from rpi_runtime.card_decoders import TagDecoder
 from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
-from rpi_runtime.interpreter import Model, Quantization
+from rpi_runtime.model.card import ModelCard, OutputSpec
+from rpi_runtime.model.decoders import TagDecoder
+from rpi_runtime.model.interpreter import Model, Quantization
 from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess import Transform
+from rpi_runtime.preprocess.letterbox import Transform
 
 try:
     from cython_ext.tags import PlaneResizer, TagGrouper, Unpacker
@@ -100,7 +100,7 @@ class TagDecode:
         outputs : mapping of str to ndarray, shape (H, W, C) or (1, H, W, C), float32 or int8
             By the outputs' names; views as the interpreter gives them; read, not kept.
         transform : Transform
-            Of the frame, from `rpi_runtime.preprocess.Preprocessor`.
+            Of the frame, from `rpi_runtime.preprocess.letterbox.Preprocessor`.
         quantization : mapping of str to Quantization, optional
             Of int8 maps; without it maps are float.
         flipped : mapping, optional

@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 
 from cython_ext.specs import PointRules, Stored
-from rpi_runtime.card import ModelCard
-from rpi_runtime.card_decoders import TopdownDecoder
 from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
-from rpi_runtime.interpreter import Model, Quantization
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.interpreter import Model, Quantization
 from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess import Transform
+from rpi_runtime.preprocess.letterbox import Transform
 
 try:
     from cython_ext.topdown import PointFinder, suppress

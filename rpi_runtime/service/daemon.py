@@ -17,12 +17,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from rpi_runtime.config import RunConfig
+from rpi_runtime.commands.run import build
 from rpi_runtime.errors import PiposeError, UsageError
 from rpi_runtime.pipeline import Pipeline
-from rpi_runtime.run import build
 from rpi_runtime.service.notify import Notifier
 from rpi_runtime.service.pulse import Pulse
+from rpi_runtime.settings.run_config import RunConfig
 from rpi_runtime.stop import Signals, StopFlag
 
 log = logging.getLogger(__name__)

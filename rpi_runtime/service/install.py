@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rpi_runtime.capture.kinds import SourceConfig
-from rpi_runtime.card import read_card
 from rpi_runtime.errors import UsageError
+from rpi_runtime.model.card import read_card
 from rpi_runtime.service import systemd
 from rpi_runtime.service.changes import (
     Change,

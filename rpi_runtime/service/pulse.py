@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rpi_runtime.health.status import Status
 from rpi_runtime.service.notify import Notifier
-from rpi_runtime.status import Status
 
 _PERIOD_S = 1.0  # between two messages that say nothing new but time
 _PINGS = 4  # within the watchdog's time

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rpi_runtime.card import Skeleton
 from rpi_runtime.errors import DependencyError
+from rpi_runtime.model.card import Skeleton
 from rpi_runtime.optional import load
 from rpi_runtime.poses import Track
 

@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rpi_runtime.card import Skeleton
 from rpi_runtime.errors import OutputError, UsageError
+from rpi_runtime.model.card import Skeleton
 from rpi_runtime.sinks.message import encode_message
 from rpi_runtime.sinks.sink import About, Result
 

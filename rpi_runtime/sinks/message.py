@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
-from rpi_runtime.card import Skeleton
+from rpi_runtime.model.card import Skeleton
 from rpi_runtime.poses import Track
 from rpi_runtime.sinks.sink import Result
 

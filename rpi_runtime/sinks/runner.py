@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 
 from rpi_runtime.errors import OutputError, PiposeError
+from rpi_runtime.health.timing import Histogram
 from rpi_runtime.sinks.sink import About, Result, Sink, SinkLeftError
-from rpi_runtime.timing import Histogram
 
 log = logging.getLogger(__name__)
 _START_S = 10.0

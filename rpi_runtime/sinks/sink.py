@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rpi_runtime.card import Skeleton
 from rpi_runtime.errors import PiposeError
+from rpi_runtime.health.status import Status
+from rpi_runtime.model.card import Skeleton
 from rpi_runtime.poses import Track
-from rpi_runtime.status import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

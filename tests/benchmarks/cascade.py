@@ -29,12 +29,12 @@ import numpy as np
 from quant.coco import read_split
 from quant.evaluate import read_image, refuse_calibrated, score
 from quant.predict import detection
-from rpi_runtime.cascade import open_cascade
-from rpi_runtime.cascade_spec import RefineConfig
+from rpi_runtime.cascade.cascade import open_cascade
+from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.estimate import Estimate, Estimator
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
-from rpi_runtime.smooth import SmoothSpec
+from rpi_runtime.track.smooth import SmoothSpec
 from tests.benchmarks.tracking import label, tremble_and_lag
 
 WARM_UP = 3  # frames that are not counted

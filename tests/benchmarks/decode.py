@@ -27,10 +27,10 @@ from cython_ext import reference
 from cython_ext.heatmaps import PeakFinder
 from cython_ext.paf import Grouper
 from cython_ext.specs import Peaks, People, Stored
-from rpi_runtime.card import ModelCard
 from rpi_runtime.decode.paf import PafDecode, PafOptions, limb_rules, peak_rules
-from rpi_runtime.interpreter import Model, Quantization
-from rpi_runtime.preprocess import Preprocessor, Transform
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.interpreter import Model, Quantization
+from rpi_runtime.preprocess.letterbox import Preprocessor, Transform
 
 CROWD = 10
 SLOW_EVERY = 5

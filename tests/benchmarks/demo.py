@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import torch
 
-from rpi_runtime.card import ModelCard
-from rpi_runtime.card_decoders import Limb
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.decoders import Limb
 
 UPSAMPLE = 4
 RADIUS = 6

@@ -33,7 +33,7 @@ from export.weights import find_weights
 from export.zoo.lw_openpose.weights import load_lw_openpose
 from quant.progress import Progress
 from rpi_runtime.estimate import Estimator
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.interpreter import Model
 from tests.benchmarks.demo import Demo
 
 Way = Callable[[np.ndarray], tuple[float, float, int]]  # seconds before decoding, of decoding, people

@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rpi_runtime.config import load_config
+from rpi_runtime.commands.record import Recorder
+from rpi_runtime.commands.run import build
+from rpi_runtime.health.timing import Histogram
 from rpi_runtime.poses import Frame
-from rpi_runtime.record import Recorder
-from rpi_runtime.run import build
+from rpi_runtime.settings.run_config import load_config
 from rpi_runtime.sinks.runner import SinkRunner
 from rpi_runtime.sinks.sink import About, Result
 from rpi_runtime.stop import Signals, StopFlag
-from rpi_runtime.timing import Histogram
 
 HEADER = (
     "|  frames | seconds | RSS MiB | peak MiB | files | threads | CPU ms | median ms | 95 % | 99 % | most |"

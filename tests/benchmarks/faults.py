@@ -25,16 +25,16 @@ import numpy as np
 from rpi_runtime.capture.feed import Feed, Recovery
 from rpi_runtime.capture.kinds import SourceConfig
 from rpi_runtime.capture.picamera import PicameraSource
+from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.capture.source import Wanted
+from rpi_runtime.commands.record import Recorder
 from rpi_runtime.estimate import Estimator
-from rpi_runtime.interpreter import Model
-from rpi_runtime.pictures import write_picture
+from rpi_runtime.health.thermal import Heat, HeatConfig, HeatWatch
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.pipeline import Limits, Pipeline
 from rpi_runtime.poses import Frame
-from rpi_runtime.record import Recorder
 from rpi_runtime.sinks.null import NullOptions, NullSink
 from rpi_runtime.sinks.runner import SinkRunner
-from rpi_runtime.thermal import Heat, HeatConfig, HeatWatch
 from tests.benchmarks.servers import MjpegServer, RtspServer
 from tests.rpi_runtime import standin_picamera2
 from tests.rpi_runtime.faulty import Script

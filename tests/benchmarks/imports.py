@@ -23,11 +23,11 @@ STEPS = {
     "numpy": "import numpy",
     "rpi_runtime": "import rpi_runtime",
     "estimate": "import rpi_runtime.estimate",
-    "config": "import rpi_runtime.capture.feed, rpi_runtime.config",
-    "interpreter": "from rpi_runtime.interpreter import find_module; find_module()",
+    "config": "import rpi_runtime.capture.feed, rpi_runtime.settings.run_config",
+    "interpreter": "from rpi_runtime.model.interpreter import find_module; find_module()",
 }
 MODEL_STEPS = {
-    "model": "from rpi_runtime.interpreter import Model; model = Model(MODEL, threads=1)",
+    "model": "from rpi_runtime.model.interpreter import Model; model = Model(MODEL, threads=1)",
     "first frame": "from rpi_runtime.estimate import Estimator; estimate = Estimator([model]); "
     "estimate(numpy.zeros((480, 640, 3), numpy.uint8), 0)",
 }

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from rpi_runtime.capture.feed import Feed
 from rpi_runtime.capture.source import Delivered, Wanted
-from rpi_runtime.config import sink_config
 from rpi_runtime.estimate import Estimator
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.pipeline import Limits, Pipeline
 from rpi_runtime.poses import Frame
+from rpi_runtime.settings.run_config import sink_config
 from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink
 from rpi_runtime.sinks.runner import SinkRunner
 from rpi_runtime.sinks.web.sink import WebOptions, WebSink

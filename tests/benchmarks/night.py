@@ -32,11 +32,11 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 
-from rpi_runtime.config import source_config
-from rpi_runtime.pictures import encode_picture, read_picture
+from rpi_runtime.capture.pictures import encode_picture, read_picture
 from rpi_runtime.service.layout import RUNTIME
 from rpi_runtime.service.template import config_text
 from rpi_runtime.service.unit import TEMPLATE
+from rpi_runtime.settings.run_config import source_config
 from tests.benchmarks.servers import SECRET, MjpegServer
 from tests.benchmarks.watched import Heard, Look, Watched
 from tests.rpi_runtime.sinks.mqtt.mosquitto import Listener, Mosquitto, free_port, wait_for

@@ -16,8 +16,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from rpi_runtime.card import InputSpec
-from rpi_runtime.preprocess import Preprocessor
+from rpi_runtime.model.card import InputSpec
+from rpi_runtime.preprocess.letterbox import Preprocessor
 
 
 def variants(frame: np.ndarray, width: int, height: int) -> dict[str, Callable[[], object]]:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from rpi_runtime.pictures import encode_picture
+from rpi_runtime.capture.pictures import encode_picture
 from tests.rpi_runtime.pictures import gradient
 
 SECRET = "camera-password"

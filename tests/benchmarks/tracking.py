@@ -34,12 +34,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rpi_runtime.card import ModelCard
 from rpi_runtime.estimate import Estimator
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
-from rpi_runtime.smooth import SmoothSpec
-from rpi_runtime.track import Tracker, TrackSpec, person_scales
+from rpi_runtime.track.smooth import SmoothSpec
+from rpi_runtime.track.tracker import Tracker, TrackSpec, person_scales
 
 STILL = 0.3  # person sizes a second
 Scene = list[list[tuple[int, Pose]]]  # per frame: who it is (-1: a ghost), pose

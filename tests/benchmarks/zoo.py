@@ -44,10 +44,10 @@ with quiet():
     from quant.flatbuffer import TFLiteFile
     from quant.gate import check_delegation, check_floats
     from quant.recipe import load_recipe
-    from rpi_runtime.card import InputSpec
-    from rpi_runtime.delegation import delegation_of
-    from rpi_runtime.interpreter import find_module
-    from rpi_runtime.preprocess import Preprocessor
+    from rpi_runtime.model.card import InputSpec
+    from rpi_runtime.model.delegation import delegation_of
+    from rpi_runtime.model.interpreter import find_module
+    from rpi_runtime.preprocess.letterbox import Preprocessor
 
 REFERENCE = "lw-openpose"
 KINDS = {"float32": "w32_a32", "int8": "w8c_a8_eq"}

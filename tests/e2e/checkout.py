@@ -12,9 +12,9 @@ from typing import NoReturn
 
 import numpy as np
 
+from rpi_runtime.capture.pictures import SUFFIXES, read_picture, write_picture
 from rpi_runtime.estimate import Estimator
-from rpi_runtime.interpreter import Model
-from rpi_runtime.pictures import SUFFIXES, read_picture, write_picture
+from rpi_runtime.model.interpreter import Model
 
 SKIPPED = 77
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -22,7 +22,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.interpreter import Model
 from tests.e2e.checkout import build_wheel, compare, copy_pictures, expected, need, run, skip
 
 PYTHON = {"trixie": "3.13", "bookworm": "3.11"}

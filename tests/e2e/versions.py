@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.interpreter import Model
 from tests.e2e.checkout import build_wheel, compare, copy_pictures, expected, find_python, run
 
 LITERT, TFLITE = "ai-edge-litert", "tflite-runtime"

@@ -12,8 +12,8 @@ from export import calibration_sources
 from export.calibration_sources import FOLDER, SUMS, find_images
 from quant.calibration import DEFAULT_COUNT, read_calibration
 from quant.progress import Progress
+from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import InputError, UsageError
-from rpi_runtime.pictures import read_picture
 from tests.export.toynet import write_pictures
 
 QUIET = Progress(quiet=True)

@@ -19,9 +19,9 @@ from quant.coco import CocoImage, read_split
 from quant.evaluate import read_image
 from quant.predict import Procedure, predictor
 from quant.progress import Progress
-from rpi_runtime.card import InputSpec
 from rpi_runtime.errors import CardError, UsageError
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.card import InputSpec
+from rpi_runtime.model.interpreter import Model
 from tests.export.official import filled_state
 from tests.quant.standin_network import TAGS
 from tests.quant.toycoco import write_toy_coco

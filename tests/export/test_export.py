@@ -17,9 +17,9 @@ from quant.evaluate import EvaluationSpec, evaluate_file
 from quant.flatbuffer import TFLiteFile
 from quant.gate import Limits
 from quant.progress import Progress
-from rpi_runtime.card import CALIBRATION_MEMBER, read_card, read_member
 from rpi_runtime.errors import InputError
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.card import CALIBRATION_MEMBER, read_card, read_member
+from rpi_runtime.model.interpreter import Model
 
 ROOT = Path(__file__).resolve().parents[2]
 

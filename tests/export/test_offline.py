@@ -14,7 +14,7 @@ from export.bundle import encode, read_start, to_half, to_toml
 from export.bundled_weights import BundledCard, is_bundled
 from export.tflite import main
 from quant.calibration import Manifest
-from rpi_runtime.card import CALIBRATION_MEMBER, read_card, read_member
+from rpi_runtime.model.card import CALIBRATION_MEMBER, read_card, read_member
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ with quiet():
 from quant.flatbuffer import TFLiteFile
 from quant.floats import find_islands
 from quant.recipe import load_recipe
-from rpi_runtime.delegation import delegation_of
+from rpi_runtime.model.delegation import delegation_of
 from tests.export.blocks import HEIGHT, WIDTH, block_graph, blocks
 
 # A block is a few INT8 steps from float: 8 bits over the range of its values, less what one outlier widens it by.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from export.normalisation import IMAGENET_MEAN, IMAGENET_SCALE
 from export.tflite import main
 from quant.cli import run_command
-from rpi_runtime.interpreter import Model
+from rpi_runtime.model.interpreter import Model
 from tests.export.official import fill, filled_state, fixtures
 
 TOLERANCE = 1e-4

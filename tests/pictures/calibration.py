@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from export.calibration_sources import FOLDER, SUMS
 from quant.cli import run_command
+from rpi_runtime.capture.pictures import encode_picture, read_picture
 from rpi_runtime.errors import UsageError
 from rpi_runtime.files import write_bytes, write_text
-from rpi_runtime.pictures import encode_picture, read_picture
-from rpi_runtime.preprocess import Frame
+from rpi_runtime.preprocess.letterbox import Frame
 from tests.pictures.scenes import Studio
 
 # what --choose gave with the weights of Open Model Zoo, at 160x120

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from rpi_runtime.capture.pictures import read_picture, write_picture
 from rpi_runtime.decode.paf import PafDecode
-from rpi_runtime.interpreter import Model
-from rpi_runtime.pictures import read_picture, write_picture
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Track
-from rpi_runtime.preprocess import Frame, Preprocessor
+from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
 from rpi_runtime.sinks.draw import draw_people
 
 FOLDER = Path(__file__).parent

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rpi_runtime.pictures import read_picture
+from rpi_runtime.capture.pictures import read_picture
 from tests.pictures.figures import TALL, Cutout, Figure
 from tests.pictures.placing import Picture, paste, placed, recolour, view
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.coco import CocoImage, CocoSplit
-from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.card_decoders import TagDecoder, TopdownDecoder
 from rpi_runtime.decode.maps import partners
-from rpi_runtime.interpreter import Quantization
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
+from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
+from rpi_runtime.model.interpreter import Quantization
 from tests.cython_ext.test_topdown import SIGMAS
 
 PAIRS = tuple((k, k + 1) for k in range(1, 17, 2))

@@ -12,9 +12,9 @@ import pytest
 
 from quant.calibration import Manifest, choose_images, read_calibration
 from quant.coco import read_split
-from rpi_runtime.card import InputSpec
 from rpi_runtime.errors import InputError
-from rpi_runtime.preprocess import Preprocessor
+from rpi_runtime.model.card import InputSpec
+from rpi_runtime.preprocess.letterbox import Preprocessor
 from tests.export.toynet import write_pictures
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from quant.calibration import read_calibration
 from quant.calibration_people import cut_people, largest_people
-from rpi_runtime.card import InputSpec
-from rpi_runtime.pictures import write_picture
+from rpi_runtime.capture.pictures import write_picture
+from rpi_runtime.model.card import InputSpec
 
 SPEC = InputSpec(width=48, height=64, fit="crop", pad_value=0)
 

@@ -17,7 +17,7 @@ with quiet():
 
 from quant.flatbuffer import TFLiteFile
 from quant.floats import LARGEST_SHARE, compute_in_float, find_islands
-from rpi_runtime.delegation import Delegation, delegation_of
+from rpi_runtime.model.delegation import Delegation, delegation_of
 
 HEIGHT, WIDTH, CHANNELS = 24, 32, 16
 

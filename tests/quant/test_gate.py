@@ -13,9 +13,9 @@ from quant.flatbuffer import TFLiteFile
 from quant.floats import compute_in_float
 from quant.gate import Limits, check_agreement, check_ap, check_delegation, check_floats, check_structure
 from quant.metrics import Agreement
-from rpi_runtime.card import InputSpec
-from rpi_runtime.delegation import Delegation
 from rpi_runtime.errors import InputError
+from rpi_runtime.model.card import InputSpec
+from rpi_runtime.model.delegation import Delegation
 from tests.quant.toyconvert import HEIGHT, WIDTH, convert_plainly, save_network
 
 SPEC = InputSpec(width=WIDTH, height=HEIGHT)

@@ -17,8 +17,8 @@ from quant.gate import check_structure
 from quant.islands import rewrite_islands
 from quant.quiet import quiet
 from quant.recipe import load_recipe
-from rpi_runtime.card import InputSpec
 from rpi_runtime.errors import InputError
+from rpi_runtime.model.card import InputSpec
 from tests.quant.toyconvert import HEIGHT, WIDTH, convert_plainly, inputs, run, save_network
 
 SPEC = InputSpec(width=WIDTH, height=HEIGHT)

@@ -16,9 +16,9 @@ from quant.coco import CocoSplit, read_split
 from quant.evaluate import EvaluationSpec, evaluate_file, main, score
 from quant.predict import Procedure, predictor
 from quant.progress import Progress
-from rpi_runtime.card import ModelCard, OutputSpec, Skeleton
-from rpi_runtime.card_decoders import TagDecoder, TopdownDecoder
 from rpi_runtime.errors import CardError, InputError, UsageError
+from rpi_runtime.model.card import ModelCard, OutputSpec, Skeleton
+from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
 from tests.quant.standin_network import CROPS, PAIRS, SKELETON, TAGS, PerfectNetwork, coordinates, people
 from tests.rpi_runtime.toys import CARD, write_toy
 

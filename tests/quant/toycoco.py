@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rpi_runtime.pictures import write_picture
+from rpi_runtime.capture.pictures import write_picture
 from tests.rpi_runtime.toys import CARD, write_toy
 
 SIZE = (48, 64)  # H, W

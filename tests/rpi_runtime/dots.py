@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.card_decoders import Limb, PafDecoder, TopdownDecoder
-from rpi_runtime.interpreter import Quantization
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
+from rpi_runtime.model.decoders import Limb, PafDecoder, TopdownDecoder
+from rpi_runtime.model.interpreter import Quantization
 
 COLOURS = np.array(
     [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255), (0, 255, 255)], np.uint8

@@ -11,13 +11,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from rpi_runtime import config as config_module
 from rpi_runtime.capture.kinds import SourceConfig
-from rpi_runtime.cascade_spec import RefineConfig
-from rpi_runtime.config import Behaviour, load_config
+from rpi_runtime.cascade.spec import RefineConfig
+from rpi_runtime.health.thermal import HeatConfig
+from rpi_runtime.settings import run_config as config_module
+from rpi_runtime.settings.run_config import Behaviour, load_config
 from rpi_runtime.sinks.kinds import KINDS
 from rpi_runtime.sinks.message import schema
-from rpi_runtime.thermal import HeatConfig
 
 DOCS = Path(__file__).parents[2] / "rpi_runtime" / "docs"
 

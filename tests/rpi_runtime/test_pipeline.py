@@ -13,11 +13,11 @@ from rpi_runtime.capture.feed import Feed, Recovery
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.errors import OutputError, SourceError
 from rpi_runtime.estimate import Estimate
+from rpi_runtime.health.thermal import Heat, HeatConfig, HeatWatch
 from rpi_runtime.pipeline import Limits, Pipeline
 from rpi_runtime.sinks.runner import SinkRunner
 from rpi_runtime.sinks.sink import SinkLeftError
 from rpi_runtime.stop import StopFlag
-from rpi_runtime.thermal import Heat, HeatConfig, HeatWatch
 from tests.rpi_runtime.faulty import Script
 from tests.rpi_runtime.results import make_result
 from tests.rpi_runtime.toys import CARD

@@ -12,8 +12,8 @@ from export.zoo.efficienthrnet.module import JOINTS, SCALES, STEP, STRIDES, Effi
 from export.zoo.network import Network
 from export.zoo.skeletons import COCO_17, COCO_17_FLIP_PAIRS, TAG_JOINT_ORDER
 from quant.progress import Progress
-from rpi_runtime.card import InputSpec, ModelCard, OutputSpec
-from rpi_runtime.card_decoders import TagDecoder
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec
+from rpi_runtime.model.decoders import TagDecoder
 
 # the thresholds of the repository's configurations are the card's defaults
 DECODER = TagDecoder(joint_order=TAG_JOINT_ORDER, flip_pairs=COCO_17_FLIP_PAIRS)

@@ -11,7 +11,7 @@ from export.zoo.lw_openpose.weights import load_lw_openpose
 from export.zoo.network import Network
 from export.zoo.skeletons import OPENPOSE_18, OPENPOSE_18_PAF
 from quant.progress import Progress
-from rpi_runtime.card import InputSpec, ModelCard, OutputSpec
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec
 
 OUTPUTS = ("heatmaps", "pafs")
 

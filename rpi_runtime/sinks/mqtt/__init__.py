@@ -1,0 +1,1 @@
+"""Poses and states to an MQTT broker, Home Assistant included."""

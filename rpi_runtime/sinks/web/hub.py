@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rpi_runtime.card import Skeleton
+from rpi_runtime.model.card import Skeleton
 from rpi_runtime.sinks.message import make_message
 from rpi_runtime.sinks.sink import Result
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rpi_runtime.capture.pictures import encode_picture
 from rpi_runtime.errors import DependencyError, OutputError
 from rpi_runtime.optional import load
-from rpi_runtime.pictures import encode_picture
 
 
 def make_encoder(quality: int) -> Callable[[NDArray[np.uint8]], bytes]:

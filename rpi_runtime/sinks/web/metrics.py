@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rpi_runtime import machine
-from rpi_runtime.status import Status
+from rpi_runtime.health import machine
+from rpi_runtime.health.status import Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from rpi_runtime.health.status import Status
 from rpi_runtime.sinks.message import schema
 from rpi_runtime.sinks.sink import About
 from rpi_runtime.sinks.web.access import COOKIE, SESSION_S, Access, Names, is_cross_site
@@ -19,7 +20,6 @@ from rpi_runtime.sinks.web.library import aiohttp
 from rpi_runtime.sinks.web.limits import Limits, RateLimit
 from rpi_runtime.sinks.web.metrics import CONTENT_TYPE, Exposition, add_process, add_status
 from rpi_runtime.sinks.web.viewers import SocketViewer, serve_mjpeg
-from rpi_runtime.status import Status
 
 Handler = Callable[[Any], Awaitable[Any]]
 

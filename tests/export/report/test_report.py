@@ -24,8 +24,8 @@ from quant.gate import Check
 from quant.layers import LayerNoise
 from quant.metrics import Agreement
 from quant.progress import Stage, print_table
-from rpi_runtime.card import read_card
-from rpi_runtime.pictures import read_picture
+from rpi_runtime.capture.pictures import read_picture
+from rpi_runtime.model.card import read_card
 from tests.quant.toycoco import write_toy_model
 from tests.rpi_runtime.toys import CARD
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from export.train.networks import NETWORKS, crop_network, paf_network, tag_network
 from export.zoo.lw_openpose.module import BACKBONE, Layout
-from rpi_runtime.pictures import write_picture
+from rpi_runtime.capture.pictures import write_picture
 
 TINY = Layout(
     backbone=tuple((8, 8, stride, dilation) for _, _, stride, dilation in BACKBONE),

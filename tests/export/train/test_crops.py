@@ -7,9 +7,9 @@ import pytest
 
 from export.train.augment import Augmentation, square_affine
 from export.train.crops import Crops, crop_affine, random_crop
-from rpi_runtime.card import InputSpec
-from rpi_runtime.crop import crop_transform
 from rpi_runtime.errors import InputError
+from rpi_runtime.model.card import InputSpec
+from rpi_runtime.preprocess.crop import crop_transform
 
 NETWORK = (192, 256)
 BOX = (40.0, 30.0, 50.0, 120.0)

@@ -28,8 +28,8 @@ from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.registry import MODELS
 from quant.cli import run_command
 from quant.progress import Progress
+from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import InputError, UsageError, WeightsError
-from rpi_runtime.pictures import write_picture
 
 pytestmark = [pytest.mark.usefixtures("tiny")]
 QUIET = Progress(quiet=True)

@@ -17,11 +17,11 @@ from export.onnx_graph import from_file, run
 from export.tflite import main
 from export.zoo.own_network import own_network, read_toml_card
 from quant.cli import run_command
-from rpi_runtime.card import InputSpec, read_card
+from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import CardError, InputError
-from rpi_runtime.interpreter import Model
-from rpi_runtime.pictures import read_picture
-from rpi_runtime.preprocess import Preprocessor
+from rpi_runtime.model.card import InputSpec, read_card
+from rpi_runtime.model.interpreter import Model
+from rpi_runtime.preprocess.letterbox import Preprocessor
 from tests.export.toynet import CARD, HEIGHT, MEAN, STD, WIDTH, toy_net, write_pictures
 
 OUTPUTS = {"maps": "heatmaps", "fields": "pafs"}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from rpi_runtime.capture.images import ImagesSource
+from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.errors import SourceError
-from rpi_runtime.pictures import write_picture
 from tests.rpi_runtime.pictures import gradient
 
 

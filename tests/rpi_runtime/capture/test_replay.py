@@ -12,9 +12,9 @@ import pytest
 from rpi_runtime.__main__ import main
 from rpi_runtime.capture.replay import ReplaySource
 from rpi_runtime.capture.source import Wanted
+from rpi_runtime.commands.record import Recorder
 from rpi_runtime.errors import InputError, OutputError, SourceError, UsageError
 from rpi_runtime.poses import Frame
-from rpi_runtime.record import Recorder
 from tests.rpi_runtime.pictures import gradient
 
 STAMPS = [5_000_000_000, 5_033_000_000, 5_100_000_000]

@@ -11,15 +11,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from cython_ext import reference_tags as reference
-from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.card_decoders import TagDecoder
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.maps import partners
 from rpi_runtime.decode.tags import TagDecode, TagOptions, tag_rules
 from rpi_runtime.errors import CardError, InputError, UsageError
-from rpi_runtime.interpreter import Quantization
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
+from rpi_runtime.model.decoders import TagDecoder
+from rpi_runtime.model.interpreter import Quantization
 from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess import Transform
+from rpi_runtime.preprocess.letterbox import Transform
 from tests.cython_ext.openpose import quantize
 from tests.rpi_runtime.decode.test_topdown import CARD as CROPS
 from tests.rpi_runtime.toys import CARD as PAF_CARD

@@ -10,14 +10,14 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from rpi_runtime.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.card_decoders import TopdownDecoder
 from rpi_runtime.decode.maps import partners
 from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
 from rpi_runtime.errors import CardError, InputError, UsageError
-from rpi_runtime.interpreter import Quantization
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
+from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.interpreter import Quantization
 from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess import Transform
+from rpi_runtime.preprocess.letterbox import Transform
 from tests.cython_ext.openpose import quantize
 from tests.cython_ext.test_topdown import SIGMAS
 from tests.rpi_runtime.toys import CARD as PAF_CARD

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rpi_runtime.pictures import write_picture
+from rpi_runtime.capture.pictures import write_picture
 from tests.rpi_runtime.pictures import gradient
 from tests.rpi_runtime.service.supervisor import Supervisor
 from tests.rpi_runtime.toys import write_toy

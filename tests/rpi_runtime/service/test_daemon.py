@@ -12,10 +12,10 @@ import pytest
 
 from rpi_runtime.capture.feed import Feed, Recovery
 from rpi_runtime.capture.source import Wanted
-from rpi_runtime.config import RunConfig, sink_config, source_config
 from rpi_runtime.errors import OutputError, SourceError, UsageError
 from rpi_runtime.pipeline import Pipeline
 from rpi_runtime.service.daemon import Daemon
+from rpi_runtime.settings.run_config import RunConfig, sink_config, source_config
 from rpi_runtime.sinks.runner import SinkRunner
 from tests.rpi_runtime.faulty import Script
 from tests.rpi_runtime.service.test_pulse import Heard

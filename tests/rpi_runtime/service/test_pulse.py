@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rpi_runtime.health.status import Status
 from rpi_runtime.service.pulse import Pulse
-from rpi_runtime.status import Status
 
 
 class Heard:

@@ -11,10 +11,10 @@ import time
 import jsonschema
 import pytest
 
+from rpi_runtime.health.status import Status
 from rpi_runtime.sinks.message import schema
 from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink
 from rpi_runtime.sinks.sink import About
-from rpi_runtime.status import Status
 from tests.rpi_runtime.results import make_result
 from tests.rpi_runtime.sinks.mqtt.mosquitto import (
     Listener,

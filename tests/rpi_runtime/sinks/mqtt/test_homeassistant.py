@@ -14,10 +14,10 @@ import re
 import jsonschema
 import pytest
 
+from rpi_runtime.health.status import Status
 from rpi_runtime.sinks.mqtt.homeassistant import describe_device
 from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink
 from rpi_runtime.sinks.sink import About
-from rpi_runtime.status import Status
 from tests.rpi_runtime.results import make_result
 from tests.rpi_runtime.toys import CARD
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rpi_runtime.config import load_config, sink_config
 from rpi_runtime.errors import InputError, UsageError
+from rpi_runtime.settings.run_config import load_config, sink_config
 from rpi_runtime.sinks.mqtt.homeassistant import describe_device
 from rpi_runtime.sinks.mqtt.outbox import Mail, Outbox
 from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink

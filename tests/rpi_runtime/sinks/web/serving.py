@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from rpi_runtime.health.status import Status
+from rpi_runtime.health.timing import StageClock
 from rpi_runtime.poses import Pose, Track
 from rpi_runtime.sinks.sink import About, Result
 from rpi_runtime.sinks.web.sink import WebOptions, WebSink
-from rpi_runtime.status import Status
-from rpi_runtime.timing import StageClock
 from tests.rpi_runtime.results import make_result
 from tests.rpi_runtime.toys import CARD
 

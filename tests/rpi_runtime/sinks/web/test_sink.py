@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from rpi_runtime.commands.live import with_page
-from rpi_runtime.config import load_config, sink_config
 from rpi_runtime.errors import DependencyError, OutputError, UsageError
+from rpi_runtime.settings.run_config import load_config, sink_config
 from rpi_runtime.sinks.web.library import aiohttp as aiohttp_of_the_page
 from rpi_runtime.sinks.web.sink import WebOptions, WebSink
 from tests.rpi_runtime.results import ABOUT

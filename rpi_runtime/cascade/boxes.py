@@ -1,0 +1,55 @@
+"""Where a person is on a picture: a box round the keypoints, steady from frame to frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpi_runtime.preprocess.crop import Box
+
+# Keypoints end at eyes, wrists and ankles; the rest of head, hands and feet lies beyond.
+MARGIN = 0.15  # of the longer side, on each side
+LEAST_SIDE = 4.0  # pixels; of somebody smaller a crop shows nothing
+STILL = 0.1  # of the longer side: while no edge is farther off the box stays where it is
+INWARD = 0.3  # of the way an edge goes inward a frame; outward it goes at once
+
+
+def person_box(keypoints: NDArray[np.float32]) -> Box | None:
+    """Return x, y, width, height round a person's keypoints with a margin; None where they have no extent.
+
+    Parameters
+    ----------
+    keypoints : ndarray, shape (K, 3), float32
+    """
+    points = keypoints[keypoints[:, 2] > 0, :2]
+    if len(points) == 0:
+        return None
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    longer = max(right - left, bottom - top)
+    if not longer >= LEAST_SIDE:
+        return None
+    margin = MARGIN * longer
+    return left - margin, top - margin, right - left + 2 * margin, bottom - top + 2 * margin
+
+
+def ease_box(old: Box | None, new: Box | None) -> Box | None:
+    """Return `old` while `new` is nearly the same, otherwise `new`, each edge that goes inward held back.
+
+    A network answers slightly differently when its crop moves: for somebody who stands still the crop does, too. A
+    limb that is not found for a frame does not cut itself out of the next crop.
+    """
+    if old is None or new is None:
+        return new
+    corners = (
+        (old[0], old[1], old[0] + old[2], old[1] + old[3]),
+        (new[0], new[1], new[0] + new[2], new[1] + new[3]),
+    )
+    if max(abs(a - b) for a, b in zip(*corners, strict=True)) <= STILL * max(old[2], old[3]):
+        return old
+    left, top = _ease(old[0], new[0], 1), _ease(old[1], new[1], 1)
+    right, bottom = _ease(old[0] + old[2], new[0] + new[2], -1), _ease(old[1] + old[3], new[1] + new[3], -1)
+    return left, top, right - left, bottom - top
+
+
+def _ease(old: float, new: float, inward: int) -> float:
+    return old + INWARD * (new - old) if (new - old) * inward > 0 else new

@@ -1,0 +1,300 @@
+"""How fast a model runs on this machine: ``python -m rpi_runtime bench --model M.tflite``.
+
+The stages are those of `run`, fed by the same reader thread. Warm-up and steady state are measured apart: the
+first frames allocate, page in the model and wake the processor up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rpi_runtime.capture.feed import Feed
+from rpi_runtime.capture.source import Wanted
+from rpi_runtime.capture.synthetic import SyntheticSource
+from rpi_runtime.cascade.spec import RefineConfig
+from rpi_runtime.commands.parser import make_parser, set_up_logging
+from rpi_runtime.commands.run import add_refine_arguments
+from rpi_runtime.errors import InputError, UsageError
+from rpi_runtime.estimate import Estimator
+from rpi_runtime.health.machine import governors, memory
+from rpi_runtime.health.thermal import Heat, read_heat
+from rpi_runtime.health.timing import Percentiles, StageClock, format_table
+from rpi_runtime.model.interpreter import INTERPRETERS, Model, package_version
+from rpi_runtime.poses import Frame
+from rpi_runtime.settings.run_config import refine_override, source_config
+
+HELP = "measure a model on this machine, stage by stage"
+EXAMPLES = """\
+examples:
+  python -m rpi_runtime bench --model M.tflite
+  python -m rpi_runtime bench --model M.tflite --source walk.mp4 --threads 2 --json > bench.json
+  python -m rpi_runtime bench --model M.tflite --source picamera --frames 3000
+  python -m rpi_runtime bench --model M.tflite --refine PERSON.tflite --look-every 5 --source walk.mp4
+"""
+
+SYNTHETIC = "synthetic"
+WAIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """From nothing to the first pose, in milliseconds."""
+
+    model_ms: float
+    first_frame_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchResult:
+    """Everything that `bench` prints; `--json` writes it with these names.
+
+    Attributes
+    ----------
+    model, source, machine : str
+    backend, backend_version : str
+    threads : int
+    partitions, delegated, operations : int
+        Delegate nodes, operations in them, operations of the model.
+    fell_back : tuple of str
+    load : Load
+    warm_up, steady : mapping of str to Percentiles
+        By stage. ``wait`` is the time without a frame to work on, ``total`` all stages but ``wait``, ``age``
+        from the moment when a frame came to be to its poses; a recording's frame is read ahead and waits.
+    frames : int
+        Of the steady state.
+    fps : float
+        Frames a second of the steady state, by the clock on the wall.
+    dropped : int
+        Frames that a live source overwrote with newer ones.
+    rss_mb, peak_rss_mb : float
+        Resident memory at the end, and at most.
+    people : float
+        Mean per frame; decoding takes longer with more.
+    refined, looks : float
+        With a cascade: mean of people refined per frame, and part of the frames whose whole picture was looked at.
+        Stages that such a frame leaves out are counted on the others only.
+    governors : tuple of str
+    before, after : Heat
+    """
+
+    model: str
+    source: str
+    machine: str
+    backend: str
+    backend_version: str
+    threads: int
+    partitions: int
+    delegated: int
+    operations: int
+    fell_back: tuple[str, ...]
+    load: Load
+    warm_up: dict[str, Percentiles]
+    steady: dict[str, Percentiles]
+    frames: int
+    fps: float
+    dropped: int
+    rss_mb: float
+    peak_rss_mb: float
+    people: float
+    refined: float
+    looks: float
+    governors: tuple[str, ...]
+    before: Heat
+    after: Heat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to measure: the options of the command."""
+
+    model: Path
+    source: str
+    frames: int
+    warm_up: int
+    threads: int | None = None
+    refine: RefineConfig | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``bench``."""
+    parser.add_argument("--model", required=True, metavar="FILE", help="a .tflite with its card")
+    parser.add_argument(
+        "--source",
+        default=f"{SYNTHETIC}:640x480",
+        help="synthetic:WIDTHxHEIGHT (noise, with next to nothing to decode in it) or any source of `run`; "
+        "recordings run again and again, as fast as they can be processed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--frames", type=int, default=300, help="frames of the steady state (default: %(default)s)"
+    )
+    parser.add_argument("--warm-up", type=int, default=30, help="frames before it (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="default: as many as there are processors, at most 4")
+    add_refine_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+
+
+def main(argv: list[str]) -> int:
+    """Run the benchmark, print it and return the exit code."""
+    parser = make_parser("bench", HELP, EXAMPLES)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    set_up_logging()
+    if args.frames < 1 or args.warm_up < 1:
+        raise UsageError(f"--frames {args.frames} --warm-up {args.warm_up}: expected 1 or more of both")
+    given = {key: value for key, value in vars(args).items() if value is not None}
+    plan = Plan(
+        model=Path(args.model),
+        source=args.source,
+        frames=args.frames,
+        warm_up=args.warm_up,
+        threads=args.threads,
+        refine=refine_override(None, given),
+    )
+    result = run(plan)
+    print(json.dumps(dataclasses.asdict(result), indent=1) if args.json else format_result(result))
+    return 0
+
+
+def run(plan: Plan) -> BenchResult:
+    """Measure one model on one source; `PiposeError` where either cannot be opened."""
+    before, frames = read_heat(), plan.frames
+    start = time.monotonic_ns()
+    model = Model(plan.model, threads=plan.threads)
+    estimator = _estimator(model, plan)
+    loaded = time.monotonic_ns()
+    feed = _open_source(plan.source, _wanted(model, plan))
+    feed.start()
+    try:
+        bench = _Run(estimator, feed)
+        bench.step()
+        first = bench.last_total_ns
+        for _ in range(plan.warm_up - 1):
+            bench.step()
+        warm = bench.clock.summary()
+        bench.forget()
+        begin = time.monotonic_ns()
+        for _ in range(frames):
+            bench.step()
+        seconds = (time.monotonic_ns() - begin) / 1e9
+        delivered, dropped = feed.delivered, feed.dropped
+    finally:
+        feed.stop(1.0)
+    rss, peak = memory()
+    found = model.delegation()
+    return BenchResult(
+        model=model.describe(),
+        source=delivered.what if delivered else plan.source,
+        machine=f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}",
+        backend=model.backend,
+        backend_version=package_version(INTERPRETERS[model.backend][1]),
+        threads=model.threads,
+        partitions=found.partitions,
+        delegated=found.delegated,
+        operations=found.total,
+        fell_back=found.fell_back,
+        load=Load(model_ms=(loaded - start) / 1e6, first_frame_ms=first / 1e6),
+        warm_up=warm,
+        steady=bench.clock.summary(),
+        frames=frames,
+        fps=frames / seconds,
+        dropped=dropped,
+        rss_mb=rss,
+        peak_rss_mb=peak,
+        people=bench.people / frames,
+        refined=bench.refined / frames,
+        looks=bench.looks / frames,
+        governors=governors(),
+        before=before,
+        after=read_heat(),
+    )
+
+
+def format_result(result: BenchResult) -> str:
+    """The table that ``bench`` prints."""
+    cascade = f", {result.refined:.1f} of them refined" if "refine" in result.steady else ""
+    lines = [
+        f"model    {result.model}",
+        f"source   {result.source}, {result.people:.1f} people a frame{cascade}",
+        f"machine  {result.machine}, governor {', '.join(result.governors) or 'unknown'}",
+        f"load     {result.load.model_ms:.0f} ms, first frame {result.load.first_frame_ms:.1f} ms",
+        f"\nwarm-up\n{format_table(result.warm_up)}",
+        f"\nsteady state, {result.frames} frames\n{format_table(result.steady)}",
+        f"\n{result.fps:.1f} frames a second, {result.dropped} dropped",
+        f"memory   {result.rss_mb:.0f} MB resident, {result.peak_rss_mb:.0f} MB at most",
+        f"heat     before: {result.before.describe()}; after: {result.after.describe()}",
+    ]
+    return "\n".join(lines)
+
+
+class _Run:
+    """Frames through the stages, each timed."""
+
+    def __init__(self, estimator: Estimator, feed: Feed) -> None:
+        self._estimate = estimator
+        self._feed = feed
+        self.last_total_ns = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.clock = StageClock()
+        self.people = self.refined = self.looks = 0
+
+    def step(self) -> None:
+        begin = time.monotonic_ns()
+        frame = self._take()
+        taken = time.monotonic_ns()
+        estimate = self._estimate(frame.image, frame.timestamp_ns, prepared=frame.done)
+        done = time.monotonic_ns()
+        self.last_total_ns = done - taken
+        spans = {
+            "wait": taken - begin,
+            **estimate.latency_ns,
+            "total": done - taken,
+            "age": done - frame.taken_ns,
+        }
+        self.clock.add(spans)
+        self.people += len(estimate.tracks)
+        self.refined += sum(track.refined for track in estimate.tracks)
+        self.looks += estimate.looked is not False
+
+    def _take(self) -> Frame:
+        while not self._feed.ended:
+            frame = self._feed.take(WAIT_S)
+            if frame is not None:
+                return frame
+        raise InputError("the source ended before the measurement did; give a longer one, or fewer --frames")
+
+
+def _estimator(model: Model, plan: Plan) -> Estimator:
+    if plan.refine is None:
+        return Estimator([model])
+    from rpi_runtime.cascade.cascade import open_cascade  # loaded by those who use it
+
+    return Estimator([model], cascade=open_cascade(plan.refine, model.card.skeleton, threads=plan.threads))
+
+
+def _wanted(model: Model, plan: Plan) -> Wanted:
+    """What a camera is asked for, as `run` does."""
+    if plan.refine is not None:
+        return Wanted(width=640, height=480)
+    return Wanted(width=model.card.input.width, height=model.card.input.height)
+
+
+def _open_source(text: str, wanted: Wanted) -> Feed:
+    """A feed of the source; recordings begin again at their end and run as fast as they are taken."""
+    kind, _, target = text.partition(":")
+    if kind == SYNTHETIC:
+        return Feed(lambda: SyntheticSource(target), wanted)
+    config = source_config(text)
+    if not config.live:
+        config = dataclasses.replace(config, loop=True, pace="free")
+    return Feed(config.make, wanted)

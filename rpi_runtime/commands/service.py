@@ -1,0 +1,133 @@
+"""The command `service`: install, uninstall, run."""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import logging
+import os
+import sys
+from pathlib import Path
+
+from rpi_runtime.commands.parser import make_parser, set_up_logging
+from rpi_runtime.errors import DependencyError, InputError, PiposeError, SourceError, UsageError
+from rpi_runtime.service.layout import Layout
+from rpi_runtime.service.unit import EX_CONFIG
+from rpi_runtime.settings.run_config import load_config, source_config
+
+log = logging.getLogger(__name__)
+
+HELP = "run all day, unattended, as a systemd service"
+EXAMPLES = """\
+examples:
+  what would be done, and the files that would be written:
+    python -m rpi_runtime service install --model lw-openpose-160x120-int8.tflite --dry-run
+  the Raspberry Pi's camera; starts now and at every boot:
+    sudo venv/bin/python -m rpi_runtime service install --model lw-openpose-160x120-int8.tflite
+  a USB camera:
+    sudo venv/bin/python -m rpi_runtime service install --model M.tflite --source camera:0
+  how it is, what it said, and after a change of /etc/pipose/config.toml:
+    systemctl status pipose
+    journalctl -u pipose
+    sudo systemctl reload pipose
+  take it back; what you edited and what it recorded stays, unless --purge:
+    sudo venv/bin/python -m rpi_runtime service uninstall
+
+It runs as the user pipose, with the interpreter that installed it, and sees nothing of your home but that
+interpreter. It restarts after a crash, and when no frame came for 30 s; a camera that stays away is waited for.
+The poses are in /run/pipose/poses.jsonl until you say something else in /etc/pipose/config.toml.
+
+exit codes: 0 done, 2 a wrong option, or not root, 3 the model cannot be read, 5 a folder cannot be written,
+            8 no systemd; `service run`: 78 a configuration error, which systemd does not restart
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Run the command and return its exit code."""
+    args = _parse(argv)
+    if args.action == "run":
+        return run(args.config, verbose=args.verbose)
+    os.umask(0o022)  # the service has to read what root writes
+    layout = Layout(root=args.root.resolve())
+    if args.action == "uninstall":
+        from rpi_runtime.service.uninstall import uninstall
+
+        uninstall(layout, purge=args.purge, dry_run=args.dry_run)
+        return 0
+    from rpi_runtime.service.install import Wishes, install
+
+    wishes = Wishes(
+        models=tuple(args.model),
+        source=source_config(args.source),
+        layout=layout,
+        start=not args.no_start,
+        dry_run=args.dry_run,
+    )
+    install(wishes)
+    return 0
+
+
+def run(path: Path, *, verbose: bool = False) -> int:
+    """Run a configuration until told to stop; return the exit code, `EX_CONFIG` when a restart cannot help."""
+    from rpi_runtime.service.daemon import Daemon
+    from rpi_runtime.service.journal import set_up_journal
+    from rpi_runtime.service.notify import Notifier
+
+    faulthandler.enable()  # the watchdog's SIGABRT says where each thread hangs
+    set_up_logging(verbose=verbose)
+    set_up_journal(logging.getLogger("rpi_runtime"))
+    notifier = Notifier()
+    daemon = Daemon(lambda: load_config(path, {}), notifier)
+    code = 0
+    try:
+        daemon.run()
+    except PiposeError as err:
+        log.error("%s", err)
+        code = exit_code(err)
+        notifier.send(f"STATUS={err}")
+    else:
+        if daemon.ready:  # otherwise the status says already what it waited for
+            notifier.send("STATUS=stopped")
+    if daemon.hung:  # Python would wait for a thread that is stuck in a driver or a pipe
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def exit_code(error: PiposeError) -> int:
+    """`EX_CONFIG` for what stays wrong however often it is tried; a camera may come back."""
+    lasting = isinstance(error, UsageError | InputError | DependencyError)
+    return EX_CONFIG if lasting and not isinstance(error, SourceError) else error.exit_code
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = make_parser("service", HELP, EXAMPLES)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{install,uninstall,run}")
+    add = actions.add_parser(
+        "install", allow_abbrev=False, help="write configuration and unit, make the user, start"
+    )
+    add.add_argument(
+        "--model",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help=".tflite; further, smaller ones are used when it gets hot",
+    )
+    add.add_argument(
+        "--source", default="picamera", metavar="SOURCE", help="as for `run` (default: %(default)s)"
+    )
+    add.add_argument("--no-start", action="store_true", help="only install, to start at the next boot")
+    remove = actions.add_parser("uninstall", allow_abbrev=False, help="stop it and remove what was installed")
+    remove.add_argument("--purge", action="store_true", help="also what was edited, and the recordings")
+    for action in (add, remove):
+        action.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
+        action.add_argument(
+            "--root", type=Path, default=Path("/"), metavar="DIR", help="another system's root, as of a card"
+        )
+    daemon = actions.add_parser(
+        "run", allow_abbrev=False, help="what the unit calls: run a configuration under systemd"
+    )
+    daemon.add_argument("--config", type=Path, required=True, metavar="FILE.toml")
+    daemon.add_argument("-v", "--verbose", action="store_true", help="say more")
+    return parser.parse_args(argv)

@@ -1,0 +1,119 @@
+"""What a run is doing, and its summary at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rpi_runtime.health.timing import Percentiles, format_table
+from rpi_runtime.poses import Track
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkSummary:
+    """What became of one sink; `error` is empty when it lived to the end."""
+
+    name: str
+    written: int
+    dropped: int
+    error: str = ""
+    age: Percentiles | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CascadeSummary:
+    """What a cascade did.
+
+    Attributes
+    ----------
+    refined : int
+        People refined on the latest frame.
+    people_total, refined_total : int
+        People over all frames, and how many of them were refined.
+    looks_total : int
+        Frames whose whole picture was looked at.
+    """
+
+    refined: int = 0
+    people_total: int = 0
+    refined_total: int = 0
+    looks_total: int = 0
+
+    def after(self, tracks: Sequence[Track], *, looked: bool) -> CascadeSummary:
+        """Return the summary with one more frame."""
+        refined = sum(track.refined for track in tracks)
+        return CascadeSummary(
+            refined=refined,
+            people_total=self.people_total + len(tracks),
+            refined_total=self.refined_total + refined,
+            looks_total=self.looks_total + looked,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a run is doing at the moment, or did in the end.
+
+    Attributes
+    ----------
+    state : {"opening", "running", "lost", "ended"}
+        Of the source.
+    frames, dropped : int
+        Processed, and dropped before that because newer ones had come.
+    seconds : float
+        Since the first frame.
+    fps : float
+        Over the last second or so; in the summary of a run over all of it.
+    people : int
+        On the latest frame.
+    restarts : int
+        How often the source was lost and came back; `last_recovery_s` is how long that took.
+    heat_level : int
+        Steps down; in the summary the most there were.
+    celsius : float or None
+        Temperature of the processor; None where the machine does not tell.
+    throttled : bool
+        Whether the firmware is slowing the processor down because of heat.
+    stages : mapping of str to Percentiles
+        Latency of each stage.
+    sinks : tuple of SinkSummary
+    cascade : CascadeSummary or None
+        None without a cascade.
+    """
+
+    state: str
+    frames: int = 0
+    dropped: int = 0
+    seconds: float = 0.0
+    fps: float = 0.0
+    people: int = 0
+    restarts: int = 0
+    last_recovery_s: float = 0.0
+    heat: str = ""
+    heat_level: int = 0
+    celsius: float | None = None
+    throttled: bool = False
+    stages: dict[str, Percentiles] = field(default_factory=dict)
+    sinks: tuple[SinkSummary, ...] = ()
+    cascade: CascadeSummary | None = None
+
+    def describe(self) -> str:
+        """Return the summary that ends a run, several lines."""
+        lines = [
+            f"{self.frames} frames in {self.seconds:.1f} s, {self.fps:.1f} a second, {self.dropped} dropped, "
+            f"source restarted {self.restarts} times",
+            format_table(self.stages),
+        ]
+        if self.cascade is not None:
+            done = self.cascade
+            lines.append(
+                f"refined {done.refined_total} of {done.people_total} people, "
+                f"whole picture looked at on {done.looks_total} of {self.frames} frames"
+            )
+        for sink in self.sinks:
+            age = f", age at most {sink.age.p95_ms:.1f} ms for 95 %" if sink.age and sink.age.count else ""
+            error = f"; ended early: {sink.error}" if sink.error else ""
+            lines.append(f"sink {sink.name}: {sink.written} written, {sink.dropped} dropped{age}{error}")
+        if self.heat:
+            lines.append(f"heat: {self.heat}; {self.heat_level} steps down at most")
+        return "\n".join(lines)

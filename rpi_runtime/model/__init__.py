@@ -1,0 +1,1 @@
+"""A model file: card, seal, interpreter, delegation."""

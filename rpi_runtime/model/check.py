@@ -1,0 +1,91 @@
+"""Does a model card fit the tensors of its file? The difference is the message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rpi_runtime.errors import CardError
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec
+
+# Largest distance, in steps of the stored int8, between what a stored input value means by the card and by
+# the tensor's quantization. Calibration finds the range from data, hence not exactly 0.
+LARGEST_INPUT_ERROR = 0.5
+
+
+def check_card(
+    card: ModelCard, input_details: Mapping[str, Any], outputs: Mapping[str, Mapping[str, Any]], where: str
+) -> None:
+    """Compare a card with an interpreter's tensors.
+
+    Parameters
+    ----------
+    card : ModelCard
+    input_details : mapping
+        The interpreter's details of its one input.
+    outputs : mapping
+        Details of the outputs by their names in the signature.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    CardError
+        With the first difference.
+    """
+    _check_input(card.input, input_details, where)
+    for spec in card.outputs:
+        _check_output(spec, card.input, outputs, where)
+
+
+def _check_input(spec: InputSpec, details: Mapping[str, Any], where: str) -> None:
+    expected = (1, spec.height, spec.width, 3)
+    found = _shape(details)
+    if found != expected:
+        raise CardError(f"{where}: the card says input {expected}, the tensor is {found}")
+    dtype = np.dtype(details["dtype"])
+    if dtype == np.int8:
+        _check_input_quantization(spec, details, where)
+    elif dtype != np.float32:
+        raise CardError(
+            f"{where}: the input is {dtype}, expected int8 or float32; export it with one of them"
+        )
+
+
+def _check_input_quantization(spec: InputSpec, details: Mapping[str, Any], where: str) -> None:
+    """An int8 input is written as ``value - 128``: that must mean ``(value - mean) * scale``."""
+    scale, zero_point = details["quantization"]
+    value = np.arange(256)[:, None]
+    by_card = (value - np.array(spec.mean)) * np.array(spec.scale)  # (256, 3)
+    by_tensor = scale * (value - 128 - zero_point)
+    error = np.abs(by_card - by_tensor).max() / scale if scale > 0 else np.inf
+    if error > LARGEST_INPUT_ERROR:
+        raise CardError(
+            f"{where}: the int8 input has scale {scale:.8g} and zero point {zero_point}: value - 128 is "
+            f"up to {error:.3g} steps off (value - mean) * scale of the card, mean {spec.mean}, scale "
+            f"{spec.scale}; calibrate with pictures that span 0..255, or correct the card"
+        )
+
+
+def _check_output(
+    spec: OutputSpec, size: InputSpec, outputs: Mapping[str, Mapping[str, Any]], where: str
+) -> None:
+    if spec.name not in outputs:
+        names = ", ".join(outputs)
+        raise CardError(f"{where}: the card names output {spec.name!r}, the file has {names}")
+    details = outputs[spec.name]
+    expected = (1, -(-size.height // spec.stride), -(-size.width // spec.stride), spec.channels)
+    found = _shape(details)
+    if found != expected:
+        raise CardError(f"{where}: the card says {spec.name} is {expected}, the tensor is {found}")
+    dtype = np.dtype(details["dtype"])
+    if dtype not in (np.int8, np.float32):
+        raise CardError(f"{where}: output {spec.name} is {dtype}, expected int8 or float32")
+    if dtype == np.int8 and not details["quantization"][0] > 0:
+        raise CardError(f"{where}: output {spec.name} is int8 without one scale for the whole tensor")
+
+
+def _shape(details: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(int(n) for n in details["shape"])

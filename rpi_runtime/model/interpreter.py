@@ -1,0 +1,224 @@
+"""A .tflite with its card, loaded; the only file that imports a TFLite interpreter.
+
+The first of these that is installed and works: LiteRT (ai-edge-litert), which runs INT8 through XNNPACK by
+itself; tflite-runtime, with XNNPACK forced where that is faster; TensorFlow's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
+from rpi_runtime.model.card import ModelCard, read_card
+from rpi_runtime.model.check import check_card
+from rpi_runtime.model.delegation import Delegation, delegation_of
+from rpi_runtime.model.seal import check_seal
+from rpi_runtime.model.xnnpack import Choice, open_fastest
+
+log = logging.getLogger(__name__)
+
+INTERPRETERS = {
+    "ai_edge_litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite_runtime": ("tflite_runtime.interpreter", "tflite-runtime"),
+    "tensorflow": ("tensorflow.lite.python.interpreter", "tensorflow"),
+}
+MOST_DEFAULT_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """``real = scale * (stored - zero_point)``; scale 0 marks a float tensor."""
+
+    scale: float
+    zero_point: int
+
+
+class Model:
+    """A .tflite with its card, loaded and allocated, outputs by role and stride.
+
+    Parameters
+    ----------
+    path : path
+    threads : int, optional
+        Default: as many as this process may use, at most 4.
+    card : ModelCard, optional
+        Instead of the one in the file.
+
+    Attributes
+    ----------
+    backend : str
+        Which interpreter runs it: "ai_edge_litert", "tflite_runtime" or "tensorflow".
+    own_kernels_are_faster : bool
+        XNNPACK is not used because the interpreter's own kernels turned out faster on this processor.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged.
+    CardError
+        It has no card, or one that does not fit its tensors.
+    DependencyError
+        No interpreter is installed that works.
+    """
+
+    def __init__(
+        self, path: Path | str, *, threads: int | None = None, card: ModelCard | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.card = card if card is not None else read_card(self.path)
+        check_seal(self.path)
+        self.threads = default_threads() if threads is None else threads
+        if self.threads < 1:
+            raise UsageError(f"threads {self.threads}: expected 1 or more")
+        self.backend, module = find_module()
+        chosen = _open(self.backend, module, self.path, self.threads)
+        self._interpreter, self._reason = chosen.interpreter, chosen.reason
+        self.own_kernels_are_faster = chosen.own_is_faster
+        (self._input,) = self._interpreter.get_input_details()
+        self._outputs = self._signature_outputs()
+        check_card(self.card, self._input, self._outputs, str(self.path))
+        self._views: dict[str, Callable[[], NDArray[Any]]] = {
+            o.name: self._interpreter.tensor(self._outputs[o.name]["index"]) for o in self.card.outputs
+        }
+        self._input_view = self._interpreter.tensor(self._input["index"])
+        if not self.own_kernels_are_faster:
+            self._warn_where_slow()
+
+    @property
+    def input(self) -> NDArray[Any]:
+        """View of the input tensor, (1, H, W, 3); do not keep it across `invoke`."""
+        view: NDArray[Any] = self._input_view()
+        return view
+
+    def invoke(self) -> None:
+        """Run the network on what is in `input`."""
+        self._interpreter.invoke()
+
+    def output(self, role: str, stride: int | None = None) -> NDArray[Any]:
+        """View of an output tensor, (1, H, W, C), stored type; do not keep it across `invoke`.
+
+        `stride` tells apart outputs that share a role.
+        """
+        return self._views[self.card.output(role, stride).name]()
+
+    def quantization(self, role: str, stride: int | None = None) -> Quantization:
+        """Scale and zero point of an output."""
+        scale, zero_point = self._outputs[self.card.output(role, stride).name]["quantization"]
+        return Quantization(scale=float(scale), zero_point=int(zero_point))
+
+    def real_output(self, role: str, stride: int | None = None) -> NDArray[np.float32]:
+        """Copy of an output as float32, (H, W, C)."""
+        real: NDArray[np.float32] = self.output(role, stride)[0].astype(np.float32)
+        quant = self.quantization(role, stride)
+        if quant.scale != 0:
+            real -= np.float32(quant.zero_point)
+            real *= np.float32(quant.scale)
+        return real
+
+    def delegation(self) -> Delegation:
+        """Which operations XNNPACK took, as the interpreter reports it."""
+        # pylint: disable-next=protected-access
+        return delegation_of(self._interpreter._get_ops_details())
+
+    def describe(self) -> str:
+        """One line for a log: the file, what runs it, with how many threads, what XNNPACK took."""
+        package = INTERPRETERS[self.backend][1]
+        dtype = np.dtype(self._input["dtype"])
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        model = f"{self.path.name}: {self.card.name} {self.card.input.size} {dtype}"
+        reason = f" ({self._reason})" if self._reason else ""
+        return f"{model}, {package} {package_version(package)}, {threads}{reason}, {self.delegation()}"
+
+    def _signature_outputs(self) -> dict[str, Any]:
+        try:
+            return dict(self._interpreter.get_signature_runner().get_output_details())
+        except ValueError as err:
+            raise CardError(
+                f"{self.path}: has no single signature, by whose names the card finds the outputs "
+                f"({first_line(err)}); export it with a signature"
+            ) from err
+
+    def _warn_where_slow(self) -> None:
+        delegation = self.delegation()
+        if delegation.delegated == 0:
+            log.warning(
+                "%s: XNNPACK took none of the %d operations: several times slower than it could be; "
+                "is /sys mounted?",
+                self.path.name,
+                delegation.total,
+            )
+        elif delegation.fell_back:
+            log.warning("%s: %s", self.path.name, delegation)
+
+
+def default_threads() -> int:
+    """As many threads as this process may use processors, at most 4."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, MOST_DEFAULT_THREADS)
+
+
+def find_module() -> tuple[str, ModuleType]:
+    """Return the name and the module of the first interpreter that is installed and works.
+
+    Raises
+    ------
+    DependencyError
+        With the reason for each that was tried.
+    """
+    reasons = []
+    for name, (module, package) in INTERPRETERS.items():
+        reason = unfit(name)
+        if not reason:
+            try:
+                return name, importlib.import_module(module)
+            except ImportError as err:
+                missing = isinstance(err, ModuleNotFoundError) and name in str(err)
+                reason = "not installed" if missing else first_line(err)
+        reasons.append(f"{package}: {reason}")
+    raise DependencyError(
+        f"no TFLite interpreter works ({'; '.join(reasons)}); run: pip install ai-edge-litert"
+    )
+
+
+def unfit(name: str) -> str:
+    """Return why the installed NumPy does not suit an interpreter; empty where it does."""
+    if name == "tflite_runtime" and int(np.__version__.split(".")[0]) >= 2:
+        return f"needs numpy < 2, found {np.__version__}; run: pip install 'numpy<2'"
+    return ""
+
+
+def package_version(package: str) -> str:
+    """Version of an installed distribution, or "?"."""
+    from importlib import metadata  # slow to import, and wanted only in reports
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "?"
+
+
+def first_line(err: Exception) -> str:
+    """First line of an error's message, or its type where it has none."""
+    lines = str(err).strip().splitlines()
+    return lines[0] if lines else type(err).__name__
+
+
+def _open(backend: str, module: ModuleType, path: Path, threads: int) -> Choice:
+    try:
+        if backend == "tflite_runtime":
+            return open_fastest(module, path, threads)
+        interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as err:
+        raise InputError(f"{path}: cannot be loaded ({first_line(err)}); export or copy it again") from err
+    return Choice(interpreter=interpreter, reason="")

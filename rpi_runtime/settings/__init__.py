@@ -1,0 +1,1 @@
+"""The configuration of a run: file, options and their short form."""

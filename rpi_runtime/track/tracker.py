@@ -1,0 +1,308 @@
+"""Ids that stay with people from frame to frame.
+
+Each track predicts where its keypoints are now: the last place where each was seen, moved on by the person's
+velocity, which fades while the person is out of sight. Poses and tracks are paired by object keypoint
+similarity (OKS, cocodataset.org/#keypoints-eval), best pair first. A track without a pose lives on for a
+while, so that a person who was hidden gets the old id back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpi_runtime.errors import UsageError
+from rpi_runtime.model.card import Skeleton
+from rpi_runtime.poses import Pose, Track
+from rpi_runtime.track.smooth import NANOSECONDS, NEVER_NS, OneEuro, SmoothSpec
+
+T = TypeVar("T", np.int64, np.float64)
+
+DEFAULT_SIGMA = 0.072  # mean of COCO's 17
+# COCO takes 0.53 of the box for a person's area; sqrt(0.53 * 0.4) of the height for one 0.4 times as wide.
+SCALE_OF_LONG_SIDE = 0.46
+LONGEST_REACH_S = 0.1
+FEWEST_SHARED = 3  # fewer keypoints in common count as if the rest were unlike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackSpec:
+    """Settings of the tracker.
+
+    Attributes
+    ----------
+    min_oks : float
+        A pose and a track less alike than this are not paired.
+    tolerance : float
+        Factor on COCO's sigmas, which describe how well annotators agree and not how far people move.
+    max_speed, slack : float
+        A pose that is not alike enough still continues a track that it could have come from at this speed, in
+        person sizes a second, beyond this many sizes.
+    keep_ms : int
+        A person out of sight for longer gets a new id.
+    velocity_fade_ms : int
+        Time constant with which the velocity of a person out of sight fades.
+    """
+
+    min_oks: float = 0.2
+    tolerance: float = 2.0
+    max_speed: float = 12.0
+    slack: float = 0.5
+    keep_ms: int = 1000
+    velocity_fade_ms: int = 300
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_oks < 1:
+            raise UsageError(f"tracking min_oks {self.min_oks}: expected above 0 and below 1")
+        if min(self.max_speed, self.slack) < 0:
+            raise UsageError(f"tracking max_speed {self.max_speed}, slack {self.slack}: expected 0 or more")
+        if self.tolerance <= 0 or self.keep_ms < 0 or self.velocity_fade_ms < 1:
+            raise UsageError(
+                f"tracking tolerance {self.tolerance}, keep_ms {self.keep_ms}, velocity_fade_ms "
+                f"{self.velocity_fade_ms}: expected above 0, at least 0, at least 1"
+            )
+
+
+class Tracker:
+    """Follow people; optionally smooth their keypoints.
+
+    Parameters
+    ----------
+    skeleton : Skeleton
+    spec : TrackSpec, optional
+    smooth : SmoothSpec, optional
+        None leaves the keypoints as they are found.
+    """
+
+    def __init__(
+        self, skeleton: Skeleton, spec: TrackSpec | None = None, smooth: SmoothSpec | None = None
+    ) -> None:
+        self.spec = spec or TrackSpec()
+        count = len(skeleton.keypoints)
+        sigmas = np.array(skeleton.sigmas or [DEFAULT_SIGMA] * count)
+        # OKS is exp(-d^2 / (2 s^2 k^2)) with k = 2 sigma
+        self._variance = 2 * (2 * sigmas * self.spec.tolerance) ** 2  # (K,)
+        self._people = _People.nobody(count)
+        self._smoother = OneEuro(count, smooth) if smooth is not None else None
+        self._last_id = 0
+        self._now_ns: int | None = None
+
+    def update(self, poses: Sequence[Pose], timestamp_ns: int) -> tuple[Track, ...]:
+        """Give each pose of a frame its id.
+
+        Parameters
+        ----------
+        poses : sequence of Pose
+        timestamp_ns : int
+            The frame's time. When it is before the last one (a file that starts over), all tracks end.
+
+        Returns
+        -------
+        tuple of Track
+            One for each pose, in the same order.
+        """
+        self._forget(timestamp_ns)
+        if not poses:
+            return ()
+        keypoints = np.stack([pose.keypoints for pose in poses])  # (N, K, 3)
+        scales = person_scales(keypoints)
+        predicted, known = self._people.predict(timestamp_ns, self.spec)
+        rows = self._assign(keypoints, scales, predicted, known)
+        new = rows < 0
+        if new.any():
+            rows = self._welcome(rows, new)
+            predicted, known = self._people.predict(timestamp_ns, self.spec)
+        self._people.take(rows, keypoints, scales, timestamp_ns, predicted, known)
+        if self._smoother is not None:
+            smooth = self._smoother(rows, keypoints, timestamp_ns, self._people.scales[rows])
+            poses = [Pose(keypoints=k, score=p.score) for k, p in zip(smooth, poses, strict=True)]
+        ids, ages = self._people.ids[rows].tolist(), self._people.ages[rows].tolist()
+        return tuple(Track(id=i, pose=p, age=a) for i, p, a in zip(ids, poses, ages, strict=True))
+
+    def _forget(self, now_ns: int) -> None:
+        """Drop the people who have been out of sight for too long."""
+        backwards = self._now_ns is not None and now_ns < self._now_ns
+        self._now_ns = now_ns
+        gone = now_ns - self._people.seen_ns > self.spec.keep_ms * 1_000_000
+        if backwards or gone.any():
+            self._keep(np.flatnonzero(~gone & (not backwards)), 0)
+
+    def _welcome(self, rows: NDArray[np.intp], new: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Open tracks for the poses without one; returns the rows of all poses."""
+        count, before = int(new.sum()), len(self._people.ids)
+        self._keep(np.arange(before), count)
+        self._people.ids[before:] = self._last_id + 1 + np.arange(count)
+        self._last_id += count
+        rows = rows.copy()
+        rows[new] = before + np.arange(count)
+        return rows
+
+    def _keep(self, rows: NDArray[np.intp], new: int) -> None:
+        self._people = self._people.keep(rows, new)
+        if self._smoother is not None:
+            self._smoother.keep(rows, new)
+
+    def _assign(
+        self,
+        keypoints: NDArray[np.float32],
+        scales: NDArray[np.float64],
+        predicted: NDArray[np.float64],
+        known: NDArray[np.bool_],
+    ) -> NDArray[np.intp]:
+        """For each pose the row of its person, -1 for a new one: (N,)."""
+        scale = np.maximum(self._people.scales[:, None], scales)  # (P, N)
+        both = known[:, None] & (keypoints[None, ..., 2] > 0)  # (P, N, K)
+        apart = predicted[:, None] - keypoints[None, ..., :2]
+        distance2 = np.einsum("pnkc,pnkc->pnk", apart, apart)
+        alike = (np.exp(-distance2 / (self._variance * scale[..., None] ** 2)) * both).sum(axis=2)
+        rows = np.full(len(keypoints), -1, np.intp)
+        oks = alike / np.maximum(both.sum(axis=2), FEWEST_SHARED)
+        _pair(rows, np.where(oks >= self.spec.min_oks, alike, 0.0))
+        if (rows < 0).any() and len(set(rows[rows >= 0].tolist())) < len(scale):
+            _pair(rows, self._reach(distance2, both, scale))
+        return rows
+
+    def _reach(
+        self, distance2: NDArray[np.float64], both: NDArray[np.bool_], scale: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """How easily each person could have come to each pose in the time, (P, N); 0 for not at all.
+
+        A second chance for people who moved more than OKS forgives, as close to the camera, where a track of
+        one frame knows no velocity yet.
+        """
+        assert self._now_ns is not None
+        seconds = (self._now_ns - self._people.seen_ns) * NANOSECONDS
+        reach = self.spec.slack + self.spec.max_speed * np.minimum(seconds, LONGEST_REACH_S)  # (P,)
+        ordered = np.sort(np.where(both, distance2, np.inf), axis=2)
+        shared = both.sum(axis=2)
+        middle = np.take_along_axis(ordered, np.maximum(shared - 1, 0)[..., None] // 2, axis=2)[..., 0]
+        near = 1 - np.sqrt(middle) / (scale * np.maximum(reach[:, None], 1e-9))
+        possible: NDArray[np.float64] = np.where(
+            (shared >= 1) & (reach[:, None] > 0), np.maximum(near, 0), 0.0
+        )
+        return possible
+
+
+def _pair(rows: NDArray[np.intp], merit: NDArray[np.float64]) -> None:
+    """Give free poses (columns) to free people (rows of `merit`), in place; no pair without merit.
+
+    Best pair first; of equal ones the older person, then the earlier pose. That differs from the optimal
+    assignment only where two people are nearly in the same place, and there the better pair is the better
+    evidence.
+    """
+    taken = set(rows[rows >= 0].tolist())
+    for flat in np.argsort(-merit, axis=None, kind="stable").tolist():
+        row, column = divmod(flat, len(rows))
+        if merit[row, column] <= 0:
+            return
+        if rows[column] < 0 and row not in taken:
+            rows[column] = row
+            taken.add(row)
+
+
+def person_scales(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Sizes of people in pixels (square root of the area in OKS), from the longer side of the keypoints.
+
+    Parameters
+    ----------
+    keypoints : ndarray, shape (N, K, 3)
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        At least 1.
+    """
+    points, found = keypoints[..., :2], keypoints[..., 2:] > 0
+    low = np.where(found, points, np.inf).min(axis=1)
+    high = np.where(found, points, -np.inf).max(axis=1)
+    longer: NDArray[np.float64] = (high - low).max(axis=1).astype(np.float64)
+    return np.maximum(longer * SCALE_OF_LONG_SIDE, 1.0)
+
+
+@dataclass(slots=True, kw_only=True)
+class _People:
+    """What the tracker knows, one row a person."""
+
+    ids: NDArray[np.int64]  # (P,)
+    ages: NDArray[np.int64]  # (P,), -1 before the first pose
+    seen_ns: NDArray[np.int64]  # (P,)
+    scales: NDArray[np.float64]  # (P,), pixels
+    velocities: NDArray[np.float64]  # (P, 2), pixels a second
+    points: NDArray[np.float64]  # (P, K, 2), where each keypoint was at `seen_ns`
+    points_seen_ns: NDArray[np.int64]  # (P, K)
+
+    @classmethod
+    def nobody(cls, keypoints: int) -> _People:
+        return cls(
+            ids=np.zeros(0, np.int64),
+            ages=np.zeros(0, np.int64),
+            seen_ns=np.zeros(0, np.int64),
+            scales=np.zeros(0),
+            velocities=np.zeros((0, 2)),
+            points=np.zeros((0, keypoints, 2)),
+            points_seen_ns=np.zeros((0, keypoints), np.int64),
+        )
+
+    def keep(self, rows: NDArray[np.intp], new: int) -> _People:
+        """Only the people of `rows`, and `new` ones without a past."""
+
+        def cut(old: NDArray[T], fill: int = 0) -> NDArray[T]:
+            return np.concatenate([old[rows], np.full((new, *old.shape[1:]), fill, old.dtype)])
+
+        return _People(
+            ids=cut(self.ids),
+            ages=cut(self.ages, -1),
+            seen_ns=cut(self.seen_ns, NEVER_NS),
+            scales=cut(self.scales),
+            velocities=cut(self.velocities),
+            points=cut(self.points),
+            points_seen_ns=cut(self.points_seen_ns, NEVER_NS),
+        )
+
+    def predict(self, now_ns: int, spec: TrackSpec) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Where the keypoints are now, (P, K, 2), and which of them are known at all, (P, K)."""
+        fade = spec.velocity_fade_ms * 1e-3
+        seconds = (now_ns - self.seen_ns) * NANOSECONDS
+        travelled = fade * (1 - np.exp(-seconds / fade))  # integral of the fading velocity
+        predicted = self.points + (self.velocities * travelled[:, None])[:, None]
+        known: NDArray[np.bool_] = now_ns - self.points_seen_ns <= spec.keep_ms * 1_000_000
+        return predicted, known
+
+    def take(
+        self,
+        rows: NDArray[np.intp],
+        keypoints: NDArray[np.float32],
+        scales: NDArray[np.float64],
+        now_ns: int,
+        predicted: NDArray[np.float64],
+        known: NDArray[np.bool_],
+    ) -> None:
+        """Learn place, size and velocity from the poses of this frame."""
+        found = keypoints[..., 2] > 0
+        both = found & known[rows]
+        points = keypoints[..., :2].astype(np.float64)
+        seconds = np.maximum(now_ns - self.seen_ns[rows], 1) * NANOSECONDS
+        moved = _median(points - self.points[rows], both)
+        shared = both.any(axis=1)
+        learn = 0.5 * (shared & (now_ns > self.seen_ns[rows]))
+        self.velocities[rows] += learn[:, None] * (moved / seconds[:, None] - self.velocities[rows])
+        # keypoints that are hidden travel along with those that are seen
+        hidden = np.where(shared[:, None, None], self.points[rows] + moved[:, None], predicted[rows])
+        self.points[rows] = np.where(found[..., None], points, hidden)
+        self.points_seen_ns[rows] = np.where(found, now_ns, self.points_seen_ns[rows])
+        self.scales[rows] = np.maximum(scales, 0.9 * self.scales[rows])
+        self.seen_ns[rows] = now_ns
+        self.ages[rows] += 1
+
+
+def _median(values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Lower median over the valid keypoints, (N, K, 2) -> (N, 2); 0 where none is."""
+    ordered = np.sort(np.where(valid[..., None], values, np.inf), axis=1)
+    count = valid.sum(axis=1)
+    middle = ordered[np.arange(len(values)), np.maximum(count - 1, 0) // 2]
+    median: NDArray[np.float64] = np.where(count[:, None] > 0, middle, 0.0)
+    return median
