@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.bundled_weights import FOLDER, BundledCard
-from export.weights import State, find_weights, load_state
+from export.weights.bundled import FOLDER, BundledCard
+from export.weights.find import State, find_weights, load_state
 from export.zoo.lw_openpose.sources import SOURCES
 from export.zoo.lw_openpose.weights import load_lw_openpose
 from export.zoo.registry import find_model

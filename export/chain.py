@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.equalize import Outlier, equalize, find_outliers, measure_channels
-from export.onnx_graph import OnnxGraph, run
-from export.parity import Parity, compare
-from export.regions import find_pairs
+from export.graph.equalize import Outlier, equalize, find_outliers, measure_channels
+from export.graph.graph import OnnxGraph, run
+from export.graph.parity import Parity, compare
+from export.graph.regions import find_pairs
+from export.graph.rewrite.passes import rewrite
+from export.graph.savedmodel import to_savedmodel
 from export.report.outcome import Layers, Outcome
 from export.report.pictures import pose_pictures
-from export.rewrite.passes import rewrite
-from export.savedmodel import to_savedmodel
 from export.zoo.network import Network
 from quant.calibration import CalibrationSet
 from quant.calibration_people import People, cut_people

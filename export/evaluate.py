@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from export.computed import Array, computed_model
-from export.onnx_graph import make_session
+from export.graph.graph import make_session
 from export.zoo.network import CARD_LARGEST, LARGEST, Network, parse_size
 from export.zoo.registry import MODELS, find_model
 from quant.boxes import annotated_boxes, detected_boxes

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.bundled_weights import BUNDLED, is_bundled
+from export.weights.bundled import BUNDLED, is_bundled
 from export.zoo.network import check_size, parse_size
 from export.zoo.registry import MODELS, find_model
 from quant.calibration import DEFAULT_COUNT
@@ -223,7 +223,7 @@ def _network(args: argparse.Namespace, progress: Progress) -> Network:
 
 
 def _spec(args: argparse.Namespace, recipe: Recipe, network: Network, progress: Progress) -> ExportSpec:
-    from export.calibration_sources import find_images
+    from export.calibration.sources import find_images
     from export.chain import ExportSpec
     from quant.calibration import read_calibration
     from quant.calibration_people import largest_people

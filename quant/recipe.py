@@ -32,7 +32,7 @@ GRAMMAR = re.compile(r"w(8c|16|32)_a(8|32)(_eq|_eqw)?\Z")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Equalization:
-    """How channels are brought to one scale before quantization (`export.equalize`).
+    """How channels are brought to one scale before quantization (`export.graph.equalize`).
 
     Attributes
     ----------

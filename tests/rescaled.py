@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.equalize import rescale
-from export.onnx_graph import OnnxGraph
-from export.parity import Parity
-from export.regions import find_pairs
+from export.graph.equalize import rescale
+from export.graph.graph import OnnxGraph
+from export.graph.parity import Parity
+from export.graph.regions import find_pairs
 from export.zoo.network import Network
 from rpi_runtime.model.card import InputSpec
 

@@ -1,0 +1,1 @@
+"""What an export found: its records, and the report that shows them."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.equalize import Outlier
-from export.parity import Parity
+from export.graph.equalize import Outlier
+from export.graph.parity import Parity
 from quant.evaluate import Evaluation
 from quant.gate import Check
 from quant.layers import LayerNoise

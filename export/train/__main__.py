@@ -10,17 +10,17 @@ from pathlib import Path
 
 import torch
 
-from export.train.checkpoint import Run
-from export.train.data import Samples
-from export.train.distributed import join
-from export.train.families import task_of
-from export.train.kept import KeptSamples
-from export.train.loop import Loop, LoopSpec
-from export.train.measure import save_finished
-from export.train.networks import NETWORKS
-from export.train.optimizer import MovingAverage, adam
+from export.train.data.data import Samples
+from export.train.data.kept import KeptSamples
 from export.train.recipe import as_written, read_recipe, recipes, samples_key
-from export.train.task import Task
+from export.train.run.checkpoint import Run
+from export.train.run.distributed import join
+from export.train.run.loop import Loop, LoopSpec
+from export.train.run.measure import save_finished
+from export.train.run.optimizer import MovingAverage, adam
+from export.train.tasks.families import task_of
+from export.train.tasks.networks import NETWORKS
+from export.train.tasks.task import Task
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import OutputError, UsageError

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from export.train.pictures import PictureStore
+from export.train.data.pictures import PictureStore
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.capture.pictures import read_picture

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from export.train.augment import Augmentation
-from export.train.crops import Crops
-from export.train.examples import Source
-from export.train.losses import WeightFunction
-from export.train.optimizer import Group, Schedule
+from export.train.data.augment import Augmentation
+from export.train.data.crops import Crops
+from export.train.data.examples import Source
+from export.train.run.optimizer import Group, Schedule
+from export.train.tasks.losses import WeightFunction
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.strict import from_mapping
 
@@ -51,7 +51,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
-    """Targets and loss: see `export.train.losses`, `export.train.targets` and `export.train.point_targets`.
+    """Targets and loss: see `losses`, `targets` and `point_targets` in `export.train.tasks`.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class TrainRecipe:
     Attributes
     ----------
     network : str
-        A name of `export.train.networks`.
+        A name of `export.train.tasks.networks`.
     summary : str
     sizes : tuple of str
         Input sizes, WxH; one batch after the other takes the next.
@@ -170,8 +170,8 @@ class TrainRecipe:
     precision : {"float32", "bfloat16"}
         Of the convolutions; weights and losses stay float32.
     quantization_aware : bool
-        Train with weights and activations rounded as in INT8 (`export.train.quantization_aware`): for a last run, of
-        weights that lose too much when they are quantized.
+        Train with weights and activations rounded as in INT8 (`export.train.run.quantization_aware`): for a last run,
+        of weights that lose too much when they are quantized.
     clip : float
         Largest norm of a step's gradient; 0 for no limit.
     average : float
@@ -181,8 +181,8 @@ class TrainRecipe:
         After so many epochs the samples of the first one come again, in another order; 0 for always new ones. With
         one size only, and worth it where a teacher looks at them: see ``--samples``.
     teacher : str
-        A .tflite of the only size that completes the labels (`export.train.teacher`); "" for the labels alone. With
-        PAFs only.
+        A .tflite of the only size that completes the labels (`export.train.data.teacher`); "" for the labels alone.
+        With PAFs only.
     start, data, targets, augmentation, crops, schedule, groups, holdout, distillation, iterate
         Their tables; `crops` are for networks of crops, `distillation` for those with PAFs.
     """

@@ -11,8 +11,8 @@ from rpi_runtime.errors import UsageError
 from rpi_runtime.model.card import InputSpec, ModelCard
 
 if TYPE_CHECKING:
-    from export.onnx_graph import OnnxGraph
-    from export.parity import Parity
+    from export.graph.graph import OnnxGraph
+    from export.graph.parity import Parity
 
 Build = Callable[[InputSpec], "tuple[OnnxGraph, list[Parity]]"]
 SMALLEST, LARGEST = 32, 2048  # pixels a side that a user may ask for

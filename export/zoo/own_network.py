@@ -7,10 +7,10 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-from export.download import checksum
-from export.normalisation import is_plain, plain_input, prepend_normalisation
-from export.onnx_graph import OnnxGraph, from_file
-from export.parity import Parity
+from export.graph.graph import OnnxGraph, from_file
+from export.graph.normalisation import is_plain, plain_input, prepend_normalisation
+from export.graph.parity import Parity
+from export.weights.download import checksum
 from export.zoo.network import Network
 from rpi_runtime.errors import CardError
 from rpi_runtime.files import reading

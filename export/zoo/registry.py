@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from export.bundled_weights import BUNDLED, is_bundled
-from export.download import Source
+from export.weights.bundled import BUNDLED, is_bundled
+from export.weights.download import Source
 from export.zoo.lw_openpose.sources import SOURCES as LW_OPENPOSE_SOURCES
 from export.zoo.network import Network
 from quant.progress import Progress

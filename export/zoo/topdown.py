@@ -6,9 +6,9 @@ from typing import Literal
 
 from torch import nn
 
-from export.normalisation import IMAGENET_MEAN, IMAGENET_SCALE, plain_input
-from export.torch_build import build_from_torch
-from export.weights import Weights, load_state, provenance
+from export.graph.from_torch import build_from_torch
+from export.graph.normalisation import IMAGENET_MEAN, IMAGENET_SCALE, plain_input
+from export.weights.find import Weights, load_state, provenance
 from export.zoo.network import Network
 from export.zoo.skeletons import COCO_17, COCO_17_FLIP_PAIRS
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec

@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 import torch
 
-from export.weights import find_weights
+from export.weights.find import find_weights
 from export.zoo.lw_openpose.weights import load_lw_openpose
 from quant.progress import Progress
 from rpi_runtime.estimate import Estimator

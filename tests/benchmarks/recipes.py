@@ -22,7 +22,7 @@ from quant.recipe import load_recipe
 from rpi_runtime.files import write_text
 
 with quiet():
-    from export.calibration_sources import find_images
+    from export.calibration.sources import find_images
     from export.chain import ExportSpec, export_one
     from export.report.outcome import Outcome
     from export.zoo.registry import find_model

@@ -32,11 +32,11 @@ with quiet():
     import torch
     from torch import nn
 
-    from export.equalize import equalize, measure_channels
-    from export.onnx_graph import OnnxGraph
-    from export.regions import find_pairs
-    from export.rewrite.passes import rewrite
-    from export.savedmodel import to_savedmodel
+    from export.graph.equalize import equalize, measure_channels
+    from export.graph.graph import OnnxGraph
+    from export.graph.regions import find_pairs
+    from export.graph.rewrite.passes import rewrite
+    from export.graph.savedmodel import to_savedmodel
     from export.zoo.registry import MODELS, find_model
     from quant.calibration import CalibrationSet, choose_images, read_calibration
     from quant.convert import convert

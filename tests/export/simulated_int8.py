@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper
 
-from export.onnx_graph import OnnxGraph, run
+from export.graph.graph import OnnxGraph, run
 
 ROUNDED = ("Conv", "Relu", "Mul", "Add", "DepthToSpace", "GlobalAveragePool")
 

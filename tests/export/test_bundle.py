@@ -12,11 +12,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from export import bundled_weights
 from export.bundle import main, read_start, read_trained, refuse_untrained, to_half
-from export.bundled_weights import find_bundled, is_bundled
 from export.train.label import main as label
-from export.weights import find_weights, provenance
+from export.weights import bundled as bundled_weights
+from export.weights.bundled import find_bundled, is_bundled
+from export.weights.find import find_weights, provenance
 from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.registry import MODELS, find_model
 from quant.cli import run_command

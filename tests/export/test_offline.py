@@ -9,10 +9,10 @@ from typing import NoReturn
 
 import pytest
 
-from export import bundled_weights
 from export.bundle import encode, read_start, to_half, to_toml
-from export.bundled_weights import BundledCard, is_bundled
 from export.tflite import main
+from export.weights import bundled as bundled_weights
+from export.weights.bundled import BundledCard, is_bundled
 from quant.calibration import Manifest
 from rpi_runtime.model.card import CALIBRATION_MEMBER, read_card, read_member
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from export.normalisation import IMAGENET_MEAN, IMAGENET_SCALE
+from export.graph.normalisation import IMAGENET_MEAN, IMAGENET_SCALE
 from export.tflite import main
 from quant.cli import run_command
 from rpi_runtime.model.interpreter import Model

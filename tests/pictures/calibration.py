@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.calibration_sources import FOLDER, SUMS
+from export.calibration.sources import FOLDER, SUMS
 from quant.cli import run_command
 from rpi_runtime.capture.pictures import encode_picture, read_picture
 from rpi_runtime.errors import UsageError
@@ -50,7 +50,7 @@ class Statistics:
 
 def measure(weights: str, frames: Iterable[Frame]) -> Statistics:
     """Run pictures through the float network."""
-    from export.equalize import find_pairs, measure_channels
+    from export.graph.equalize import find_pairs, measure_channels
     from export.zoo.registry import find_model
     from quant.calibration import CalibrationSet, Manifest
     from quant.progress import Progress

@@ -1,0 +1,1 @@
+"""EfficientHRNet (Neff et al. 2020): bottom-up, with tags."""

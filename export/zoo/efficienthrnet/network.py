@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from export.normalisation import IMAGENET_MEAN, IMAGENET_SCALE, plain_input
-from export.onnx_graph import OnnxGraph
-from export.parity import Parity
-from export.torch_build import build_from_torch
-from export.weights import find_weights, load_state, provenance
+from export.graph.from_torch import build_from_torch
+from export.graph.graph import OnnxGraph
+from export.graph.normalisation import IMAGENET_MEAN, IMAGENET_SCALE, plain_input
+from export.graph.parity import Parity
+from export.weights.find import find_weights, load_state, provenance
 from export.zoo.efficienthrnet.form import EfficientHRNetForm, split
 from export.zoo.efficienthrnet.module import JOINTS, SCALES, STEP, STRIDES, EfficientHRNet, Name
 from export.zoo.network import Network

@@ -1,0 +1,1 @@
+"""LPN (Zhang et al. 2019): top-down, a lightweight ResNet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from export.weights import find_weights
+from export.weights.find import find_weights
 from export.zoo.lpn.module import STEP, Depth, Lpn
 from export.zoo.network import Network
 from export.zoo.topdown import topdown

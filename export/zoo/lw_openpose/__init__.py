@@ -1,0 +1,1 @@
+"""Lightweight OpenPose (Osokin 2018): bottom-up, with part affinity fields."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from export.torch_build import build_from_torch
-from export.weights import find_weights, provenance
+from export.graph.from_torch import build_from_torch
+from export.weights.find import find_weights, provenance
 from export.zoo.lw_openpose.layouts import LAYOUTS, SIZES
 from export.zoo.lw_openpose.module import HEATMAPS, PAFS, STRIDE
 from export.zoo.lw_openpose.sources import SOURCES

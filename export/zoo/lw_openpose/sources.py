@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from export.download import RemoteFile, Source
+from export.weights.download import RemoteFile, Source
 
 _OMZ = "https://storage.openvinotoolkit.org/repositories/open_model_zoo/2023.0/models_bin/1/human-pose-estimation-0001/FP32/"
 _OSOKIN = "https://download.01.org/opencv/openvino_training_extensions/models/human_pose_estimation/"

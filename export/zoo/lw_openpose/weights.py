@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.openvino_ir import Graph, Layer, malformed
-from export.weights import State, Weights, load_state
+from export.weights.find import State, Weights, load_state
+from export.weights.openvino_ir import Graph, Layer, malformed
 from export.zoo.lw_openpose.module import HEATMAPS, PAFS, PUBLISHED, Layout, LwOpenPose
 from rpi_runtime.errors import WeightsError
 

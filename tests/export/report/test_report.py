@@ -12,8 +12,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from export.equalize import Outlier
-from export.parity import Parity
+from export.graph.equalize import Outlier
+from export.graph.parity import Parity
 from export.report.chart import Series, line_chart
 from export.report.outcome import Outcome
 from export.report.pictures import COUNT, pose_pictures

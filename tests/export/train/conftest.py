@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from export.train.networks import NETWORKS, crop_network, paf_network, tag_network
+from export.train.tasks.networks import NETWORKS, crop_network, paf_network, tag_network
 from export.zoo.lw_openpose.module import BACKBONE, Layout
 from rpi_runtime.capture.pictures import write_picture
 

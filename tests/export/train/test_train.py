@@ -11,8 +11,8 @@ import torch
 from safetensors.numpy import load_file
 
 from export.train.__main__ import main
-from export.train.crop_task import CropTask
-from export.train.paf_task import PafTask
+from export.train.tasks.crop_task import CropTask
+from export.train.tasks.paf_task import PafTask
 from quant.cli import run_command
 
 pytestmark = [pytest.mark.usefixtures("tiny")]
@@ -46,7 +46,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(labelled: Path) -> None:
 def test_a_run_goes_on_wherever_its_pictures_lie_and_logs_the_loss_of_every_step(
     labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("export.train.loop.LOG_STEPS", 8)
+    monkeypatch.setattr("export.train.run.loop.LOG_STEPS", 8)
     torch.set_num_threads(1)
     assert train(labelled, "whole") == 0
     assert train(labelled, "pieces", "--minutes", "1e-9") == 0
@@ -71,7 +71,7 @@ def test_what_is_wrong_with_pictures_or_labels_is_one_line_from_a_loading_proces
     labels: str,
     message: str,
 ) -> None:
-    monkeypatch.setattr("export.train.examples.IN_MEMORY", 0)  # read when drawn
+    monkeypatch.setattr("export.train.data.examples.IN_MEMORY", 0)  # read when drawn
     path = labelled / "annotations/person_keypoints_train2017.json"
     data = json.loads(path.read_text())
     if labels == "width":
@@ -202,7 +202,7 @@ def test_a_picture_that_spoils_batch_norm_spoils_one_step_only(
 def test_a_diverged_run_says_so(
     labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("export.train.loop.HOPELESS", 4)
+    monkeypatch.setattr("export.train.run.loop.HOPELESS", 4)
     monkeypatch.setattr(PafTask, "loss", lambda *args: args[1][0][0].sum() * float("nan"))
     assert train(labelled, "run") == 3
     assert "step 4: the last 4 gradients were not finite" in capsys.readouterr().err

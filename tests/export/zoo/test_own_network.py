@@ -12,8 +12,8 @@ import onnxruntime
 import pytest
 import torch
 
-from export.normalisation import is_plain, prepend_normalisation
-from export.onnx_graph import from_file, run
+from export.graph.graph import from_file, run
+from export.graph.normalisation import is_plain, prepend_normalisation
 from export.tflite import main
 from export.zoo.own_network import own_network, read_toml_card
 from quant.cli import run_command

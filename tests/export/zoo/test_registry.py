@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from export.graph.graph import run
 from export.macs import count_macs, count_parameters
-from export.onnx_graph import run
 from export.tflite import main
 from export.zoo.network import Network
 from export.zoo.registry import MODELS, find_model

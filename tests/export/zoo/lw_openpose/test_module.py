@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from export.macs import count_macs, count_parameters
-from export.weights import Weights
+from export.weights.find import Weights
 from export.zoo.lw_openpose.layouts import LAYOUTS
 from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.lw_openpose.weights import load_lw_openpose

@@ -1,0 +1,1 @@
+"""Where calibration pictures come from."""

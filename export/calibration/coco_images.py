@@ -1,0 +1,51 @@
+"""COCO train2017 pictures for calibration, fetched one by one, verified, cached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from export.weights.download import RemoteFile, fetch
+from quant.progress import Progress
+from rpi_runtime.errors import DownloadError, UsageError
+
+LIST = Path(__file__).parent / "coco_train2017.tsv"
+FOLDER = "coco-train2017"  # below the cache folder
+SOURCE = "coco/train2017"
+BASE = "http://images.cocodataset.org/train2017/"
+
+
+def listed_images() -> list[RemoteFile]:
+    """Return the pictures that may be fetched: name, size and sha256 are in the package, the pictures are not."""
+    files = []
+    for line in LIST.read_text().splitlines():
+        name, size, digest = line.split("\t")
+        files.append(
+            RemoteFile(url=BASE + name, size=int(size), checksum=f"sha256:{digest}", path=f"{FOLDER}/{name}")
+        )
+    return files
+
+
+def fetch_images(count: int, progress: Progress) -> list[Path]:
+    """Return the first `count` pictures of the list, fetching those that are not cached.
+
+    Raises
+    ------
+    DownloadError
+        One cannot be fetched; says how to go on with pictures from elsewhere.
+    """
+    files = listed_images()
+    if count > len(files):
+        raise UsageError(
+            f"--calibration-images {count}: {len(files)} can be fetched; give a folder with more by --calibration"
+        )
+    paths = []
+    try:
+        with progress.items("calibration images", count) as step:
+            for file in files[:count]:
+                paths.append(fetch(file, progress.silent()))
+                step(1)
+    except DownloadError as err:
+        raise DownloadError(
+            f"calibration images: {err}; or give --calibration a COCO folder or any folder of pictures with people"
+        ) from err
+    return paths

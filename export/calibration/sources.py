@@ -1,0 +1,73 @@
+"""Calibration images by source: those of the package, COCO's to fetch, or a folder of the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from export.calibration.coco_images import SOURCE, fetch_images
+from export.weights.download import checksum
+from quant.calibration import choose_images, spread
+from quant.progress import Progress
+from rpi_runtime.errors import InputError, UsageError
+
+FOLDER = Path(__file__).parents[1] / "bundled" / "calibration"
+SUMS = "pictures.sha256"  # as sha256sum writes it
+BUNDLED, COCO = "bundled", "coco"
+
+
+def find_images(source: str | None, count: int, progress: Progress) -> tuple[list[Path], str]:
+    """Find calibration images.
+
+    Parameters
+    ----------
+    source : str or None
+        ``bundled`` (also None), ``coco``, or the path of a folder as `quant.calibration.choose_images` takes it.
+    count : int
+        How many.
+    progress : Progress
+
+    Returns
+    -------
+    list of Path
+        In the order in which they calibrate.
+    str
+        Where they come from, for the manifest.
+
+    Raises
+    ------
+    UsageError
+        More than the source has.
+    InputError
+        The package's own pictures are damaged, or the folder does not suit.
+    DownloadError
+        COCO's pictures cannot be fetched.
+    """
+    if source in (None, BUNDLED):
+        return _bundled_images(count), BUNDLED
+    if source == COCO:
+        return fetch_images(count, progress), SOURCE
+    return choose_images(Path(str(source)), count)
+
+
+def _bundled_images(count: int) -> list[Path]:
+    sums = FOLDER / SUMS
+    try:
+        listed = [line.split() for line in sums.read_text().splitlines()]
+        paths = [FOLDER / name for _, name in listed]
+        wrong = [p.name for p, (digest, _) in zip(paths, listed, strict=True) if checksum(p) != digest]
+    except (OSError, ValueError) as err:
+        raise InputError(
+            f"{FOLDER}: the package's calibration pictures cannot be read ({err}); install pipose again, or give "
+            "--calibration a folder of pictures with people"
+        ) from err
+    if wrong:
+        raise InputError(
+            f"{FOLDER / wrong[0]}: damaged, its sha256 is not that of {SUMS}; install pipose again, or give "
+            "--calibration a folder of pictures with people"
+        )
+    if count > len(paths):
+        raise UsageError(
+            f"--calibration-images {count}: {len(paths)} come with the package; give a folder with more by "
+            "--calibration"
+        )
+    return spread(paths, count)

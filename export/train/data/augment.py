@@ -1,0 +1,173 @@
+"""Random geometry and light for training pictures, each from the sample's own random numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.train.tasks.targets import MIRRORED
+from rpi_runtime.errors import InputError
+
+Picture = NDArray[np.uint8]
+Affine = NDArray[np.float64]  # (2, 3), picture pixels to network pixels, both by pixel index
+FILL = (128, 128, 128)  # what the runtime pads with
+LEAST_SHRINK = 0.6  # relative sizes below this alias with bilinear sampling: a halved copy serves them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """How pictures are varied.
+
+    Attributes
+    ----------
+    scale : (float, float)
+        Range of the picture's size, relative to the whole picture fitted into the input; drawn log-uniformly. Networks
+        with tags: see `square_affine`. Those of crops have `export.train.data.crops.Crops` for all geometry.
+    rotation : float
+        Degrees to either side.
+    shift : float
+        Largest shift of the centre, as a part of the input's sides.
+    flip : float
+        Probability of a mirrored picture.
+    gain, offset : float
+        Largest relative change of contrast, largest change of brightness (of 255).
+    grey : float
+        Probability of a picture without colour.
+    noise : float
+        Largest standard deviation of added noise (of 255); a small camera's in the evening has some.
+    """
+
+    scale: tuple[float, float] = (0.7, 2.2)
+    rotation: float = 30.0
+    shift: float = 0.2
+    flip: float = 0.5
+    gain: float = 0.3
+    offset: float = 30.0
+    grey: float = 0.1
+    noise: float = 6.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise InputError(f"augmentation: scale {self.scale}: expected 0 < smallest <= largest")
+
+
+def random_affine(
+    rng: np.random.Generator,
+    spec: Augmentation,
+    picture: tuple[int, int],
+    network: tuple[int, int],
+    anchor: NDArray[np.float64] | None,
+) -> Affine:
+    """Draw where a picture goes.
+
+    Parameters
+    ----------
+    rng, spec
+    picture, network : (int, int)
+        Width and height of each.
+    anchor : ndarray, shape (2,), or None
+        A point of the picture (a person's middle) that goes to about the middle of the input once the picture is
+        larger than the input; None for the picture's own middle.
+
+    Returns
+    -------
+    ndarray, shape (2, 3)
+    """
+    fit = min(network[0] / picture[0], network[1] / picture[1])
+    low, high = np.log(spec.scale)
+    zoom = math.exp(rng.uniform(low, high))
+    angle = math.radians(rng.uniform(-spec.rotation, spec.rotation))
+    moved = rng.uniform(-spec.shift, spec.shift, 2) * network
+    middle = (np.array(picture) - 1) / 2
+    if anchor is not None:
+        pull = min(max((zoom - 1) / 0.5, 0.0), 1.0)  # as a whole, a picture stays where a camera shows it
+        middle = middle + pull * (anchor - middle)
+    scale = fit * zoom
+    rotated = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    mirror = np.diag([-1.0, 1.0]) if rng.random() < spec.flip else np.eye(2)
+    linear = mirror @ rotated
+    target = (np.array(network) - 1) / 2 + moved * min(zoom, 1.0)
+    return np.column_stack((linear, target - linear @ middle))
+
+
+def square_affine(
+    rng: np.random.Generator, spec: Augmentation, picture: tuple[int, int], network: tuple[int, int]
+) -> Affine:
+    """Draw where a picture goes, as HigherHRNet and EfficientHRNet do it.
+
+    Here `spec.scale` is relative to the picture's short side fitted into the input's, and the side of what is cut
+    out, its inverse, is drawn uniformly; shifts are parts of that side. The middle of the picture, as an index, comes
+    to index ``(width / 2, height / 2)``.
+    """
+    low, high = spec.scale
+    side = min(picture) * rng.uniform(1 / high, 1 / low)
+    angle = math.radians(rng.uniform(-spec.rotation, spec.rotation))
+    middle = np.array(picture) / 2 + rng.uniform(-spec.shift, spec.shift, 2) * side
+    rotated = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    mirror = np.diag([-1.0, 1.0]) if rng.random() < spec.flip else np.eye(2)
+    linear = mirror @ rotated * (min(network) / side)
+    return np.column_stack((linear, np.array(network) / 2 - linear @ middle))
+
+
+def warp(
+    pyramid: tuple[Picture, ...],
+    affine: Affine,
+    network: tuple[int, int],
+    fill: tuple[int, int, int] = FILL,
+) -> Picture:
+    """Resample a picture; where it shrinks, from a copy that shrinks to no less than `LEAST_SHRINK`.
+
+    Parameters
+    ----------
+    pyramid : tuple of ndarray
+        The picture and its halved copies (`export.train.data.examples.halved`), against aliasing; only itself for none.
+    affine, network, fill
+    """
+    import cv2
+
+    picture, scale = pyramid[0], math.sqrt(abs(np.linalg.det(affine[:, :2])))
+    level = 0
+    while level + 1 < len(pyramid) and scale * 2**level < LEAST_SHRINK:
+        level += 1
+    source = pyramid[level]
+    grown = np.array([picture.shape[1] / source.shape[1], picture.shape[0] / source.shape[0]])
+    matrix = affine.copy()
+    matrix[:, :2] = affine[:, :2] * grown
+    matrix[:, 2] = affine[:, 2] + affine[:, :2] @ ((grown - 1) / 2)
+    return np.asarray(
+        cv2.warpAffine(source, matrix, network, flags=cv2.INTER_LINEAR, borderValue=fill), np.uint8
+    )
+
+
+def move_points(
+    people: NDArray[np.float64], affine: Affine, partners: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Bring (P, K, 3) keypoints into the network's picture; in a mirrored one sides change names."""
+    moved = people.copy()
+    moved[..., :2] = people[..., :2] @ affine[:, :2].T + affine[:, 2]
+    return moved[:, list(partners)] if np.linalg.det(affine[:, :2]) < 0 else moved
+
+
+def move_people(people: NDArray[np.float64], affine: Affine, network: tuple[int, int]) -> NDArray[np.float64]:
+    """Bring (P, 18, 3) keypoints into the network's picture; those outside are not labelled any more."""
+    moved = move_points(people, affine, MIRRORED)
+    inside = ((moved[..., :2] >= 0) & (moved[..., :2] <= np.array(network) - 1)).all(axis=-1)
+    moved[..., 2] *= inside
+    return moved
+
+
+def relight(rng: np.random.Generator, spec: Augmentation, picture: Picture) -> Picture:
+    """Change light, colour and noise."""
+    gain = 1 + rng.uniform(-spec.gain, spec.gain)
+    channels = gain * (1 + rng.uniform(-0.1, 0.1, 3)) if spec.gain else np.full(3, gain)
+    pixels = picture.astype(np.float32)
+    if rng.random() < spec.grey:
+        pixels[:] = pixels.mean(axis=2, keepdims=True)
+    pixels = (pixels - 128) * channels.astype(np.float32) + 128 + rng.uniform(-spec.offset, spec.offset)
+    deviation = rng.uniform(0, spec.noise)
+    if deviation > 0.5:
+        pixels += rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(deviation)
+    return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)

@@ -1,0 +1,246 @@
+"""The training loop: batches in, checkpoints, a log and averaged weights out; stage after stage."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from export.train.data.data import Samples
+from export.train.run.checkpoint import NONE, Run
+from export.train.run.distributed import Workers
+from export.train.run.log import append_row
+from export.train.run.measure import Measure
+from export.train.run.optimizer import MovingAverage, adam
+from export.train.run.precision import keep_unsafe_in_float32
+from export.train.run.quantization_aware import round_activations, rounded_weights
+from export.train.tasks.task import Task
+from quant.progress import Progress
+from rpi_runtime.errors import InputError, PiposeError
+
+SAVE_SECONDS = 60.0  # between checkpoints
+LOG_STEPS = 50
+HOPELESS = 20  # steps in a row without a finite gradient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSpec:
+    """What the recipe does not say.
+
+    Attributes
+    ----------
+    output : Path
+        Folder of checkpoint and log.
+    seconds : float or None
+        Stop after so long, with a checkpoint, to go on later.
+    loaders : int
+        Processes that prepare samples.
+    device : str
+    """
+
+    output: Path
+    seconds: float | None = None
+    loaders: int = 1
+    device: str = "cpu"
+
+
+class Share(Dataset[tuple[Tensor, ...]]):
+    """One process's samples of some steps, counted from 0."""
+
+    def __init__(self, samples: Samples, steps: range, mine: range, batch: int) -> None:
+        self.samples, self.steps, self.mine, self.batch = samples, steps, mine, batch
+
+    def __len__(self) -> int:
+        return len(self.steps) * len(self.mine)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        step, part = divmod(index, len(self.mine))
+        return self.samples[self.steps[step] * self.batch + self.mine[part]]
+
+    def __getitems__(self, indices: list[int]) -> list[Tensor] | PiposeError:
+        """Make a batch, or the error that says why not: raised in a loading process it would arrive as a traceback."""
+        try:
+            return list(default_collate([self[index] for index in indices]))
+        except PiposeError as err:
+            return err
+
+
+def _as_it_is(batch: list[Tensor] | PiposeError) -> list[Tensor] | PiposeError:
+    return batch
+
+
+class Loop:
+    """Train one network.
+
+    Parameters
+    ----------
+    run : Run
+        Restored where a checkpoint was.
+    task : Task
+    samples : Samples
+    spec : LoopSpec
+    workers : Workers
+        Which of several processes this is.
+    """
+
+    def __init__(self, run: Run, task: Task, samples: Samples, spec: LoopSpec, workers: Workers) -> None:
+        self.run, self.task, self.samples, self.spec, self.workers = run, task, samples, spec, workers
+        self.recipe = task.recipe
+        self.measure = Measure(task, spec.output)
+        self.net = run.net.to(spec.device, memory_format=torch.channels_last)
+        if self.recipe.precision == "bfloat16" and spec.device == "cpu":
+            keep_unsafe_in_float32(self.net)
+        if self.recipe.quantization_aware:
+            round_activations(self.net)
+        self.forward = workers.wrap(task.trained(self.net))
+        self._began = self._started = self._saved = time.monotonic()
+        self._left_out = 0
+
+    def __call__(self, progress: Progress) -> bool:
+        """Train to the end of the recipe, or as long as there is time; returns whether the end was reached."""
+        while self._stage(progress):
+            if self.run.stage + 1 == self.recipe.iterate.stages:
+                return True
+            self._next_stage(progress)
+        return False
+
+    def _stage(self, progress: Progress) -> bool:
+        """Train to the end of a stage, or as long as there is time; returns whether the end was reached."""
+        with progress.items(self.recipe.network, self.recipe.steps) as bar:
+            bar(self.run.step)
+            for batch in self._batches():
+                self._step(*batch)
+                bar(1)
+                if self.run.step % LOG_STEPS == 0:
+                    self._log(progress)
+                self._keep(progress)
+                if self._is_late():
+                    break
+        if self.run.step == self.recipe.steps:
+            self._keep(progress)  # a run that was stopped right before it measured its last step
+        self.save()
+        return self.run.step >= self.recipe.steps
+
+    def _is_late(self) -> bool:
+        if self.spec.seconds is None:
+            return False
+        return self.workers.agree(time.monotonic() - self._began > self.spec.seconds)
+
+    def _keep(self, progress: Progress) -> None:
+        """Measure where it is due, and save after that or when the last checkpoint is old."""
+        if self.measure.due(self.run):
+            self._count_seconds()
+            if self.workers.first:
+                self.measure.choose(self.run, progress)
+            self.run.measured = self.run.step
+            self.save()
+        elif time.monotonic() - self._saved > SAVE_SECONDS:
+            self.save()
+
+    def _next_stage(self, progress: Progress) -> None:
+        """Start anew from the best weights of this stage: optimizer, schedule, average."""
+        run, recipe = self.run, self.recipe
+        self.workers.wait()  # the first process writes them
+        self.net.load_state_dict(self.measure.best_of_stage(run.stage))
+        run.optimizer = adam(self.net, recipe.groups, recipe.schedule.rate)
+        run.average = MovingAverage(self.net, recipe.average)
+        progress.say(f"  stage {run.stage + 1} done, best AP {run.stage_best:.2f}")
+        run.stage, run.step, run.measured, run.stage_best = run.stage + 1, 0, -1, NONE
+        run.lost, run.losses = 0.0, 0
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint, in the first process only."""
+        self._count_seconds()
+        self._saved = time.monotonic()
+        if self.workers.first:
+            self.run.save(self.spec.output / "checkpoint.pt")
+
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.run.seconds, self._started = self.run.seconds + now - self._started, now
+
+    def _batches(self) -> Iterator[list[Tensor]]:
+        """Batches from where the run stands; each process takes its share of every batch."""
+        recipe, run = self.recipe, self.run
+        mine, before = self.workers.share(recipe.batch), run.stage * recipe.steps
+        steps = range(before + run.step, before + recipe.steps)
+        loader = DataLoader(
+            Share(self.samples, steps, mine, recipe.batch),
+            batch_size=len(mine),
+            num_workers=self.spec.loaders,
+            prefetch_factor=4 if self.spec.loaders else None,
+            collate_fn=_as_it_is,
+            pin_memory=self.spec.device != "cpu",
+        )
+        for batch in loader:
+            if isinstance(batch, PiposeError):
+                raise batch
+            yield batch
+
+    def _step(self, pictures: Tensor, *targets: Tensor) -> None:
+        recipe, run, device = self.recipe, self.run, self.spec.device
+        images = self.task.inputs(pictures.to(device)).contiguous(memory_format=torch.channels_last)
+        for group in run.optimizer.param_groups:
+            group["lr"] = recipe.schedule.at(run.step, recipe.steps) * group["factor"]
+        run.optimizer.zero_grad(set_to_none=True)
+        buffers = [b.clone() for b in self.net.buffers()]  # batch norm's statistics
+        with rounded_weights(self.net) if recipe.quantization_aware else nullcontext():
+            loss = self._loss_of(images, [t.to(device) for t in targets])
+            loss.backward()
+        norm = clip_grad_norm_(self.net.parameters(), recipe.clip or math.inf)
+        run.step += 1
+        run.lost, run.losses = run.lost + float(loss.detach()), run.losses + 1
+        if torch.isfinite(norm):
+            run.optimizer.step()
+            run.average.update(self.net)
+            self._left_out = 0
+        else:
+            self._leave_out(buffers)
+
+    def _loss_of(self, images: Tensor, targets: list[Tensor]) -> Tensor:
+        half, kind = self.recipe.precision == "bfloat16", self.spec.device.split(":")[0]
+        with torch.autocast(kind, torch.bfloat16) if half else nullcontext():
+            outputs = self.forward(images)
+        return self.task.loss(outputs, targets)
+
+    def _leave_out(self, buffers: list[Tensor]) -> None:
+        """Go on without a step whose gradient is not finite; many in a row are no accident."""
+        for now, before in zip(self.net.buffers(), buffers, strict=True):
+            now.copy_(before)
+        self._left_out += 1
+        if self._left_out == HOPELESS:
+            raise InputError(
+                f"step {self.run.step}: the last {HOPELESS} gradients were not finite, the training has diverged; "
+                "start another run with a lower schedule.rate or in float32, if you like from this one's "
+                'best.safetensors ([start] method = "load")'
+            )
+
+    def _log(self, progress: Progress) -> None:
+        run, recipe = self.run, self.recipe
+        seconds = run.seconds + time.monotonic() - self._started
+        done, steps = run.stage * recipe.steps + run.step, recipe.iterate.stages * recipe.steps
+        row = {
+            "stage": run.stage,
+            "step": run.step,
+            "pictures": run.step * recipe.batch,
+            "seconds": round(seconds, 1),
+            "rate": f"{recipe.schedule.at(run.step - 1, recipe.steps):.3g}",
+            "loss": f"{run.lost / run.losses:.4g}",
+        }
+        run.lost, run.losses = 0.0, 0
+        if self.workers.first:
+            append_row(self.spec.output / "log.csv", row)
+            left = seconds / done * (steps - done) / 60
+            speed = done * recipe.batch / seconds
+            progress.say(
+                f"  step {done}/{steps}  loss {row['loss']}  {speed:.1f} pictures/s  {left:.0f} min left"
+            )

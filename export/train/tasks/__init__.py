@@ -1,0 +1,1 @@
+"""What is trained, by family: targets, losses, outputs."""

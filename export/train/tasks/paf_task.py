@@ -1,0 +1,201 @@
+"""Training of bottom-up networks with heatmaps and PAFs, from labels and, if wanted, from a teacher's maps."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from export.train.data.augment import Augmentation, move_people, random_affine, relight, warp
+from export.train.data.data import Samples, SampleSpec, as_input, known_mask
+from export.train.data.examples import Example
+from export.train.data.teacher import Teacher, complete
+from export.train.recipe import Distillation, TrainRecipe
+from export.train.tasks.losses import openpose_loss
+from export.train.tasks.networks import MEAN, SCALE
+from export.train.tasks.targets import TargetSpec, heatmaps, pafs, to_openpose
+from export.train.tasks.task import Task
+from export.weights.find import find_weights
+from export.zoo.lw_openpose.balance import balance
+from export.zoo.lw_openpose.layouts import LAYOUTS
+from export.zoo.lw_openpose.module import HEATMAPS, Layout, LwOpenPose
+from export.zoo.lw_openpose.prune import prune
+from export.zoo.lw_openpose.sources import SOURCES
+from export.zoo.lw_openpose.weights import load_lw_openpose
+from quant.progress import Progress
+from rpi_runtime.errors import UsageError
+
+Stages = list[tuple[Tensor, Tensor]]
+TEACHER = "lw-openpose"  # what the source "bundled" is of, as a teacher
+LOOKED_AT = 128  # pictures, to see how far the channels reach
+
+
+class PafSamples(Samples):
+    """Input, maps (57, h, w) float16 (19 heatmaps, then 38 PAFs), mask (1, h, w) uint8.
+
+    A `teacher`, a .tflite, completes the maps. With a `larger` above 0 there is also the same crop so much larger, in
+    the picture's own light and without noise.
+    """
+
+    def __init__(
+        self,
+        examples: list[Example],
+        spec: SampleSpec,
+        length: int,
+        targets: TargetSpec,
+        *,
+        teacher: str = "",
+        larger: float = 0.0,
+    ) -> None:
+        super().__init__(examples, spec, length)
+        self.targets, self.teacher, self.larger = targets, teacher, larger
+        self._teacher: tuple[int, Teacher] | None = None  # with its process: an interpreter is not shared
+
+    def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Make a picture's sample."""
+        example, spec, targets = self.examples[which], self.spec, self.targets
+        size = example.size
+        affine = random_affine(rng, spec.augmentation, size, network, _anchor(rng, example.people))
+        picture = relight(rng, spec.augmentation, warp(example.pyramid, affine, network))
+        people = move_people(to_openpose(example.people), affine, network)
+        grid = (-(-network[1] // targets.stride), -(-network[0] // targets.stride))
+        maps = np.concatenate((heatmaps(people, grid, targets), pafs(people, grid, targets)))
+        if self.teacher:
+            if self._teacher is None or self._teacher[0] != os.getpid():
+                self._teacher = os.getpid(), Teacher(Path(self.teacher), network, grid)
+            complete(maps, self._teacher[1](picture), HEATMAPS)
+        mask = known_mask(example.ignored, affine, network, grid)
+        sample = (as_input(picture), torch.from_numpy(maps.astype(np.float16)), torch.from_numpy(mask[None]))
+        if not self.larger:
+            return sample
+        return (*sample, as_input(self._enlarged(example, affine, network)))
+
+    def _enlarged(
+        self, example: Example, affine: NDArray[np.float64], network: tuple[int, int]
+    ) -> NDArray[np.uint8]:
+        scale = self.larger
+        larger = affine * scale
+        larger[:, 2] += (scale - 1) / 2  # indices are of pixels' centres
+        size = (round(network[0] * scale), round(network[1] * scale))
+        return warp(example.pyramid, larger, size)
+
+
+def _anchor(rng: np.random.Generator, people: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    if not len(people):
+        return None
+    person = people[rng.integers(len(people))]
+    seen = person[person[:, 2] > 0, :2]
+    return np.asarray((seen.min(axis=0) + seen.max(axis=0)) / 2) if len(seen) else None
+
+
+class MapsTeacher:
+    """A trained network with PAFs; it sees crops enlarged and gives maps of the student's size."""
+
+    def __init__(self, spec: Distillation, progress: Progress) -> None:
+        weights = find_weights(spec.weights, SOURCES, progress, TEACHER)
+        net, self._scale, _ = load_lw_openpose(weights)
+        self._net = net.eval().requires_grad_(False)
+
+    def __call__(self, pictures: Tensor, grid: tuple[int, int]) -> Tensor:
+        """(N, 3, H, W) uint8 BGR to (N, 57, *grid), each cell the mean of the teacher's cells in it."""
+        net = self._net.to(pictures.device)
+        with torch.no_grad():
+            maps = torch.cat(net((pictures.float() - MEAN) * self._scale), dim=1)
+        return functional.interpolate(maps, size=grid, mode="area")
+
+
+class PafTask(Task):
+    """Lightweight OpenPose and its relatives."""
+
+    has_teacher = True
+
+    def __init__(self, recipe: TrainRecipe) -> None:
+        super().__init__(recipe)
+        self._teacher: MapsTeacher | None = None
+
+    def samples(self, examples: list[Example], spec: SampleSpec, length: int) -> PafSamples:
+        """Return the samples of labelled pictures."""
+        targets = self.recipe.targets
+        drawn = TargetSpec(
+            stride=self.network.outputs[0].stride, sigma=targets.sigma, limb_width=targets.limb_width
+        )
+        distillation = self.recipe.distillation
+        larger = distillation.scale if distillation else 0.0
+        return PafSamples(examples, spec, length, drawn, teacher=self.recipe.teacher, larger=larger)
+
+    def load_start(self, net: nn.Module, samples: Samples, progress: Progress) -> None:
+        """Put the weights of ``[start]`` into the network, or what pruning leaves of them."""
+        start = self.recipe.start
+        assert isinstance(net, LwOpenPose)
+        source = start.network if start.method == "prune" else self.recipe.network
+        layout = _layout(source) if start.method == "prune" else net.layout
+        published, scale, _ = load_lw_openpose(find_weights(start.weights, SOURCES, progress, source), layout)
+        if published.graph != net.graph or abs(scale - SCALE) > 1e-9:
+            raise UsageError(f"start.weights {start.weights}: expected weights of the omz graph")
+        if start.method == "load":
+            net.load_state_dict(published.state_dict())
+            return
+        assert isinstance(samples, PafSamples)
+        with progress.stage("prune"):
+            prune(published, net, self.inputs(_still_pictures(samples, start.pictures)))
+
+    def trained(self, net: nn.Module) -> nn.Module:
+        """Return the network with every stage's estimate, as its training needs them."""
+        assert isinstance(net, LwOpenPose)
+        return _Staged(net)
+
+    def loss(self, outputs: Stages, targets: list[Tensor]) -> Tensor:
+        """Compare every stage with the labels' maps, and with the teacher's, which knows the masked cells too."""
+        maps, mask, weighting = targets[0].float(), targets[1], self.recipe.targets.weighting
+        loss = openpose_loss(outputs, maps, mask, weighting)
+        spec = self.recipe.distillation
+        if spec is None:
+            return loss
+        if self._teacher is None:
+            self._teacher = MapsTeacher(spec, Progress(quiet=True))
+        taught = self._teacher(targets[2], (maps.shape[2], maps.shape[3]))
+        distilled = openpose_loss(outputs, taught, torch.ones_like(mask), weighting)
+        return (1 - spec.share) * loss + spec.share * distilled
+
+    def finish(self, net: nn.Module, samples: Samples, progress: Progress) -> None:
+        """Bring the channels of residual sums to one size."""
+        assert isinstance(net, LwOpenPose) and isinstance(samples, PafSamples)
+        pictures = _still_pictures(samples, min(LOOKED_AT, len(samples.examples)))
+        changed = balance(net, self.inputs(pictures))
+        progress.say(f"  {changed} outlier channels of residual sums divided; the function is the same")
+
+    def maps(self, outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """Heatmaps and PAFs."""
+        return outputs
+
+
+def _layout(network: str) -> Layout:
+    """Return the widths of a network; `UsageError` when it is none of this family."""
+    if network not in LAYOUTS:
+        raise UsageError(f"start.network {network!r}: expected one of {', '.join(LAYOUTS)}")
+    return LAYOUTS[network]
+
+
+def _still_pictures(samples: PafSamples, count: int) -> Tensor:
+    """Inputs of the first size, each picture as it is but fitted into it."""
+    still = Augmentation(
+        scale=(1.0, 1.0), rotation=0.0, shift=0.0, flip=0.0, gain=0.0, offset=0.0, grey=0.0, noise=0.0
+    )
+    spec = replace(samples.spec, augmentation=still, sizes=samples.spec.sizes[:1])
+    fitted = PafSamples(samples.examples, spec, count, samples.targets)
+    return torch.stack([fitted[n][0] for n in range(count)])
+
+
+class _Staged(nn.Module):
+    def __init__(self, net: LwOpenPose) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Stages:
+        return self.net.stages(images)

@@ -1,0 +1,74 @@
+"""Training of bottom-up networks with heatmaps at two resolutions and tags: EfficientHRNet.
+
+Neff et al. 2020 (arXiv:2007.08090), which follows HigherHRNet (Cheng et al. 2020, arXiv:1908.10357).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from export.train.data.augment import move_points, relight, square_affine, warp
+from export.train.data.data import Samples, SampleSpec, as_input, known_mask
+from export.train.data.examples import Example
+from export.train.tasks.losses import masked_mse, tag_losses
+from export.train.tasks.point_targets import MIRRORED, tag_heatmaps, tag_joints
+from export.train.tasks.task import Task
+from export.zoo.efficienthrnet.module import JOINTS, STRIDES
+
+BLACK = (0, 0, 0)
+
+
+class TagSamples(Samples):
+    """Input; for strides 4 and 2 heatmaps (17, h, w) float16 and mask (1, h, w) uint8; where the tags are."""
+
+    def __init__(self, examples: list[Example], spec: SampleSpec, length: int, sigma: float) -> None:
+        super().__init__(examples, spec, length)
+        self.sigma = sigma
+
+    def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Make a picture's sample."""
+        example, spec = self.examples[which], self.spec
+        size = example.size
+        affine = square_affine(rng, spec.augmentation, size, network)
+        picture = relight(rng, spec.augmentation, warp(example.pyramid, affine, network, BLACK))
+        people = move_points(example.people, affine, MIRRORED)
+        targets = []
+        for stride in STRIDES:
+            grid = (network[1] // stride, network[0] // stride)
+            maps = tag_heatmaps(_in_cells(people, stride), grid, self.sigma)
+            mask = known_mask(example.ignored, affine, network, grid)
+            targets += [torch.from_numpy(maps.astype(np.float16)), torch.from_numpy(mask[None])]
+        grid = (network[1] // STRIDES[0], network[0] // STRIDES[0])
+        # of a crowd of more than can be taught others each time
+        joints = tag_joints(rng.permutation(_in_cells(people, STRIDES[0])), grid)
+        return (as_input(picture), *targets, torch.from_numpy(joints))
+
+
+def _in_cells(people: NDArray[np.float64], stride: int) -> NDArray[np.float64]:
+    return np.asarray(people / np.array([stride, stride, 1.0]))
+
+
+class TagTask(Task):
+    """Networks whose tags are trained at the first resolution, as the published ones with 17 fine channels are."""
+
+    def samples(self, examples: list[Example], spec: SampleSpec, length: int) -> TagSamples:
+        """Return the samples of labelled pictures."""
+        return TagSamples(examples, spec, length, self.recipe.targets.cell_sigma)
+
+    def loss(self, outputs: tuple[Tensor, Tensor], targets: list[Tensor]) -> Tensor:
+        """Heatmaps of both resolutions, and tags that are alike in a person and differ between people."""
+        coarse, fine = (o.float() for o in outputs)
+        maps, mask, fine_maps, fine_mask, joints = targets
+        heat = masked_mse(coarse[:, :JOINTS], maps.float(), mask) + masked_mse(
+            fine[:, :JOINTS], fine_maps.float(), fine_mask
+        )
+        push, pull = tag_losses(coarse[:, JOINTS:], joints)
+        return (heat + self.recipe.targets.tag_weight * (push + pull)).mean()
+
+    def maps(self, outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """Heatmaps and tags of stride 4, heatmaps of stride 2."""
+        coarse, fine = outputs
+        return coarse[:, :JOINTS], coarse[:, JOINTS:], fine[:, :JOINTS]

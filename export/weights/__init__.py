@@ -1,0 +1,1 @@
+"""Weights: where they are published, how their files are read."""

@@ -1,0 +1,134 @@
+"""The main job on the published weights: one file, fully INT8, that says what it is and can be made again."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quant.card import main as print_card
+from quant.coco import read_split
+from quant.evaluate import EvaluationSpec, evaluate_file
+from quant.flatbuffer import TFLiteFile
+from quant.gate import Limits
+from quant.progress import Progress
+from rpi_runtime.errors import InputError
+from rpi_runtime.model.card import CALIBRATION_MEMBER, read_card, read_member
+from rpi_runtime.model.interpreter import Model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def report(exported: Path) -> dict[str, object]:
+    data: dict[str, object] = json.loads(exported.with_name(f"{exported.stem}.report.json").read_text())
+    return data
+
+
+def test_every_tensor_is_integer_and_the_graph_one_partition(exported: Path) -> None:
+    file = TFLiteFile(exported.read_bytes())
+    assert set(file.count_types()) <= {"INT8", "INT32"}
+    assert not set(file.count_operations()) & {"QUANTIZE", "DEQUANTIZE", "TRANSPOSE", "CAST"}
+    assert file.count_operations()["ELU"] == 8
+    delegation = Model(exported, threads=1).delegation()
+    assert (delegation.partitions, delegation.fell_back) == (1, ())
+
+
+def test_the_card_says_what_the_file_is(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = read_card(exported)
+    assert (card.name, card.recipe, card.input.size) == ("lw-openpose", "w8c_a8_eq", "160x120")
+    origin = card.provenance
+    assert origin.weights_sha256 == "df2a9f41f15c3a0c8a0c5a704650338a3cc5c7bb588f2bfc14ea7093fa37b446"
+    assert (origin.weights_graph, origin.calibration_images) == ("omz", 32)
+    assert print_card([str(exported)]) == 0
+    assert "lw-openpose, w8c_a8_eq" in capsys.readouterr().out
+
+
+def test_the_input_is_the_pixel_with_its_top_bit_flipped(exported: Path) -> None:
+    (entry,) = (
+        TFLiteFile(exported.read_bytes()).tensors[int(i)]
+        for i in TFLiteFile(exported.read_bytes()).graph.inputs
+    )
+    assert entry.type == "INT8"
+    assert entry.zero_points == (0,)
+    assert entry.scales[0] == pytest.approx(1 / 255, rel=1e-3)  # this graph's own normalisation
+
+
+def test_agreement_with_float_is_within_the_bar(report: dict[str, object]) -> None:
+    agreement, limits = report["agreement"], Limits()
+    assert isinstance(agreement, dict)
+    assert agreement["images"] == 32
+    assert agreement["heatmap_rmse"] <= limits.heatmap_rmse
+    assert agreement["paf_relative_l2"] <= limits.paf_relative_l2
+    assert agreement["lost"] <= limits.lost_peaks
+
+
+def test_ap_on_the_evaluation_images(shared: Path, exported: Path) -> None:
+    split = read_split(shared / "data" / "coco", "val2017")
+    found = evaluate_file(exported, EvaluationSpec(split=split), Progress(quiet=True)).evaluation
+    assert 5 < found.ap < 10  # float has 7.0 on twice as many images
+    assert found.images == 125
+
+
+def test_both_known_outlier_channels_are_found(report: dict[str, object]) -> None:
+    outliers = report["outliers"]
+    assert isinstance(outliers, list)
+    assert sorted(o["maximum"] > 300 for o in outliers) == [True, True]
+
+
+def test_equalization_helps_every_layer_in_the_mean(report: dict[str, object]) -> None:
+    layers = report["layers"]
+    assert isinstance(layers, dict)
+    naive, ours = (np.mean([x["snr_db"] for x in layers[n]]) for n in ("w8c_a8", "w8c_a8_eq"))
+    assert ours > naive + 3
+
+
+def test_the_manifest_inside_names_training_images_only(shared: Path, exported: Path) -> None:
+    manifest = json.loads(read_member(exported, CALIBRATION_MEMBER))
+    names = [name for name, _ in manifest["images"]]
+    train = {p.name for p in (shared / "data/coco/train2017").iterdir()}
+    assert manifest["source"] == "coco/train2017"
+    assert len(names) == len(set(names)) == 32
+    assert set(names) <= train
+
+
+def test_the_report_is_one_page_that_loads_nothing(exported: Path) -> None:
+    page = exported.with_name(f"{exported.stem}.report.html").read_text()
+    assert not re.search(r"(src|href|url|action)\s*[=(]\s*[\"']?\s*(https?:)?//", page, re.IGNORECASE)
+    assert "<script" not in page.lower()
+    assert set(re.findall(r"<img[^>]* src=\"(data:image/jpeg;base64,)", page)) == {"data:image/jpeg;base64,"}
+    assert page.count("<figure>") == 4
+    assert "<svg" in page
+    assert "Gate passed" in page
+
+
+def test_the_same_bytes_from_another_process_as_the_second_of_two_sizes(
+    shared: Path, weights: Path, exported: Path, tmp_path: Path
+) -> None:
+    coco = str(shared / "data" / "coco")
+    argv = ["--model", "lw-openpose", "--weights", str(weights), "--int8", "--calibration", coco]
+    argv += ["--size", "64x64", "--size", "160x120", "--output", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "export.tflite", *argv], cwd=ROOT, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode in (0, 7), done.stderr  # 64x64 may well be refused
+    assert (tmp_path / exported.name).read_bytes() == exported.read_bytes()
+
+
+def test_the_sources_are_untouched(weights: Path) -> None:
+    from export.weights.download import checksum
+
+    assert checksum(weights).startswith("581b082e749848fd")
+
+
+def test_a_flipped_bit_is_refused_before_it_is_run(exported: Path, tmp_path: Path) -> None:
+    data = bytearray(exported.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "flipped.tflite").write_bytes(data)
+    with pytest.raises(InputError, match="is damaged"):
+        Model(tmp_path / "flipped.tflite")
