@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.weights.bundled import FOLDER, BundledCard
+from export.weights.bundled import BundledCard, weights_path
 from export.weights.find import State, find_weights, load_state
 from export.zoo.lw_openpose.sources import SOURCES
 from export.zoo.lw_openpose.weights import load_lw_openpose
@@ -252,7 +252,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="go only so far from --start to the trained weights, 0 to 1; of a run of export.train take checkpoint.pt: "
         "weights.safetensors computes the same with its channels rescaled, and does not lie on the way",
     )
-    parser.add_argument("--output", type=Path, default=FOLDER, metavar="DIR", help="default %(default)s")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="default: where the package keeps that network's weights"
+    )
     args = parser.parse_args(argv)
     if args.blend is not None and not (args.start and 0 < args.blend < 1):
         raise UsageError(f"--blend {args.blend:g}: expected a part between 0 and 1, and --start")
@@ -269,7 +271,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(data) > LARGEST:
         raise InputError(f"{args.trained}: {len(data)} bytes in float16, expected at most {LARGEST}")
     card = read_facts(args.facts, args.name, hashlib.sha256(data).hexdigest())
-    target: Path = args.output / f"{args.name}.safetensors"
+    target = (args.output or weights_path(args.name).parent) / f"{args.name}.safetensors"
     write_pair(target, data, card)
     print(f"{target}: {len(data)} bytes, {len(half)} tensors, sha256 {card.sha256}")
     return 0

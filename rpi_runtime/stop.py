@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 
 class StopFlag:
@@ -55,3 +56,10 @@ class Signals:
         if self._stopping():
             os._exit(128 + number)
         self._stopping.stop()
+
+
+def leave(code: int) -> NoReturn:
+    """End the process although a thread is stuck in a driver or a pipe, which Python would wait for."""
+    sys.stderr.flush()
+    sys.stdout.flush()
+    os._exit(code)

@@ -10,7 +10,7 @@ from quant.calibration import choose_images, spread
 from quant.progress import Progress
 from rpi_runtime.errors import InputError, UsageError
 
-FOLDER = Path(__file__).parents[1] / "bundled" / "calibration"
+FOLDER = Path(__file__).parent / "bundled"
 SUMS = "pictures.sha256"  # as sha256sum writes it
 BUNDLED, COCO = "bundled", "coco"
 

@@ -1,6 +1,6 @@
 """Weights that come with the package: float16 safetensors beside a card that says where they come from.
 
-``export/bundled/NAME.safetensors`` and ``NAME.toml``; `export.bundle` writes both.
+``NAME.safetensors`` and ``NAME.toml`` in the network's folder of ``export/zoo``; `export.bundle` writes both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from export.weights.download import checksum
 from rpi_runtime.errors import WeightsError
 from rpi_runtime.strict import from_mapping
 
-FOLDER = Path(__file__).parents[1] / "bundled"
+FOLDER = Path(__file__).parents[1] / "zoo"
 BUNDLED = "bundled"  # their name as a source of weights
 CARD_FORMAT = 1
 
@@ -128,8 +128,9 @@ def is_bundled(network: str) -> bool:
 
 
 def weights_path(network: str) -> Path:
-    """Where the weights of a network are, if there are any."""
-    return FOLDER / f"{network}.safetensors"
+    """Return where the weights of a network are; a path that does not exist when the package has none."""
+    file = f"{network}.safetensors"
+    return next(FOLDER.rglob(file), FOLDER / file)
 
 
 def find_bundled(network: str) -> tuple[Path, BundledCard]:
@@ -142,7 +143,7 @@ def find_bundled(network: str) -> tuple[Path, BundledCard]:
     """
     path = weights_path(network)
     if not path.is_file():
-        have = ", ".join(sorted(p.stem for p in FOLDER.glob("*.safetensors"))) or "none at all"
+        have = ", ".join(sorted(p.stem for p in FOLDER.rglob("*.safetensors"))) or "none at all"
         raise WeightsError(
             f"weights 'bundled': this package has none for {network} (it has {have}); "
             "give --weights another source (--list-models) or a file"

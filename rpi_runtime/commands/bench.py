@@ -20,8 +20,7 @@ from rpi_runtime.capture.feed import Feed
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.capture.synthetic import SyntheticSource
 from rpi_runtime.cascade.spec import RefineConfig
-from rpi_runtime.commands.parser import make_parser, set_up_logging
-from rpi_runtime.commands.run import add_refine_arguments
+from rpi_runtime.commands.parser import add_refine_arguments, make_parser, set_up_logging
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.health.machine import governors, memory

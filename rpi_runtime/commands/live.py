@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from rpi_runtime.commands.run import add_arguments, run
+from rpi_runtime.commands.parser import add_arguments, make_parser, set_up_logging
+from rpi_runtime.commands.run import run
 from rpi_runtime.settings.run_config import RunConfig, load_config, sink_config
 
 HELP = "find people, and show the picture and them on a page for the browser"
@@ -29,8 +30,6 @@ exit codes: those of `run`; 5 also when the address is in use
 
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    from rpi_runtime.commands.parser import make_parser, set_up_logging
-
     parser = make_parser("live", HELP, EXAMPLES)
     add_arguments(parser, sinks="where poses go besides the page (default: nowhere)")
     parser.add_argument(

@@ -7,6 +7,7 @@ import difflib
 import logging
 import re
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -31,6 +32,64 @@ def make_parser(command: str, description: str, examples: str) -> Parser:
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser, sinks: str = "where poses go (default: jsonl:-)") -> None:
+    """Declare the options; each says the same as the key of that name in a configuration file.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    sinks : str
+        What the option ``--sink`` is for, and its default.
+    """
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="settings; options given here replace them"
+    )
+    parser.add_argument(
+        "--model", nargs="+", metavar="FILE", help=".tflite; further, smaller ones are used when it gets hot"
+    )
+    add_refine_arguments(parser)
+    parser.add_argument("--source", metavar="SOURCE", help="where pictures come from (default: picamera)")
+    parser.add_argument("--sink", action="append", metavar="SINK", help=f"{sinks}; may be repeated")
+    parser.add_argument("--threads", type=int, metavar="N", help="for the network (default: all, at most 4)")
+    parser.add_argument(
+        "--track",
+        choices=("auto", "on", "off"),
+        help="ids from frame to frame (default: on, but off for images)",
+    )
+    parser.add_argument(
+        "--smooth",
+        action=argparse.BooleanOptionalAction,
+        help="smooth the keypoints of tracked people (default)",
+    )
+    parser.add_argument("--max-fps", type=float, metavar="N", help="at most so many frames per second")
+    parser.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
+    parser.add_argument(
+        "--heat",
+        metavar="KEY=VALUE,...",
+        help="step down in the heat: limit_c (78; 0 never), resume_c, steps...",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+
+
+def add_refine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the cascade."""
+    parser.add_argument(
+        "--refine", metavar="FILE", help=".tflite that refines each person on a crop: top-down, or as --model"
+    )
+    parser.add_argument(
+        "--refine-budget-ms",
+        type=float,
+        metavar="N",
+        help="begin no crop that would end later than this, a frame (default: 50; 0: refine everybody)",
+    )
+    parser.add_argument(
+        "--look-every",
+        type=int,
+        metavar="N",
+        help="look at the whole picture every N frames, in between only at crops (default: 5)",
     )
 
 

@@ -6,7 +6,6 @@ import argparse
 import faulthandler
 import logging
 import os
-import sys
 from pathlib import Path
 
 from rpi_runtime.commands.parser import make_parser, set_up_logging
@@ -14,6 +13,7 @@ from rpi_runtime.errors import DependencyError, InputError, PiposeError, SourceE
 from rpi_runtime.service.layout import Layout
 from rpi_runtime.service.unit import EX_CONFIG
 from rpi_runtime.settings.run_config import load_config, source_config
+from rpi_runtime.stop import leave
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +89,7 @@ def run(path: Path, *, verbose: bool = False) -> int:
         if daemon.ready:  # otherwise the status says already what it waited for
             notifier.send("STATUS=stopped")
     if daemon.hung:  # Python would wait for a thread that is stuck in a driver or a pipe
-        sys.stderr.flush()
-        os._exit(code)
+        leave(code)
     return code
 
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from rpi_runtime.commands.run import build
+from rpi_runtime.assemble import build
 from rpi_runtime.errors import PiposeError, UsageError
 from rpi_runtime.pipeline import Pipeline
 from rpi_runtime.service.notify import Notifier

@@ -24,7 +24,7 @@ from quant.progress import Progress
 from rpi_runtime.errors import WeightsError
 
 QUIET = Progress(quiet=True)
-PACKAGED = sorted(p.stem for p in bundled_weights.FOLDER.glob("*.safetensors"))
+PACKAGED = sorted(p.stem for p in bundled_weights.FOLDER.rglob("*.safetensors"))
 FACTS = """\
 licence = "Apache-2.0"
 start = "random"

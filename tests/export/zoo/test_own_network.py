@@ -187,7 +187,7 @@ def test_an_onnx_file_that_may_not_be_read(
 
 
 def test_the_card_in_the_readme_is_one(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+    text = (Path(__file__).parents[3] / "README.md").read_text()
     path = tmp_path / "card.toml"
     path.write_text(text.split("```toml\n")[1].split("```")[0])
     card = read_toml_card(path)

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from rpi_runtime.__main__ import main
+from rpi_runtime.assemble import build
 from rpi_runtime.capture.feed import Feed, Recovery
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.capture.source import Wanted
@@ -18,7 +19,6 @@ from rpi_runtime.cascade.refine import refiner_for
 from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.commands import bench, doctor
 from rpi_runtime.commands.doctor import Patient
-from rpi_runtime.commands.run import build
 from rpi_runtime.errors import UsageError
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.health.status import CascadeSummary, Status

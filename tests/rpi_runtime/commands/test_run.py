@@ -13,16 +13,16 @@ import jsonschema
 import pytest
 
 from rpi_runtime.__main__ import COMMANDS, main
+from rpi_runtime.assemble import build
 from rpi_runtime.capture.pictures import read_picture, write_picture
 from rpi_runtime.capture.source import Wanted
-from rpi_runtime.commands.run import build
 from rpi_runtime.settings.run_config import load_config
 from rpi_runtime.sinks.message import schema
 from rpi_runtime.stop import StopFlag
 from tests.rpi_runtime.pictures import gradient
 from tests.rpi_runtime.toys import write_toy
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from quant.cli import run_command
 from rpi_runtime.errors import InputError, OutputError
 
 pytestmark = [pytest.mark.usefixtures("tiny")]
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SAMPLE = (torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2), torch.full((2, 3), 0.5, dtype=torch.float16))
 
 

@@ -21,7 +21,7 @@ from export.train.tasks.families import task_of
 from export.train.tasks.networks import NETWORKS
 from export.train.tasks.paf_task import MapsTeacher, PafTask
 from export.train.tasks.task import Task
-from export.weights.bundled import FOLDER
+from export.weights.bundled import weights_path
 from export.weights.find import load_state
 from export.zoo.lw_openpose.layouts import CANDIDATES
 from export.zoo.lw_openpose.module import LwOpenPose
@@ -338,7 +338,7 @@ def test_training_starts_from_the_weights_that_come_along(labelled: Path) -> Non
         replace(read(labelled), network="lw-openpose-pi", start=Start(method="load", weights="bundled"))
     )
     samples = task_of(read(labelled)).read_samples(QUIET)
-    shipped = load_file(FOLDER / "lw-openpose-pi.safetensors")
+    shipped = load_file(weights_path("lw-openpose-pi"))
     state = task.start(samples, QUIET).state_dict()
     assert state.keys() == shipped.keys()
     assert all(torch.equal(state[k], v.float()) for k, v in shipped.items())
