@@ -9,10 +9,31 @@ import numpy as np
 
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec
+from rpi_runtime.model.verify.graph import Graph
 
 # Largest distance, in steps of the stored int8, between what a stored input value means by the card and by
 # the tensor's quantization. Calibration finds the range from data, hence not exactly 0.
 LARGEST_INPUT_ERROR = 0.5
+
+
+def check_structure(card: ModelCard, graph: Graph, where: str) -> None:
+    """Compare a card with a verified file, before an interpreter sees either.
+
+    Raises
+    ------
+    CardError
+        The file has not exactly one input and one signature, or not the tensors that the card says.
+    """
+    if len(graph.inputs) != 1:
+        raise CardError(f"{where}: {len(graph.inputs)} inputs, expected one, the picture")
+    if len(graph.signatures) != 1:
+        raise CardError(
+            f"{where}: has no single signature, by whose names the card finds the outputs "
+            f"({len(graph.signatures)} there); export it with a signature"
+        )
+    _, named = graph.signatures[0]
+    outputs = {name: graph.tensors[index].details for name, index in named.items()}
+    check_card(card, graph.tensors[graph.inputs[0]].details, outputs, where)
 
 
 def check_card(

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard, read_card
-from rpi_runtime.model.check import check_card
+from rpi_runtime.model.check import check_structure
 from rpi_runtime.model.delegation import Delegation, delegation_of
 from rpi_runtime.model.seal import check_seal
+from rpi_runtime.model.verify.structure import verify
 from rpi_runtime.model.xnnpack import Choice, open_fastest
 
 log = logging.getLogger(__name__)
@@ -80,13 +81,14 @@ class Model:
         self.threads = default_threads() if threads is None else threads
         if self.threads < 1:
             raise UsageError(f"threads {self.threads}: expected 1 or more")
+        structure = verify(self.path)
+        check_structure(self.card, structure, str(self.path))
         self.backend, module = find_module()
         chosen = _open(self.backend, module, self.path, self.threads)
         self._interpreter, self._reason = chosen.interpreter, chosen.reason
         self.own_kernels_are_faster = chosen.own_is_faster
         (self._input,) = self._interpreter.get_input_details()
         self._outputs = self._signature_outputs()
-        check_card(self.card, self._input, self._outputs, str(self.path))
         self._views: dict[str, Callable[[], NDArray[Any]]] = {
             o.name: self._interpreter.tensor(self._outputs[o.name]["index"]) for o in self.card.outputs
         }
@@ -101,8 +103,17 @@ class Model:
         return view
 
     def invoke(self) -> None:
-        """Run the network on what is in `input`."""
-        self._interpreter.invoke()
+        """Run the network on what is in `input`.
+
+        Raises
+        ------
+        InputError
+            The interpreter fails on what the file holds.
+        """
+        try:
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError, MemoryError) as err:
+            raise InputError(f"{self.path}: cannot be run ({first_line(err)}); export it again") from err
 
     def output(self, role: str, stride: int | None = None) -> NDArray[Any]:
         """View of an output tensor, (1, H, W, C), stored type; do not keep it across `invoke`.
@@ -219,6 +230,6 @@ def _open(backend: str, module: ModuleType, path: Path, threads: int) -> Choice:
             return open_fastest(module, path, threads)
         interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
         interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as err:
+    except (ValueError, RuntimeError, MemoryError) as err:
         raise InputError(f"{path}: cannot be loaded ({first_line(err)}); export or copy it again") from err
     return Choice(interpreter=interpreter, reason="")

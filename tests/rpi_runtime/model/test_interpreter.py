@@ -127,7 +127,7 @@ def test_what_is_no_model_is_refused(tmp_path):
     path.write_text("something else altogether")
     with pytest.raises(InputError, match="not a TFLite file"):
         Model(path)
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="its structure is damaged"):
         Model(path, card=CARD)
     with pytest.raises(InputError, match="cannot be read"):
         Model(tmp_path / "missing.tflite")
