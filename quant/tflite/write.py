@@ -10,11 +10,11 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from rpi_runtime.seal import seal_of
 
 from quant.tflite.records import Model, Operator, Quantization, Tensor
 from quant.tflite.schema import IDENTIFIER, TYPE_CODES, from_plain
 from quant.tflite.versions import needed_version
+from rpi_runtime.model.seal import seal_of
 
 ALIGNMENT = 16  # force_align of Buffer.data in TFLite's schema
 SCHEMA_VERSION = 3

@@ -1,0 +1,1 @@
+"""A tidy ONNX graph to a float .tflite: one file a family of operators."""

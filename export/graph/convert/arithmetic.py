@@ -1,0 +1,136 @@
+"""Elementwise arithmetic on tensors, and ONNX's operators of two operands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from export.graph.convert.layout import Order
+from export.graph.convert.refusal import RefusalError
+from export.graph.convert.registry import converts
+from export.graph.convert.scope import Scope
+from export.graph.node import Node
+from quant.tflite.records import Tensor
+
+Operand = Tensor | float | np.ndarray[Any, Any]
+
+BINARY = {
+    "Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Div": "DIV", "Max": "MAXIMUM", "Min": "MINIMUM",
+    "Greater": "GREATER", "Less": "LESS", "GreaterOrEqual": "GREATER_EQUAL", "LessOrEqual": "LESS_EQUAL",
+    "Equal": "EQUAL", "And": "LOGICAL_AND", "Or": "LOGICAL_OR",
+}  # fmt: skip
+COMPARISONS = {"GREATER", "LESS", "GREATER_EQUAL", "LESS_EQUAL", "EQUAL", "LOGICAL_AND", "LOGICAL_OR"}
+
+
+def combine(scope: Scope, kind: str, left: Operand, right: Operand, activation: str = "NONE") -> Tensor:
+    """Apply an operator of two operands; numbers and arrays become constants, arrays as the tensor lies."""
+    a, b = (operand if isinstance(operand, Tensor) else _held(scope, operand) for operand in (left, right))
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    options = {"fused_activation_function": activation} if activation != "NONE" else {}
+    return scope.emit(kind, [a, b], shape, np.bool_ if kind in COMPARISONS else None, **options)
+
+
+def _held(scope: Scope, operand: float | np.ndarray[Any, Any]) -> Tensor:
+    return scope.hold(np.asarray(operand, np.float32), "number")
+
+
+def add(scope: Scope, left: Operand, right: Operand, activation: str = "NONE") -> Tensor:
+    """Return ``left + right``."""
+    return combine(scope, "ADD", left, right, activation)
+
+
+def multiply(scope: Scope, left: Operand, right: Operand, activation: str = "NONE") -> Tensor:
+    """Return ``left * right``."""
+    return combine(scope, "MUL", left, right, activation)
+
+
+def unary(scope: Scope, kind: str, tensor: Tensor, **options: Any) -> Tensor:
+    """Apply an operator that keeps the shape."""
+    return scope.emit(kind, [tensor], tensor.shape, **options)
+
+
+def common_order(scope: Scope, node: Node, names: tuple[str, ...]) -> Order:
+    """The order of the largest operand that is computed, with axes in front for what it lacks."""
+    rank = max(len(node.shapes[name]) for name in names)
+    computed = [name for name in names if not scope.is_constant(name)] or list(names)
+    largest = max(computed, key=lambda name: (len(node.shapes[name]), int(np.prod(node.shapes[name]))))
+    order = scope.value(largest).order
+    missing = rank - len(order)
+    return tuple(range(missing)) + tuple(axis + missing for axis in order)
+
+
+def aligned(scope: Scope, node: Node, name: str, order: Order) -> Tensor:
+    """An operand with as many axes as the result, in this order."""
+    missing = len(order) - len(node.shapes[name])
+    if scope.is_constant(name):
+        data = scope.known(name)
+        return scope.hold(data.reshape((1,) * missing + data.shape).transpose(order), name)
+    if not missing:
+        return scope.arranged(name, order)
+    inner = tuple(axis - missing for axis in order if axis >= missing)
+    tensor = scope.arranged(name, inner)
+    sizes = dict(zip(inner, tensor.shape, strict=True))
+    return scope.reshape(tensor, [1 if axis < missing else sizes[axis - missing] for axis in order])
+
+
+@converts(*(kind for kind in BINARY if kind not in ("Max", "Min")))
+def convert_binary(scope: Scope, node: Node) -> None:
+    """ONNX broadcasts like NumPy, and some of these operators take more than two operands."""
+    order = common_order(scope, node, node.inputs)
+    result = aligned(scope, node, node.inputs[0], order)
+    for name in node.inputs[1:]:
+        result = combine(scope, BINARY[node.kind], result, aligned(scope, node, name, order))
+    scope.keep(node, result, order)
+
+
+@converts("Sum", "Mean")
+def convert_sum(scope: Scope, node: Node) -> None:
+    """The sum or mean of any number of operands."""
+    order = common_order(scope, node, node.inputs)
+    result = aligned(scope, node, node.inputs[0], order)
+    for name in node.inputs[1:]:
+        result = add(scope, result, aligned(scope, node, name, order))
+    if node.kind == "Mean":
+        result = multiply(scope, result, 1 / len(node.inputs))
+    scope.keep(node, result, order)
+
+
+@converts("Pow")
+def convert_power(scope: Scope, node: Node) -> None:
+    """A square is a product, which exists in INT8."""
+    exponent = scope.constant(node, 1)
+    order = common_order(scope, node, node.inputs)
+    base = aligned(scope, node, node.inputs[0], order)
+    if exponent is not None and exponent.size == 1 and float(exponent.item()) in (1.0, 2.0, 3.0, 0.5):
+        power = float(exponent.item())
+        result = base
+        if power == 0.5:
+            result = unary(scope, "SQRT", base)
+        elif power > 1:
+            result = multiply(scope, base, base)
+            result = multiply(scope, result, base) if power == 3 else result
+    else:
+        if node.dtypes[node.inputs[0]] != node.dtypes[node.inputs[1]]:
+            raise RefusalError("base and exponent have different types; expected float32 both")
+        result = combine(scope, "POW", base, aligned(scope, node, node.inputs[1], order))
+    scope.keep(node, result, order)
+
+
+@converts("Where")
+def convert_where(scope: Scope, node: Node) -> None:
+    """A choice between two operands, element by element."""
+    order = common_order(scope, node, node.inputs)
+    operands = [aligned(scope, node, name, order) for name in node.inputs]
+    shape = np.broadcast_shapes(*(t.shape for t in operands))
+    scope.keep(node, scope.emit("SELECT_V2", operands, shape, operands[1].dtype), order)
+
+
+@converts("Mod")
+def convert_modulo(scope: Scope, node: Node) -> None:
+    """TFLite's FLOOR_MOD has the divisor's sign, as ONNX's without ``fmod``."""
+    if node.get("fmod", 0):
+        raise RefusalError("its fmod is 1; TFLite has the remainder with the divisor's sign only")
+    order = common_order(scope, node, node.inputs)
+    left, right = (aligned(scope, node, name, order) for name in node.inputs)
+    scope.keep(node, combine(scope, "FLOOR_MOD", left, right), order)

@@ -1,0 +1,78 @@
+"""All nodes of a tidy graph, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+import numpy as np
+
+from export.graph.convert import (  # noqa: F401 - each registers its converters
+    activations,
+    arithmetic,
+    convolution,
+    matrix,
+    normalisation,
+    pooling,
+    rearranging,
+    reduction,
+    resize,
+    slicing,
+)
+from export.graph.convert.layout import CHANNELS_LAST, Order
+from export.graph.convert.refusal import RefusalError
+from export.graph.convert.registry import CONVERTERS
+from export.graph.convert.scope import Scope
+from export.graph.node import Node
+from quant.tflite.records import Model, Tensor
+from rpi_runtime.errors import ParityError
+
+IMAGE = "image"
+
+
+def convert(
+    scope: Scope, nodes: list[Node], image: str, size: tuple[int, int], outputs: Mapping[str, Order]
+) -> Model:
+    """Convert node after node.
+
+    Parameters
+    ----------
+    scope : Scope
+        Nothing but constants in it yet.
+    nodes : list of Node
+        In topological order.
+    image : str
+        The graph's input, (1, 3, H, W).
+    size : (height, width)
+    outputs : mapping of str to tuple of int
+        Names of outputs, and the order that their axes shall have.
+
+    Raises
+    ------
+    ParityError
+        An operator, or a form of it, that cannot be converted; the message names it and its tensor.
+    """
+    entry = Tensor(name=IMAGE, shape=(1, *size, 3), dtype=np.dtype(np.float32))
+    scope.feed(image, entry, CHANNELS_LAST)
+    for node in nodes:
+        scope.begin(node)
+        try:
+            _converter(node)(scope, node)
+        except RefusalError as err:
+            raise ParityError(
+                f"operator {node.kind} cannot be converted (node {node.name!r}, tensor {node.outputs[0]!r}): {err}; "
+                "see the table of operators in export/docs/networks-of-your-own.md"
+            ) from err
+    return Model(
+        inputs={IMAGE: entry},
+        outputs={name: scope.arranged(name, order) for name, order in outputs.items()},
+        operators=scope.operators,
+        description="pipose",
+    )
+
+
+def _converter(node: Node):  # type: ignore[no-untyped-def]
+    if node.kind in CONVERTERS:
+        return CONVERTERS[node.kind]
+    nearest = get_close_matches(node.kind, CONVERTERS, 1)
+    raise RefusalError("TFLite has no such operator" + (f", the nearest is {nearest[0]}" if nearest else ""))

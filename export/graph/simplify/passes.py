@@ -1,0 +1,41 @@
+"""All edits in their order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from export.graph.simplify.activations import fuse_clamps, lift_clamps, write_out_clamps
+from export.graph.simplify.affine import fold_into_next, fold_into_previous, join_affine
+from export.graph.simplify.arranging import join_reshapes, merge_pads, share_equals
+from export.graph.simplify.pads import fold_pads
+from quant.tflite.records import Model
+
+ROUNDS = 8  # one edit makes room for another; a few rounds suffice, and there is an end in any case
+PASSES: dict[str, Callable[[Model], int]] = {
+    "work done once": share_equals,
+    "reshapes joined": join_reshapes,
+    "pads joined": merge_pads,
+    "pads moved into convolutions": fold_pads,
+    "factors and offsets folded": fold_into_previous,
+    "factors folded forward": fold_into_next,
+    "clamps fused": fuse_clamps,
+    "clamps lifted": lift_clamps,
+}
+LAST: dict[str, Callable[[Model], int]] = {
+    "factors and offsets as one convolution": join_affine,
+    "clamps written out": write_out_clamps,
+}
+
+
+def simplify(model: Model) -> Counter[str]:
+    """Edit a model in place; return what was done how often."""
+    done: Counter[str] = Counter()
+    model.drop_unused()
+    for _ in range(ROUNDS):
+        found = Counter({name: edit(model) for name, edit in PASSES.items()})
+        done += found
+        if not any(found.values()):
+            break
+    done += Counter({name: edit(model) for name, edit in LAST.items()})
+    return done

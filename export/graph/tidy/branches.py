@@ -1,0 +1,63 @@
+"""`If` whose condition is known: the branch that is taken stands in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+
+from export.graph.tidy.cut import drop_unused
+from export.graph.tidy.trace import Trace
+
+
+def inline_branches(model: onnx.ModelProto, trace: Trace) -> int:
+    """Replace every `If` of a known condition, in place; return how many."""
+    known = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer} | trace.constants
+    nodes: list[Any] = []
+    count = 0
+    for node in model.graph.node:
+        condition = known.get(node.input[0]) if node.op_type == "If" else None
+        if condition is None or node.output[0] in trace.constants:
+            nodes.append(node)
+            continue
+        branches = {a.name: a.g for a in node.attribute}
+        nodes += _branch(model, branches["then_branch" if condition.all() else "else_branch"], node, count)
+        count += 1
+    if count:
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+        drop_unused(model.graph)
+    return count
+
+
+def _branch(model: onnx.ModelProto, branch: onnx.GraphProto, node: Any, index: int) -> list[Any]:
+    """The nodes of a branch, whose own values get names of their own, and its outputs those of the `If`."""
+    names = {t.name: f"branch{index}/{t.name}" for t in branch.initializer}
+    names |= {name: f"branch{index}/{name}" for step in branch.node for name in step.output if name}
+    for tensor in branch.initializer:
+        copied = model.graph.initializer.add()
+        copied.CopyFrom(tensor)
+        copied.name = names[tensor.name]
+    steps = []
+    for step in branch.node:
+        copied_step = onnx.NodeProto()
+        copied_step.CopyFrom(step)
+        rename(copied_step, names)
+        steps.append(copied_step)
+    for inner, outer in zip(branch.output, node.output, strict=True):
+        source = names.get(inner.name, inner.name)
+        steps.append(onnx.helper.make_node("Identity", [source], [outer], name=f"{node.name}/{outer}"))
+    return steps
+
+
+def rename(node: Any, names: dict[str, str]) -> None:
+    """Give the values of a node, and those that its inner graphs capture, other names."""
+    for values in (node.input, node.output):
+        for index, name in enumerate(values):
+            values[index] = names.get(name, name)
+    for attribute in node.attribute:
+        for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+            for step in inner.node:
+                rename(step, names)
+            for output in inner.output:
+                output.name = names.get(output.name, output.name)

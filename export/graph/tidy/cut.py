@@ -1,0 +1,100 @@
+"""The part of a graph that leads from the image to the outputs that the card names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import onnx
+
+from rpi_runtime.errors import InputError
+
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+
+
+def cut_to_outputs(model: onnx.ModelProto, outputs: Sequence[str], path: str) -> None:
+    """Let the graph end at these values, which may lie inside it, and drop what they do not need.
+
+    Raises
+    ------
+    InputError
+        There is no value of one of these names.
+    """
+    graph = model.graph
+    made = {name for node in graph.node for name in node.output if name}
+    missing = [name for name in outputs if name not in made]
+    if missing:
+        own = [o.name for o in graph.output]
+        near = get_close_matches(missing[0], made, 1)
+        raise InputError(
+            f"{path}: no output {', '.join(missing)}; it has {', '.join(own)}"
+            + (f", and inside {near[0]!r}" if near and near[0] not in own else "")
+            + ": correct the card (python -m quant.card --describe FILE lists what it can name)"
+        )
+    del graph.output[:]
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    drop_unused(graph)
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove nodes, constants and inputs that no output needs."""
+    wanted = {o.name for o in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(name for name in read_by(node))
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    for values in (graph.initializer, graph.input):
+        used = [v for v in values if v.name in wanted]
+        if len(used) != len(values):
+            del values[:]
+            values.extend(used)
+
+
+def read_by(node: onnx.NodeProto) -> set[str]:
+    """Names of all values that a node reads, those that its inner graphs capture included."""
+    names = {name for name in node.input if name}
+    for attribute in node.attribute:
+        for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+            own = {i.name for i in inner.input} | {t.name for t in inner.initializer}
+            for step in inner.node:
+                names |= read_by(step) - own
+                own.update(step.output)
+            names |= {o.name for o in inner.output} - own
+    return names
+
+
+def fix_input(model: onnx.ModelProto, width: int, height: int, path: str) -> str:
+    """Give the one image input the size of the card, and return its name.
+
+    Weights that stand among the inputs, as files of IR version 3 have them, are taken out.
+    """
+    graph = model.graph
+    constants = {i.name for i in graph.initializer}
+    inputs = [i for i in graph.input if i.name not in constants]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, 8)
+    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in FLOATS:
+        raise InputError(f"{path}: expected one float input, an image; it has {_described(inputs)}")
+    dims = inputs[0].type.tensor_type.shape.dim
+    if len(dims) != 4:
+        raise InputError(f"{path}: input {inputs[0].name} has {len(dims)} axes, expected (1, 3, H, W)")
+    have = [d.dim_value or d.dim_param or "?" for d in dims]
+    wanted = (1, 3, height, width)
+    if any(isinstance(n, int) and n != want for n, want in zip(have, wanted, strict=True)):
+        raise InputError(
+            f"{path}: input {have}, expected {list(wanted)}: give the size that it was made for in the card "
+            "(and no --size), or export the network to ONNX again at the size that you want"
+        )
+    for dim, want in zip(dims, wanted, strict=True):
+        dim.dim_value = want
+    del graph.value_info[:]
+    return str(inputs[0].name)
+
+
+def _described(inputs: Sequence[onnx.ValueInfoProto]) -> str:
+    kinds = {v: k.lower() for k, v in onnx.TensorProto.DataType.items()}
+    return ", ".join(f"{i.name} ({kinds[i.type.tensor_type.elem_type]})" for i in inputs) or "none"

@@ -1,0 +1,128 @@
+"""The plain form: nodes that depend on the image, in order, and every constant that they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from export.graph.node import Node
+from export.graph.tidy.branches import inline_branches
+from export.graph.tidy.cut import cut_to_outputs, drop_unused, fix_input
+from export.graph.tidy.precision import to_float32
+from export.graph.tidy.refusals import refuse_unfit
+from export.graph.tidy.trace import Trace, trace
+
+NESTED = 8  # rounds of inlining: an `If` inside an `If` ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainGraph:
+    """A tidy network.
+
+    Attributes
+    ----------
+    model : onnx.ModelProto
+        The graph cut and fixed, in its own types: what ONNX Runtime's results are compared with.
+    nodes : list of Node
+    constants : dict
+    image : str
+        Name of the input.
+    size : (height, width)
+    outputs : tuple of str
+    opset : int
+    half : bool
+        Whether the file computes in half or double precision.
+    """
+
+    model: onnx.ModelProto
+    nodes: list[Node]
+    constants: dict[str, NDArray[Any]]
+    image: str
+    size: tuple[int, int]
+    outputs: tuple[str, ...]
+    opset: int
+    half: bool
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the outputs, and of every other value."""
+        return self.nodes[0].shapes if self.nodes else {}
+
+
+def tidy(model: onnx.ModelProto, width: int, height: int, outputs: Sequence[str], path: str) -> PlainGraph:
+    """Bring a model to the plain form; the model is changed.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    width, height : int
+        Of the image.
+    outputs : sequence of str
+        Where the graph shall end; they may lie inside.
+    path : str
+        For messages.
+
+    Raises
+    ------
+    InputError
+        The file is not one that can be converted.
+    """
+    cut_to_outputs(model, outputs, path)
+    image = fix_input(model, width, height, path)
+    refuse_unfit(model, path)
+    own = onnx.ModelProto()
+    own.CopyFrom(model)
+    half = to_float32(model)
+    seen = trace(model, path)
+    for _ in range(NESTED):
+        if not inline_branches(model, seen):
+            break
+        refuse_unfit(model, path)
+        seen = trace(model, path)
+    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer} | seen.constants
+    for name, value in constants.items():
+        seen.shapes[name], seen.dtypes[name] = value.shape, value.dtype
+    drop_unused(model.graph)
+    nodes = [_node(node, seen) for node in _computed(model.graph, constants)]
+    opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    return PlainGraph(
+        model=own, nodes=nodes, constants=constants, image=image, size=(height, width), outputs=tuple(outputs),
+        opset=int(opset), half=half,
+    )  # fmt: skip
+
+
+def _computed(graph: onnx.GraphProto, constants: dict[str, NDArray[Any]]) -> list[onnx.NodeProto]:
+    """The nodes on the way from the image to the outputs, without those whose results are constants."""
+    wanted = {o.name for o in graph.output} - constants.keys()
+    kept = []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(name for name in node.input if name not in constants)
+    return kept[::-1]
+
+
+def _node(node: onnx.NodeProto, seen: Trace) -> Node:
+    return Node(
+        kind=node.op_type,
+        name=node.name,
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        attributes={a.name: _value(a) for a in node.attribute},
+        shapes=seen.shapes,
+        dtypes=seen.dtypes,
+    )
+
+
+def _value(attribute: onnx.AttributeProto) -> Any:
+    value = onnx.helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    return tuple(value) if isinstance(value, list) else value

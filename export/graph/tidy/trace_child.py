@@ -1,0 +1,103 @@
+"""Run inside a process of its own, since what it calls is native: check a model, and run it once.
+
+``python -m export.graph.tidy.trace_child REQUEST.json``: the request names the model, the values whose contents are
+wanted, and where to write them. The answer is one line of JSON on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+MEMORY = 6 << 30  # bytes of address space
+
+
+def _first_line(err: BaseException) -> str:
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    return (lines[0] if lines else type(err).__name__)[:300]
+
+
+def _inferred(model: onnx.ModelProto) -> dict[str, list[Any]]:
+    """Shapes and types by name, as far as ONNX's own inference finds them."""
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    found: dict[str, list[Any]] = {}
+    for info in (*graph.value_info, *graph.output, *graph.input):
+        kind = info.type.tensor_type
+        if kind.elem_type and kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim):
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+            found[info.name] = [[d.dim_value for d in kind.shape.dim], np.dtype(dtype).name]
+    return found
+
+
+def _with_types(model: onnx.ModelProto) -> bytes:
+    """The model for the checker, which wants a type of every output and compares it with nothing."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for output in copy.graph.output:
+        output.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+        output.type.tensor_type.shape.SetInParent()
+    return bytes(copy.SerializeToString())
+
+
+def _session(model: onnx.ModelProto, extra: list[str]) -> onnxruntime.InferenceSession:
+    wanted = onnx.ModelProto()
+    wanted.CopyFrom(model)
+    have = {o.name for o in wanted.graph.output}
+    wanted.graph.output.extend(onnx.ValueInfoProto(name=n) for n in extra if n not in have)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(
+        wanted.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Check and run the model; what is wrong with it stands under ``error``."""
+    model = onnx.load_from_string(Path(request["model"]).read_bytes())
+    try:
+        onnx.checker.check_model(_with_types(model))
+    except onnx.checker.ValidationError as err:
+        return {"error": f"not a valid ONNX graph ({_first_line(err)})"}
+    try:
+        known = _inferred(model)
+    except Exception:  # inference is a short cut here; ONNX Runtime's run below decides
+        known = {}
+    made = [name for node in model.graph.node for name in node.output if name]
+    unknown = [name for name in made if name not in known]
+    try:
+        session = _session(model, [*request["values"], *unknown])
+        names = [o.name for o in session.get_outputs()]
+        values = dict(zip(names, session.run(None, _feed(session)), strict=True))
+    except Exception as err:  # ONNX Runtime's own exceptions have no common base of their own
+        return {"error": f"ONNX Runtime cannot run it ({_first_line(err)})"}
+    for name, value in values.items():
+        if isinstance(value, np.ndarray):
+            known[name] = [list(value.shape), value.dtype.name]
+    arrays = [values[name] for name in request["values"] if isinstance(values.get(name), np.ndarray)]
+    kept = [name for name in request["values"] if isinstance(values.get(name), np.ndarray)]
+    np.savez(request["arrays"], *arrays)
+    finite = {
+        o: bool(np.isfinite(values[o]).all()) for o in request["outputs"] if values[o].dtype.kind == "f"
+    }
+    return {"known": known, "kept": kept, "finite": finite}
+
+
+def _feed(session: onnxruntime.InferenceSession) -> dict[str, Any]:
+    """Seeded noise for the image."""
+    (entry,) = session.get_inputs()
+    dtype = {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(entry.type, np.float32)
+    return {entry.name: np.random.default_rng(0).uniform(-1, 1, entry.shape).astype(dtype)}
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    print(json.dumps(answer(json.loads(Path(sys.argv[1]).read_text()))))
