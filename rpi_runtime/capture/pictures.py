@@ -1,23 +1,43 @@
-"""Picture files to BGR arrays and back, by Pillow."""
+"""Picture files to BGR arrays and back, by Pillow: the documented formats only, and within bounds of memory.
+
+Pillow opens whatever it recognises, PostScript included, for which it starts another program; here it is told which
+formats there are. `rpi_runtime.capture.depth` brings more than 8 bits a channel to 8.
+"""
 
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpi_runtime.errors import InputError, UsageError
+from rpi_runtime.capture.depth import scaler
+from rpi_runtime.errors import InputError, PiposeError, UsageError
 from rpi_runtime.files import write_bytes
+from rpi_runtime.inputs import open_input
 from rpi_runtime.optional import load
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".bmp": "BMP",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".ppm": "PPM",
+}
+SUFFIXES = tuple(FORMATS)
+MOST_PIXELS = 50_000_000  # a phone's largest usual picture; decoding it takes some 350 MB
+_BAND_PIXELS = 1 << 18  # converted at a time, so that there is never a third copy of the picture
+_ORIENTATION = 0x0112  # the EXIF tag
 _PURPOSE = "picture files"
 
 
-def read_picture(file: Path | bytes, name: str = "") -> NDArray[np.uint8]:
+def read_picture(file: Path | bytes, name: str = "", *, turn: bool = True) -> NDArray[np.uint8]:
     """Decode one picture.
 
     Parameters
@@ -25,42 +45,116 @@ def read_picture(file: Path | bytes, name: str = "") -> NDArray[np.uint8]:
     file : path or bytes
     name : str
         For messages, when `file` is bytes.
+    turn : bool
+        Turn it upright as its EXIF orientation says.
 
     Returns
     -------
     ndarray, shape (H, W, 3), uint8, BGR
-        Turned upright as its EXIF orientation says.
+        The first picture of a file with several. 16 and 32 bits and floats a channel are scaled to 8.
 
     Raises
     ------
     InputError
-        The file is missing, truncated, no picture, or too large to be an honest one.
+        The file is missing, truncated, no picture of a format in `SUFFIXES`, or larger than `MOST_PIXELS`.
     """
-    pil = load("PIL.Image", _PURPOSE)
-    ops = load("PIL.ImageOps", _PURPOSE)
     name = name or str(file)
     try:
-        with pil.open(io.BytesIO(file) if isinstance(file, bytes) else file) as picture:
-            if picture.width * picture.height > pil.MAX_IMAGE_PIXELS:
-                raise InputError(
-                    f"{name}: {picture.width}x{picture.height} pixels; expected a camera's picture"
-                )
-            upright = ops.exif_transpose(picture).convert("RGB")
+        with io.BytesIO(file) if isinstance(file, bytes) else open_input(file) as opened:
+            return _decode(opened, name, turn)
+    except PiposeError:
+        raise
     except FileNotFoundError as err:
         raise InputError(f"{name}: no such file; give the path of a picture") from err
-    except (OSError, SyntaxError, ValueError, pil.DecompressionBombError) as err:
-        raise InputError(f"{name}: cannot be read as a picture ({err}); copy or export it again") from err
-    pixels = np.frombuffer(upright.tobytes("raw", "BGR"), np.uint8)
-    return pixels.reshape(upright.height, upright.width, 3)
+    except Exception as err:  # damaged bytes make a decoder fail in whatever way comes first
+        reason = str(err) or type(err).__name__
+        raise InputError(f"{name}: cannot be read as a picture ({reason}); copy or export it again") from err
+
+
+def picture_size(file: Path) -> tuple[int, int]:
+    """Return width and height as stored, from the head of a file; errors as `read_picture`."""
+    try:
+        with open_input(file) as opened, _open(opened, str(file)) as picture:
+            return picture.width, picture.height
+    except PiposeError:
+        raise
+    except Exception as err:
+        reason = str(err) or type(err).__name__
+        raise InputError(f"{file}: cannot be read as a picture ({reason}); copy or export it again") from err
+
+
+def _open(opened: Any, name: str) -> Any:
+    pil = load("PIL.Image", _PURPOSE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures, which are measured here, and of odd metadata
+            picture = pil.open(opened, formats=tuple(dict.fromkeys(FORMATS.values())))
+    except pil.UnidentifiedImageError as err:
+        raise InputError(
+            f"{name}: cannot be read as a picture (none of {', '.join(SUFFIXES)} inside); copy or export it again"
+        ) from err
+    if picture.width * picture.height > MOST_PIXELS:
+        raise InputError(
+            f"{name}: {picture.width}x{picture.height} pixels; expected a camera's picture, at most "
+            f"{MOST_PIXELS / 1e6:.0f} million pixels: scale it down"
+        )
+    return picture
+
+
+def _decode(opened: Any, name: str, turn: bool) -> NDArray[np.uint8]:
+    with _open(opened, name) as picture, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        picture.load()
+        orientation = _orientation(picture) if turn else 1
+        pixels = _pixels(picture)
+    return _upright(pixels, orientation)
+
+
+def _pixels(picture: Any) -> NDArray[np.uint8]:
+    """Return (H, W, 3) BGR, converted band by band."""
+    scale = scaler(picture)
+    width, height = picture.size
+    out = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        below = min(height, top + rows)
+        band = picture.crop((0, top, width, below))
+        if scale is not None:
+            out[top:below] = scale(np.asarray(band))[..., None]
+        else:
+            flat = np.frombuffer(band.convert("RGB").tobytes("raw", "BGR"), np.uint8)
+            out[top:below] = flat.reshape(below - top, width, 3)
+    return out
+
+
+def _orientation(picture: Any) -> int:
+    """Return the EXIF orientation, 1 (upright) where it is none or its block is damaged: the pixels are not."""
+    try:
+        value = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # what a damaged block raises is not documented
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn and mirror as EXIF 2.3, section 4.6.4, says of tag 274."""
+    if orientation == 1:
+        return pixels
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def encode_picture(image: NDArray[np.uint8], suffix: str, quality: int = 95) -> bytes:
     """Encode a (H, W, 3) BGR picture by the format that `suffix` (``.jpg``, ``.png``...) names."""
-    pil = load("PIL.Image", _PURPOSE)
-    pil.init()
-    kind = pil.registered_extensions().get(suffix.lower())
+    kind = FORMATS.get(suffix.lower())
     if kind is None:
         raise UsageError(f"unknown picture format {suffix!r}; use one of {', '.join(SUFFIXES)}")
+    pil = load("PIL.Image", _PURPOSE)
     options: dict[str, Any] = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
     buffer = io.BytesIO()
     height, width = image.shape[:2]

@@ -1,0 +1,100 @@
+"""Input files: regular ones only, opened without waiting, and JSON and TOML that hold nothing but what they may."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rpi_runtime.errors import InputError, PiposeError
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def open_input(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    A named pipe that nobody writes and some devices let `open` wait for ever; here they are refused at once.
+
+    Raises
+    ------
+    OSError
+        The file is missing, a folder, or may not be read.
+    InputError
+        It is a pipe, a socket or a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        for is_kind, kind in _KINDS:
+            if is_kind(mode):
+                raise InputError(f"{path}: is {kind}; expected a file, copy what it gives into one")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_input(path: Path, most: int | None = None) -> bytes:
+    """Return the bytes of a regular file; `InputError` where there are more than `most`, else as `open_input`."""
+    with open_input(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise InputError(f"{path}: {size} bytes, expected at most {most}; is it the file that you mean?")
+        return file.read()
+
+
+def parse_json(data: bytes | str, name: object, remedy: str, error: type[PiposeError] = InputError) -> Any:
+    """Return what JSON (RFC 8259) says.
+
+    Parameters
+    ----------
+    data : bytes or str
+        Bytes may be UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+    name : object
+        The file, for messages.
+    remedy : str
+        What the user can do.
+    error : type of PiposeError
+
+    Raises
+    ------
+    PiposeError
+        As `error` says: the text is not JSON, holds NaN or Infinity, which Python takes and JSON does not, is nested
+        too deeply, or has an integer of thousands of digits.
+    """
+    try:
+        if isinstance(data, str):
+            return json.loads(data.removeprefix("\ufeff"), parse_constant=_no_number)
+        return json.loads(data, parse_constant=_no_number)
+    except RecursionError as err:
+        raise error(f"{name}: not valid JSON (nested too deeply); {remedy}") from err
+    except ValueError as err:  # of which UnicodeDecodeError and JSONDecodeError are kinds
+        raise error(f"{name}: not valid JSON ({err}); {remedy}") from err
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(f"{constant} is not a number that JSON has")
+
+
+def parse_toml(
+    data: bytes, name: object, remedy: str, error: type[PiposeError] = InputError
+) -> dict[str, Any]:
+    """Return what TOML says; the errors are those of `parse_json`."""
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except RecursionError as err:
+        raise error(f"{name}: not valid TOML (nested too deeply); {remedy}") from err
+    except ValueError as err:
+        raise error(f"{name}: not valid TOML ({err}); {remedy}") from err
