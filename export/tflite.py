@@ -289,7 +289,7 @@ def _models() -> str:
         lines.append(f"{name:<18} {entry.summary}")
         lines.append(
             f"    {facts.parameters / 1e6:.2f} M parameters, {facts.macs / 1e9:.2f} G multiply-adds at "
-            f"{width}x{height}, decoder {facts.decoder}, published AP {facts.published}"
+            f"{width}x{height}, decoder {entry.description.decoder.kind}, published AP {facts.published}"
         )
         if facts.paper:
             lines.append(f"    paper: {facts.paper}")

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from quant.boxes import Boxes
 from quant.coco import CocoImage
+from quant.coco_pose import coco_points
 from rpi_runtime.decode.paf import PafDecode, PafOptions
 from rpi_runtime.decode.tags import TagDecode, TagOptions
 from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
@@ -191,10 +191,7 @@ def detection(
     image_id: int, pose: Pose, skeleton: Skeleton, score: float, *, shift: float = 0.0
 ) -> dict[str, Any]:
     """Return a pose in COCO's result format, its keypoints moved by `shift` pixels."""
-    points = np.zeros((17, 3))
-    for target, source in enumerate(skeleton.coco):
-        if source >= 0 and pose.keypoints[source, 2] > 0:
-            points[target] = (*(pose.keypoints[source, :2] + shift), 1)
+    points = coco_points(pose, skeleton, flag=1, shift=shift)
     return {
         "image_id": image_id,
         "category_id": PERSON,

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.graph.graph import OnnxGraph, from_torch, run
-from export.graph.normalisation import is_plain, prepend_normalisation
+from export.graph.normalisation import prepend_normalisation
 from export.graph.parity import Parity, compare
+from export.zoo.inputs import is_plain
 from rpi_runtime.model.card import InputSpec
 
 Published = Callable[[Tensor], Sequence[Tensor]]

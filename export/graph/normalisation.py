@@ -1,8 +1,7 @@
-"""Normalisations that an int8 input cannot be: they go inside the graph, and the card gets a plain one."""
+"""Put a normalisation that an int8 input cannot have inside the graph."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,22 +9,6 @@ import onnx
 
 from export.graph.graph import OnnxGraph
 from rpi_runtime.model.card import InputSpec
-
-PIXELS = InputSpec(width=1, height=1)  # (value - 128) / 256, what an int8 input can be without arithmetic
-# torchvision's statistics of ImageNet, in pixel values
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_SCALE = (1 / 58.395, 1 / 57.12, 1 / 57.375)
-
-
-def is_plain(spec: InputSpec) -> bool:
-    """Whether an int8 input of this normalisation is exactly ``value - 128``: one scale, one whole mean in 0..255."""
-    same = len(set(spec.mean)) == 1 and len(set(spec.scale)) == 1
-    return same and spec.mean[0] == int(spec.mean[0]) and 0 <= spec.mean[0] <= 255
-
-
-def plain_input(spec: InputSpec) -> InputSpec:
-    """Return the input of the network once its normalisation is inside the graph; `spec` itself where it is plain."""
-    return spec if is_plain(spec) else replace(spec, mean=PIXELS.mean, scale=PIXELS.scale)
 
 
 def prepend_normalisation(graph: OnnxGraph, spec: InputSpec) -> None:

@@ -19,8 +19,8 @@ from export.train.run.loop import Loop, LoopSpec
 from export.train.run.measure import save_finished
 from export.train.run.optimizer import MovingAverage, adam
 from export.train.tasks.families import task_of
-from export.train.tasks.networks import NETWORKS
 from export.train.tasks.task import Task
+from export.zoo.registry import TRAINABLE
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import OutputError, UsageError
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m export.train",
         description="Train a pose network by a recipe, one TOML file.",
         epilog=f"Recipes that come along: {', '.join(recipes())}.\n"
-        f"Networks: {', '.join(NETWORKS)}.\n\n"
+        f"Networks: {', '.join(TRAINABLE)}.\n\n"
         "Labels for pictures without: python -m export.train.label --help\n"
         "Example: python -m export.train lw-openpose --output runs/lw --path coco=$HOME/coco --path labels=labels.json "
         "--path unlabelled=$HOME/pictures --path teacher=teacher.tflite --path weights=omz\n\n"
@@ -97,7 +97,7 @@ def keep_samples(samples: Samples, task: Task, folder: Path) -> None:
         raise UsageError("--samples: the recipe draws new samples in every epoch; give it reuse = 5, say")
     like = samples[0]  # says what is wrong with the teacher, if anything is
     names = (e.name for e in samples.examples)
-    samples.kept = KeptSamples(folder, samples_key(task.recipe, str(task.network.outputs), names), like)
+    samples.kept = KeptSamples(folder, samples_key(task.recipe, str(task.description.outputs), names), like)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from export.train.data.pictures import PictureStore
+from export.zoo.skeletons import COCO_17
 from quant.cli import run_command
+from quant.coco_pose import coco_points
 from quant.progress import Progress
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.decode.paf import PafDecode
@@ -74,16 +76,12 @@ def label(
         "info": {"description": f"labelled by {card.name} {card.input.size}, sha256 {origin}"},
         "images": images,
         "annotations": people,
-        "categories": [{"id": 1, "name": "person", "keypoints": _coco_names(card.skeleton)}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}],
     }
 
 
 def _person(pose: Pose, skeleton: Skeleton) -> dict[str, Any]:
-    points = np.zeros((17, 3))
-    for target, source in enumerate(skeleton.coco):
-        x, y, score = pose.keypoints[source]
-        if score > 0:
-            points[target] = (x, y, 2)
+    points = coco_points(pose, skeleton, flag=2)
     seen = points[points[:, 2] > 0, :2]
     (left, top), (right, bottom) = (seen.min(0), seen.max(0)) if len(seen) else (np.zeros(2), np.zeros(2))
     box = [float(v) for v in (left, top, right - left, bottom - top)]
@@ -96,10 +94,6 @@ def _person(pose: Pose, skeleton: Skeleton) -> dict[str, Any]:
         "area": round(box[2] * box[3], 2),
         "score": round(float(pose.score), 3),
     }
-
-
-def _coco_names(skeleton: Skeleton) -> list[str]:
-    return [skeleton.keypoints[index] for index in skeleton.coco]
 
 
 def parser() -> argparse.ArgumentParser:

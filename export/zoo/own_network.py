@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from export.graph.graph import OnnxGraph, from_file
-from export.graph.normalisation import is_plain, plain_input, prepend_normalisation
+from export.graph.normalisation import prepend_normalisation
 from export.graph.parity import Parity
 from export.weights.download import checksum
+from export.zoo.inputs import is_plain, plain_input
 from export.zoo.network import Network
 from rpi_runtime.errors import CardError
 from rpi_runtime.files import reading

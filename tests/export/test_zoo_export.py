@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from export.graph.normalisation import IMAGENET_MEAN, IMAGENET_SCALE
 from export.tflite import main
+from export.zoo.inputs import IMAGENET_MEAN, IMAGENET_SCALE
 from quant.cli import run_command
 from rpi_runtime.model.interpreter import Model
 from tests.export.official import fill, filled_state, fixtures

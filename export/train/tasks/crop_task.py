@@ -71,7 +71,7 @@ class CropTask(Task):
     def samples(self, examples: list[Example], spec: SampleSpec, length: int) -> CropSamples:
         """Return the samples of labelled people."""
         crops = self.recipe.crops or Crops()
-        stride = self.network.outputs[0].stride
+        stride = self.description.outputs[0].stride
         return CropSamples(examples, spec, length, crops, stride=stride, sigma=self.recipe.targets.cell_sigma)
 
     def loss(self, outputs: Tensor, targets: list[Tensor]) -> Tensor:

@@ -18,13 +18,13 @@ from export.train.data.examples import Example
 from export.train.data.teacher import Teacher, complete
 from export.train.recipe import Distillation, TrainRecipe
 from export.train.tasks.losses import openpose_loss
-from export.train.tasks.networks import MEAN, SCALE
 from export.train.tasks.targets import TargetSpec, heatmaps, pafs, to_openpose
 from export.train.tasks.task import Task
 from export.weights.find import find_weights
 from export.zoo.lw_openpose.balance import balance
-from export.zoo.lw_openpose.layouts import LAYOUTS
-from export.zoo.lw_openpose.module import HEATMAPS, Layout, LwOpenPose
+from export.zoo.lw_openpose.entry import MEAN, SCALE
+from export.zoo.lw_openpose.layouts import HEATMAPS, LAYOUTS, Layout
+from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.lw_openpose.prune import prune
 from export.zoo.lw_openpose.sources import SOURCES
 from export.zoo.lw_openpose.weights import load_lw_openpose
@@ -123,7 +123,7 @@ class PafTask(Task):
         """Return the samples of labelled pictures."""
         targets = self.recipe.targets
         drawn = TargetSpec(
-            stride=self.network.outputs[0].stride, sigma=targets.sigma, limb_width=targets.limb_width
+            stride=self.description.outputs[0].stride, sigma=targets.sigma, limb_width=targets.limb_width
         )
         distillation = self.recipe.distillation
         larger = distillation.scale if distillation else 0.0

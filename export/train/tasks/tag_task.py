@@ -16,7 +16,7 @@ from export.train.data.examples import Example
 from export.train.tasks.losses import masked_mse, tag_losses
 from export.train.tasks.point_targets import MIRRORED, tag_heatmaps, tag_joints
 from export.train.tasks.task import Task
-from export.zoo.efficienthrnet.module import JOINTS, STRIDES
+from export.zoo.efficienthrnet.scales import JOINTS, STRIDES
 
 BLACK = (0, 0, 0)
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from export.train.data.data import Samples, SampleSpec
 from export.train.data.examples import Example, read_source
 from export.train.recipe import TrainRecipe
-from export.train.tasks.networks import find_network
+from export.train.start.initial import small_normal
 from export.train.validate import held_out
 from export.weights.find import find_weights, load_state
+from export.zoo.registry import find_trainable
 from quant.progress import Progress
 from rpi_runtime.errors import InputError, UsageError
 
@@ -24,15 +25,20 @@ class Task:
     ----------
     recipe : TrainRecipe
     network : Trainable
+    description : Description
+        Of the network.
     cards : tuple of ModelCard
         Of each size.
     """
 
     def __init__(self, recipe: TrainRecipe) -> None:
-        self.recipe, self.network = recipe, find_network(recipe.network)
-        self.cards = tuple(self.network.card(recipe.network, *size) for size in recipe.network_sizes)
-        self._mean = torch.tensor(self.network.input.mean).reshape(3, 1, 1)
-        self._scale = torch.tensor(self.network.input.scale).reshape(3, 1, 1)
+        self.recipe, self.network = recipe, find_trainable(recipe.network)
+        self.description = self.network.description
+        self.cards = tuple(
+            self.description.trained_card(recipe.network, *size) for size in recipe.network_sizes
+        )
+        self._mean = torch.tensor(self.description.input.mean).reshape(3, 1, 1)
+        self._scale = torch.tensor(self.description.input.scale).reshape(3, 1, 1)
         if (recipe.teacher or recipe.distillation is not None) and not self.has_teacher:
             raise InputError(
                 f"recipe: teacher and [distillation] are for networks with PAFs, not for {recipe.network}"
@@ -45,7 +51,9 @@ class Task:
 
     def build(self) -> nn.Module:
         """Return the network with random weights."""
-        return self.network.build()
+        net = self.network.bare()
+        small = self.network.small_start
+        return net if small is None else small_normal(net, small)
 
     def start(self, samples: Samples, progress: Progress) -> nn.Module:
         """Return the network as the recipe starts it."""
@@ -87,7 +95,7 @@ class Task:
 
     def inputs(self, pictures: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) uint8 BGR to what the network takes."""
-        ordered = pictures.flip(1) if self.network.input.channels == "rgb" else pictures
+        ordered = pictures.flip(1) if self.description.input.channels == "rgb" else pictures
         mean, scale = (t.to(pictures.device) for t in (self._mean, self._scale))
         return (ordered.float() - mean) * scale
 

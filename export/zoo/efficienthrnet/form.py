@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.zoo.efficienthrnet.module import JOINTS, STRIDES, EfficientHRNet
+from export.zoo.efficienthrnet.module import EfficientHRNet
+from export.zoo.efficienthrnet.scales import JOINTS, STRIDES
 
 
 class EfficientHRNetForm(nn.Module):

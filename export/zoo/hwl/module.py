@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Literal
 
 from torch import Tensor, nn
 
-HardSigmoid = Literal["sixth", "half"]
+from export.zoo.hwl.entry import HardSigmoid
+
 Gate = Callable[[], nn.Module]
 
-STRIDE, STEP = 4, 32  # of the heatmaps; both input sides are multiples of STEP
+STRIDE = 4  # of the heatmaps
 HEAD = 256  # channels
 # kernel, hidden channels, output channels, squeeze-excite, hard-swish instead of ReLU, stride; layer1 to layer15
 LAYERS = (

@@ -6,13 +6,11 @@ repository, zhang943/lpn-pytorch.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor, nn
 
-Depth = Literal[50, 101, 152]
+from export.zoo.lpn.entry import Depth
 
-STRIDE, STEP = 4, 16  # of the heatmaps; both input sides are multiples of STEP
+STRIDE = 4  # of the heatmaps
 HEAD = 256  # channels
 BLOCKS: dict[Depth, tuple[int, int, int, int]] = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 

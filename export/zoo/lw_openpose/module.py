@@ -9,66 +9,16 @@ the ``omz`` form; its defaults are the published network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import prod
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, PUBLISHED, STEM_STRIDE, Layout
+
 Graph = Literal["osokin", "omz"]
 
-HEATMAPS, PAFS, STEM_STRIDE = 19, 38, 2
 INITIAL, BLOCKS = 3, 5  # convolutions of the initial stage, residual blocks of the refinement stage
-# in, out, depthwise stride, depthwise dilation; conv2_1 to conv5_5 of MobileNetV1
-BACKBONE = (
-    (32, 64, 1, 1),
-    (64, 128, 2, 1),
-    (128, 128, 1, 1),
-    (128, 256, 2, 1),
-    (256, 256, 1, 1),
-    (256, 512, 1, 1),
-    (512, 512, 1, 2),
-    (512, 512, 1, 1),
-    (512, 512, 1, 1),
-    (512, 512, 1, 1),
-    (512, 512, 1, 1),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """Widths; the defaults are the published network's.
-
-    Attributes
-    ----------
-    backbone : tuple of (int, int, int, int)
-        In, out, depthwise stride and depthwise dilation of each depthwise-separable unit.
-    features : int
-        Channels of the context module and of the initial stage.
-    hidden : int
-        Channels between trunk and output of the initial stage's heads.
-    refinement : int
-        Channels of the refinement stage.
-    separable : bool
-        Behind the backbone every 3x3 convolution is a depthwise and a 1x1 one, with nothing in between: a ninth of
-        the work (Chollet 2017, arXiv:1610.02357, section 4.7, on leaving the activation out).
-    """
-
-    backbone: tuple[tuple[int, int, int, int], ...] = BACKBONE
-    features: int = 128
-    hidden: int = 512
-    refinement: int = 128
-    separable: bool = False
-
-    @property
-    def stride(self) -> int:
-        """Network pixels per cell of the outputs."""
-        return STEM_STRIDE * prod(row[2] for row in self.backbone)
-
-
-PUBLISHED = Layout()
-STRIDE = PUBLISHED.stride
 
 
 def conv(

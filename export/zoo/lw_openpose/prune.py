@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from export.zoo.lw_openpose.module import BLOCKS, HEATMAPS, INITIAL, PAFS, Layout, LwOpenPose
+from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, Layout
+from export.zoo.lw_openpose.module import BLOCKS, INITIAL, LwOpenPose
 from export.zoo.lw_openpose.rebuild import rebuild
 
 State = dict[str, Tensor]

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from export.weights.find import State, Weights, load_state
 from export.weights.openvino_ir import Graph, Layer, malformed
-from export.zoo.lw_openpose.module import HEATMAPS, PAFS, PUBLISHED, Layout, LwOpenPose
+from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, PUBLISHED, Layout
+from export.zoo.lw_openpose.module import LwOpenPose
 from rpi_runtime.errors import WeightsError
 
 

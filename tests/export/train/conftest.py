@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from export.train.tasks.networks import NETWORKS, crop_network, paf_network, tag_network
-from export.zoo.lw_openpose.module import BACKBONE, Layout
+from export.zoo.crops import describe_crops
+from export.zoo.efficienthrnet.entry import describe as describe_tags
+from export.zoo.entry import Trainable
+from export.zoo.lw_openpose.entry import trainable
+from export.zoo.lw_openpose.layouts import BACKBONE, Layout
+from export.zoo.registry import TRAINABLE
 from rpi_runtime.capture.pictures import write_picture
 
 TINY = Layout(
@@ -61,9 +65,10 @@ def tiny_crops() -> nn.Module:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a network of each family with a few thousand weights known as "tiny", "tiny-tags", "tiny-crops"."""
-    monkeypatch.setitem(NETWORKS, "tiny", paf_network(TINY))
-    monkeypatch.setitem(NETWORKS, "tiny-tags", tag_network(TinyTags))
-    monkeypatch.setitem(NETWORKS, "tiny-crops", crop_network(tiny_crops, "bgr", 16))
+    crops = describe_crops("bgr", 16)
+    monkeypatch.setitem(TRAINABLE, "tiny", trainable(TINY))
+    monkeypatch.setitem(TRAINABLE, "tiny-tags", Trainable(description=describe_tags(64), bare=TinyTags))
+    monkeypatch.setitem(TRAINABLE, "tiny-crops", Trainable(description=crops, bare=tiny_crops))
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from export.graph.graph import from_file, run
-from export.graph.normalisation import is_plain, prepend_normalisation
+from export.graph.normalisation import prepend_normalisation
 from export.tflite import main
+from export.zoo.inputs import is_plain
 from export.zoo.own_network import own_network, read_toml_card
 from quant.cli import run_command
 from rpi_runtime.capture.pictures import read_picture

@@ -12,8 +12,10 @@ from safetensors.torch import save_file
 from export.graph.graph import run
 from export.macs import count_macs, count_parameters
 from export.tflite import main
+from export.zoo import registry
+from export.zoo.inputs import plain_input
 from export.zoo.network import Network
-from export.zoo.registry import MODELS, find_model
+from export.zoo.registry import MODELS, find_model, find_trainable
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import UsageError, WeightsError
@@ -57,7 +59,7 @@ def test_networks_take_their_official_weights(shared: Path, tmp_path: Path, name
     network = load(name, save(shared, name, tmp_path / "weights.pth"))
     assert network.card.name == name
     assert network.card.input.size == "{}x{}".format(*MODELS[name].facts.size)
-    assert network.card.decoder.kind == MODELS[name].facts.decoder
+    assert network.card.decoder.kind == MODELS[name].description.decoder.kind
     assert network.card.provenance.weights_sha256
 
 
@@ -173,3 +175,25 @@ def test_the_list_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_name_that_is_nearly_right(wrong: str, near: str) -> None:
     with pytest.raises(UsageError, match=f"did you mean {near}?"):
         find_model(wrong)
+
+
+@pytest.mark.parametrize(
+    "name", ["lw-openpose", "lw-openpose-pi", "efficienthrnet-h4", "lpn-50", "hwl", "hwl-hsigmoid-half"]
+)
+def test_a_file_is_decoded_as_training_measured_it(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({k: v.contiguous() for k, v in MODELS[name].bare().state_dict().items()}, path)
+    exported = load(name, path).card_at(192, 256 if name != "lw-openpose-pi" else 168)
+    trained = find_trainable(name).description.trained_card(name, exported.input.width, exported.input.height)
+    assert exported.decoder == trained.decoder
+    assert exported.outputs == trained.outputs
+    assert exported.skeleton == trained.skeleton
+    assert exported.input == plain_input(trained.input)
+
+
+def test_a_folder_may_not_take_another_ones_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from export.zoo.hwl import entry
+
+    monkeypatch.setitem(entry.ENTRIES, "lpn-50", entry.ENTRIES["hwl"])
+    with pytest.raises(ValueError, match=r"lpn: lpn-50 is another folder's name"):
+        registry._read()

@@ -17,7 +17,7 @@ from export.train.__main__ import main
 from export.train.data.data import Samples
 from export.train.data.kept import KeptSamples
 from export.train.recipe import read_recipe, samples_key
-from export.train.tasks.networks import NETWORKS, find_network
+from export.zoo.registry import TRAINABLE, find_trainable
 from quant.cli import run_command
 from rpi_runtime.errors import InputError, OutputError
 
@@ -102,14 +102,14 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_samples_serve_every_network_with_these_outputs_and_no_other_teacher_or_labels(
     labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(NETWORKS, "other", NETWORKS["tiny"])
+    monkeypatch.setitem(TRAINABLE, "other", TRAINABLE["tiny"])
 
     names = ["a.jpg", "b.jpg"]
 
     def key(network: str, **changes: Any) -> str:
         recipe = read_recipe(str(labelled / "recipe.toml"), {"pictures": str(labelled)})
         recipe = replace(recipe, network=network, **changes)
-        return samples_key(recipe, str(find_network(network).outputs), names)
+        return samples_key(recipe, str(find_trainable(network).description.outputs), names)
 
     usual = key("tiny")
     assert key("other") == key("tiny", pictures=64) == usual

@@ -18,14 +18,13 @@ from export.train.data.pictures import PictureStore
 from export.train.recipe import Distillation, Start, TrainRecipe, read_recipe, recipes
 from export.train.run.measure import Measure
 from export.train.tasks.families import task_of
-from export.train.tasks.networks import NETWORKS
 from export.train.tasks.paf_task import MapsTeacher, PafTask
 from export.train.tasks.task import Task
 from export.weights.bundled import weights_path
 from export.weights.find import load_state
 from export.zoo.lw_openpose.layouts import CANDIDATES
 from export.zoo.lw_openpose.module import LwOpenPose
-from export.zoo.registry import MODELS
+from export.zoo.registry import MODELS, TRAINABLE
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.capture.pictures import write_picture
@@ -73,7 +72,7 @@ def test_a_run_of_each_family_ends_with_weights_that_load(labelled: Path, networ
     edited(labelled, ('network = "tiny"', f'network = "{network}"'))
     assert train(labelled, "run") == 0
     weights = load_file(labelled / "run/weights.safetensors")
-    load_state(NETWORKS[network].build(), {k: v.numpy() for k, v in weights.items()}, "run")
+    load_state(TRAINABLE[network].bare(), {k: v.numpy() for k, v in weights.items()}, "run")
     assert measured(labelled / "run") == [("0", "8"), ("0", "8")]
 
 
@@ -175,7 +174,7 @@ def test_every_recipe_can_be_read() -> None:
 
 
 def test_trained_weights_are_of_networks_that_can_be_exported() -> None:
-    assert {n for n in NETWORKS if not n.startswith("tiny")} - set(CANDIDATES) <= set(MODELS)
+    assert {n for n in TRAINABLE if not n.startswith("tiny")} - set(CANDIDATES) <= set(MODELS)
 
 
 def test_a_start_from_a_network_of_another_family_is_refused(labelled: Path) -> None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from export.zoo.lw_openpose.balance import balance
-from export.zoo.lw_openpose.module import BACKBONE, Layout, LwOpenPose
+from export.zoo.lw_openpose.layouts import BACKBONE, Layout
+from export.zoo.lw_openpose.module import LwOpenPose
 
 ROWS = tuple((8, 8, stride, dilation) for _, _, stride, dilation in BACKBONE)
 BLOCK = "refinement_stages.0.trunk.3"

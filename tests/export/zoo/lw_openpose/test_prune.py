@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from export.zoo.lw_openpose.module import BACKBONE, Layout, LwOpenPose
+from export.zoo.lw_openpose.layouts import BACKBONE, Layout
+from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.lw_openpose.prune import prune
 
 

@@ -1,0 +1,54 @@
+"""What a network is, whatever its weights: the one description that card, training and checkpoints are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from export.zoo.inputs import plain_input
+from rpi_runtime.errors import InputError
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Provenance, Skeleton
+from rpi_runtime.model.decoders import Decoder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What goes into a network, what comes out, and how people are read from it.
+
+    Attributes
+    ----------
+    input : InputSpec
+        The normalisation that the weights expect; the size is the usual one.
+    skeleton : Skeleton
+    outputs : tuple of OutputSpec
+        In the order in which the module returns them.
+    decoder : Decoder
+        Its kind is the network's family.
+    step : int
+        Both sides of the input are multiples of this.
+    """
+
+    input: InputSpec
+    skeleton: Skeleton
+    outputs: tuple[OutputSpec, ...]
+    decoder: Decoder
+    step: int = 1
+
+    def trained_card(self, name: str, width: int, height: int) -> ModelCard:
+        """Return the card of the module itself, for decoding during training; `InputError` for an odd size."""
+        if width % self.step or height % self.step:
+            raise InputError(f"recipe: size {width}x{height}: expected multiples of {self.step} for {name}")
+        return self._card(name, replace(self.input, width=width, height=height), Provenance())
+
+    def exported_card(self, name: str, provenance: Provenance) -> ModelCard:
+        """Return the card of the exported file, at the usual size; its graph holds what normalisation int8 cannot."""
+        return self._card(name, plain_input(self.input), provenance)
+
+    def _card(self, name: str, spec: InputSpec, provenance: Provenance) -> ModelCard:
+        return ModelCard(
+            name=name,
+            input=spec,
+            skeleton=self.skeleton,
+            outputs=self.outputs,
+            decoder=self.decoder,
+            provenance=provenance,
+        )

@@ -1,0 +1,36 @@
+"""A pose in COCO's order of keypoints."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpi_runtime.model.card import Skeleton
+from rpi_runtime.poses import Pose
+
+KEYPOINTS = 17
+
+
+def coco_points(pose: Pose, skeleton: Skeleton, *, flag: int, shift: float = 0.0) -> NDArray[np.float64]:
+    """Return a pose's keypoints in COCO's order.
+
+    Parameters
+    ----------
+    pose : Pose
+    skeleton : Skeleton
+        Its `coco` names the keypoint that stands for each of COCO's, or -1 where the skeleton has none.
+    flag : int
+        COCO's visibility of every keypoint that was found; 2 in labels, 1 in results.
+    shift : float
+        Pixels to add to both coordinates.
+
+    Returns
+    -------
+    ndarray, (17, 3)
+        x, y and `flag`; zeros where the keypoint was not found or the skeleton does not have it.
+    """
+    points = np.zeros((KEYPOINTS, 3))
+    for target, source in enumerate(skeleton.coco):
+        if source >= 0 and pose.keypoints[source, 2] > 0:
+            points[target] = (*(pose.keypoints[source, :2] + shift), flag)
+    return points
