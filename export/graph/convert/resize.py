@@ -211,7 +211,7 @@ def _repeat(scope: Scope, tensor: Tensor, axis: int, factor: int) -> Tensor:
     return scope.reshape(joined, [n * factor if i == axis else n for i, n in enumerate(shape)])
 
 
-def _tflite_nearest(size: int, target: int, align: bool = False, half: bool = False) -> Matrix:
+def nearest_of_tflite(size: int, target: int, align: bool = False, half: bool = False) -> Matrix:
     """What RESIZE_NEAREST_NEIGHBOR takes, in the float32 that its kernel computes with."""
     scale = np.float32((size - 1) / (target - 1)) if align and target > 1 else np.float32(size / target)
     offset = np.float32(0.5 if half else 0)
@@ -234,7 +234,7 @@ _OPERATORS: list[tuple[str, dict[str, bool], Any]] = [
     ("RESIZE_BILINEAR", _HALF, lambda size, target: _tflite_bilinear(size, target, half=True)),
     ("RESIZE_BILINEAR", {}, _tflite_bilinear),
     ("RESIZE_BILINEAR", _ALIGNED, lambda size, target: _tflite_bilinear(size, target, align=True)),
-    ("RESIZE_NEAREST_NEIGHBOR", {}, _tflite_nearest),
-    ("RESIZE_NEAREST_NEIGHBOR", _HALF, lambda size, target: _tflite_nearest(size, target, half=True)),
-    ("RESIZE_NEAREST_NEIGHBOR", _ALIGNED, lambda size, target: _tflite_nearest(size, target, align=True)),
+    ("RESIZE_NEAREST_NEIGHBOR", {}, nearest_of_tflite),
+    ("RESIZE_NEAREST_NEIGHBOR", _HALF, lambda size, target: nearest_of_tflite(size, target, half=True)),
+    ("RESIZE_NEAREST_NEIGHBOR", _ALIGNED, lambda size, target: nearest_of_tflite(size, target, align=True)),
 ]

@@ -38,7 +38,11 @@ class Scope:
 
     def begin(self, node: Node) -> None:
         """Name what follows after a node's output."""
-        self._label = node.outputs[0]
+        self.label(node.outputs[0])
+
+    def label(self, name: str) -> None:
+        """Begin the names of the tensors that follow with this one."""
+        self._label = name
 
     def constant(self, node: Node, index: int) -> Constant | None:
         """The value of an input where it is known at export."""

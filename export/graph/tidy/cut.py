@@ -73,9 +73,9 @@ def fix_input(model: onnx.ModelProto, width: int, height: int, path: str) -> str
     """
     graph = model.graph
     constants = {i.name for i in graph.initializer}
-    inputs = [i for i in graph.input if i.name not in constants]
-    del graph.input[:]
-    graph.input.extend(inputs)
+    for weights in [i for i in graph.input if i.name in constants]:
+        graph.input.remove(weights)
+    inputs = list(graph.input)
     model.ir_version = max(model.ir_version, 8)
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in FLOATS:
         raise InputError(f"{path}: expected one float input, an image; it has {_described(inputs)}")

@@ -1,0 +1,1 @@
+"""A float .tflite that others made, as the float model that ONNX files become."""

@@ -1,0 +1,185 @@
+"""A .tflite as a source: cut at the card's outputs, its constants float, its operators in our forms, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from export.graph.adopt.constants import compute_constants, use_float_constants
+from export.graph.adopt.forms import FORMS
+from export.graph.convert.layout import Order, Shape
+from export.graph.convert.network import IMAGE
+from export.graph.convert.refusal import RefusalError
+from export.graph.convert.scope import Scope
+from export.graph.float_model import FloatModel, sample_images
+from export.graph.from_onnx import Layout, channels_last
+from export.graph.parity import Parity, compare
+from export.graph.simplify.passes import simplify
+from quant.tflite.read import read_model
+from quant.tflite.records import Model, Operator, Tensor
+from quant.tflite.run import Runner
+from rpi_runtime.errors import InputError, ParityError
+from rpi_runtime.files import reading
+from rpi_runtime.model.card import InputSpec
+
+LARGEST = 1 << 30  # bytes
+
+
+def read_tflite(path: Path) -> bytes:
+    """Return the bytes of a file that can be adopted; `InputError` where it cannot be read."""
+    with reading(path, "make it readable, or give another file"):
+        if not path.is_file():
+            raise InputError(f"{path}: not a file; expected a .tflite")
+        if path.stat().st_size > LARGEST:
+            raise InputError(
+                f"{path}: larger than {LARGEST >> 20} MiB; that is no network for a Raspberry Pi"
+            )
+        return path.read_bytes()
+
+
+def from_tflite(
+    data: bytes, path: str, spec: InputSpec, outputs: Sequence[str], layout: Layout = channels_last
+) -> FloatModel:
+    """Adopt a .tflite.
+
+    Parameters
+    ----------
+    data : bytes
+        Of a file that was verified.
+    path : str
+        For messages.
+    spec : InputSpec
+        Size, and the normalisation that the network itself expects.
+    outputs : sequence of str
+        Names of the signature's outputs, or of tensors inside, where the network shall end.
+    layout : callable
+        Name and shape of an output to the order that its axes shall have.
+
+    Raises
+    ------
+    InputError
+        Another input than one float image of this size, quantized, or no such outputs.
+    ParityError
+        An operator that cannot be taken over, or the result computes something else.
+    """
+    model = read_model(data)
+    _check_input(model, path, spec)
+    _cut(model, outputs, path)
+    try:
+        use_float_constants(model)
+        model.drop_unused()
+        compute_constants(model)
+    except InputError as err:
+        raise InputError(f"{path}: {err}") from err
+    before = Model(
+        inputs=dict(model.inputs),
+        outputs=dict(model.outputs),
+        operators=[_copy(op) for op in model.operators],
+    )
+    result = _taken_over(model, path, {name: layout(name, t.shape) for name, t in model.outputs.items()})
+    done = simplify(result)
+    return FloatModel(
+        model=result,
+        parities=tuple(_compared(before, result, spec, layout)),
+        notes=tuple(f"{count} {what}" for what, count in done.items()),
+    )
+
+
+def _check_input(model: Model, path: str, spec: InputSpec) -> None:
+    described = ", ".join(f"{n} {t.dtype.name} {list(t.shape)}" for n, t in model.inputs.items())
+    shapes = ((1, spec.height, spec.width, 3), (1, 3, spec.height, spec.width))
+    if len(model.inputs) != 1 or next(iter(model.inputs.values())).shape not in shapes:
+        raise InputError(
+            f"{path}: input {described}, expected one image {list(shapes[0])}; correct the card's size"
+        )
+    if next(iter(model.inputs.values())).dtype != np.float32:
+        raise InputError(
+            f"{path}: input {described}: it is already quantized; give the float file, or keep this one and attach "
+            "a card to it (python -m quant.card FILE --attach CARD.toml)"
+        )
+
+
+def _cut(model: Model, outputs: Sequence[str], path: str) -> None:
+    inside = {t.name: t for op in model.operators for t in op.outputs}
+    known = {**inside, **model.outputs}
+    for name in outputs:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            raise InputError(
+                f"{path}: no output {name}; it has {', '.join(model.outputs)}"
+                + (f", and inside {near[0]!r}" if near and near[0] not in model.outputs else "")
+                + ": correct the card (python -m quant.card --describe FILE lists what it can name)"
+            )
+    model.outputs = {name: known[name] for name in outputs}
+    model.drop_unused()
+
+
+def _copy(op: Operator) -> Operator:
+    return Operator(
+        name=op.name, inputs=list(op.inputs), outputs=list(op.outputs), options=dict(op.options), custom=op.custom,
+        version=op.version,
+    )  # fmt: skip
+
+
+def _taken_over(model: Model, path: str, orders: dict[str, Order]) -> Model:
+    """The same network in our forms."""
+    ((_, entry),) = model.inputs.items()
+    scope = Scope(0, {})
+    image = Tensor(name=IMAGE, shape=entry.shape)
+    new: dict[Tensor, Tensor] = {entry: image}
+    if entry.shape[3] != 3:
+        height, width = entry.shape[2:]
+        image = Tensor(name=IMAGE, shape=(1, height, width, 3))
+        new[entry] = scope.rearrange_axes(image, (0, 3, 1, 2))
+    for op in model.operators:
+        inputs = [None if t is None else new.get(t, t) for t in op.inputs]
+        scope.label(op.outputs[0].name)
+        try:
+            made = _converted(scope, op, inputs)
+        except RefusalError as err:
+            raise ParityError(
+                f"{path}: operator {op.name} cannot be taken over (tensor {op.outputs[0].name!r}): {err}; see the "
+                "table of operators in export/docs/networks-of-your-own.md"
+            ) from err
+        new.update(zip(op.outputs, made, strict=True))
+    outputs: dict[str, Tensor] = {}
+    for name, tensor in model.outputs.items():
+        order, result = orders[name], new[tensor]
+        outputs[name] = result if order == tuple(range(len(order))) else scope.rearrange_axes(result, order)
+    return Model(inputs={IMAGE: image}, outputs=outputs, operators=scope.operators, description="pipose")
+
+
+def _converted(scope: Scope, op: Operator, inputs: list[Tensor | None]) -> list[Tensor]:
+    if op.custom is not None:
+        raise RefusalError("it is an operator of the file's maker, which no interpreter here has")
+    form = FORMS.get(op.name)
+    made = form(scope, op, inputs) if form is not None else None
+    if made is None:
+        scope.operators.append(
+            Operator(
+                name=op.name, inputs=inputs, outputs=op.outputs, options=dict(op.options), version=op.version
+            )
+        )
+        return op.outputs
+    return made
+
+
+def _compared(before: Model, after: Model, spec: InputSpec, layout: Layout) -> list[Parity]:
+    """Compare with the file as it was, its constants in float."""
+    first, second = Runner(before), Runner(after)
+    ((_, entry),) = before.inputs.items()
+    parities: list[Parity] = []
+    for image in sample_images(spec):
+        given = image if entry.shape == image.shape else image.transpose(0, 3, 1, 2)
+        expected = {name: np.asarray(v, np.float32) for name, v in first(given).items()}
+        expected = {name: v.transpose(layout(name, v.shape)) for name, v in expected.items()}
+        parities = compare("given -> tflite", expected, second(image))
+    return parities
+
+
+def plain_layout(name: str, shape: Shape) -> Order:
+    """Leave an output as it is."""
+    return tuple(range(len(shape)))

@@ -1,0 +1,47 @@
+"""A network as a float .tflite in records: what every source becomes, and what the quantizer takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.graph.parity import Parity
+from quant.tflite.records import Model
+from rpi_runtime.model.card import InputSpec
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatModel:
+    """A network on its way.
+
+    Attributes
+    ----------
+    model : Model
+        One input ``image`` (1, H, W, 3), normalised as the card says, outputs by their names on the card.
+    parities : tuple of Parity
+        How each step compared with the one before.
+    notes : tuple of str
+        What the conversion did, for the user to see.
+    """
+
+    model: Model
+    parities: tuple[Parity, ...]
+    notes: tuple[str, ...] = ()
+
+
+def sample_images(spec: InputSpec) -> list[Array]:
+    """Two normalised images (1, H, W, 3) to compare with: noise, which reaches all values, and a smooth slope."""
+    shape = (1, spec.height, spec.width, 3)
+    noise = np.random.default_rng(0).integers(0, 256, shape)
+    rows, columns = np.linspace(0, 255, spec.height)[:, None], np.linspace(255, 0, spec.width)
+    slope = np.stack([rows + 0 * columns, 0 * rows + columns, (rows + columns) / 2], axis=-1)[None]
+    return [normalise(pixels.astype(np.float64), spec) for pixels in (noise, np.round(slope))]
+
+
+def normalise(pixels: NDArray[np.float64], spec: InputSpec) -> Array:
+    """Pixel values (1, H, W, 3) as a network of this input wants them."""
+    return np.asarray((pixels - np.array(spec.mean)) * np.array(spec.scale), np.float32)

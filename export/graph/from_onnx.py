@@ -1,0 +1,92 @@
+"""An ONNX graph to a float model: tidied, converted, simplified, and compared with the file as the user gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from export.graph.convert.layout import Order, Shape, usual_order
+from export.graph.convert.network import convert
+from export.graph.convert.scope import Scope
+from export.graph.float_model import Array, FloatModel, sample_images
+from export.graph.locate import first_difference
+from export.graph.parity import Parity, compare
+from export.graph.simplify.passes import simplify
+from export.graph.tidy.plain import PlainGraph, tidy
+from quant.tflite.run import run_model
+from rpi_runtime.errors import ParityError
+from rpi_runtime.model.card import InputSpec
+
+Layout = Callable[[str, Shape], Order]
+HALF = 2e-2  # 11 bits of mantissa through some 30 layers: the file's own error, which the float one does not have
+
+
+def channels_last(name: str, shape: Shape) -> Order:
+    """The layout of outputs that are maps, (1, C, H, W)."""
+    return usual_order(len(shape))
+
+
+def from_onnx(
+    model: onnx.ModelProto, path: str, spec: InputSpec, outputs: Sequence[str], layout: Layout = channels_last
+) -> FloatModel:
+    """Convert a model, which is changed.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        As `read_onnx` gives it.
+    path : str
+        For messages.
+    spec : InputSpec
+        Size, and the normalisation that the graph itself expects.
+    outputs : sequence of str
+        Where the graph shall end.
+    layout : callable
+        Name and ONNX's shape of an output to the order of its axes in the .tflite.
+
+    Raises
+    ------
+    InputError
+        The file is not one that can be converted.
+    ParityError
+        An operator that cannot be converted, or the result computes something else than the file.
+    """
+    graph = tidy(model, spec.width, spec.height, outputs, path)
+    orders = {name: layout(name, graph.shapes[name]) for name in outputs}
+    scope = Scope(graph.opset, dict(graph.constants))
+    result = convert(scope, graph.nodes, graph.image, graph.size, orders)
+    done = simplify(result)
+    parities: list[Parity] = []
+    for image in sample_images(spec):
+        expected = _arranged(run_graph(graph, image), orders)
+        found = {name: np.asarray(value, np.float32) for name, value in run_model(result, image).items()}
+        try:
+            tolerance = {"tolerance": HALF} if graph.half else {}
+            parities = compare("onnx -> tflite", expected, found, **tolerance)
+        except ParityError as err:
+            where = first_difference(graph, image)
+            raise ParityError(f"{path}: {err}" + (f" (first at {where})" if where else "")) from err
+    return FloatModel(
+        model=result, parities=tuple(parities), notes=tuple(f"{count} {what}" for what, count in done.items())
+    )
+
+
+def run_graph(graph: PlainGraph, image: Array) -> dict[str, Array]:
+    """Run the user's own graph in ONNX Runtime on one (1, H, W, 3) image; outputs by name."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        graph.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    (entry,) = session.get_inputs()
+    dtype = {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(entry.type, np.float32)
+    values = session.run(list(graph.outputs), {entry.name: image.transpose(0, 3, 1, 2).astype(dtype)})
+    return {name: np.asarray(value, np.float32) for name, value in zip(graph.outputs, values, strict=True)}
+
+
+def _arranged(values: Mapping[str, Array], orders: Mapping[str, Order]) -> dict[str, Array]:
+    return {name: value.transpose(orders[name]) for name, value in values.items()}

@@ -1,0 +1,39 @@
+"""Run the records of a .tflite, as the interpreter does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from quant.tflite.records import Model
+from quant.tflite.write import write_model
+
+Array = NDArray[np.float32]
+
+
+class Runner:
+    """Runs a model; one interpreter for many images.
+
+    Parameters
+    ----------
+    model : Model
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._interpreter = Interpreter(model_content=write_model(model), num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._run = self._interpreter.get_signature_runner()
+        (self._entry,) = model.inputs
+
+    def __call__(self, image: Array) -> dict[str, Any]:
+        """Outputs by name of one (1, H, W, 3) image, as the interpreter gives them."""
+        outputs: dict[str, Any] = self._run(**{self._entry: image})
+        return outputs
+
+
+def run_model(model: Model, image: Array) -> dict[str, Any]:
+    """Run a model on one (1, H, W, 3) image; outputs by name, as the interpreter gives them."""
+    return Runner(model)(image)
