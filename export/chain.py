@@ -43,9 +43,10 @@ from quant.quiet import quiet
 from quant.recipe import DEFAULTS, Recipe, load_recipe
 from rpi_runtime import __version__
 from rpi_runtime.files import write_bytes
-from rpi_runtime.model.card import CALIBRATION_MEMBER, CARD_MEMBER, ModelCard
+from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import TopdownDecoder
 from rpi_runtime.model.interpreter import Model
+from rpi_runtime.model.member import CALIBRATION_MEMBER, CARD_MEMBER
 
 TOOLS = ("torch", "onnx", "onnx2tf", "tensorflow")
 LAYER_IMAGES = 4  # images that the per-layer comparison runs, on slow reference kernels

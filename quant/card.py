@@ -12,8 +12,9 @@ from pathlib import Path
 
 from quant.cli import run_command
 from rpi_runtime.errors import CardError
-from rpi_runtime.model.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
+from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.decoders import Decoder, PafDecoder, TagDecoder
+from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member
 
 
 def describe(card: ModelCard) -> str:

@@ -32,9 +32,10 @@ from quant.progress import Progress, print_table
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import CardError, InputError, MissingMemberError, UsageError
 from rpi_runtime.files import ensure_writable, write_text
-from rpi_runtime.model.card import CALIBRATION_MEMBER, ModelCard, read_card, read_member
+from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.decoders import TopdownDecoder
 from rpi_runtime.model.interpreter import Model
+from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member
 
 if TYPE_CHECKING:
     from rich.table import Table

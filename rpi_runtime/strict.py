@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import difflib
+import functools
+import math
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -11,6 +14,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from rpi_runtime.errors import PiposeError
 
 T = TypeVar("T")
+MOST_ITEMS = 4096  # of a list; no setting of ours comes near
+_SHOWN = 80  # letters of a wrong value in a message
 
 
 def from_mapping(cls: type[T], data: Mapping[str, Any], error: type[PiposeError], where: str = "") -> T:
@@ -31,8 +36,8 @@ def from_mapping(cls: type[T], data: Mapping[str, Any], error: type[PiposeError]
         if key not in fields:
             near = difflib.get_close_matches(key, fields, 1, 0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(fields)}"
-            raise error(f"unknown key {_join(where, key)!r}{hint}")
-    hints = get_type_hints(cls)
+            raise error(f"unknown key {shown(_join(where, key))}{hint}")
+    hints = _hints(cls)  # type: ignore[arg-type]
     values = {}
     for name, spec in fields.items():
         if name in data:
@@ -40,6 +45,11 @@ def from_mapping(cls: type[T], data: Mapping[str, Any], error: type[PiposeError]
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
             raise error(f"missing key {_join(where, name)!r}")
     return cls(**values)
+
+
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 def _join(where: str, key: str) -> str:
@@ -50,13 +60,15 @@ def _convert(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any
     origin = get_origin(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):
-            raise error(f"{where}: expected a table, got {value!r}")
+            raise error(f"{where}: expected a table, got {shown(value)}")
         return from_mapping(hint, value, error, where)
     if origin is tuple:
         return _convert_tuple(get_args(hint), value, error, where)
     if origin is Literal:
         if value not in get_args(hint):
-            raise error(f"{where}: got {value!r}, expected one of {', '.join(map(repr, get_args(hint)))}")
+            raise error(
+                f"{where}: got {shown(value)}, expected one of {', '.join(map(repr, get_args(hint)))}"
+            )
         return value
     if origin in (Union, types.UnionType):
         if value is None and type(None) in get_args(hint):
@@ -64,7 +76,7 @@ def _convert(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any
         return _convert(_member(hint, value, error, where), value, error, where)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            raise error(f"{where}: expected a table, got {value!r}")
+            raise error(f"{where}: expected a table, got {shown(value)}")
         item = get_args(hint)[1]
         return {str(k): _convert(item, v, error, _join(where, str(k))) for k, v in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -73,7 +85,32 @@ def _convert(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any
         except OverflowError as err:
             raise error(f"{where}: expected float, got an integer beyond its range") from err
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise error(f"{where}: expected {hint.__name__}, got {value!r}")
+        raise error(f"{where}: expected {hint.__name__}, got {shown(value)}")
+    if hint is int and not -(2**63) <= value < 2**63:
+        raise error(f"{where}: expected an integer of 64 bits, got {shown(value)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise error(f"{where}: expected a finite number, got {value}")
+    return value
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: on one line, and not all of it where it is long."""
+    if isinstance(value, list | tuple | Mapping) and (len(value) > 6 or any(map(_nests, value))):
+        kind = "a table" if isinstance(value, Mapping) else "a list"
+        return f"{kind} of {len(value)}"
+    text = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
+    return text if len(text) <= _SHOWN + 2 else f"{text[:_SHOWN]}..."
+
+
+def _nests(value: object) -> bool:
+    return isinstance(value, list | tuple | Mapping)
+
+
+def finite(word: str) -> float:
+    """Take a number off a command line, as argparse's `type`; not NaN or infinity, which `float` takes."""
+    value = float(word)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a finite number, got {word!r}")
     return value
 
 
@@ -82,17 +119,19 @@ def _member(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any:
     members = [a for a in get_args(hint) if a is not type(None)]
     if len(members) == 1 or not isinstance(value, Mapping) or "kind" not in value:
         return members[0]
-    kinds = {get_args(get_type_hints(m)["kind"])[0]: m for m in members}
+    kinds = {get_args(_hints(m)["kind"])[0]: m for m in members}
     if not isinstance(value["kind"], str) or value["kind"] not in kinds:  # a list cannot even be looked up
         expected = ", ".join(map(repr, kinds))
-        raise error(f"{_join(where, 'kind')}: got {value['kind']!r}, expected one of {expected}")
+        raise error(f"{_join(where, 'kind')}: got {shown(value['kind'])}, expected one of {expected}")
     return kinds[value["kind"]]
 
 
 def _convert_tuple(args: tuple[Any, ...], value: Any, error: type[PiposeError], where: str) -> Any:
     if not isinstance(value, list | tuple):
-        raise error(f"{where}: expected a list, got {value!r}")
+        raise error(f"{where}: expected a list, got {shown(value)}")
     if len(args) == 2 and args[1] is Ellipsis:
+        if len(value) > MOST_ITEMS:
+            raise error(f"{where}: {len(value)} entries, expected at most {MOST_ITEMS}")
         return tuple(_convert(args[0], v, error, f"{where}[{i}]") for i, v in enumerate(value))
     if len(value) != len(args):
         raise error(f"{where}: expected {len(args)} values, got {len(value)}")

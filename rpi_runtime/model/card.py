@@ -9,31 +9,29 @@ from __future__ import annotations
 
 import json
 import math
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rpi_runtime.errors import CardError, MissingMemberError
+from rpi_runtime.errors import CardError
+from rpi_runtime.inputs import parse_json
 from rpi_runtime.model.decoders import Decoder
+from rpi_runtime.model.member import CARD_MEMBER, read_member
 from rpi_runtime.strict import from_mapping
 
 CARD_FORMAT = 1
 ROLES = ("heatmaps", "pafs", "tags")
-CARD_MEMBER = "pipose/card.json"
-CALIBRATION_MEMBER = "pipose/calibration.json"
-# what zipfile raises on damaged archives
-_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, RuntimeError)
-# the others have errors of their own, and a Python may lack their modules
-_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_NO_CARD = "no model card inside; export it with `python -m export.tflite`, which writes one"
-_ABSENT = {
-    CARD_MEMBER: _NO_CARD,
-    CALIBRATION_MEMBER: "holds no calibration manifest; only INT8 files have one",
-}
+MOST_KEYPOINTS, MOST_EDGES, MOST_OUTPUTS, MOST_NOTES = 256, 1024, 32, 64
+MOST_LETTERS = 200  # of a name
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse a name that is empty, too long for a line, or holds what a terminal would take for a command."""
+    if not 1 <= len(name) <= MOST_LETTERS or not name.isprintable():
+        raise CardError(
+            f"{what} name {name[:MOST_LETTERS]!r}: expected 1 to {MOST_LETTERS} printable characters"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +99,20 @@ class Skeleton:
 
     def __post_init__(self) -> None:
         count = len(self.keypoints)
-        if count == 0 or len(set(self.keypoints)) != count:
-            raise CardError(f"skeleton keypoints {self.keypoints}: expected one or more different names")
+        if not 1 <= count <= MOST_KEYPOINTS or len(set(self.keypoints)) != count:
+            raise CardError(f"skeleton: {count} keypoints, expected 1 to {MOST_KEYPOINTS} different names")
+        for name in self.keypoints:
+            check_name(name, "keypoint")
+        if len(self.edges) > MOST_EDGES:
+            raise CardError(f"skeleton: {len(self.edges)} edges, expected at most {MOST_EDGES}")
         if any(not 0 <= i < count for edge in self.edges for i in edge):
             raise CardError(f"skeleton edges name a keypoint outside 0..{count - 1}")
         if self.coco and (len(self.coco) != 17 or any(not -1 <= i < count for i in self.coco)):
             raise CardError(f"skeleton coco {self.coco}: expected 17 indices from -1 to {count - 1}")
         if self.sigmas and len(self.sigmas) != count:
             raise CardError(f"skeleton sigmas: {len(self.sigmas)} values for {count} keypoints")
+        if not all(0 < s < math.inf for s in self.sigmas):
+            raise CardError("skeleton sigmas: expected finite positive numbers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +137,9 @@ class OutputSpec:
     stride: int
 
     def __post_init__(self) -> None:
-        if self.channels < 1 or self.stride < 1:
-            raise CardError(f"output {self.name!r}: channels and stride must be at least 1")
+        check_name(self.name, "output")
+        if not (1 <= self.channels <= 4096 and 1 <= self.stride <= 4096):
+            raise CardError(f"output {self.name!r}: channels and stride must be 1 to 4096")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +203,15 @@ class ModelCard:
                 f"model card format {self.format}: this pipose reads format {CARD_FORMAT}; "
                 "export the model again, or install the pipose that wrote it"
             )
+        check_name(self.name, "model")
+        for what, items in (
+            ("outputs", self.outputs),
+            ("measured", self.measured),
+            ("tools", self.provenance.tools),
+        ):
+            most = MOST_OUTPUTS if what == "outputs" else MOST_NOTES
+            if len(items) > most:
+                raise CardError(f"{what}: {len(items)} entries, expected at most {most}")
         if len({(o.role, o.stride) for o in self.outputs}) != len(self.outputs):
             raise CardError(f"outputs {self._names()}: expected different strides where a role repeats")
         channels = {role: tuple(o.channels for o in self.outputs_of(role)) for role in ROLES}
@@ -235,55 +249,9 @@ class ModelCard:
         return from_mapping(cls, data, CardError)
 
 
-def read_member(path: Path | str, member: str) -> bytes:
-    """Return one member of the archive inside a .tflite.
-
-    Raises
-    ------
-    MissingMemberError
-        The file has an archive, without such a member.
-    CardError
-        The file is missing or no .tflite, or the archive or the member is damaged.
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-            if head[4:8] != b"TFL3":
-                raise CardError(
-                    f"{path}: not a TFLite file (no TFL3 identifier); expected a .tflite of pipose"
-                )
-            try:
-                archive = zipfile.ZipFile(file)
-            except _DAMAGED as err:
-                raise CardError(f"{path}: {_NO_CARD}, or copy the file again if it was truncated") from err
-            with archive:
-                return _read_from(archive, member, path)
-    except OSError as err:
-        raise CardError(
-            f"{path}: cannot be read ({err.strerror or err}); give the path of a .tflite"
-        ) from err
-
-
-def _read_from(archive: zipfile.ZipFile, member: str, path: Path) -> bytes:
-    if member not in archive.namelist():
-        raise MissingMemberError(f"{path}: {_ABSENT.get(member, f'holds no {member}')}")
-    kind = archive.getinfo(member).compress_type
-    try:
-        if kind not in _COMPRESSIONS:
-            raise zipfile.BadZipFile(f"compression {kind}, expected stored or deflated")
-        return archive.read(member)
-    except _DAMAGED as err:
-        reason = str(err) or type(err).__name__
-        raise CardError(f"{path}: {member} is damaged ({reason}); copy or export the file again") from err
-
-
 def read_card(path: Path | str) -> ModelCard:
     """Return the card inside a .tflite; `CardError`, with the file's name, when it has none or a broken one."""
-    try:
-        data = json.loads(read_member(path, CARD_MEMBER))
-    except ValueError as err:
-        raise CardError(f"{path}: its model card is not valid JSON ({err}); export it again") from err
+    data = parse_json(read_member(path, CARD_MEMBER), f"{path}: its model card", "export it again", CardError)
     if not isinstance(data, dict):
         raise CardError(f"{path}: its model card is not a JSON object; export it again")
     try:

@@ -10,6 +10,7 @@ from rpi_runtime.errors import CardError
 
 Pairs = tuple[tuple[int, int], ...]
 Channels = Mapping[str, tuple[int, ...]]  # by role, the channels of its outputs
+MOST_LIMBS = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +55,8 @@ class PafDecoder:
     min_score: float = 0.2
 
     def __post_init__(self) -> None:
-        if not self.limbs:
-            raise CardError("decoder limbs: expected at least one limb")
+        if not 1 <= len(self.limbs) <= MOST_LIMBS:
+            raise CardError(f"decoder limbs: {len(self.limbs)}, expected 1 to {MOST_LIMBS}")
         if not 0 < self.limb_fraction <= 1:
             raise CardError(f"decoder limb_fraction {self.limb_fraction}: expected above 0 and at most 1")
 
@@ -118,8 +119,8 @@ class TagDecoder:
             )
         if not 1 <= self.max_people <= 256:
             raise CardError(f"decoder max_people {self.max_people}: expected 1 to 256")
-        if self.nms_size < 1 or self.nms_size % 2 == 0:
-            raise CardError(f"decoder nms_size {self.nms_size}: expected an odd number")
+        if not 1 <= self.nms_size <= 99 or self.nms_size % 2 == 0:
+            raise CardError(f"decoder nms_size {self.nms_size}: expected an odd number, at most 99")
 
     def check(self, keypoints: int, channels: Channels) -> None:
         """Refuse outputs and keypoints that do not fit together."""

@@ -7,11 +7,14 @@ changes weights without a word. The archive's own checksums cover only its membe
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 import zlib
 from pathlib import Path
 
 from rpi_runtime.errors import InputError
+from rpi_runtime.inputs import open_input
+from rpi_runtime.model.member import open_archive
 
 CHUNK = 1 << 20
 
@@ -30,10 +33,10 @@ def check_seal(path: Path) -> None:
         The flatbuffer is not what was sealed.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_input(path) as file, open_archive(file) as archive:
             match = re.fullmatch(rb"flatbuffer crc32 ([0-9a-f]{8})", archive.comment)
             left = min((item.header_offset for item in archive.infolist()), default=0)
-    except (zipfile.BadZipFile, OSError):
+    except (zipfile.BadZipFile, struct.error, ValueError, OSError):
         return
     if match is None:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, get_type_hints
@@ -75,7 +76,10 @@ def _value(hint: Any, key: str, word: str) -> Any:
         if hint is bool:
             return (_TRUE + _FALSE).index(word.lower()) < len(_TRUE)
         if hint in (int, float):
-            return hint(word)
+            number = hint(word)
+            if not math.isfinite(number):
+                raise ValueError(word)
+            return number
     except ValueError:
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[hint]
         raise UsageError(f"{key}: expected {wanted}, got {word!r}") from None

@@ -14,7 +14,8 @@ from export.tflite import main
 from export.weights import bundled as bundled_weights
 from export.weights.bundled import BundledCard, is_bundled
 from quant.calibration import Manifest
-from rpi_runtime.model.card import CALIBRATION_MEMBER, read_card, read_member
+from rpi_runtime.model.card import read_card
+from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member
 
 
 @pytest.fixture

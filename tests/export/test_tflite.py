@@ -18,8 +18,9 @@ from quant.flatbuffer import TFLiteFile
 from quant.gate import Limits
 from quant.progress import Progress
 from rpi_runtime.errors import InputError
-from rpi_runtime.model.card import CALIBRATION_MEMBER, read_card, read_member
+from rpi_runtime.model.card import read_card
 from rpi_runtime.model.interpreter import Model
+from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,14 +15,8 @@ from quant.card import describe, main
 from quant.cli import run_command
 from quant.flatbuffer import append_members
 from rpi_runtime.errors import InputError, MissingMemberError
-from rpi_runtime.model.card import (
-    CALIBRATION_MEMBER,
-    CARD_MEMBER,
-    ModelCard,
-    Provenance,
-    read_card,
-    read_member,
-)
+from rpi_runtime.model.card import ModelCard, Provenance, read_card
+from rpi_runtime.model.member import CALIBRATION_MEMBER, CARD_MEMBER, read_member
 from tests.rpi_runtime.toys import CARD, toy_bytes, write_toy
 
 FULL = replace(

@@ -21,7 +21,8 @@ from quant.predict import detection
 from quant.progress import Progress
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import CardError, InputError
-from rpi_runtime.model.card import CALIBRATION_MEMBER, Skeleton
+from rpi_runtime.model.card import Skeleton
+from rpi_runtime.model.member import CALIBRATION_MEMBER
 from rpi_runtime.poses import Pose
 from tests.quant.toycoco import annotations, write_toy_coco, write_toy_model
 from tests.rpi_runtime.toys import write_toy

@@ -6,8 +6,9 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from rpi_runtime.model.card import CARD_MEMBER, InputSpec, ModelCard, OutputSpec, Skeleton
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import Limb, PafDecoder
+from rpi_runtime.model.member import CARD_MEMBER
 from rpi_runtime.model.seal import seal_of
 
 GOLDEN = Path(__file__).parent / "golden"

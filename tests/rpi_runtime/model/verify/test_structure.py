@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from rpi_runtime.errors import CardError, InputError
-from rpi_runtime.model.card import CARD_MEMBER
 from rpi_runtime.model.interpreter import Model
+from rpi_runtime.model.member import CARD_MEMBER
 from rpi_runtime.model.seal import seal_of
 from rpi_runtime.model.verify.flatbuffer import MalformedError
 from rpi_runtime.model.verify.structure import verify, verify_bytes
