@@ -11,7 +11,6 @@ import json
 import shutil
 import sys
 import tempfile
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +29,8 @@ from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import InputError, OutputError, UsageError, WeightsError
 from rpi_runtime.files import write_bytes, write_text
-from rpi_runtime.strict import from_mapping
+from rpi_runtime.inputs import parse_toml, read_input
+from rpi_runtime.strict import finite, from_mapping
 
 LARGEST = 9_000_000  # bytes of a file that ships
 Half = dict[str, NDArray[np.float16]]
@@ -188,9 +188,10 @@ def _toml(value: str | float) -> str:
 def read_facts(path: Path, name: str, sha256: str) -> BundledCard:
     """Return the card: what the file says, name and hash."""
     try:
-        facts = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        text = read_input(path)
+    except OSError as err:
         raise InputError(f"{path}: cannot be read ({err}); see --help for what it says") from err
+    facts = parse_toml(text, path, "see --help for what it says")
     return from_mapping(BundledCard, facts | {"network": name, "sha256": sha256}, InputError)
 
 
@@ -247,7 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--blend",
-        type=float,
+        type=finite,
         metavar="PART",
         help="go only so far from --start to the trained weights, 0 to 1; of a run of export.train take checkpoint.pt: "
         "weights.safetensors computes the same with its channels rescaled, and does not lie on the way",

@@ -21,6 +21,7 @@ from quant.progress import Progress, print_table
 from quant.recipe import DEFAULTS, Recipe, load_recipe, recipe_names
 from rpi_runtime.errors import CardError, DependencyError, GateError, UsageError
 from rpi_runtime.files import ensure_writable
+from rpi_runtime.strict import finite
 
 if TYPE_CHECKING:
     from export.chain import ExportSpec
@@ -110,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--split", default="val2017", help="split to evaluate on (default %(default)s)")
     check.add_argument(
         "--max-ap-drop",
-        type=float,
+        type=finite,
         default=1.0,
         metavar="AP",
         help="refuse an INT8 file that loses more, in points of AP (default %(default)s)",

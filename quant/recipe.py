@@ -18,14 +18,15 @@ A new recipe is a new .toml file there, or anywhere with ``--recipe FILE.toml``.
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rpi_runtime.errors import InputError
+from rpi_runtime.inputs import parse_toml, read_input
 from rpi_runtime.strict import from_mapping
 
+MOST_BYTES = 1 << 20
 FOLDER = Path(__file__).parent / "recipes"
 GRAMMAR = re.compile(r"w(8c|16|32)_a(8|32)(_eq|_eqw)?\Z")
 
@@ -95,12 +96,11 @@ def load_recipe(name: str) -> Recipe:
     """Return a recipe by name, or from the path of a .toml file; `InputError` when there is none."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     try:
-        data = tomllib.loads(path.read_text())
+        text = read_input(path, MOST_BYTES)
     except OSError as err:
         known = ", ".join(recipe_names())
         raise InputError(f"recipe {name!r}: not one of {known}, nor a .toml file ({err.strerror})") from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise InputError(f"{path}: not valid TOML ({err})") from err
+    data = parse_toml(text, path, "correct it, or name a recipe of --list-recipes")
     return from_mapping(Recipe, data, InputError)
 
 

@@ -24,6 +24,7 @@ from export.zoo.registry import TRAINABLE
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import OutputError, UsageError
+from rpi_runtime.strict import finite
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="KEY=PATH",
         help="what a {KEY} in the recipe stands for",
     )
-    result.add_argument("--minutes", type=float, metavar="N", help="stop after so long, to go on later")
+    result.add_argument("--minutes", type=finite, metavar="N", help="stop after so long, to go on later")
     result.add_argument(
         "--loaders", type=int, default=1, metavar="N", help="processes that prepare samples (1)"
     )

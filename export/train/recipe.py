@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from export.train.data.examples import Source
 from export.train.run.optimizer import Group, Schedule
 from export.train.tasks.losses import WeightFunction
 from rpi_runtime.errors import InputError, UsageError
+from rpi_runtime.inputs import parse_toml, read_input
 from rpi_runtime.strict import from_mapping
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -299,13 +299,12 @@ def recipes() -> list[str]:
 def _read(name: str) -> dict[str, Any]:
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     try:
-        return tomllib.loads(path.read_text())
+        text = read_input(path, 1 << 20)
     except OSError as err:
         raise UsageError(
             f"no recipe {name!r} ({err.strerror}); known: {', '.join(recipes())}, or a .toml"
         ) from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise InputError(f"{path}: not valid TOML ({err})") from err
+    return parse_toml(text, path, "correct it")
 
 
 def _filled(value: Any, paths: Mapping[str, str]) -> Any:

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.weights.download import checksum
 from rpi_runtime.errors import WeightsError
+from rpi_runtime.inputs import parse_toml, read_input
 from rpi_runtime.strict import from_mapping
 
 FOLDER = Path(__file__).parents[1] / "zoo"
@@ -163,9 +163,10 @@ def find_bundled(network: str) -> tuple[Path, BundledCard]:
 def read_card(path: Path) -> BundledCard:
     """Read the card beside bundled weights; `WeightsError` when it is missing or wrong."""
     try:
-        data = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        text = read_input(path)
+    except OSError as err:
         raise WeightsError(
             f"{path}: the card of bundled weights cannot be read ({err}); install pipose again"
         ) from err
+    data = parse_toml(text, f"{path}: the card of bundled weights", "install pipose again", WeightsError)
     return from_mapping(BundledCard, data, WeightsError)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,10 @@ from export.zoo.inputs import is_plain, plain_input
 from export.zoo.network import Network
 from rpi_runtime.errors import CardError
 from rpi_runtime.files import reading
+from rpi_runtime.inputs import parse_toml, read_input
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Provenance
 
+MOST_BYTES = 1 << 20  # of a card
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -42,11 +43,10 @@ def own_network(onnx_file: Path, card_file: Path) -> Network:
 def read_toml_card(path: Path) -> ModelCard:
     """Read a card written by hand."""
     try:
-        data = tomllib.loads(path.read_text())
+        text = read_input(path, MOST_BYTES)
     except OSError as err:
         raise CardError(f"{path}: cannot be read ({err.strerror}); --onnx needs --card FILE.toml") from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise CardError(f"{path}: not valid TOML ({err})") from err
+    data = parse_toml(text, path, "correct it; the README has an example", CardError)
     try:
         card = ModelCard.from_mapping(data)
     except CardError as err:

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from rpi_runtime.strict import finite
+
 
 class Parser(argparse.ArgumentParser):
     """Names the nearest valid option when one is mistyped."""
@@ -64,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser, sinks: str = "where poses go 
         action=argparse.BooleanOptionalAction,
         help="smooth the keypoints of tracked people (default)",
     )
-    parser.add_argument("--max-fps", type=float, metavar="N", help="at most so many frames per second")
+    parser.add_argument("--max-fps", type=finite, metavar="N", help="at most so many frames per second")
     parser.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     parser.add_argument(
         "--heat",
@@ -81,7 +83,7 @@ def add_refine_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--refine-budget-ms",
-        type=float,
+        type=finite,
         metavar="N",
         help="begin no crop that would end later than this, a frame (default: 50; 0: refine everybody)",
     )

@@ -28,6 +28,7 @@ from rpi_runtime.errors import OutputError, UsageError
 from rpi_runtime.poses import Frame
 from rpi_runtime.settings.run_config import source_config
 from rpi_runtime.stop import Signals, StopFlag
+from rpi_runtime.strict import finite
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--source", default="picamera", help="as for `run` (default: picamera)")
     parser.add_argument("--output", required=True, type=Path, metavar="PATH", help="a .zip or a new folder")
-    parser.add_argument("--seconds", type=float, default=0.0, metavar="N", help="stop after N seconds")
+    parser.add_argument("--seconds", type=finite, default=0.0, metavar="N", help="stop after N seconds")
     parser.add_argument("--frames", type=int, default=0, metavar="N", help="stop after N frames")
     parser.add_argument("--format", choices=FORMATS, default="jpg", help="jpg (default), png or npy")
 

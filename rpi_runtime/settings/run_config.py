@@ -35,11 +35,14 @@ from rpi_runtime.capture.kinds import SourceConfig
 from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.health.thermal import HeatConfig
+from rpi_runtime.inputs import read_input
 from rpi_runtime.settings.short_form import nearest, parse_pairs, parse_spec, typed
 from rpi_runtime.settings.toml_lines import find_line
 from rpi_runtime.sinks import kinds as sinks
 from rpi_runtime.sinks.kinds import SinkConfig
 from rpi_runtime.strict import from_mapping
+
+MOST_BYTES = 1 << 20  # of a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,11 +208,13 @@ def refine_override(table: RefineConfig | None, overrides: Mapping[str, Any]) ->
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text("utf-8")
+        text = read_input(path, MOST_BYTES).decode("utf-8-sig")
         data = tomllib.loads(text)
     except OSError as err:
         raise InputError(f"{path}: cannot be read ({err.strerror}); give the path of a TOML file") from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+    except RecursionError as err:
+        raise UsageError(f"{path}:1: not TOML: nested too deeply") from err
+    except ValueError as err:
         line = re.search(r"line (\d+)", str(err))
         raise UsageError(f"{path}:{line[1] if line else 1}: not TOML: {err}") from err
     try:

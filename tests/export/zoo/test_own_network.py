@@ -155,7 +155,7 @@ def test_a_card_with_another_stride_is_refused(
         (
             f"mean = {list(MEAN)}",
             "mean = [inf, inf, inf]",
-            "input mean (inf, inf, inf): expected three finite",
+            "input.mean[0]: expected a finite number",
         ),
         ("[decoder]", '[decoder]\nkind = ["paf"]', "decoder.kind: got ['paf'], expected one of 'paf'"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from rpi_runtime.capture.kinds import SourceConfig, guess_kind
@@ -182,3 +184,32 @@ def test_targets_may_hold_colons_commas_and_equals_signs():
     spec = parse_spec("stream:rtsp://h:1/a,b?c=d,width=3", ["stream"])
     assert spec == {"kind": "stream", "target": "rtsp://h:1/a,b?c=d", "width": "3"}
     assert sink_config("jsonl:a:b.jsonl").options.target == "a:b.jsonl"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max_fps = nan", "max_fps = inf", "[heat]\nlimit_c = nan", "[heat]\nhold_s = inf",
+        'model = "m"\n[source]\nkind = "camera"\ntarget = "0"\nstall_s = nan', "a = " + "[" * 50_000,
+        "frames = 1" + "0" * 5000, "frames = 1" + "0" * 400,
+    ],
+)  # fmt: skip
+def test_numbers_that_are_none_and_endless_nesting_are_refused(tmp_path, text):
+    """NaN passed, compared false with every limit, and was in force; the nesting was a RecursionError."""
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_config(path, {})
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("heat", ["limit_c=nan", "limit_c=inf", "hold_s=-inf", "steps=nan"])
+def test_numbers_that_are_none_are_refused_in_short_forms(heat):
+    with pytest.raises(UsageError, match="expected a"):
+        load_config(None, {"model": ["m"], "heat": heat})
+
+
+def test_a_named_pipe_is_no_configuration(tmp_path):
+    os.mkfifo(tmp_path / "c.toml")
+    with pytest.raises(InputError, match="is a named pipe"):
+        load_config(tmp_path / "c.toml", {})
