@@ -21,9 +21,11 @@ import torch
 from numpy.typing import NDArray
 
 from export.weights.bundled import BundledCard, weights_path
-from export.weights.find import State, find_weights, load_state
+from export.weights.find import find_weights
+from export.weights.module import load_state
+from export.weights.state import State
+from export.zoo.lw_openpose.load import load_lw_openpose
 from export.zoo.lw_openpose.sources import SOURCES
-from export.zoo.lw_openpose.weights import load_lw_openpose
 from export.zoo.registry import find_model
 from quant.cli import run_command
 from quant.progress import Progress

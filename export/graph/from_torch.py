@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.graph.graph import OnnxGraph, from_torch, run
+from export.graph.graph import OPSET, OnnxGraph, run, tidy
 from export.graph.normalisation import prepend_normalisation
 from export.graph.parity import Parity, compare
 from export.zoo.inputs import is_plain
@@ -50,3 +55,58 @@ def build_from_torch(
 def _normalised(pixels: NDArray[np.float64], spec: InputSpec) -> NDArray[np.float32]:
     mean, scale = (np.reshape(v, (1, 3, 1, 1)) for v in (spec.mean, spec.scale))
     return np.asarray((pixels - mean) * scale, np.float32)
+
+
+def from_torch(net: nn.Module, width: int, height: int, outputs: Sequence[str]) -> OnnxGraph:
+    """Export a network in evaluation mode at one size."""
+    return tidy(_exported(net, width, height, outputs))
+
+
+def to_topology(net: nn.Module, outputs: Sequence[str], width: int = 96, height: int = 64) -> str:
+    """Return a network's graph without its weights, as `export.graph.topology` reads it; its weights are overwritten.
+
+    The text stands for images of every size only where it is the same at two sizes.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for value in (*net.parameters(), *net.buffers()):  # equal values would be merged
+        if value.is_floating_point():
+            value.data = torch.rand(value.shape, generator=generator) + 0.5
+    preserve = torch.onnx.TrainingMode.PRESERVE  # every parameter as it is, under its key
+    options = {"training": preserve, "do_constant_folding": False}
+    return _without_weights(_exported(net.eval(), width, height, outputs, **options))
+
+
+def _without_weights(model: onnx.ModelProto) -> str:
+    graph = model.graph
+    tensors = [onnx.helper.make_tensor_value_info(i.name, i.data_type, i.dims) for i in graph.initializer]
+    del graph.initializer[:], graph.value_info[:]
+    graph.input.extend(tensors)
+    graph.name, model.producer_name, model.producer_version = "network", "", ""
+    for value, names in ((graph.input[0], ("H", "W")), *((o, ("h", "w")) for o in graph.output)):
+        for dim, name in zip(value.type.tensor_type.shape.dim[2:], names, strict=True):
+            dim.dim_param = name
+    for node in graph.node:
+        node.doc_string = ""
+    text = onnx.printer.to_text(model) + "\n"
+    # the printer writes 1.0 as 1, which the parser takes for an integer
+    return re.sub(r"(: float = -?\d+)(?=[,>])", r"\1.0", text)
+
+
+def _exported(
+    net: nn.Module, width: int, height: int, outputs: Sequence[str], **options: Any
+) -> onnx.ModelProto:
+    buffer = BytesIO()
+    with warnings.catch_warnings():
+        # the TorchScript exporter is deprecated; the newer one writes external data and needs onnxscript
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            net,
+            (torch.zeros(1, 3, height, width),),
+            buffer,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=list(outputs),
+            **options,
+        )
+    return onnx.load_from_string(buffer.getvalue())

@@ -1,4 +1,4 @@
-"""The ONNX step: a PyTorch network to ONNX, and any pose ONNX to the plain form that the later steps work on.
+"""Any pose network in ONNX, in the plain form that the later steps work on.
 
 Plain form: static shapes, batch 1, one float input ``image`` (1, 3, H, W), named outputs, no Identity, batch norm
 folded into its convolution.
@@ -6,15 +6,12 @@ folded into its convolution.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
@@ -97,24 +94,6 @@ def attribute(node: Any, name: str, default: Any) -> Any:
         if item.name == name:
             return onnx.helper.get_attribute_value(item)
     return default
-
-
-def from_torch(net: torch.nn.Module, width: int, height: int, outputs: Sequence[str]) -> OnnxGraph:
-    """Export a network in evaluation mode at one size."""
-    buffer = BytesIO()
-    with warnings.catch_warnings():
-        # the TorchScript exporter is deprecated; the newer one writes external data and needs onnxscript
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            net,
-            (torch.zeros(1, 3, height, width),),
-            buffer,
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=["image"],
-            output_names=list(outputs),
-        )
-    return tidy(onnx.load_from_string(buffer.getvalue()))
 
 
 def from_file(path: str, width: int, height: int, outputs: Sequence[str]) -> OnnxGraph:

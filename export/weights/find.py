@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from export.weights.bundled import BUNDLED, find_bundled
 from export.weights.download import Source, cache_folder, checksum, fetch
 from export.weights.openvino_ir import Graph
+from export.weights.state import State
 from quant.progress import Progress
 from rpi_runtime.errors import DownloadError, WeightsError
 from rpi_runtime.files import reading
 from rpi_runtime.model.card import Provenance
 
-State = dict[str, NDArray[np.float32]]
+DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1",
+    "BOOL": "?",
+}  # fmt: skip
 _READABLE = "make it readable, or give other --weights"
-# what a pickled NumPy scalar names, before and since NumPy 2; none of it is called
-_FIGURES = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -142,98 +142,29 @@ def _read(path: Path, source: str, licence: str) -> Weights:
     return Weights(state=state, ir=ir, source=source, sha256=checksum(values), licence=licence)
 
 
-class _Figure:
-    """Stands for a NumPy scalar, such as the accuracy that trainers keep in a checkpoint; holds nothing."""
-
-    def __init__(self, *_: object) -> None: ...
-
-    def __setstate__(self, _: object) -> None: ...
-
-
 def _read_torch(path: Path) -> State:
-    """Read a state_dict without unpickling anything but tensors and plain values.
+    from export.weights.torch_files import read_checkpoint  # PyTorch: no other kind of weights needs it
 
-    It may stand alone, or in a trainer's checkpoint: the best one so far where that is kept, else the last.
-    """
-    try:
-        with torch.serialization.safe_globals([(_Figure, name) for name in _FIGURES]):
-            data = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as err:
-        raise WeightsError(
-            f"{path}: holds more than tensors, or is no PyTorch file; it was not opened, since that could run code "
-            "in it: save its state_dict alone, best as .safetensors"
-        ) from err
-    except Exception as err:  # a damaged file makes the reader fail in whatever way comes first
-        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
-        raise WeightsError(f"{path}: damaged or truncated ({reason}); fetch it again") from err
-    for key in ("best_state_dict", "state_dict"):
-        if isinstance(data, dict) and isinstance(data.get(key), dict):
-            data = data[key]
-    if not isinstance(data, dict) or not all(isinstance(v, torch.Tensor) for v in data.values()):
-        raise WeightsError(f"{path}: no state_dict in it; expected a mapping of names to tensors")
-    return {str(k): _float32(v) for k, v in data.items()}
-
-
-def _float32(tensor: torch.Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.detach().to(torch.float32).numpy()
-    return array
+    return read_checkpoint(path)
 
 
 def _read_safetensors(path: Path) -> State:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, deserialize
 
     try:
-        return {k: _float32(v) for k, v in load_file(path).items()}
+        tensors = deserialize(path.read_bytes())
     except (OSError, SafetensorError) as err:
         raise WeightsError(f"{path}: not a whole safetensors file ({err}); fetch it again") from err
+    return {name: _float32(path, name, tensor) for name, tensor in tensors}
 
 
-def load_state(
-    net: torch.nn.Module, state: Mapping[str, Any], source: str, dropped: Iterable[str] = ()
-) -> list[str]:
-    """Put `state` into `net`, key by key.
-
-    Parameters
-    ----------
-    net : torch.nn.Module
-        Changed in place, set to evaluation mode.
-    state : mapping of str to array
-    source : str
-        For messages.
-    dropped : iterable of str
-        Prefixes of keys that are left out on purpose.
-
-    Returns
-    -------
-    list of str
-        The keys left out on purpose.
-
-    Raises
-    ------
-    WeightsError
-        Keys are missing, unexpected or misshapen, or values not finite; 12 are listed, the others counted.
-    """
-    skip = tuple(dropped)
-    left_out = [k for k in state if skip and k.startswith(skip)]
-    given = {k: v for k, v in state.items() if k not in set(left_out)}
-    wanted = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
-    given = {k: v for k, v in given.items() if not k.endswith("num_batches_tracked")}
-    problems = [f"missing {k}" for k in wanted if k not in given]
-    problems += [f"unexpected {k}" for k in given if k not in wanted]
-    for key in wanted.keys() & given.keys():
-        if tuple(wanted[key].shape) != tuple(given[key].shape):
-            problems.append(f"{key} is {tuple(given[key].shape)}, expected {tuple(wanted[key].shape)}")
-        elif not np.isfinite(given[key]).all():
-            problems.append(f"{key} holds NaN or infinity")
-    if problems:
-        more = f" and {len(problems) - 12} more" if len(problems) > 12 else ""
-        raise WeightsError(
-            f"{source}: not the weights of this network: {'; '.join(sorted(problems)[:12])}{more}; "
-            "choose the model that they were trained for (--list-models)"
-        )
-    net.load_state_dict(
-        {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in given.items()}, strict=False
-    )
-    net.eval()
-    return left_out
+def _float32(path: Path, name: str, tensor: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Return one tensor of a safetensors file as float32."""
+    kind, data = tensor["dtype"], bytes(tensor["data"])
+    if kind == "BF16":  # the upper half of a float32
+        values = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    elif kind in DTYPES:
+        values = np.frombuffer(data, DTYPES[kind]).astype(np.float32)
+    else:
+        raise WeightsError(f"{path}: {name} is of type {kind}; expected one of BF16, {', '.join(DTYPES)}")
+    return np.asarray(values.reshape(tensor["shape"]))

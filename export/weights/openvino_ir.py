@@ -1,8 +1,8 @@
 """Read OpenVINO's intermediate representation (.xml graph, .bin values): versions 10 and 11, FP32, FP16, FP16-INT8.
 
 Constants are folded with NumPy. What is left, convolutions and what lies between them, can be listed (to take the
-weights) and run (to prove that they were taken rightly). Fake quantization of activations is left out: what comes
-back is the float network. Specification: OpenVINO's documentation of opset1.
+weights), and run by `export.weights.openvino_run` (to prove that they were taken rightly). Fake quantization of
+activations is left out: what comes back is the float network. Specification: OpenVINO's documentation of opset1.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml.ElementTree
 import numpy as np
-import torch
 from defusedxml.common import DefusedXmlException
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from rpi_runtime.errors import WeightsError
 
@@ -99,53 +97,6 @@ class Graph:
                 return layer.id
             layer = self.layers[live[0]]
 
-    def run(self, image: Array) -> dict[int, NDArray[np.float32]]:
-        """Run the float network on (1, 3, H, W), any size; outputs by their number of channels."""
-        values: dict[str, torch.Tensor] = {i: torch.from_numpy(_live(c)) for i, c in self.constants.items()}
-        results = {}
-        for layer in self.layers.values():
-            if layer.id in values:
-                continue
-            if layer.type == "Parameter":
-                values[layer.id] = torch.from_numpy(np.asarray(image, np.float32))
-            elif layer.type == "Result":
-                out = values[layer.inputs[0]].numpy()
-                results[out.shape[1]] = out
-            else:
-                values[layer.id] = self._apply(layer, [values[i] for i in layer.inputs])
-        return results
-
-    def _apply(self, layer: Layer, args: list[torch.Tensor]) -> torch.Tensor:
-        if layer.type in CONVOLUTIONS:
-            kernel = torch.from_numpy(self.kernel(layer))
-            pairs = {
-                k: _ints(layer.attributes[k]) for k in ("strides", "dilations", "pads_begin", "pads_end")
-            }
-            if pairs["pads_begin"] != pairs["pads_end"]:
-                raise WeightsError(f"{self.path}: {layer.name}: uneven padding is not supported")
-            groups = args[0].shape[1] // kernel.shape[1]
-            return functional.conv2d(
-                args[0], kernel, None, pairs["strides"], pairs["pads_begin"], pairs["dilations"], groups
-            )
-        match layer.type:
-            case "Add":
-                return args[0] + args[1]
-            case "Subtract":
-                return args[0] - args[1]
-            case "Multiply":
-                return args[0] * args[1]
-            case "ReLU":
-                return functional.relu(args[0])
-            case "Elu":
-                return functional.elu(args[0], float(layer.attributes["alpha"]))
-            case "Concat":
-                return torch.cat(args, dim=int(layer.attributes["axis"]))
-            case "FakeQuantize" | "Convert":
-                return args[0]
-        raise WeightsError(
-            f"{self.path}: operation {layer.type} ({layer.name}) is not one of a pose network here"
-        )
-
     def _fold(self, layer: Layer) -> None:
         """Compute a layer whose inputs are all constant."""
         if layer.type == "Const":
@@ -173,7 +124,7 @@ class Graph:
         attr = layer.attributes
         try:
             dtype = np.dtype(DTYPES[attr["element_type"]])
-            offset, size, shape = int(attr["offset"]), int(attr["size"]), _ints(attr["shape"])
+            offset, size, shape = int(attr["offset"]), int(attr["size"]), ints(attr["shape"])
         except (KeyError, ValueError) as err:
             raise WeightsError(f"{self.path}: constant {layer.name!r}: unreadable attribute {err}") from err
         count = math.prod(shape)
@@ -241,12 +192,8 @@ def malformed(path: Path) -> Iterator[None]:
         ) from err
 
 
-def _live(constant: Array) -> Array:
-    """Copy a constant as float32 where it is a number that activations meet, as it is elsewhere."""
-    return constant.astype(np.float32) if constant.dtype.kind == "f" else constant.copy()
-
-
-def _ints(text: str) -> list[int]:
+def ints(text: str) -> list[int]:
+    """Return the numbers of an attribute such as ``1,2``."""
     return [int(n) for n in text.split(",") if n.strip()]
 
 

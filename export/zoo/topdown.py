@@ -1,20 +1,41 @@
-"""Put weights into a top-down network of the zoo."""
+"""Weights of a top-down network of the zoo: a crop in, (1, 3, H, W) normalised, heatmaps out, (1, 17, H/4, W/4)."""
 
 from __future__ import annotations
 
-from torch import nn
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from export.graph.from_torch import build_from_torch
-from export.weights.find import find_weights, load_state, provenance
+from export.graph.topology import Topology, build_from_topology
+from export.weights.find import find_weights, provenance
+from export.weights.state import check_state
 from export.zoo.description import Description
 from export.zoo.network import Network
 from quant.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def load_stored(
+    name: str, graph: Path, description: Description, source: str, progress: Progress
+) -> Network:
+    """Read weights into a stored graph, and describe it."""
+    weights, stored = find_weights(source, {}, progress), Topology(graph)
+    state, _ = check_state(stored.shapes, weights.state, weights.source)
+    return Network(
+        card=description.exported_card(name, provenance(weights, name)),
+        build=lambda spec: (build_from_topology(stored, state, description.input, spec), []),
+        step=description.step,
+    )
 
 
 def load_topdown(
     name: str, net: nn.Module, description: Description, source: str, progress: Progress
 ) -> Network:
-    """Read weights into a network of crops, (N, 3, H, W) normalised -> (N, 17, H/4, W/4), and describe it."""
+    """Read weights into a PyTorch module, and describe it."""
+    from export.graph.from_torch import build_from_torch  # PyTorch: stored graphs need none
+    from export.weights.module import load_state
+
     weights = find_weights(source, {}, progress)
     load_state(net, weights.state, weights.source)
     return Network(

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 from export.weights.find import find_weights
-from export.zoo.lw_openpose.weights import load_lw_openpose
+from export.zoo.lw_openpose.load import load_lw_openpose
 from quant.progress import Progress
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.model.interpreter import Model

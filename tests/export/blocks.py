@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from export.graph.graph import OnnxGraph, from_torch
+from export.graph.from_torch import from_torch
+from export.graph.graph import OnnxGraph
 from export.zoo.efficienthrnet.module import Module
 from export.zoo.hwl.module import Attention, SqueezeExcite
 from export.zoo.lpn.module import GlobalContext

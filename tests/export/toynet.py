@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.graph.graph import from_torch
+from export.graph.from_torch import from_torch
 from rpi_runtime.capture.pictures import write_picture
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

@@ -12,7 +12,8 @@ from export.train.data.examples import Example, read_source
 from export.train.recipe import TrainRecipe
 from export.train.start.initial import small_normal
 from export.train.validate import held_out
-from export.weights.find import find_weights, load_state
+from export.weights.find import find_weights
+from export.weights.module import load_state
 from export.zoo.registry import find_trainable
 from quant.progress import Progress
 from rpi_runtime.errors import InputError, UsageError

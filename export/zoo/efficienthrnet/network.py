@@ -5,7 +5,8 @@ from __future__ import annotations
 from export.graph.from_torch import build_from_torch
 from export.graph.graph import OnnxGraph
 from export.graph.parity import Parity
-from export.weights.find import find_weights, load_state, provenance
+from export.weights.find import find_weights, provenance
+from export.weights.module import load_state
 from export.zoo.description import Description
 from export.zoo.efficienthrnet.entry import describe, zoo_name
 from export.zoo.efficienthrnet.form import EfficientHRNetForm, split

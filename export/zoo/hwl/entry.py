@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from export.zoo.crops import describe_crops
@@ -24,9 +25,11 @@ def _entry(name: str, hard_sigmoid: HardSigmoid, reading: str) -> Entry:
         return Hwl(hard_sigmoid=hard_sigmoid)
 
     def load(source: str, progress: Progress) -> Network:
-        from export.zoo.topdown import load_topdown
+        from export.graph.topology import SUFFIX  # ONNX: not wanted for a list of names
+        from export.zoo.topdown import load_stored
 
-        return load_topdown(name, bare(), DESCRIPTION, source, progress)
+        graph = Path(__file__).with_name(f"hwl-{hard_sigmoid}{SUFFIX}")
+        return load_stored(name, graph, DESCRIPTION, source, progress)
 
     return Entry(
         summary=f"HWL: top-down, 17 keypoints, MobileNetV3 with attention, stride 4; hard sigmoid {reading}",

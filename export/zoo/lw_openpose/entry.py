@@ -60,7 +60,7 @@ def _entry(
     def load(source: str, progress: Progress) -> Network:
         from export.zoo.lw_openpose.network import load_network
 
-        return load_network(name, layout, description, sources or {}, source, progress)
+        return load_network(name, description, sources or {}, source, progress)
 
     return Entry(
         summary=summary,

@@ -3,20 +3,16 @@
 ``osokin`` is the graph of the original repository, with batch norm; ``omz`` that of Open Model Zoo's
 human-pose-estimation-0001, with batch norm folded, one more 1x1 convolution and ELU instead of ReLU at the head
 of the context module, biases in it, and another order of the refinement stage's input. The attribute names give
-the state_dict keys of the original repository. `Layout` frees the widths for smaller relatives of
-the ``omz`` form; its defaults are the published network.
+the state_dict keys of the original repository. `export.zoo.lw_openpose.layouts` has the widths, also of smaller
+relatives of the ``omz`` form. `export.zoo.draw` stores the graph of a changed module.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
-from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, PUBLISHED, STEM_STRIDE, Layout
-
-Graph = Literal["osokin", "omz"]
+from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, PUBLISHED, STEM_STRIDE, Graph, Layout
 
 INITIAL, BLOCKS = 3, 5  # convolutions of the initial stage, residual blocks of the refinement stage
 

@@ -1,63 +1,87 @@
-"""Published weights of Lightweight OpenPose into the network, whichever form they have."""
+"""Published weights of Lightweight OpenPose, whichever form they have."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from export.weights.find import State, Weights, load_state
-from export.weights.openvino_ir import Graph, Layer, malformed
-from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, PUBLISHED, Layout
-from export.zoo.lw_openpose.module import LwOpenPose
+from export.graph.graph import run
+from export.graph.topology import SUFFIX, Topology
+from export.weights.find import Weights
+from export.weights.openvino_ir import Graph as IrGraph
+from export.weights.openvino_ir import Layer, malformed
+from export.weights.openvino_run import run_ir
+from export.weights.state import State, check_state
+from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, Graph
 from rpi_runtime.errors import WeightsError
 
+LATER = ("refinement_stages.1.", "refinement_stages.2.")  # stages of training that nothing deployed has
 
-def load_lw_openpose(weights: Weights, layout: Layout = PUBLISHED) -> tuple[LwOpenPose, float, list[str]]:
-    """Build the graph that the weights were trained for, and load it.
 
-    Parameters
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LwWeights:
+    """Published weights in the form that they were trained for.
+
+    Attributes
     ----------
-    weights : Weights
-    layout : Layout
-        Widths; only weights as a state_dict can have others than the published.
-
-    Returns
-    -------
-    net : LwOpenPose
-        In evaluation mode.
+    form : {"osokin", "omz"}
+    state : dict of str to ndarray
+        Checked against the graph only where they come from an OpenVINO file.
     scale : float
         Of the input, ``(value - 128) * scale``.
-    notes : list of str
-        What the user should know: the graph, what was left out on purpose.
+    """
+
+    form: Graph
+    state: State
+    scale: float
+
+
+def find_form(weights: Weights) -> LwWeights:
+    """Return weights, whichever file they came in, by the keys of the original repository.
+
+    Raises
+    ------
+    WeightsError
+        They are of an OpenVINO file of another network.
     """
     if weights.ir is not None:
         with malformed(weights.ir.path):
             return _from_ir(weights.ir, weights.source)
-    graph = "omz" if any(k.startswith("cpm.reduce.") for k in weights.state) else "osokin"
-    net = LwOpenPose(graph, layout=layout)  # type: ignore[arg-type]
-    later = ("refinement_stages.1.", "refinement_stages.2.")
-    left_out = load_state(net, weights.state, weights.source, later)
-    notes = [f"graph {graph}"]
+    form: Graph = "omz" if any(k.startswith("cpm.reduce.") for k in weights.state) else "osokin"
+    return LwWeights(form=form, state=weights.state, scale=1 / 255 if form == "omz" else 1 / 256)
+
+
+def notes_of(form: Graph, left_out: list[str]) -> list[str]:
+    """Return what the user should know: the graph, and what was left out on purpose."""
+    notes = [f"graph {form}"]
     if left_out:
         notes.append(
             f"refinement stages 2 and 3 dropped on purpose ({len(left_out)} keys): deployed with one"
         )
-    return net, 1 / 255 if graph == "omz" else 1 / 256, notes
+    return notes
 
 
-def _from_ir(ir: Graph, source: str) -> tuple[LwOpenPose, float, list[str]]:
-    net = LwOpenPose("omz")
+def topology(name: str, form: Graph) -> Topology:
+    """Return the stored graph of a network of this family; the narrow ones have the ``omz`` form only."""
+    kind = form if name == "lw-openpose" else "omz"
+    return Topology(Path(__file__).parent / f"{name}-{kind}{SUFFIX}")
+
+
+def _from_ir(ir: IrGraph, source: str) -> LwWeights:
     slots = dict(zip(_chain(), _chain_layers(ir), strict=True)) | _head_layers(ir)
     state: State = {}
     for key, layer in slots.items():
         state[f"{key}.weight"], state[f"{key}.bias"] = ir.kernel(layer), ir.bias(layer)
-    load_state(net, state, source)
+    stored = topology("lw-openpose", "omz")
+    state, _ = check_state(stored.shapes, state, source)
     mean, scale = _normalisation(ir)
     if abs(mean - 128) > 0.5:
         raise WeightsError(f"{source}: the graph subtracts {mean:.2f} from its input; expected 128")
-    _check_against_ir(net, ir, scale, source)
-    return net, scale, ["graph omz"]
+    _check_against_ir(stored, state, ir, scale, source)
+    return LwWeights(form="omz", state=state, scale=scale)
 
 
 def _chain() -> list[str]:
@@ -71,7 +95,7 @@ def _chain() -> list[str]:
     return keys
 
 
-def _heads(ir: Graph) -> list[tuple[Layer, Layer]]:
+def _heads(ir: IrGraph) -> list[tuple[Layer, Layer]]:
     """Hidden and last convolution of each head, first stage before second."""
     by_id = {c.id: c for c in ir.convolutions()}
     last = [c for c in by_id.values() if ir.kernel(c).shape[0] in (HEATMAPS, PAFS)]
@@ -84,7 +108,7 @@ def _heads(ir: Graph) -> list[tuple[Layer, Layer]]:
     return [(hidden, c) for hidden, c in pairs if hidden is not None]
 
 
-def _head_layers(ir: Graph) -> dict[str, Layer]:
+def _head_layers(ir: IrGraph) -> dict[str, Layer]:
     slots = {}
     for index, (hidden, last) in enumerate(_heads(ir)):
         stage = "initial_stage" if index < 2 else "refinement_stages.0"
@@ -93,7 +117,7 @@ def _head_layers(ir: Graph) -> dict[str, Layer]:
     return slots
 
 
-def _chain_layers(ir: Graph) -> list[Layer]:
+def _chain_layers(ir: IrGraph) -> list[Layer]:
     in_heads = {c.id for pair in _heads(ir) for c in pair}
     chain = [c for c in ir.convolutions() if c.id not in in_heads]
     if len(chain) != len(_chain()):
@@ -104,7 +128,7 @@ def _chain_layers(ir: Graph) -> list[Layer]:
     return chain
 
 
-def _normalisation(ir: Graph) -> tuple[float, float]:
+def _normalisation(ir: IrGraph) -> tuple[float, float]:
     """Mean and scale that the graph itself applies to pixel values before its first convolution.
 
     float16 files round them; 1 / scale is a whole number in every published file.
@@ -123,14 +147,13 @@ def _normalisation(ir: Graph) -> tuple[float, float]:
     return mean, 1 / round(1 / factor)
 
 
-def _check_against_ir(net: LwOpenPose, ir: Graph, scale: float, source: str) -> None:
+def _check_against_ir(stored: Topology, state: State, ir: IrGraph, scale: float, source: str) -> None:
     """Run both graphs on the same noise: proves that every tensor sits where it belongs."""
     pixels: NDArray[np.float64] = np.random.default_rng(0).uniform(0, 255, (1, 3, 64, 96))
-    expected = ir.run(pixels)
-    with torch.inference_mode():
-        outputs = net(torch.from_numpy(((pixels - 128) * scale).astype(np.float32)))
-    for out in outputs:
+    expected = run_ir(ir, pixels)
+    outputs = run(stored.graph(state, 96, 64), ((pixels - 128) * scale).astype(np.float32))
+    for out in outputs.values():
         want = expected.get(out.shape[1])
         # leaves room for the f16 rounding of the file's own normalisation
-        if want is None or not np.allclose(out.numpy(), want, atol=1e-3 * float(np.abs(want).max())):
+        if want is None or not np.allclose(out, want, atol=1e-3 * float(np.abs(want).max())):
             raise WeightsError(f"{source}: the network computes something else than its OpenVINO graph")

@@ -12,7 +12,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graph.graph import OnnxGraph, from_file, from_torch, run, tidy
+from export.graph.from_torch import from_torch
+from export.graph.graph import OnnxGraph, from_file, run, tidy
 from rpi_runtime.errors import InputError
 
 RNG = np.random.default_rng(6)

@@ -11,7 +11,8 @@ from onnx import helper
 from torch import nn
 
 from export.graph.equalize import equalize, measure_channels, rescale
-from export.graph.graph import OnnxGraph, from_torch, run
+from export.graph.from_torch import from_torch
+from export.graph.graph import OnnxGraph, run
 from export.graph.regions import Pair, find_pairs
 from export.graph.rewrite.passes import rewrite
 from quant.recipe import Equalization

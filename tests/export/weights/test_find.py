@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from export.weights.find import find_weights, load_state
+from export.weights.find import find_weights
+from export.weights.module import load_state
 from export.zoo.lw_openpose.sources import SOURCES
 from quant.progress import Progress
 from rpi_runtime.errors import WeightsError

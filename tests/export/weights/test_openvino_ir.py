@@ -12,7 +12,8 @@ import torch
 
 from export.weights.find import find_weights
 from export.weights.openvino_ir import Graph
-from export.zoo.lw_openpose.weights import load_lw_openpose
+from export.weights.openvino_run import run_ir
+from export.zoo.lw_openpose.load import load_lw_openpose
 from quant.progress import Progress
 from rpi_runtime.errors import WeightsError
 from tests.export.irs import IrWriter, as_float32, layer_types
@@ -58,7 +59,7 @@ def test_constants_of_every_published_form(tmp_path: Path, kind: str) -> None:
     image = np.random.default_rng(3).normal(size=(1, 3, 6, 7)).astype(np.float32)
     weights, offsets = torch.from_numpy(kernel), torch.from_numpy(bias)
     expected = torch.relu(torch.conv2d(torch.from_numpy(image), weights, offsets, padding=1))
-    np.testing.assert_allclose(graph.run(image)[4], expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(run_ir(graph, image)[4], expected.numpy(), atol=1e-5)
 
 
 def test_depthwise_weights_lose_their_group_axis(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_depthwise_weights_lose_their_group_axis(tmp_path: Path) -> None:
     assert graph.kernel(graph.convolutions()[0]).shape == (3, 1, 3, 3)
     pixels = np.ones((1, 3, 5, 5), np.float32)
     expected = torch.conv2d(torch.from_numpy(pixels), torch.from_numpy(kernel[:, 0]), padding=1, groups=3)
-    np.testing.assert_allclose(graph.run(pixels)[3], expected.numpy(), atol=1e-6)
+    np.testing.assert_allclose(run_ir(graph, pixels)[3], expected.numpy(), atol=1e-6)
 
 
 HOSTILE = {
@@ -160,7 +161,7 @@ def test_running_an_unknown_operation_names_it(tmp_path: Path) -> None:
     writer.add("Result", writer.add("Softmax", writer.add("Parameter"), name="odd one"))
     graph = Graph(writer.write(tmp_path))
     with pytest.raises(WeightsError, match=r"Softmax \(odd one\)"):
-        graph.run(np.zeros((1, 3, 4, 4), np.float32))
+        run_ir(graph, np.zeros((1, 3, 4, 4), np.float32))
 
 
 def test_a_graph_of_another_network_is_refused(tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def test_published_weights_and_the_torch_network_agree(published: Path) -> None:
     net, scale, notes = load_lw_openpose(find_weights(str(published), {}, QUIET))
     assert (notes, scale) == (["graph omz"], 1 / 255)
     pixels = np.random.default_rng(4).integers(0, 256, (1, 3, 40, 64)).astype(np.float32)
-    expected = graph.run(pixels)
+    expected = run_ir(graph, pixels)
     with torch.inference_mode():
         outputs = net(torch.from_numpy((pixels - 128) * np.float32(scale)))
     for out in outputs:

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from export.graph.graph import OnnxGraph, attribute, from_torch, run
+from export.graph.from_torch import from_torch
+from export.graph.graph import OnnxGraph, attribute, run
 from export.graph.rewrite.passes import PASSES, rewrite
 from export.zoo.hwl.module import Attention, HalfSigmoid, SqueezeExcite
 from export.zoo.lw_openpose.module import LwOpenPose

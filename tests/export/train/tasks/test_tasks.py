@@ -21,7 +21,7 @@ from export.train.tasks.families import task_of
 from export.train.tasks.paf_task import MapsTeacher, PafTask
 from export.train.tasks.task import Task
 from export.weights.bundled import weights_path
-from export.weights.find import load_state
+from export.weights.module import load_state
 from export.zoo.lw_openpose.layouts import CANDIDATES
 from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.registry import MODELS, TRAINABLE

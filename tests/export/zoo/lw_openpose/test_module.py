@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from export.macs import count_macs, count_parameters
 from export.weights.find import Weights
 from export.zoo.lw_openpose.layouts import LAYOUTS
+from export.zoo.lw_openpose.load import load_lw_openpose
 from export.zoo.lw_openpose.module import LwOpenPose
-from export.zoo.lw_openpose.weights import load_lw_openpose
 from export.zoo.registry import find_model
 from quant.progress import Progress
 

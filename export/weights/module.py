@@ -1,0 +1,45 @@
+"""Weights into a PyTorch module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from export.weights.state import UNUSED, check_state
+
+
+def load_state(
+    net: torch.nn.Module, state: Mapping[str, Any], source: str, dropped: Iterable[str] = ()
+) -> list[str]:
+    """Put `state` into `net`, key by key.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Changed in place, set to evaluation mode.
+    state : mapping of str to array
+    source : str
+        For messages.
+    dropped : iterable of str
+        Prefixes of keys that are left out on purpose.
+
+    Returns
+    -------
+    list of str
+        The keys left out on purpose.
+
+    Raises
+    ------
+    WeightsError
+        Keys are missing, unexpected or misshapen, or values not finite; 12 are listed, the others counted.
+    """
+    wanted = {k: tuple(v.shape) for k, v in net.state_dict().items() if not k.endswith(UNUSED)}
+    given, left_out = check_state(wanted, state, source, dropped)
+    net.load_state_dict(
+        {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in given.items()}, strict=False
+    )
+    net.eval()
+    return left_out

@@ -1,0 +1,68 @@
+"""The stored graphs are those of the modules: by their text, and by what they compute with weights in them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from export.graph.from_torch import from_torch, to_topology  # noqa: E402
+from export.graph.graph import run  # noqa: E402
+from export.graph.topology import Topology  # noqa: E402
+from export.zoo.draw import DRAWN, path_of  # noqa: E402
+from export.zoo.registry import MODELS  # noqa: E402
+
+WIDTH, HEIGHT = 96, 64
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_stored_graph_is_its_modules(name: str) -> None:
+    make, outputs = DRAWN[name]
+    assert path_of(name).read_text() == to_topology(make(), outputs), "run python -m export.zoo.draw"
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_stored_graph_computes_what_the_modules_own_export_computes(name: str) -> None:
+    make, outputs = DRAWN[name]
+    torch.manual_seed(1)
+    net = make().eval()
+    for buffer in net.buffers():  # a batch norm that has seen something
+        if buffer.is_floating_point():
+            buffer.data = torch.rand(buffer.shape) + 0.5
+    state = {k: v.numpy() for k, v in net.state_dict().items()}
+    image = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 3, HEIGHT, WIDTH)).astype(np.float32)
+    ours = run(Topology(path_of(name)).graph(state, WIDTH, HEIGHT), image)
+    theirs = run(from_torch(net, WIDTH, HEIGHT, outputs), image)
+    assert list(ours) == list(outputs)
+    for output in outputs:
+        scale = np.abs(theirs[output]).max()
+        np.testing.assert_allclose(ours[output], theirs[output], atol=2e-6 * scale)
+
+
+def test_the_networks_with_weights_of_our_own_have_stored_graphs() -> None:
+    stored = {name.rpartition("/")[2].removesuffix("-omz") for name in DRAWN}
+    assert {name for name, entry in MODELS.items() if entry.bundled} <= stored
+
+
+PROGRAM = """
+import sys
+sys.modules.update(dict.fromkeys(("torch", "tensorflow", "pycocotools")))
+from export.zoo.registry import find_model
+from quant.progress import Progress
+for name in ("lw-openpose", "lw-openpose-pi"):
+    network = find_model(name).load("bundled", Progress(quiet=True))
+    graph, _ = network.build(network.card.input)
+    print(name, len(graph.nodes), graph.outputs)
+"""
+
+
+def test_the_bundled_networks_are_built_without_pytorch() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"{n} 119 ['heatmaps', 'pafs']" for n in ("lw-openpose", "lw-openpose-pi")
+    ]
