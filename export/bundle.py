@@ -17,14 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from export.weights.bundled import BundledCard, weights_path
 from export.weights.find import find_weights
-from export.weights.module import load_state
 from export.weights.state import State
-from export.zoo.lw_openpose.load import load_lw_openpose
 from export.zoo.lw_openpose.sources import SOURCES
 from export.zoo.registry import find_model
 from quant.cli import run_command
@@ -69,6 +66,8 @@ def read_trained(path: Path) -> State:
 
 
 def _average(path: Path) -> State | None:
+    import torch
+
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # whatever it is then, `find_weights` says it
@@ -99,8 +98,9 @@ def read_start(source: str, network: str = "") -> State:
     weights = find_weights(source, SOURCES, Progress(quiet=True), network)
     if weights.ir is None:
         return weights.state
-    net, _, _ = load_lw_openpose(weights)
-    return {k: v.numpy() for k, v in net.state_dict().items()}
+    from export.zoo.lw_openpose.weights import find_form  # ONNX: not wanted for --help
+
+    return find_form(weights).state
 
 
 def blend(trained: State, start: Mapping[str, NDArray[np.float32]], part: float) -> State:
@@ -267,6 +267,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         state = blend(state, read_start(args.start, args.name), args.blend)
     half = to_half(state, args.trained.name)
     whole = {k: v.astype(np.float32) for k, v in half.items()}
+    from export.weights.module import load_state  # PyTorch: not wanted for --help
+
     load_state(entry.bare(), whole, args.trained.name)
     if args.start:
         refuse_untrained(half, read_start(args.start, args.name), args.trained.name)

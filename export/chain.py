@@ -48,7 +48,7 @@ from rpi_runtime.model.decoders import TopdownDecoder
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CALIBRATION_MEMBER, CARD_MEMBER
 
-TOOLS = ("torch", "onnx", "onnx2tf", "tensorflow")
+TOOLS = ("onnx", "onnx2tf", "tensorflow")
 LAYER_IMAGES = 4  # images that the per-layer comparison runs, on slow reference kernels
 NAIVE, NAIVE_IMAGES = "w8c_a8", 8  # the report's comparison
 FLOAT16_TOLERANCE = 2e-2  # 11 bits of mantissa through some 30 layers

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from export.computed import Array, computed_model
-from export.graph.graph import make_session
 from export.zoo.network import CARD_LARGEST, LARGEST, Network, parse_size
 from export.zoo.registry import MODELS, find_model
 from quant.boxes import annotated_boxes, detected_boxes
@@ -90,6 +89,8 @@ class FloatNetwork:
         return self.built[self.size_of(image)](image, frame)
 
     def _build(self, card: ModelCard) -> Predict:
+        from export.graph.graph import make_session  # ONNX: not wanted for --help
+
         graph, _ = self._network.build(card.input)
         session = make_session(graph)
         names = [o.name for o in card.outputs]

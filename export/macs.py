@@ -7,14 +7,13 @@ import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from math import prod
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from export.zoo.registry import MODELS
 from quant.cli import run_command
 
-COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def count_parameters(net: nn.Module) -> int:
@@ -32,6 +31,9 @@ def count_macs(net: nn.Module, width: int, height: int) -> int:
     width, height : int
         Pixels.
     """
+    import torch
+    from torch import nn
+
     total = 0
     net = deepcopy(net).to("meta").eval()
 
@@ -40,7 +42,7 @@ def count_macs(net: nn.Module, width: int, height: int) -> int:
         total += _macs(module, inputs[0], output)
 
     for module in net.modules():
-        if isinstance(module, COUNTED):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             module.register_forward_hook(add)
     with torch.inference_mode():
         net(torch.empty(1, 3, height, width, device="meta"))
@@ -49,6 +51,8 @@ def count_macs(net: nn.Module, width: int, height: int) -> int:
 
 def _macs(module: nn.Module, value: Tensor, output: Tensor) -> int:
     """Each value of the weights is used once per position of the map that the kernel moves over."""
+    from torch import nn
+
     assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
     if isinstance(module, nn.Linear):
         positions = prod(output.shape[:-1])
@@ -64,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m export.macs",
         description="Parameters and multiply-adds of every network of the zoo, counted at its nominal input.",
     ).parse_args(argv)
+    import torch
+
     for name, entry in MODELS.items():
         with torch.device("meta"):
             net = entry.bare()

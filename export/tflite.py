@@ -16,7 +16,7 @@ from export.weights.bundled import BUNDLED, is_bundled
 from export.zoo.network import check_size, parse_size
 from export.zoo.registry import MODELS, find_model
 from quant.calibration import DEFAULT_COUNT
-from quant.cli import run_command
+from quant.cli import missing_package, run_command
 from quant.progress import Progress, print_table
 from quant.recipe import DEFAULTS, Recipe, load_recipe, recipe_names
 from rpi_runtime.errors import CardError, DependencyError, GateError, UsageError
@@ -204,10 +204,8 @@ def _start(args: argparse.Namespace) -> Progress:
                 import export.chain
                 import export.zoo.lw_openpose.network  # noqa: F401 - both here, so that stage times mean work
         except ModuleNotFoundError as err:
-            raise DependencyError(
-                f"exporting needs {err.name}, which is not installed; run: pip install 'pipose[export]' (Python 3.11)"
-            ) from err
-        notes.append("torch, tensorflow")
+            raise DependencyError(missing_package(err)) from err
+        notes.append("tensorflow")
     return progress
 
 

@@ -9,11 +9,20 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from rpi_runtime.errors import DependencyError, OutputError, PiposeError
+from rpi_runtime.installing import install_line
 
 OURS = ("cython_ext", "export", "quant", "rpi_runtime")
 _FULL = "no space left on the device; free some and run again"
 UNWRITABLE = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EROFS: "", errno.EACCES: "", errno.EPERM: ""}
+TRAINING = ("torch",)  # modules of the extra "train"; the others are of "export"
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def missing_package(err: ModuleNotFoundError) -> str:
+    """Return what to say of a package that is not installed: which, and the command that installs it."""
+    name = (err.name or str(err)).split(".")[0]
+    extra = "train" if name in TRAINING else "export"
+    return f"this needs {name}, which is not installed; run: {install_line(extra)}"
 
 
 def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
@@ -35,10 +44,7 @@ def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str]
     except ModuleNotFoundError as err:
         if (err.name or "").split(".")[0] in OURS:
             raise
-        print(
-            f"error: this needs {err.name}, which is not installed; run: pip install 'pipose[export]' (Python 3.11)",
-            file=sys.stderr,
-        )
+        print(f"error: {missing_package(err)}", file=sys.stderr)
         return DependencyError.exit_code
     except OSError as err:
         if err.errno not in UNWRITABLE:

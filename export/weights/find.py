@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.weights.bundled import BUNDLED, find_bundled
 from export.weights.download import Source, cache_folder, checksum, fetch
-from export.weights.openvino_ir import Graph
 from export.weights.state import State
 from quant.progress import Progress
 from rpi_runtime.errors import DownloadError, WeightsError
 from rpi_runtime.files import reading
 from rpi_runtime.model.card import Provenance
+
+if TYPE_CHECKING:
+    from export.weights.openvino_ir import Graph
 
 DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1",
@@ -129,6 +131,8 @@ def _read(path: Path, source: str, licence: str) -> Weights:
     with reading(path, _READABLE, WeightsError):
         path.open("rb").close()  # the readers below would call it damaged
     if suffix in (".xml", ".bin"):
+        from export.weights.openvino_ir import Graph  # a reader of XML: no other kind of weights needs it
+
         ir, values = Graph(path.with_suffix(".xml")), path.with_suffix(".bin")
     elif suffix == ".safetensors":
         state = _read_safetensors(path)
@@ -152,7 +156,7 @@ def _read_safetensors(path: Path) -> State:
     from safetensors import SafetensorError, deserialize
 
     try:
-        tensors = deserialize(path.read_bytes())
+        tensors = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
     except (OSError, SafetensorError) as err:
         raise WeightsError(f"{path}: not a whole safetensors file ({err}); fetch it again") from err
     return {name: _float32(path, name, tensor) for name, tensor in tensors}

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def load_stored(
-    name: str, graph: Path, description: Description, source: str, progress: Progress
-) -> Network:
+def load_stored(name: str, graph: Path, description: Description, source: str, progress: Progress) -> Network:
     """Read weights into a stored graph, and describe it."""
     weights, stored = find_weights(source, {}, progress), Topology(graph)
     state, _ = check_state(stored.shapes, weights.state, weights.source)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quant.cli import run_command
-from quant.flatbuffer import TFLiteFile
 from quant.speed.boards import BOARDS, SPEEDS, total
 from quant.speed.work import computes_in_int8, work_of
 from rpi_runtime.errors import InputError
@@ -83,6 +82,8 @@ def predict_bytes(
     data: bytes, board: str = "pi4", threads: int = THREADS, name: str = "the file"
 ) -> Prediction:
     """Return the same for a file's bytes; `name` is for messages."""
+    from quant.flatbuffer import TFLiteFile  # not wanted for --help
+
     try:
         file = TFLiteFile(data)
     except InputError as err:

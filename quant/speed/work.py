@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from quant.flatbuffer import Operation, Tensor, TFLiteFile
+if TYPE_CHECKING:
+    from quant.flatbuffer import Operation, Tensor, TFLiteFile
 
 Kernel = Literal["convolution", "depthwise", "other"]
 BYTES = {"FLOAT32": 4, "FLOAT16": 2, "INT32": 4, "INT64": 8, "INT16": 2}  # others have one

@@ -24,10 +24,10 @@ from export.weights.find import find_weights
 from export.zoo.lw_openpose.balance import balance
 from export.zoo.lw_openpose.entry import MEAN, SCALE
 from export.zoo.lw_openpose.layouts import HEATMAPS, LAYOUTS, Layout
+from export.zoo.lw_openpose.load import load_lw_openpose
 from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.lw_openpose.prune import prune
 from export.zoo.lw_openpose.sources import SOURCES
-from export.zoo.lw_openpose.load import load_lw_openpose
 from quant.progress import Progress
 from rpi_runtime.errors import UsageError
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from export.graph.from_torch import from_torch, to_topology  # noqa: E402
 from export.graph.graph import run  # noqa: E402
 from export.graph.topology import Topology  # noqa: E402
-from export.zoo.draw import DRAWN, path_of  # noqa: E402
+from export.zoo.drawn import DRAWN, path_of  # noqa: E402
 from export.zoo.registry import MODELS  # noqa: E402
 
 WIDTH, HEIGHT = 96, 64

@@ -1,0 +1,141 @@
+"""The command line of the training: python -m export.train RECIPE --output DIR --path KEY=FOLDER..."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from export.train.data.data import Samples
+from export.train.data.kept import KeptSamples
+from export.train.recipe import as_written, read_recipe, recipes, samples_key
+from export.train.run.checkpoint import Run
+from export.train.run.distributed import join
+from export.train.run.loop import Loop, LoopSpec
+from export.train.run.measure import save_finished
+from export.train.run.optimizer import MovingAverage, adam
+from export.train.tasks.families import task_of
+from export.train.tasks.task import Task
+from export.zoo.registry import TRAINABLE
+from quant.progress import Progress
+from rpi_runtime.errors import OutputError, UsageError
+from rpi_runtime.strict import finite
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = argparse.ArgumentParser(
+        prog="python -m export.train",
+        description="Train a pose network by a recipe, one TOML file.",
+        epilog=f"Recipes that come along: {', '.join(recipes())}.\n"
+        f"Networks: {', '.join(TRAINABLE)}.\n\n"
+        "Labels for pictures without: python -m export.train.label --help\n"
+        "Example: python -m export.train lw-openpose --output runs/lw --path coco=$HOME/coco --path labels=labels.json "
+        "--path unlabelled=$HOME/pictures --path teacher=teacher.tflite --path weights=omz\n\n"
+        "The same command goes on with a run that was stopped, exactly as if it had not been. Several GPUs or\n"
+        "machines: torchrun --nproc-per-node 4 -m export.train ...\n\n"
+        "In the output folder: checkpoint.pt, log.csv, ap.csv (held-out pictures), best.safetensors (the best of\n"
+        "those measured), with stages stage-N.safetensors (the best of each), and at the end weights.safetensors,\n"
+        "which export.tflite --weights takes.\n\n"
+        "Exit codes: 0 done or out of --minutes, 2 wrong usage, 3 bad input, 4 a download failed, 5 output not\n"
+        "writable, 8 a package is missing, 130 Ctrl-C.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("recipe", metavar="RECIPE", help="a name, or a .toml of your own")
+    result.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="checkpoint, log and weights"
+    )
+    result.add_argument(
+        "--path",
+        action="append",
+        default=[],
+        metavar="KEY=PATH",
+        help="what a {KEY} in the recipe stands for",
+    )
+    result.add_argument("--minutes", type=finite, metavar="N", help="stop after so long, to go on later")
+    result.add_argument(
+        "--loaders", type=int, default=1, metavar="N", help="processes that prepare samples (1)"
+    )
+    result.add_argument(
+        "--samples",
+        type=Path,
+        metavar="DIR",
+        help="keep the samples of a recipe with `reuse` here, for later epochs and for other runs with the same data "
+        "(0.2 MB for each of 240x184 with maps)",
+    )
+    result.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda"
+    )
+    return result
+
+
+def check_machine(device: str, loaders: int, minutes: float | None) -> None:
+    """Raise `UsageError` for what this machine does not have, before minutes of reading pictures."""
+    if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
+        raise UsageError(f"--device {device}: expected cpu, cuda or cuda:0")
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UsageError(f"--device {device}: no CUDA device that torch can use here; take --device cpu")
+    if loaders < 0 or (minutes is not None and minutes <= 0):
+        raise UsageError("--loaders: expected 0 or more, and --minutes more than 0")
+
+
+def make_folder(path: Path) -> None:
+    """Make the output folder; `OutputError` when that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise OutputError(f"--output {path}: cannot be made ({err.strerror}); choose another folder") from err
+
+
+def keep_samples(samples: Samples, task: Task, folder: Path) -> None:
+    """Let the samples be kept in a folder."""
+    if not task.recipe.reuse:
+        raise UsageError("--samples: the recipe draws new samples in every epoch; give it reuse = 5, say")
+    like = samples[0]  # says what is wrong with the teacher, if anything is
+    names = (e.name for e in samples.examples)
+    samples.kept = KeptSamples(folder, samples_key(task.recipe, str(task.description.outputs), names), like)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train."""
+    args = parser().parse_args(argv)
+    check_machine(args.device, args.loaders, args.minutes)
+    pairs = [p.partition("=") for p in args.path]
+    if any(not value for _, _, value in pairs):
+        raise UsageError("--path: expected KEY=PATH")
+    recipe = read_recipe(args.recipe, {key: value for key, _, value in pairs})
+    workers = join(args.device)
+    progress = Progress(quiet=not workers.first)
+    make_folder(args.output)
+    task = task_of(recipe)
+    samples = task.read_samples(progress)
+    if args.samples:
+        keep_samples(samples, task, args.samples)
+    checkpoint = args.output / "checkpoint.pt"
+    going_on = checkpoint.exists()
+    net = (task.build() if going_on else task.start(samples, progress)).train().to(args.device)
+    run = Run(
+        net=net,
+        optimizer=adam(net, recipe.groups, recipe.schedule.rate),
+        average=MovingAverage(net, recipe.average),
+        recipe=as_written(args.recipe),
+    )
+    if going_on:
+        run.restore(checkpoint)
+        progress.say(f"  going on from step {run.step}")
+    seconds = args.minutes * 60 if args.minutes else None
+    spec = LoopSpec(output=args.output, seconds=seconds, loaders=args.loaders, device=args.device)
+    loop = Loop(run, task, samples, spec, workers)
+    finished = loop(progress)
+    if workers.first and finished:
+        trained = task.build().eval()
+        trained.load_state_dict({k: v.cpu() for k, v in run.average.state.items()})
+        task.finish(trained, samples, progress)
+        save_finished(trained, args.output / "weights.safetensors")
+    elif workers.first:
+        loop.measure(run, progress)
+        progress.say("  out of time; the same command goes on")
+    return 0

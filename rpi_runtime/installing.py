@@ -1,0 +1,70 @@
+"""The command that installs what is missing: for this interpreter, from what this distribution declares."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+
+DISTRIBUTION = "pipose"
+# PyPI's torch brings CUDA along, gigabytes that nothing here uses
+INDEXES = {"torch": ("--extra-index-url", "https://download.pytorch.org/whl/cpu")}
+
+
+def install_line(extra: str) -> str:
+    """Return the command that installs what an extra of this distribution needs and this interpreter lacks.
+
+    Parameters
+    ----------
+    extra : str
+        As pyproject.toml names it; empty for what every installation needs.
+
+    Returns
+    -------
+    str
+        For a shell. Where the system manages this interpreter's packages itself, it makes a venv first.
+    """
+    wanted = requirements(extra)
+    missing = [r for r in wanted if not _installed(_name(r))] or wanted or [f"{DISTRIBUTION}[{extra}]"]
+    options = [part for r in missing for part in INDEXES.get(_name(r), ())]
+    python, before = sys.executable, ""
+    if _managed():
+        python, before = ".venv/bin/python", f"{shlex.quote(sys.executable)} -m venv .venv && "
+        missing = [*requirements(""), *wanted]
+    return f"{before}{shlex.join([python, '-m', 'pip', 'install', *options, *missing])}"
+
+
+def requirements(extra: str) -> list[str]:
+    """Return what an extra asks for, as in ``onnx>=1.19``; those without an extra for an empty name."""
+    try:
+        declared = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:  # a checkout that was never installed
+        return []
+    found = []
+    for line in declared:
+        requirement, _, marker = line.partition(";")
+        named = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", marker)
+        if (named[1] if named else "") == extra:
+            found.append(requirement.strip())
+    return found
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _managed() -> bool:
+    """Whether pip refuses this interpreter: its packages are the system's (PEP 668)."""
+    in_venv = sys.prefix != sys.base_prefix
+    return not in_venv and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
