@@ -26,7 +26,7 @@ def commands() -> list[str]:
     found = []
     for package in ("export", "quant"):
         for path in sorted((ROOT / package).rglob("*.py")):
-            if '__name__ == "__main__"' in path.read_text():
+            if "sys.exit(run_command(main" in path.read_text():
                 found.append(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__"))
     return found
 
