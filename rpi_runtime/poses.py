@@ -80,6 +80,8 @@ class Frame:
         File name, where the source has one for each picture.
     release : callable, optional
         Gives the buffer back to the camera; None when nothing has to be given back.
+    undecodable : int
+        How many frames came since the one before and could not be decoded.
     """
 
     image: NDArray[np.uint8]
@@ -88,6 +90,7 @@ class Frame:
     taken_ns: int
     name: str = ""
     release: Callable[[], None] | None = None
+    undecodable: int = 0
 
     def done(self) -> None:
         """Give the buffer back; to be called once, by whoever holds the frame last."""

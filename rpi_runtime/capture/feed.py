@@ -12,16 +12,18 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rpi_runtime.backoff import Backoff
 from rpi_runtime.capture.pace import Pace
 from rpi_runtime.capture.slot import Slot
 from rpi_runtime.capture.source import Delivered, Source, StalledError, Wanted
+from rpi_runtime.capture.steady import Steady
 from rpi_runtime.errors import PiposeError, SourceError
 from rpi_runtime.poses import Frame
 
 log = logging.getLogger(__name__)
+_INTERVALS = 3.0  # a source is not lost before it has missed some of the frames that it was asked for
 _SLICE_S = 0.2  # how long a source may wait before it looks whether it was told to stop
 
 
@@ -55,6 +57,15 @@ class Recovery:
     close_s: float = 0.8
     most_hung: int = 3
     at_start: bool = False
+
+    def at_rate(self, fps: float) -> Recovery:
+        """Return limits that give a source which was asked for `fps` frames a second some intervals' time."""
+        intervals_s = _INTERVALS / fps if fps > 0 else 0.0
+        return replace(
+            self,
+            open_s=self.open_s + intervals_s if intervals_s > self.stall_s else self.open_s,
+            stall_s=max(self.stall_s, intervals_s),
+        )
 
 
 class Feed:
@@ -99,7 +110,8 @@ class Feed:
         self._lost_since = 0.0
         self._lost = False
         self._said = ""
-        self._dropped = 0
+        self._dropped = self._undecodable = 0
+        self._steady = Steady()
         self._next_index = 0
         self._first_index = 0
         self.ended = False
@@ -121,13 +133,18 @@ class Feed:
         return self._dropped + (self._reader.slot.dropped if self._reader else 0)
 
     @property
+    def undecodable(self) -> int:
+        """Frames that came and could not be decoded."""
+        return self._undecodable + (self._reader.undecodable if self._reader else 0)
+
+    @property
     def delivered(self) -> Delivered | None:
         """What the source delivers; None before it was opened."""
         return self._reader.delivered if self._reader else None
 
     def start(self) -> None:
         """Begin to open the source, in the reader's thread."""
-        self._reader = _Reader(self._make(), self._wanted, self._recovery, pace=self._pace)
+        self._reader = _Reader(self._make(), self._wanted, self._recovery, self._steady, pace=self._pace)
         self._reader.start()
 
     def take(self, timeout_s: float) -> Frame | None:
@@ -191,6 +208,7 @@ class Feed:
         reader, self._reader = self._reader, None
         assert reader is not None
         self._dropped += reader.slot.dropped
+        self._undecodable += reader.undecodable
         self._first_index = self._next_index
         if not reader.close(timeout_s):
             self._hung.append(reader)
@@ -224,14 +242,17 @@ class Feed:
 class _Reader(threading.Thread):
     """Opens, reads and stops one source; `error` says why it ended, None for the end of a recording."""
 
-    def __init__(self, source: Source, wanted: Wanted, recovery: Recovery, *, pace: bool) -> None:
+    def __init__(
+        self, source: Source, wanted: Wanted, recovery: Recovery, steady: Steady, *, pace: bool
+    ) -> None:
         super().__init__(name="pipose-reader", daemon=True)
-        self._source, self._wanted, self._recovery = source, wanted, recovery
+        self._source, self._wanted, self._recovery, self._steady = source, wanted, recovery, steady
         self._pace = Pace() if pace and not source.live else None
         self.live = source.live
         self.slot = Slot(lossless=not source.live and self._pace is None)
         self.error: PiposeError | None = None
         self.delivered: Delivered | None = None
+        self.undecodable = 0
         self._first_at = 0.0
         self._beat = time.monotonic()
         self._quit = threading.Event()
@@ -257,7 +278,8 @@ class _Reader(threading.Thread):
         silent = time.monotonic() - self._beat
         if silent <= limit:
             return None
-        return StalledError(f"no frame for {silent:.1f} s (limit {limit:g} s)")
+        key = "stall_s" if self._first_at else "open_s"
+        return StalledError(f"no frame for {silent:.1f} s ({key} is {limit:g} s; a slower source needs more)")
 
     def healthy_s(self) -> float:
         """How long frames flowed."""
@@ -280,6 +302,8 @@ class _Reader(threading.Thread):
                 continue
             if frame is None:
                 return
+            self._count(frame.undecodable)
+            frame = self._steady.frame(frame, live=self.live, arrived_ns=time.monotonic_ns())
             if self._pace is not None:
                 frame = self._pace.due(frame)
                 self._beat = max(time.monotonic(), frame.taken_ns / 1e9)
@@ -289,6 +313,11 @@ class _Reader(threading.Thread):
             if not self.slot.put(frame):
                 return
             self._beat = time.monotonic()
+
+    def _count(self, undecodable: int) -> None:
+        if undecodable and not self.undecodable:
+            log.warning("a frame cannot be decoded and is passed over; further ones are counted")
+        self.undecodable += undecodable
 
     def _stop_source(self) -> None:
         try:

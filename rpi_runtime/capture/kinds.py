@@ -86,6 +86,10 @@ class SourceConfig:
 
     def make(self) -> Source:
         """Return a new source, not yet opened."""
+        return self.maker()()
+
+    def maker(self) -> Callable[[], Source]:
+        """Return what makes new sources, one after the other, that all know what the ones before found out."""
         return KINDS[self.kind](self)
 
 
@@ -113,35 +117,49 @@ def guess_kind(target: str) -> str:
     return "video"
 
 
-def _picamera(config: SourceConfig) -> Source:
+def _picamera(config: SourceConfig) -> Callable[[], Source]:
     from rpi_runtime.capture.picamera import PicameraSource
 
-    return PicameraSource(int(config.target or "0"))
+    return lambda: PicameraSource(int(config.target or "0"))
 
 
-def _opencv(config: SourceConfig) -> Source:
+def _camera(config: SourceConfig) -> Callable[[], Source]:
+    from rpi_runtime.capture.devices import Device
     from rpi_runtime.capture.opencv import OpenCvSource
 
-    return OpenCvSource(config.target, kind=config.kind, fourcc=config.fourcc, loop=config.loop)
+    device = Device(config.target)
+    return lambda: OpenCvSource(config.target, kind="camera", fourcc=config.fourcc, device=device)
 
 
-def _images(config: SourceConfig) -> Source:
+def _stream(config: SourceConfig) -> Callable[[], Source]:
+    from rpi_runtime.capture.opencv import OpenCvSource
+
+    return lambda: OpenCvSource(config.target, kind="stream", patience_s=config.stall_s)
+
+
+def _film(config: SourceConfig) -> Callable[[], Source]:
+    from rpi_runtime.capture.film import FilmSource
+
+    return lambda: FilmSource(Path(config.target), loop=config.loop)
+
+
+def _images(config: SourceConfig) -> Callable[[], Source]:
     from rpi_runtime.capture.images import ImagesSource
 
-    return ImagesSource(Path(config.target), fps=config.fps or 10.0, loop=config.loop)
+    return lambda: ImagesSource(Path(config.target), fps=config.fps or 10.0, loop=config.loop)
 
 
-def _replay(config: SourceConfig) -> Source:
+def _replay(config: SourceConfig) -> Callable[[], Source]:
     from rpi_runtime.capture.replay import ReplaySource
 
-    return ReplaySource(Path(config.target), loop=config.loop)
+    return lambda: ReplaySource(Path(config.target), loop=config.loop)
 
 
-KINDS: dict[str, Callable[[SourceConfig], Source]] = {
+KINDS: dict[str, Callable[[SourceConfig], Callable[[], Source]]] = {
     "picamera": _picamera,
-    "camera": _opencv,
-    "stream": _opencv,
-    "video": _opencv,
+    "camera": _camera,
+    "stream": _stream,
+    "video": _film,
     "images": _images,
     "replay": _replay,
 }

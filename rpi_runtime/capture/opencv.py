@@ -1,164 +1,238 @@
-"""V4L2 and USB cameras, streams (RTSP, HTTP) and video files, by OpenCV."""
+"""V4L2 and USB cameras and streams (RTSP, HTTP), by OpenCV; `Capture` also opens the video files of `film`."""
 
 from __future__ import annotations
 
+import errno
 import os
-import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rpi_runtime.capture.ahead import Ahead
+from rpi_runtime.capture.devices import Device, describe_users
 from rpi_runtime.capture.source import Delivered, StalledError, Wanted
 from rpi_runtime.errors import SourceError
+from rpi_runtime.masking import mask_address
 from rpi_runtime.optional import load
 from rpi_runtime.poses import Frame
 
 _PURPOSE = "cameras, streams and video files"
+_OPEN_MS, _READ_MS = 8000, 4000  # of a stream; the feed has limits of its own
 
 
-def redact(target: str) -> str:
-    """Return a URL without its user name and password, for logs."""
-    return re.sub(r"(://)[^/@]*@", r"\1", target)
+class Capture:
+    """One `cv2.VideoCapture` whose frames that cannot be decoded are passed over and counted.
+
+    Attributes
+    ----------
+    cv2 : module
+    undecodable : int
+        How many frames came and could not be decoded.
+    """
+
+    def __init__(self) -> None:
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # fatal only: what matters is said here
+        self.cv2: Any = load("cv2", _PURPOSE)
+        _quieten(self.cv2)
+        self.undecodable = 0
+        self._capture: Any = None
+
+    def open(self, target: int | str, backend: int, options: Sequence[int] = ()) -> bool:
+        """Open a device, URL or file; False when OpenCV cannot."""
+        if isinstance(target, str) and not _is_utf8(target):
+            return False  # OpenCV would crash: it converts the name without a check
+        self.release()
+        self._capture = self.cv2.VideoCapture(target, backend, list(options))
+        return bool(self._capture.isOpened())
+
+    def get(self, key: int) -> float:
+        """Return one of OpenCV's properties; 0 where it has none."""
+        return float(self._capture.get(key))
+
+    def set(self, key: int, value: float) -> None:
+        """Ask for a property; whether it was taken is read back with `get`."""
+        self._capture.set(key, value)
+
+    def grab(self) -> bool:
+        """Wait for the next frame; False at the end, or when none comes."""
+        return bool(self._capture.grab())
+
+    def retrieve(self) -> NDArray[np.uint8] | None:
+        """Return the grabbed frame, (H, W, 3) BGR; None when it cannot be decoded."""
+        try:
+            good, image = self._capture.retrieve()
+        except self.cv2.error:  # an empty buffer of a USB transfer error, for one
+            good, image = False, None
+        if not good or image is None or image.ndim != 3:
+            self.undecodable += 1
+            return None
+        upright: NDArray[np.uint8] = image
+        return upright
+
+    def release(self) -> None:
+        """Close."""
+        if self._capture is not None:
+            self._capture.release()
 
 
 class OpenCvSource:
-    """One `cv2.VideoCapture`.
+    """A camera by V4L2, or a stream by FFmpeg.
 
-    OpenCV cannot tell the end of a file from damage, so a file that ends well before its own count of frames
-    is a `SourceError`; its frames up to there were delivered.
+    A frame that cannot be decoded is passed over and counted: only silence is a loss.
 
     Parameters
     ----------
     target : str
-        ``0`` or ``/dev/video0`` for a camera, a URL for a stream, a path for a video file.
-    kind : {"camera", "stream", "video"}
+        ``0`` or ``/dev/video0`` for a camera, a URL for a stream.
+    kind : {"camera", "stream"}
     fourcc : str
         Pixel format to ask a camera for; most USB cameras reach their full rate only with ``MJPG``.
-    loop : bool
-        Begin a video file again at its end; timestamps go on.
+    device : Device, optional
+        What is known of the camera from earlier openings.
+    patience_s : float
+        How long a stream may be silent.
+
+    Notes
+    -----
+    A URL may name a file, or HLS, whose frames come as fast as the network is: these are read no faster than
+    their own times say, and a file's end is the end.
     """
 
-    def __init__(self, target: str, *, kind: str, fourcc: str = "MJPG", loop: bool = False) -> None:
-        self.live = kind != "video"
-        self._target, self._kind, self._fourcc, self._loop = target, kind, fourcc, loop
-        self._cv2: Any = None
-        self._capture: Any = None
-        self._fps = 0.0
+    live = True
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        kind: Literal["camera", "stream"],
+        fourcc: str = "MJPG",
+        device: Device | None = None,
+        patience_s: float = 3.0,
+    ) -> None:
+        self._target, self._kind, self._fourcc = target, kind, fourcc
+        self._read_ms = max(_READ_MS, round(1000 * (patience_s + 1)))
+        self._device = device if device is not None else Device(target)
+        self._name = mask_address(target)
+        self._capture: Capture | None = None
+        self._ahead: Ahead | None = None
         self._frames = 0
         self._index = 0
-        self._lap = 0
 
     def configure(self, wanted: Wanted) -> Delivered:
         """Open, ask a camera for size, rate and pixel format, and read back what it set."""
-        if self._kind == "video" and not Path(self._target).is_file():
-            raise SourceError(f"{self._target}: no such video file")
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # fatal only: what matters is said here
-        self._cv2 = load("cv2", _PURPOSE)
-        _quieten(self._cv2)
-        self._open()
-        get = self._capture.get
+        capture = self._capture = Capture()
+        cv2 = capture.cv2
         if self._kind == "camera":
-            self._ask(wanted)
-        elif self._kind == "video":
-            self._fps = get(self._cv2.CAP_PROP_FPS) or 25.0
-            self._frames = max(int(get(self._cv2.CAP_PROP_FRAME_COUNT)), 0)
+            self._open_camera(capture, wanted)
+        else:
+            self._open_stream(capture)
         return Delivered(
-            width=int(get(self._cv2.CAP_PROP_FRAME_WIDTH)),
-            height=int(get(self._cv2.CAP_PROP_FRAME_HEIGHT)),
-            fps=get(self._cv2.CAP_PROP_FPS),
-            frames=0 if self._loop else self._frames,
-            what=f"{self._kind} {redact(self._target)}{self._read_back_fourcc()}",
+            width=int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            height=int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+            fps=capture.get(cv2.CAP_PROP_FPS),
+            frames=self._frames,
+            what=f"{self._kind} {self._name}{self._read_back_fourcc(capture)}",
         )
 
     def start(self) -> None:
         """Nothing to do: OpenCV's captures run when they are open."""
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the next frame; None at the end of a video file."""
-        begin = time.monotonic()
-        if not self._capture.grab():
-            return self._at_end(time.monotonic() - begin, timeout_s)
-        now = time.monotonic_ns()
-        good, image = self._capture.retrieve()
-        if not good:
-            raise SourceError(f"{redact(self._target)}: frame {self._index} cannot be decoded")
-        index = self._index
-        self._index += 1
-        if self.live:
-            now = self._sensor_time(now)
-        stamp = now if self.live else round((self._lap + index) * 1e9 / self._fps)
-        return Frame(image=image, index=self._lap + index, timestamp_ns=stamp, taken_ns=now)
+        """Return the next frame that can be decoded; None at the end of a file that a URL names."""
+        assert self._capture is not None
+        capture, begin, before = self._capture, time.monotonic(), self._capture.undecodable
+        while True:
+            if not capture.grab():
+                return self._nothing(time.monotonic() - begin, timeout_s)
+            now_ns = time.monotonic_ns()
+            image = capture.retrieve()
+            if image is not None:
+                break
+            if time.monotonic() - begin >= timeout_s:
+                raise StalledError(f"{self._name}: none of the frames of {timeout_s:g} s can be decoded")
+        if self._ahead is not None:
+            now_ns = self._ahead.wait(capture.get(capture.cv2.CAP_PROP_POS_MSEC))
+        elif self._kind == "camera":
+            now_ns = self._sensor_time(capture, now_ns)
+        index, self._index = self._index, self._index + 1
+        skipped = capture.undecodable - before
+        return Frame(
+            image=image, index=index, timestamp_ns=now_ns, taken_ns=now_ns, undecodable=skipped
+        )
 
     def stop(self) -> None:
-        """Close the device or file."""
+        """Close the device."""
         if self._capture is not None:
             self._capture.release()
 
-    def _open(self) -> None:
-        cv2 = self._cv2
-        target: int | str = self._target
-        backend, options = cv2.CAP_FFMPEG, []
-        if self._kind == "camera":
-            backend = cv2.CAP_V4L2
-            target = int(self._target) if self._target.isdigit() else self._target
-        elif self._kind == "stream":
-            options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 8000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 4000]
-        self._capture = cv2.VideoCapture(target, backend, options)
-        if not self._capture.isOpened():
-            raise SourceError(f"{redact(self._target)}: cannot be opened as a {self._kind}; {self._remedy()}")
-
-    def _remedy(self) -> str:
-        return {
-            "camera": "list the cameras with `v4l2-ctl --list-devices`, and see that you are in group video",
-            "stream": "check the address, the network and the password",
-            "video": "check that it plays elsewhere; a download that was cut short does not open",
-        }[self._kind]
-
-    def _ask(self, wanted: Wanted) -> None:
-        cv2 = self._cv2
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the one of three frames ago
+    def _open_camera(self, capture: Capture, wanted: Wanted) -> None:
+        cv2 = capture.cv2
+        path = self._device.find()
+        if not capture.open(str(path), cv2.CAP_V4L2):
+            raise SourceError(f"{self._name}: cannot be opened as a camera{_why_not(path)}")
+        self._device.opened(path)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the one of three frames ago
         if self._fourcc:
-            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self._fourcc))
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self._fourcc))
         for key, value in (
             (cv2.CAP_PROP_FRAME_WIDTH, wanted.width),
             (cv2.CAP_PROP_FRAME_HEIGHT, wanted.height),
             (cv2.CAP_PROP_FPS, wanted.fps),
         ):
             if value:
-                self._capture.set(key, value)
+                capture.set(key, value)
 
-    def _read_back_fourcc(self) -> str:
+    def _open_stream(self, capture: Capture) -> None:
+        cv2 = capture.cv2
+        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, self._read_ms]
+        if not capture.open(self._target, cv2.CAP_FFMPEG, options):
+            raise SourceError(
+                f"{self._name}: cannot be opened as a stream; check the address, the network and the password"
+            )
+        self._frames = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        is_list = self._target.split("?")[0].lower().endswith((".m3u8", ".m3u", ".mpd"))
+        if self._frames or is_list:
+            self._ahead = Ahead()
+
+    def _read_back_fourcc(self, capture: Capture) -> str:
         if self._kind != "camera":
             return ""
-        code = int(self._capture.get(self._cv2.CAP_PROP_FOURCC))
+        code = int(capture.get(capture.cv2.CAP_PROP_FOURCC))
         return ", " + "".join(chr(code >> shift & 0xFF) for shift in (0, 8, 16, 24)).strip("\0 ")
 
-    def _sensor_time(self, now_ns: int) -> int:
+    def _sensor_time(self, capture: Capture, now_ns: int) -> int:
         """The driver's time of the buffer where it gives one on the monotonic clock (V4L2), otherwise now."""
-        stamp_ns = int(self._capture.get(self._cv2.CAP_PROP_POS_MSEC) * 1e6)
-        return stamp_ns if self._kind == "camera" and 0 <= now_ns - stamp_ns < 5_000_000_000 else now_ns
+        stamp_ns = int(capture.get(capture.cv2.CAP_PROP_POS_MSEC) * 1e6)
+        return stamp_ns if 0 <= now_ns - stamp_ns < 5_000_000_000 else now_ns
 
-    def _at_end(self, waited_s: float, timeout_s: float) -> Frame | None:
-        """What a refused frame means: a lost camera, a damaged file, or the end."""
-        if self.live:
-            what = StalledError if waited_s >= timeout_s else SourceError
-            raise what(
-                f"{redact(self._target)}: no frame after {waited_s:.1f} s; the {self._kind} is gone or stalls"
-            )
-        missing = self._frames - self._index
-        if missing > max(1, self._frames // 100):
-            raise SourceError(
-                f"{self._target}: ended after {self._index} of {self._frames} frames; the file is damaged "
-                "or cut short; all frames up to there were processed"
-            )
-        if not self._loop or self._index == 0:
-            return None
-        self._lap += self._index
-        self._index = 0
-        self._capture.release()
-        self._open()
-        return self.read(timeout_s)
+    def _nothing(self, waited_s: float, timeout_s: float) -> None:
+        """What a refused frame means: the end of a file that a URL names, or a camera that is lost."""
+        if self._frames and self._index:
+            return
+        what = StalledError if waited_s >= timeout_s else SourceError
+        users = describe_users(self._device.find()) if self._kind == "camera" else ""
+        users = users if users and "this very process" not in users else ""
+        cause = f"it is in use by {users}" if users else f"the {self._kind} is gone or stalls"
+        raise what(f"{self._name}: no frame after {waited_s:.1f} s; {cause}")
+
+
+def _why_not(path: Path) -> str:
+    """Why a camera could not be opened, and what to do, as the end of a message."""
+    if users := describe_users(path):
+        return f": it is in use by {users}; end that, or choose another camera"
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+    except PermissionError:
+        return '; this user may not: sudo usermod -aG video "$USER", then log out and in again'
+    except OSError as err:
+        if err.errno == errno.EBUSY:
+            return "; a program of another user has it: `sudo fuser -v /dev/video*` names it"
+    return "; list the cameras with `v4l2-ctl --list-devices`, and see that you are in group video"
 
 
 def _quieten(cv2: Any) -> None:
@@ -166,3 +240,11 @@ def _quieten(cv2: Any) -> None:
     quieten = getattr(sys.modules.get("cv2.utils.logging", cv2), "setLogLevel", None)
     if quieten is not None:
         quieten(2)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
