@@ -17,14 +17,24 @@ from rpi_runtime.stop import StopFlag
 log = logging.getLogger(__name__)
 
 
-def build(config: RunConfig, stopping: StopFlag) -> Pipeline:
-    """Load the models and wire everything; nothing runs yet."""
+def build(config: RunConfig, stopping: StopFlag, *, patient: bool = False) -> Pipeline:
+    """Load the models and wire everything; nothing runs yet.
+
+    Parameters
+    ----------
+    config : RunConfig
+    stopping : StopFlag
+    patient : bool
+        Wait for sinks that cannot be opened at the start, as a service does at boot, instead of ending the run.
+    """
     models = [Model(path, threads=config.threads or None) for path in config.model]
     for model in models:
         log.info("%s", model.describe())
     source = config.source
     lossless = not (source.live or source.paced)
-    runners = [SinkRunner(s.make(), lossless=lossless, stopping=stopping) for s in config.sink]
+    runners = [
+        SinkRunner(s.make(), lossless=lossless, stopping=stopping, patient=patient) for s in config.sink
+    ]
     # a crop has more to show than the network's own input
     large = any(s.shows for s in config.sink) or config.refine is not None
     network = models[0].card.input
@@ -39,8 +49,9 @@ def build(config: RunConfig, stopping: StopFlag) -> Pipeline:
 
         cascade = open_cascade(config.refine, models[0].card.skeleton, threads=config.threads or None)
     recovery = Recovery(open_s=source.open_s, stall_s=source.stall_s, at_start=source.retry_at_start)
+    recovery = recovery.at_rate(wanted.fps)
     return Pipeline(
-        Feed(source.make, wanted, recovery, pace=source.paced),
+        Feed(source.maker(), wanted, recovery, pace=source.paced),
         Estimator(models, track=config.tracks, smooth=config.smooth, cascade=cascade),
         runners,
         limits=Limits(max_fps=config.max_fps, frames=config.frames),

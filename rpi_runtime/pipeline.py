@@ -130,12 +130,13 @@ class Pipeline:
         """Return what the run is doing; may be called from any thread."""
         seconds = self._last_s - self._first_s
         return Status(
-            state=self.feed.state,
+            state="ended" if self._over else self.feed.state,
             frames=self._frames,
             dropped=self.feed.dropped,
             seconds=seconds,
             fps=(self._frames - 1) / seconds if self._over and seconds > 0 else self._throttle.fps,
             people=self._people,
+            undecodable=self.feed.undecodable,
             restarts=self.feed.restarts,
             last_recovery_s=self.feed.last_recovery_s,
             heat=self.heat.heat.describe() if self.heat else "",
@@ -161,7 +162,7 @@ class Pipeline:
 
     def _goes_on(self) -> bool:
         reached = 0 < self.limits.frames <= self._frames
-        alive = not self.sinks or any(r.alive for r in self.sinks)
+        alive = not self.sinks or not all(r.over for r in self.sinks)
         return alive and not (reached or self.stopping() or self.feed.ended)
 
     def _process(self, frame: Frame, smaller: int) -> None:
@@ -182,7 +183,7 @@ class Pipeline:
 
     def _keep(self, frame: Frame) -> NDArray[np.uint8] | None:
         """The picture for sinks that want it: a copy only where the camera wants its buffer back."""
-        if not any(r.alive and r.sink.wants_image for r in self.sinks):
+        if not any(r.wants_image for r in self.sinks):
             return None
         return frame.image.copy() if frame.release is not None else frame.image
 
@@ -232,5 +233,8 @@ def _sink_summary(runner: SinkRunner) -> SinkSummary:
         written=runner.written,
         dropped=runner.dropped,
         error=str(runner.error) if runner.error else "",
+        trouble=runner.trouble,
+        over=runner.over,
+        outages=runner.outages,
         age=runner.age.summary(),
     )

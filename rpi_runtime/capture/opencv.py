@@ -161,9 +161,7 @@ class OpenCvSource:
             now_ns = self._sensor_time(capture, now_ns)
         index, self._index = self._index, self._index + 1
         skipped = capture.undecodable - before
-        return Frame(
-            image=image, index=index, timestamp_ns=now_ns, taken_ns=now_ns, undecodable=skipped
-        )
+        return Frame(image=image, index=index, timestamp_ns=now_ns, taken_ns=now_ns, undecodable=skipped)
 
     def stop(self) -> None:
         """Close the device."""

@@ -39,7 +39,9 @@ class Steady:
         if last is not None and stamp <= last and not self._said:
             self._said, self._distrusted = True, live
             what = "the times when its frames arrive" if live else "its usual interval"
-            log.info("the source's times go back (by %.1f ms); from now on %s count", (last - stamp) / 1e6, what)
+            log.info(
+                "the source's times go back (by %.1f ms); from now on %s count", (last - stamp) / 1e6, what
+            )
         if self._distrusted:
             stamp = arrived_ns
         if last is not None and stamp <= last:

@@ -11,12 +11,30 @@ from rpi_runtime.poses import Track
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkSummary:
-    """What became of one sink; `error` is empty when it lived to the end."""
+    """What became of one sink.
+
+    Attributes
+    ----------
+    name : str
+    written, dropped : int
+    error : str
+        Why it does not work at the moment, or ended; empty when it works, or lived to the end.
+    trouble : str
+        As `error`, also for what it says of itself, as that its broker is away; empty when its reader left.
+    over : bool
+        It takes no more results; otherwise it is tried again.
+    outages : int
+        How often it failed after it had worked.
+    age : Percentiles or None
+    """
 
     name: str
     written: int
     dropped: int
     error: str = ""
+    trouble: str = ""
+    over: bool = False
+    outages: int = 0
     age: Percentiles | None = None
 
 
@@ -60,6 +78,8 @@ class Status:
         Of the source.
     frames, dropped : int
         Processed, and dropped before that because newer ones had come.
+    undecodable : int
+        Frames that came and could not be decoded.
     seconds : float
         Since the first frame.
     fps : float
@@ -84,6 +104,7 @@ class Status:
     state: str
     frames: int = 0
     dropped: int = 0
+    undecodable: int = 0
     seconds: float = 0.0
     fps: float = 0.0
     people: int = 0
@@ -96,6 +117,19 @@ class Status:
     stages: dict[str, Percentiles] = field(default_factory=dict)
     sinks: tuple[SinkSummary, ...] = ()
     cascade: CascadeSummary | None = None
+
+    @property
+    def known_people(self) -> int | None:
+        """People on the latest frame while pictures come; None when it cannot be known."""
+        return self.people if self.state == "running" and self.frames else None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What does not work at the moment, one sentence each."""
+        source = ("the source is lost and looked for again",) if self.state == "lost" else ()
+        return source + tuple(
+            f"sink {'ended' if sink.over else 'fails'}: {sink.trouble}" for sink in self.sinks if sink.trouble
+        )
 
     def describe(self) -> str:
         """Return the summary that ends a run, several lines."""
@@ -110,10 +144,15 @@ class Status:
                 f"refined {done.refined_total} of {done.people_total} people, "
                 f"whole picture looked at on {done.looks_total} of {self.frames} frames"
             )
+        if self.undecodable:
+            lines.append(f"{self.undecodable} frames could not be decoded")
         for sink in self.sinks:
             age = f", age at most {sink.age.p95_ms:.1f} ms for 95 %" if sink.age and sink.age.count else ""
+            outages = f", failed {sink.outages} times" if sink.outages else ""
             error = f"; ended early: {sink.error}" if sink.error else ""
-            lines.append(f"sink {sink.name}: {sink.written} written, {sink.dropped} dropped{age}{error}")
+            lines.append(
+                f"sink {sink.name}: {sink.written} written, {sink.dropped} dropped{outages}{age}{error}"
+            )
         if self.heat:
             lines.append(f"heat: {self.heat}; {self.heat_level} steps down at most")
         return "\n".join(lines)

@@ -63,4 +63,5 @@ class Pulse:
             people = "1 person" if status.people == 1 else f"{status.people} people"
             refined = f", {status.cascade.refined} refined" if status.cascade is not None else ""
             text = f"{status.fps:.1f} frames per second, {people}{refined}"
-        return f"{text}; {self.note}" if self.note else text
+        troubles = [p for p in status.problems if not (p.startswith("the source") and status.state == "lost")]
+        return "; ".join([text, *troubles, *([self.note] if self.note else [])])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from rpi_runtime import streams
 from rpi_runtime.errors import OutputError, UsageError
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.sinks.message import encode_message
-from rpi_runtime.sinks.sink import About, Result
+from rpi_runtime.sinks.sink import About, Result, SinkNotReadyError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,77 +45,164 @@ class JsonlOptions:
 
 
 class JsonlSink:
-    """One line a frame, written at once: whoever reads along sees whole lines, and a crash loses none.
-
-    An existing file is continued. When the disk is full the last line is taken back where it was cut.
-    """
+    """One line a frame, written at once: a reader sees whole lines, and a crash loses none."""
 
     backlog = 256
-    wants_image = False
 
     def __init__(self, options: JsonlOptions) -> None:
         self.name = f"jsonl:{options.target}"
         self._options = options
-        self._path = None if options.target == "-" else Path(options.target)
-        self._fd = -1
-        self._size = 0
-        self._skeleton: Skeleton | None = None
 
-    def start(self, about: About) -> None:
+    def open(self, about: About) -> Lines | LinesFile:
         """Open the file for appending; `OutputError` when it cannot be."""
-        self._skeleton = about.skeleton
-        if self._path is None:
-            sys.stdout.flush()
-            self._fd = os.dup(1)
-            return
+        options = self._options
+        if options.target == "-":
+            return Lines(_standard_output(), about.skeleton)
+        path = Path(options.target)
         try:
-            self._open()
+            if stat.S_ISFIFO(path.stat().st_mode):
+                return Lines(_open_pipe(path), about.skeleton, path)
+        except FileNotFoundError:
+            pass
         except OSError as err:
-            raise OutputError(
-                f"{self._path}: cannot be written ({err.strerror}); choose another place"
-            ) from err
+            raise _refusal(path, err) from err
+        return LinesFile(path, options, about.skeleton)
+
+
+class Lines:
+    """Lines into a pipe: the standard output, or a named one, whose reader may come back."""
+
+    wants_image = False
+    trouble = ""
+
+    def __init__(self, fd: int, skeleton: Skeleton, path: Path | None = None) -> None:
+        self._fd, self._skeleton, self._path = fd, skeleton, path
+
+    def write(self, result: Result) -> None:
+        """Write one line."""
+        try:
+            write_all(self._fd, encode_message(result, self._skeleton))
+        except BrokenPipeError:
+            if self._path is None:
+                raise
+            raise SinkNotReadyError(f"{self._path}: the reader of this pipe has gone") from None
+
+    def close(self) -> None:
+        """Close."""
+        os.close(self._fd)
+
+
+class LinesFile:
+    """Lines at the end of a file, which is continued, and which others may write, cut or move away meanwhile.
+
+    When the disk is full, the part of the last line that was written is taken back.
+    """
+
+    wants_image = False
+    trouble = ""
+
+    def __init__(self, path: Path, options: JsonlOptions, skeleton: Skeleton) -> None:
+        self._path, self._options, self._skeleton = path, options, skeleton
+        self._torn = False
+        self._fd = self._open()
 
     def write(self, result: Result) -> None:
         """Append one line, rotating first when it would not fit."""
-        assert self._skeleton is not None
         line = encode_message(result, self._skeleton)
-        limit = self._options.max_mb * 1e6
-        if self._path is not None and limit and self._size and self._size + len(line) > limit:
-            self._rotate(self._path)
-        try:
-            _write_all(self._fd, line)
-        except OSError:
-            if self._path is not None:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._fd, self._size)
-            raise
-        self._size += len(line)
+        self._follow_name()
+        limit, size = self._options.max_mb * 1e6, os.fstat(self._fd).st_size
+        if limit and size and size + len(line) > limit:
+            self._rotate()
+        if self._torn:  # what is left of a line that could not be taken back ends here
+            write_all(self._fd, b"\n")
+            self._torn = False
+        self._append(line)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Close; every line is with the system already."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
-    def _open(self) -> None:
-        assert self._path is not None
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        self._size = os.fstat(self._fd).st_size
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as err:
+            raise _refusal(self._path, err) from err
 
-    def _rotate(self, path: Path) -> None:
+    def _append(self, line: bytes) -> None:
+        done = 0
+        try:
+            while done < len(line):
+                done += os.write(self._fd, line[done:])
+        except OSError:
+            if done:
+                self._take_back(done)
+            raise
+
+    def _take_back(self, count: int) -> None:
+        """Cut off the last `count` bytes that were written, if nothing stands behind them.
+
+        With O_APPEND the position after a write is where it ended; the size may be another by now.
+        """
+        with contextlib.suppress(OSError):
+            end = os.lseek(self._fd, 0, os.SEEK_CUR)
+            if os.fstat(self._fd).st_size == end >= count:
+                os.ftruncate(self._fd, end - count)
+                return
+        self._torn = True
+
+    def _follow_name(self) -> None:
+        """Begin the file anew when it was moved or removed, as logrotate does it."""
+        here = os.fstat(self._fd)
+        try:
+            there = self._path.stat()
+        except OSError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
+            fd = self._open()
+            os.close(self._fd)
+            self._fd, self._torn = fd, False
+
+    def _rotate(self) -> None:
         """FILE.1 becomes FILE.2 and so on, the last one goes; FILE becomes FILE.1."""
-        os.close(self._fd)
-        self._fd = -1
+        self.close()
         for number in range(self._options.keep, 0, -1):
-            older = path.with_name(f"{path.name}.{number}")
-            newer = path.with_name(f"{path.name}.{number - 1}") if number > 1 else path
+            older = self._path.with_name(f"{self._path.name}.{number}")
+            newer = self._path.with_name(f"{self._path.name}.{number - 1}") if number > 1 else self._path
             with contextlib.suppress(FileNotFoundError):
                 newer.replace(older)
-        self._open()
+        self._fd, self._torn = self._open(), False
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes) -> None:
     """Write everything; a pipe or a nearly full disk takes only a part at once."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def _standard_output() -> int:
+    if "stdout" in streams.MISSING:
+        raise OutputError("jsonl:-: the standard output is closed; name a file instead of -")
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    return os.dup(1)
+
+
+def _open_pipe(path: Path) -> int:
+    """Open a named pipe without waiting for a reader."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as err:
+        if err.errno == errno.ENXIO:
+            raise SinkNotReadyError(f"{path}: nothing reads this pipe yet") from err
+        raise
+    os.set_blocking(fd, True)
+    return fd
+
+
+def _refusal(path: Path, err: OSError) -> OutputError:
+    if err.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(f"{path}: the disk is full; free some space")
+    return OutputError(f"{path}: cannot be written ({err.strerror}); choose another place")

@@ -13,20 +13,23 @@ class NullOptions:
 
 
 class NullSink:
-    """Takes everything."""
+    """Takes everything and forgets it; it is open from the start."""
 
     name = "null"
     backlog = 1
     wants_image = False
+    trouble = ""
 
     def __init__(self, options: NullOptions) -> None:
         del options
 
-    def start(self, about: About) -> None:
-        """Nothing to open."""
+    def open(self, about: About) -> NullSink:
+        """Return itself: there is nothing to open."""
+        del about
+        return self
 
     def write(self, result: Result) -> None:
         """Forget the result."""
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Nothing to close."""

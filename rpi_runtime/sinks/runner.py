@@ -1,4 +1,4 @@
-"""One thread for each sink, so that a slow or dead one slows nobody."""
+"""One thread for each sink, so that a slow or dead one slows nobody; one that fails is opened again."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from rpi_runtime.errors import OutputError, PiposeError
+from rpi_runtime.backoff import Backoff
+from rpi_runtime.errors import DependencyError, InputError, OutputError, PiposeError, UsageError
 from rpi_runtime.health.timing import Histogram
-from rpi_runtime.sinks.sink import About, Result, Sink, SinkLeftError
+from rpi_runtime.sinks.sink import About, OpenSink, Result, Sink, SinkLeftError, SinkNotReadyError
 
 log = logging.getLogger(__name__)
 _START_S = 10.0
+_PATIENT_START_S = 1.0
+_FIRST_WAIT_S, _MOST_WAIT_S = 0.5, 30.0
+_PICTURE_BYTES = 48 * 2**20  # may wait in a queue: eight frames of 1080p, one of 4K
 
 
 class SinkRunner:
     """Feeds one sink from a bounded queue.
+
+    A sink that fails while results come at the world's pace is closed and opened again, after a wait that grows;
+    what waited in the queue is written then, as far as there was room. With a recording, which waits for its
+    sinks, a failure is final: the run can be repeated.
 
     Parameters
     ----------
@@ -27,55 +35,92 @@ class SinkRunner:
         Wait for room instead of dropping: for recordings, where the pipeline has all the time in the world.
     stopping : callable
         True once the run is being stopped; nothing waits for room any more then.
+    patient : bool
+        Also wait for a sink that cannot be opened at the start, instead of ending the run.
+    backoff : Backoff, optional
+        Waits between two tries.
 
     Attributes
     ----------
+    over : bool
+        The sink takes no more results, for good.
     error : PiposeError or None
-        Why the sink ended early; a `SinkLeftError` when its reader went away.
+        Why the sink does not work, or ended early; a `SinkLeftError` when its reader went away.
+    outages : int
+        How often it failed after it had worked.
     written, dropped : int
     age : Histogram
         Age of the frames when they were written.
     """
 
     def __init__(
-        self, sink: Sink, *, lossless: bool = False, stopping: Callable[[], bool] = lambda: False
+        self,
+        sink: Sink,
+        *,
+        lossless: bool = False,
+        stopping: Callable[[], bool] = lambda: False,
+        patient: bool = False,
+        backoff: Backoff | None = None,
     ) -> None:
-        self.sink, self.lossless, self._stopping = sink, lossless, stopping
+        self.sink, self.lossless, self._stopping, self._patient = sink, lossless, stopping, patient
+        self._backoff = backoff if backoff is not None else Backoff(_FIRST_WAIT_S, _MOST_WAIT_S)
+        self.over = False
         self.error: PiposeError | None = None
+        self.outages = 0
         self.written = 0
         self.dropped = 0
         self.age = Histogram()
+        self._open: OpenSink | None = None
         self._queue: deque[Result] = deque()
         self._changed = threading.Condition()
-        self._started = threading.Event()
+        self._tried = threading.Event()
         self._finishing = False
         self._thread = threading.Thread(target=self._run, name=f"pipose-{sink.name}", daemon=True)
         self._about: About | None = None
+        self._lost_at = 0.0
+        self._failed_in_opening = False
+        self._said = ""
 
     @property
-    def alive(self) -> bool:
-        """Whether the sink still takes results."""
-        return self.error is None
+    def wants_image(self) -> bool:
+        """Whether the sink needs the picture of the next result."""
+        opened = self._open
+        return opened is not None and opened.wants_image
+
+    @property
+    def opened(self) -> OpenSink | None:
+        """What `Sink.open` returned, while it is open."""
+        return self._open
+
+    @property
+    def trouble(self) -> str:
+        """What does not work; empty when everything does, or when the reader left on its own account."""
+        if self.error is not None:
+            return "" if isinstance(self.error, SinkLeftError) else str(self.error)
+        opened = self._open
+        return opened.trouble if opened is not None else ""
 
     def start(self, about: About) -> None:
-        """Start the sink in its thread; raises what its `start` raised."""
+        """Open the sink in its thread; raises what the first opening raised, unless it is worth waiting."""
         self._about = about
         self._thread.start()
-        deadline = time.monotonic() + _START_S
-        while not self._started.wait(0.1) and not self._stopping():
+        deadline = time.monotonic() + (_PATIENT_START_S if self._patient else _START_S)
+        while not self._tried.wait(0.1) and not self._stopping():
             if time.monotonic() > deadline:
+                if self._patient:
+                    return
                 raise OutputError(f"sink {self.sink.name}: did not start within {_START_S:g} s")
-        if self.error is not None:
+        if self.over and self.error is not None:
             raise self.error
 
     def put(self, result: Result) -> None:
-        """Queue one result; without room the oldest waiting one is dropped; a dead sink takes nothing."""
+        """Queue one result; without room the oldest waiting one is dropped; an ended sink takes nothing."""
         with self._changed:
-            while self.lossless and len(self._queue) >= self.sink.backlog and self._waits():
+            while self.lossless and self._is_full(result) and self._waits():
                 self._changed.wait(0.1)
-            if not self.alive:
+            if self.over:
                 return
-            if len(self._queue) >= self.sink.backlog:
+            while self._is_full(result):
                 self._queue.popleft()
                 self.dropped += 1
             self._queue.append(result)
@@ -106,24 +151,58 @@ class SinkRunner:
         return len(self._queue)
 
     def _waits(self) -> bool:
-        return self.alive and not self._stopping()
+        return not self.over and not self._stopping()
+
+    def _is_full(self, result: Result) -> bool:
+        """No room in the queue, by number or, of pictures, by size; an empty one always has room for one."""
+        if not self._queue:
+            return False
+        size = result.image.nbytes if result.image is not None else 0
+        return len(self._queue) >= self.sink.backlog or (
+            size > 0 and (len(self._queue) + 1) * size > _PICTURE_BYTES
+        )
 
     def _run(self) -> None:
+        """Open, write, close, and again after a failure, until the end or a failure that is final."""
+        while not self.over:
+            try:
+                self._serve()
+                self.over = True
+            except Exception as err:  # whatever a sink does, only the sink fails
+                self._fail(_explain(self.sink.name, err))
+            self._close()
+            self._tried.set()
+            if not self.over:
+                self._wait_for_next_try()
+        self._let_go()
+        self._tried.set()
+
+    def _serve(self) -> None:
+        """Open the sink and write what comes until the end."""
         assert self._about is not None
-        try:
-            self.sink.start(self._about)
-            self._started.set()
-            while (result := self._next()) is not None:
-                self.sink.write(result)
-                self.written += 1
-                self.age.add(time.monotonic_ns() - result.taken_ns)
-        except Exception as err:  # whatever a sink does, only the sink ends
-            self._fail(err)
-        try:
-            self.sink.stop()
-        except Exception as err:
-            self._fail(err)
-        self._started.set()
+        self._open = self.sink.open(self._about)
+        if self.error is None:
+            self._tried.set()
+        elif self._failed_in_opening:
+            self._recover()
+        while (result := self._next()) is not None:
+            try:
+                self._open.write(result)
+            except (OSError, OutputError) as err:
+                if not isinstance(err, SinkLeftError | BrokenPipeError):
+                    self._put_back(result)
+                raise
+            self.written += 1
+            self.age.add(time.monotonic_ns() - result.taken_ns)
+            if self.error is not None:
+                self._recover()
+
+    def _recover(self) -> None:
+        """It works again: it could be opened, where that was the trouble, or a result was written."""
+        self.error, self._said = None, ""
+        self._tried.set()
+        self._backoff.reset()
+        log.warning("sink works again: %s, after %.1f s", self.sink.name, time.monotonic() - self._lost_at)
 
     def _next(self) -> Result | None:
         with self._changed:
@@ -135,18 +214,66 @@ class SinkRunner:
             self._changed.notify_all()
             return result
 
-    def _fail(self, err: Exception) -> None:
-        """Remember and say the first reason, and let go of what is queued."""
-        if self.error is not None:
-            return
+    def _put_back(self, result: Result) -> None:
+        """A result that was not written waits for the sink to come back, unless it holds a picture."""
         with self._changed:
-            self.error = _explain(self.sink.name, err)
+            if result.image is None and len(self._queue) < self.sink.backlog:
+                self._queue.appendleft(result)
+            else:
+                self.dropped += 1
+
+    def _fail(self, error: PiposeError) -> None:
+        """Remember the reason, and say it when it is new; decide whether another try is worth it."""
+        worked = self.error is None and self.written > 0
+        self.over = self._is_final(error)
+        if self.error is None:
+            self._lost_at = time.monotonic()
+            self.outages += worked
+        self.error, self._failed_in_opening = error, self._open is None
+        if self.over and not self._tried.is_set():
+            return  # `start` raises it
+        if str(error) != self._said:
+            self._said = str(error)
+            if isinstance(error, SinkLeftError):
+                log.info("sink ended: %s", error)
+            elif self.over:
+                log.error("sink ended: %s", error)
+            else:
+                log.error("sink fails: %s; trying again and again", error)
+
+    def _is_final(self, error: PiposeError) -> bool:
+        if isinstance(error, SinkNotReadyError):
+            return False
+        lasting = isinstance(error, SinkLeftError | UsageError | InputError | DependencyError)
+        first = self.written == 0 and not self._tried.is_set()
+        return lasting or self.lossless or self._finishing or (first and not self._patient)
+
+    def _wait_for_next_try(self) -> None:
+        until = time.monotonic() + self._backoff.wait_s()
+        with self._changed:
+            if any(result.image is not None for result in self._queue):
+                self.dropped += len(self._queue)  # pictures are too large to be kept for later
+                self._queue.clear()
+            while not self._finishing and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
+            self.over = self._finishing
+
+    def _close(self) -> None:
+        opened, self._open = self._open, None
+        if opened is None:
+            return
+        try:
+            opened.close()
+        except Exception as err:
+            if self.error is None:
+                self._fail(_explain(self.sink.name, err))
+
+    def _let_go(self) -> None:
+        """Nothing of what is queued will be written."""
+        with self._changed:
             self.dropped += len(self._queue)
             self._queue.clear()
             self._changed.notify_all()
-        if self._started.is_set():
-            level = logging.INFO if isinstance(self.error, SinkLeftError) else logging.ERROR
-            log.log(level, "sink ended: %s", self.error)
 
 
 def _explain(name: str, err: Exception) -> PiposeError:
@@ -156,7 +283,7 @@ def _explain(name: str, err: Exception) -> PiposeError:
     if isinstance(err, BrokenPipeError):
         return SinkLeftError(f"{name}: whoever read it has closed the pipe")
     if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"{name}: the disk is full; free some space and start again")
+        return OutputError(f"{name}: the disk is full; free some space")
     if isinstance(err, OSError):
         return OutputError(f"{name}: cannot be written ({err.strerror or err})")
     return OutputError(f"{name}: {type(err).__name__}: {err}")

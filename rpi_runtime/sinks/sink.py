@@ -1,4 +1,4 @@
-"""What every sink looks like: start, write, stop; and what it is given."""
+"""What every sink looks like: open it, write to what that gives, close; and what it is given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rpi_runtime.errors import PiposeError
+from rpi_runtime.errors import OutputError, PiposeError
 from rpi_runtime.health.status import Status
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.poses import Track
@@ -82,13 +82,44 @@ class Result:
 
 
 class SinkLeftError(PiposeError):
-    """Whoever was reading has gone: a closed pipe, a closed window. The sink ends without a failure."""
+    """The reader has gone: a closed pipe, a closed window. The sink ends without a failure."""
 
     exit_code = 0
 
 
+class SinkNotReadyError(OutputError):
+    """The other end is not there yet: a named pipe without a reader. Worth waiting for in every command."""
+
+
+class OpenSink(Protocol):
+    """A sink that is open; used by one thread, the runner's of `rpi_runtime.sinks.runner`.
+
+    Attributes
+    ----------
+    wants_image : bool
+        Whether `write` needs `Result.image`; read before every frame, so it may change during a run.
+    trouble : str
+        What does not work at the moment although `write` does not fail, as with a broker that is away; empty
+        when everything works. May be read from any thread.
+    """
+
+    @property
+    def wants_image(self) -> bool:
+        """See the class."""
+
+    @property
+    def trouble(self) -> str:
+        """See the class."""
+
+    def write(self, result: Result) -> None:
+        """Take one result. After any exception the sink is closed and opened again, sooner or later."""
+
+    def close(self) -> None:
+        """Flush and close; called once, also after an error in `write`."""
+
+
 class Sink(Protocol):
-    """One place for results; used by one thread, the runner's of `rpi_runtime.sinks.runner`.
+    """One place for results.
 
     Attributes
     ----------
@@ -97,22 +128,18 @@ class Sink(Protocol):
     backlog : int
         How many results may wait while `write` is busy. When more come, the oldest is dropped and counted;
         1 is "the newest wins".
-    wants_image : bool
-        Whether `write` needs `Result.image`; read before every frame, so it may change during a run.
     """
 
     name: str
     backlog: int
 
-    @property
-    def wants_image(self) -> bool:
-        """See the class."""
+    def open(self, about: About) -> OpenSink:
+        """Open what has to be opened; may be called again after what it returned was closed.
 
-    def start(self, about: About) -> None:
-        """Open what has to be opened; an error here ends the run before it begins."""
-
-    def write(self, result: Result) -> None:
-        """Take one result. Any exception ends this sink, and only this one."""
-
-    def stop(self) -> None:
-        """Flush and close; called once, also after an error in `write`."""
+        Raises
+        ------
+        UsageError, InputError, DependencyError
+            Waiting does not help.
+        OutputError
+            It may work later.
+        """

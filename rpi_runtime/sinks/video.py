@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rpi_runtime.errors import OutputError, UsageError
+from rpi_runtime.model.card import Skeleton
+from rpi_runtime.names import PlainPath
 from rpi_runtime.optional import load
 from rpi_runtime.sinks.draw import draw_people
 from rpi_runtime.sinks.sink import About, Result
@@ -16,6 +18,7 @@ from rpi_runtime.sinks.sink import About, Result
 _CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 _RESERVE_BYTES = 8_000_000  # what a container needs to be finished properly, with room to spare
 _LONGEST_GAP_S = 2.0
+_LOOK_EVERY = 30  # frames, at the free space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,74 +44,105 @@ class VideoOptions:
 
 
 class VideoSink:
-    """Writes at a constant rate: a frame stays as long as its timestamps say, dropped ones leave no hole.
-
-    OpenCV's writer does not report a full disk, so the free space is looked at, and the file is finished
-    while there is room for it.
-    """
+    """An annotated film; after a full disk the next one, ``out-2.mp4``, since a finished file stays as it is."""
 
     backlog = 8
-    wants_image = True
 
     def __init__(self, options: VideoOptions) -> None:
         self.name = f"video:{options.target}"
         self._options, self._path = options, Path(options.target)
-        self._about: About | None = None
-        self._writer: Any = None
-        self._size = (0, 0)
-        self._fps = 0.0
-        self._first_ns = 0
-        self._frames = 0
-        self._is_new = False
+        self._begun: list[Film] = []
 
-    def start(self, about: About) -> None:
+    def open(self, about: About) -> Film:
         """Check that the file can be written; it is opened with the first picture, which gives its size."""
         load("cv2", "video files")
-        self._about = about
-        self._is_new = not self._path.exists()
+        path = self._path
+        number = sum(film.frames > 0 for film in self._begun) + 1
+        while number > 1 and (path == self._path or path.exists()):
+            path = self._path.with_stem(f"{self._path.stem}-{number}")
+            number += 1
+        film = Film(path, self.name, self._options.fps, about.skeleton)
+        self._begun = [f for f in self._begun if f.frames] + [film]
+        return film
+
+
+class Film:
+    """Writes at a constant rate: a frame stays as long as its timestamps say, dropped ones leave no hole.
+
+    OpenCV's writer does not report a full disk, so the free space is looked at, and the file is finished
+    while there is room for it.
+
+    Attributes
+    ----------
+    frames : int
+        Written so far.
+    """
+
+    wants_image = True
+    trouble = ""
+
+    def __init__(self, path: Path, name: str, fps: float, skeleton: Skeleton) -> None:
+        self.frames = 0
+        self._path, self._name, self._fps, self._skeleton = path, name, fps, skeleton
+        self._plain: PlainPath | None = None
+        self._writer: Any = None
+        self._size = (0, 0)
+        self._first_ns = 0
+        self._is_new = not path.exists()
         try:
-            self._path.open("ab").close()  # a former file stays as it is until there is a picture
+            path.open("ab").close()  # a former file stays as it is until there is a picture
         except OSError as err:
-            raise OutputError(
-                f"{self._path}: cannot be written ({err.strerror}); choose another place"
-            ) from err
+            raise OutputError(f"{path}: cannot be written ({err.strerror}); choose another place") from err
+        if not self._has_room():
+            self.close()
+            raise OutputError(f"{name}: the disk is full; free some space")
 
     def write(self, result: Result) -> None:
         """Draw the people and append the picture, once or as often as the constant rate needs it."""
-        assert self._about is not None and result.image is not None
-        if self._frames % 30 == 0 and shutil.disk_usage(self._path.parent).free < _RESERVE_BYTES:
-            raise OutputError(f"{self.name}: the disk is full; the file is complete up to here")
-        picture = draw_people(result.image, result.tracks, self._about.skeleton)
+        if result.image is None:  # from before the file was open
+            return
+        if self.frames % _LOOK_EVERY == 0 and not self._has_room():
+            raise OutputError(f"{self._name}: the disk is full; the file is complete up to here")
+        picture = draw_people(result.image, result.tracks, self._skeleton)
         if self._writer is None:
-            self._open(result)
+            self._begin(result)
         if (result.width, result.height) != self._size:
             picture = load("cv2", "video files").resize(picture, self._size)
         for _ in range(self._repeats(result.timestamp_ns)):
             self._writer.write(picture)
-            self._frames += 1
+            self.frames += 1
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Finish the file; one without frames is removed."""
         if self._writer is not None:
             self._writer.release()
-        elif self._is_new:
+        if not self.frames and self._is_new:
             self._path.unlink(missing_ok=True)
+        if self._plain is not None:
+            self._plain.close()
 
-    def _open(self, result: Result) -> None:
+    def _has_room(self) -> bool:
+        return shutil.disk_usage(self._path.parent).free >= _RESERVE_BYTES
+
+    def _begin(self, result: Result) -> None:
         cv2 = load("cv2", "video files")
         codec = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
-        self._fps = self._options.fps or result.fps or 10.0
+        self._fps = self._fps or (result.fps if math.isfinite(result.fps) else 0.0) or 10.0
         self._size = (result.width, result.height)
         self._first_ns = result.timestamp_ns
-        self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
-        if not self._writer.isOpened():
-            raise OutputError(f"{self.name}: OpenCV cannot write this format; try a file ending in .avi")
+        self._plain = PlainPath(self._path)
+        # FFmpeg, and OpenCV's own writer for .avi where there is no FFmpeg: others take some names for patterns
+        for backend in (cv2.CAP_FFMPEG, cv2.CAP_OPENCV_MJPEG):
+            self._writer = cv2.VideoWriter(str(self._plain), backend, codec, self._fps, self._size)
+            if self._writer.isOpened():
+                return
+        raise OutputError(f"{self._name}: OpenCV cannot write this format; try a file ending in .avi")
 
     def _repeats(self, timestamp_ns: int) -> int:
         """How often to write a picture so that the file is as long as the run; a long gap is cut short."""
         due = math.floor((timestamp_ns - self._first_ns) * self._fps / 1e9 + 0.25) + 1  # 0.25: rounded times
         most = max(1, round(_LONGEST_GAP_S * self._fps))
-        if due - self._frames > most:
-            self._first_ns += round((due - self._frames - 1) * 1e9 / self._fps)
+        if due - self.frames > most:
+            self._first_ns += round((due - self.frames - 1) * 1e9 / self._fps)
             return 1
-        return max(due - self._frames, 0)
+        return max(due - self.frames, 0)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rpi_runtime.errors import OutputError
+from rpi_runtime.model.card import Skeleton
 from rpi_runtime.optional import load
 from rpi_runtime.sinks.draw import draw_people
 from rpi_runtime.sinks.sink import About, Result, SinkLeftError
@@ -44,29 +45,36 @@ class WindowSink:
     """Shows the newest frame; closing the window, or Escape or q in it, ends the sink."""
 
     backlog = 1
-    wants_image = True
 
     def __init__(self, options: WindowOptions) -> None:
         self.name = "window"
         self._title = options.target
-        self._about: About | None = None
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, about: About) -> None:
+    def open(self, about: About) -> Window:
         """Open the window; `OutputError` when there is no screen, or an OpenCV without windows."""
-        self._about = about
         load("cv2", "a window and its pictures")
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise OutputError(
                 "sink window: there is no screen (DISPLAY is not set); use a video or jsonl sink"
             )
+        return Window(self._title, about.skeleton)
+
+
+class Window:
+    """An open window, in a process of its own."""
+
+    wants_image = True
+    trouble = ""
+
+    def __init__(self, title: str, skeleton: Skeleton) -> None:
+        self._skeleton = skeleton
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            [*_COMMAND, self._title], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
-        )
-        assert self._process.stdout is not None
-        answers, _, _ = select.select([self._process.stdout], [], [], _OPEN_S)
-        if not answers or self._process.stdout.readline() != READY:
+        process = subprocess.Popen([*_COMMAND, title], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+        assert process.stdin is not None and process.stdout is not None
+        self._process, self._pictures, self._answers = process, process.stdin, process.stdout
+        answers, _, _ = select.select([self._answers], [], [], _OPEN_S)
+        if not answers or self._answers.readline() != READY:
+            self.close()
             raise OutputError(
                 "sink window: no window can be opened; check DISPLAY, and that the OpenCV installed is one "
                 "with windows (pip install opencv-python)"
@@ -74,25 +82,22 @@ class WindowSink:
 
     def write(self, result: Result) -> None:
         """Draw and show; raises `SinkLeftError` when the window was closed, or the screen is gone."""
-        assert self._about is not None and result.image is not None
-        assert self._process is not None and self._process.stdin is not None
-        picture = draw_people(result.image, result.tracks, self._about.skeleton)
+        if result.image is None:
+            return
+        picture = draw_people(result.image, result.tracks, self._skeleton)
         try:
-            self._process.stdin.write(HEADER.pack(*picture.shape[:2]))
-            self._process.stdin.write(np.ascontiguousarray(picture).data)
-            self._process.stdin.flush()
+            self._pictures.write(HEADER.pack(*picture.shape[:2]))
+            self._pictures.write(np.ascontiguousarray(picture).data)
+            self._pictures.flush()
         except BrokenPipeError:
             closed = self._process.wait(1) == 0
             raise SinkLeftError(f"window: {'it was closed' if closed else 'the screen is gone'}") from None
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Close the window; its process ends when nothing more comes."""
-        if self._process is None:
-            return
-        assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.stdout.close()
+            self._pictures.close()
+        self._answers.close()
         try:
             self._process.wait(0.5)
         except subprocess.TimeoutExpired:

@@ -32,7 +32,7 @@ from rpi_runtime.poses import Frame
 from rpi_runtime.settings.run_config import sink_config
 from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink
 from rpi_runtime.sinks.runner import SinkRunner
-from rpi_runtime.sinks.web.sink import WebOptions, WebSink
+from rpi_runtime.sinks.web.sink import LivePage, WebOptions, WebSink
 from rpi_runtime.stop import StopFlag
 from tests.rpi_runtime.sinks.mqtt.mosquitto import Mosquitto, SlowProxy, free_port, make_authority, wait_for
 from tests.rpi_runtime.sinks.web.serving import TOKEN
@@ -108,23 +108,24 @@ def rate(pipeline: Pipeline, during: Callable[[], None] | None = None) -> float:
     return (pipeline.status().frames - frames) / (time.monotonic() - begin)
 
 
-def connect(sink: WebSink) -> socket.socket:
+def connect(sink: LivePage) -> socket.socket:
     """One connection to the page."""
     host, port = urlsplit(sink.url).netloc.rsplit(":", 1)
     return socket.create_connection((host, int(port)), 10)
 
 
-def hostile(folder: Path, attack: Callable[[WebSink], str], **options: Any) -> str:
+def hostile(folder: Path, attack: Callable[[LivePage], str], **options: Any) -> str:
     """Attack the page, and count frames."""
-    sink = WebSink(WebOptions(target="127.0.0.1:0", **options))
+    sink: Any = WebSink(WebOptions(target="127.0.0.1:0", **options))
     with running(folder, sink) as pipeline:
+        sink = pipeline.sinks[0].opened
         before = rate(pipeline)
         said = []
         during = rate(pipeline, lambda: said.append(attack(sink)))
     return f"{before:.1f} | {during:.1f} | {said[0]} | none needed"
 
 
-def answers(sink: WebSink, *requests: bytes) -> str:
+def answers(sink: LivePage, *requests: bytes) -> str:
     """Send each request on a connection of its own; say which status came how often."""
     seen: dict[str, int] = {}
     for request in requests:
@@ -137,7 +138,7 @@ def answers(sink: WebSink, *requests: bytes) -> str:
     return "answered " + ", ".join(f"{word} x {count}" for word, count in seen.items())
 
 
-def slow_headers(sink: WebSink) -> str:
+def slow_headers(sink: LivePage) -> str:
     """Forty connections that send a byte now and then."""
     wires = [connect(sink) for _ in range(40)]
     begin = time.monotonic()
@@ -154,7 +155,7 @@ def slow_headers(sink: WebSink) -> str:
     return f"{guard.refused['slow_request']} of 40 cut off after {time.monotonic() - begin:.0f} s"
 
 
-def many_connections(sink: WebSink) -> str:
+def many_connections(sink: LivePage) -> str:
     """Two hundred connections that say nothing."""
     wires = []
     for _ in range(200):
@@ -168,7 +169,7 @@ def many_connections(sink: WebSink) -> str:
     return text
 
 
-def malformed(sink: WebSink) -> str:
+def malformed(sink: LivePage) -> str:
     """WebSocket frames that are none."""
     frames = (b"\xff" * 6, b"\x81\x05hello", b"\x81\xff" + b"\xff" * 8 + b"\0" * 4, b"\x83\x80\0\0\0\0")
     closed = 0
@@ -183,20 +184,20 @@ def malformed(sink: WebSink) -> str:
     return f"{closed} of {len(frames)} connections closed"
 
 
-def traversal(sink: WebSink) -> str:
+def traversal(sink: LivePage) -> str:
     """Paths that lead elsewhere."""
     paths = (b"/../../etc/passwd", b"/%2e%2e/%2e%2e/etc/passwd", b"/page.js/../site.py", b"//etc/passwd")
     return answers(sink, *(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n" for path in paths))
 
 
-def wrong_tokens(sink: WebSink) -> str:
+def wrong_tokens(sink: LivePage) -> str:
     """A hundred guesses."""
     guess = b"GET /api/poses HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer guess-number-%d\r\n\r\n"
     text = answers(sink, *(guess % number for number in range(100)))
     return f"{text}; {sink._server._site.refused['wrong_token']} were compared, one line in the log"
 
 
-def huge(sink: WebSink) -> str:
+def huge(sink: LivePage) -> str:
     """Headers and bodies beyond the limits."""
     head = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
     form = b"Content-Type: application/x-www-form-urlencoded\r\n\r\n"
@@ -206,7 +207,7 @@ def huge(sink: WebSink) -> str:
     )
 
 
-def stalled_viewers(sink: WebSink) -> str:
+def stalled_viewers(sink: LivePage) -> str:
     """Eight viewers that take nothing."""
     wires = [connect(sink) for _ in range(8)]
     for wire in wires:
@@ -226,6 +227,7 @@ def broker_returns(folder: Path, seconds: float) -> str:
     broker = Mosquitto(folder, "allow_anonymous true")
     sink: Any = sink_config(f"mqtt:127.0.0.1:{broker.port},qos=1").make()
     with running(folder, sink) as pipeline:
+        sink = pipeline.sinks[0].opened
         assert wait_for(lambda: sink.broker.connected)
         before = rate(pipeline)
         broker.kill()
@@ -247,8 +249,9 @@ def wrong_password(folder: Path) -> str:
     file.touch(mode=0o644)
     subprocess.run([*write, "another-one"], check=True, capture_output=True)
     broker = Mosquitto(folder, "allow_anonymous false", f"password_file {file}")
-    sink = MqttSink(MqttOptions(target=f"127.0.0.1:{broker.port}", username="pi", password="right-one"))
+    sink: Any = MqttSink(MqttOptions(target=f"127.0.0.1:{broker.port}", username="pi", password="right-one"))
     with running(folder, sink) as pipeline:
+        sink = pipeline.sinks[0].opened
         during = rate(pipeline)
         reason = sink.broker._said
         subprocess.run([*write, "right-one"], check=True, capture_output=True)
@@ -266,8 +269,9 @@ def wrong_authority(folder: Path) -> str:
     _, certificate, key = make_authority(folder)
     other, _, _ = make_authority(folder, "other")
     broker = Mosquitto(folder, "allow_anonymous true", f"certfile {certificate}", f"keyfile {key}")
-    sink = MqttSink(MqttOptions(target=f"localhost:{broker.port}", ca_file=str(other)))
+    sink: Any = MqttSink(MqttOptions(target=f"localhost:{broker.port}", ca_file=str(other)))
     with running(folder, sink) as pipeline:
+        sink = pipeline.sinks[0].opened
         during = rate(pipeline)
         reason = sink.broker._said
         sent = sink.broker.sent
@@ -279,8 +283,9 @@ def slow_network(folder: Path) -> str:
     """A network of 2 kB a second, then a fast one again."""
     broker = Mosquitto(folder, "allow_anonymous true")
     proxy = SlowProxy(broker.port, rate=10**9)
-    sink = MqttSink(MqttOptions(target=f"127.0.0.1:{proxy.port}", buffer=30))
+    sink: Any = MqttSink(MqttOptions(target=f"127.0.0.1:{proxy.port}", buffer=30))
     with running(folder, sink) as pipeline:
+        sink = pipeline.sinks[0].opened
         assert wait_for(lambda: sink.broker.connected)
         before = rate(pipeline)
         proxy.rate = 2000
@@ -301,6 +306,7 @@ def late_broker(folder: Path) -> str:
     port = free_port()
     sink: Any = sink_config(f"mqtt:127.0.0.1:{port}").make()
     with running(folder, sink) as pipeline:
+        sink = pipeline.sinks[0].opened
         during = rate(pipeline)
         broker = Mosquitto(folder, "allow_anonymous true", port=port)
         begin = time.monotonic()

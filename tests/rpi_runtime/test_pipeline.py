@@ -46,21 +46,23 @@ class KeepingSink:
 
     name = "keeping"
     backlog = 200
+    trouble = ""
 
     def __init__(self, wants_image=False, error=None):
         self.wants_image, self.error = wants_image, error
         self.results = []
         self.stopped = False
 
-    def start(self, about):
+    def open(self, about):
         self.about = about
+        return self
 
     def write(self, result):
         if self.error is not None and len(self.results) == 2:
             raise self.error
         self.results.append(result)
 
-    def stop(self):
+    def close(self):
         self.stopped = True
 
 
@@ -134,7 +136,7 @@ def test_a_reader_that_leaves_is_no_failure_and_the_last_one_ends_the_run():
 
 def test_a_sink_that_cannot_start_ends_the_run():
     class Unstartable(KeepingSink):
-        def start(self, about):
+        def open(self, about):
             raise OutputError("read-only")
 
     pipeline = make_pipeline(Script(["frame"]), KeepingSink(), Unstartable())

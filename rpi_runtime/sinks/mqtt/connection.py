@@ -34,6 +34,9 @@ _HUNG_UP = {
     True: "it hung up before it answered; if it asks for a certificate, cert_file has to be one that it knows "
     "and that has not expired",
 }
+# What may come in: nobody subscribes here, so answers and pings are all there is. More is an error or an attack.
+_HEARD_BYTES, _HEARD_PER_MESSAGE, _HEARD_PER_S = 16 * 1024, 512, 16
+_CHUNK = 4096
 _SEND_BUFFER = 32 * 1024  # with megabytes of it, a slow network would get minutes behind
 
 
@@ -73,6 +76,10 @@ class BrokerSpec:
     most_wait_s: float = 30.0
 
 
+class _WrongVersionError(ConnectionError):
+    """The broker does not speak this version of MQTT."""
+
+
 class Broker:
     """Sends what is in an outbox, whenever the broker can be reached.
 
@@ -91,6 +98,8 @@ class Broker:
     connected : bool
     connections, sent, lost : int
         `lost` were given to the network and not confirmed.
+    trouble : str
+        Why messages do not arrive at the moment; empty when they do.
     """
 
     def __init__(
@@ -110,8 +119,14 @@ class Broker:
         self._paho: Any = None
         self._flying: deque[tuple[Any, int]] = deque()  # with their quality of service
         self._connected_at = 0.0
+        self._protocol = 0  # as paho numbers it; 0 until it is loaded
         self._answer = ""
         self._said = ""
+        self._short = False  # the last connection did not last
+        self._refused = ""
+        self._last_topic = ""
+        self._heard = self._given = 0
+        self._farewell: tuple[Mail, ...] = ()
         self._ear: socket.socket | None = None
         self._bell: socket.socket | None = None
         self._quit = threading.Event()
@@ -121,11 +136,17 @@ class Broker:
     def start(self) -> None:
         """Begin to connect; `InputError` when a certificate cannot be used. A missing broker is no error."""
         self._paho = load("paho.mqtt.client", "messages to an MQTT broker")
+        self._protocol = self._paho.MQTTv311
         self._client = self._make_client()
         self._ear, self._bell = socket.socketpair()
         self._ear.setblocking(False)
         self._bell.setblocking(False)
         self._thread.start()
+
+    @property
+    def trouble(self) -> str:
+        """See the class."""
+        return self._said or self._refused
 
     def wake(self) -> None:
         """Say that there is something in the outbox."""
@@ -133,7 +154,7 @@ class Broker:
             with contextlib.suppress(OSError):  # full: it is awake already; closed: it has ended
                 self._bell.send(b"!")
 
-    def stop(self, farewell: Mail, timeout_s: float) -> None:
+    def stop(self, farewell: tuple[Mail, ...], timeout_s: float) -> None:
         """Send what can be sent at once and `farewell`, and disconnect."""
         self._farewell = farewell
         self._quit.set()
@@ -144,7 +165,10 @@ class Broker:
     def _make_client(self) -> Any:
         spec, paho = self._spec, self._paho
         client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id=spec.client_id, reconnect_on_failure=False
+            paho.CallbackAPIVersion.VERSION2,
+            client_id=spec.client_id,
+            protocol=self._protocol,
+            reconnect_on_failure=False,
         )
         client.connect_timeout = _CONNECT_S
         client.max_inflight_messages_set(_IN_FLIGHT)
@@ -157,7 +181,25 @@ class Broker:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_socket_open = _bound_send_buffer
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        self._bound(client)
         return client
+
+    def _bound(self, client: Any) -> None:
+        """Bound what the broker can make this process keep: paho itself takes packets of 256 MB."""
+        receive = client._sock_recv  # paho has no public place for it
+
+        def receive_some(size: int) -> bytes:
+            data: bytes = receive(min(size, _CHUNK))
+            self._heard += len(data)
+            connected_s = time.monotonic() - self._connected_at if self._connected_at else 0.0
+            if self._heard > _HEARD_BYTES + _HEARD_PER_MESSAGE * self._given + _HEARD_PER_S * connected_s:
+                self._answer = "it sends what was not asked for"
+                raise ConnectionError(self._answer)
+            return data
+
+        client._sock_recv = receive_some
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._answer = "" if not reason.is_failure else str(reason)
@@ -165,6 +207,26 @@ class Broker:
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         self.connected = False
+        if flags.is_disconnect_packet_from_server:  # MQTT 5
+            self._answer = f"it hung up: {reason}"
+
+    def _on_publish(self, client: Any, data: Any, mid: int, reason: Any, properties: Any) -> None:
+        if reason.is_failure:  # MQTT 5; before that a broker has no word for it
+            self._refuse(f"it refuses messages ({reason}); may this user write to {self._last_topic}?")
+
+    def _on_message(self, client: Any, data: Any, message: Any) -> None:
+        self._answer = "it sends messages that were not subscribed to"
+        raise ConnectionError(self._answer)
+
+    def _refuse(self, reason: str) -> None:
+        """Say once what the broker refuses."""
+        if not self._refused:
+            self._refused = f"{self._where}: {reason}"
+            log.warning("mqtt: %s", self._refused)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._spec.host}:{self._spec.port}"
 
     def _run(self) -> None:
         assert self._ear is not None and self._bell is not None
@@ -184,7 +246,8 @@ class Broker:
 
     def _connect(self) -> None:
         """Connect, and wait for the broker's answer; `ConnectionError` when it is none or a refusal."""
-        self._answer = ""
+        self._answer = self._refused = ""
+        self._heard = self._given = 0
         self._client.connect(self._spec.host, self._spec.port, self._spec.keepalive_s)
         deadline = time.monotonic() + _CONNECT_S
         while not self.connected and not self._answer and not self._quit.is_set():
@@ -192,14 +255,29 @@ class Broker:
                 raise ConnectionError("no answer")
             try:
                 self._turn(0.1)
+            except _WrongVersionError:
+                self._change_version()
+                raise
             except ConnectionError as err:  # with TLS 1.3, also how a broker refuses a certificate
-                raise ConnectionError(_HUNG_UP[self._spec.tls]) from err
+                raise ConnectionError(self._answer or _HUNG_UP[self._spec.tls]) from err
         if not self.connected:
+            if "protocol version" in self._answer:  # MQTT 5 is not known there
+                self._change_version()
             raise ConnectionError(self._answer or "stopped")
         self.connections += 1
-        self._said = ""
         self._connected_at = time.monotonic()
-        log.info("mqtt: connected to %s:%d", self._spec.host, self._spec.port)
+        if not self._short:
+            self._said = ""
+            log.info("mqtt: connected to %s", self._where)
+
+    def _change_version(self) -> None:
+        """Speak MQTT 5 to a broker that refuses 3.1.1, and the other way round."""
+        paho = self._paho
+        self._protocol = paho.MQTTv5 if self._protocol == paho.MQTTv311 else paho.MQTTv311
+        self._hang_up()
+        self.lost += len(self._flying)
+        self._flying.clear()
+        self._client = self._make_client()
 
     def _serve(self) -> None:
         """Send until the connection is lost, or the end."""
@@ -214,6 +292,9 @@ class Broker:
                     self._send(mail)
             self._pump()
             self._turn(max(min(periodic_at - now, 1.0), 0.05))
+            if self._said and now - self._connected_at > _HEALTHY_S:
+                self._said, self._short = "", False
+                log.info("mqtt: connected to %s, and it lasts", self._where)
         if self._quit.is_set():
             self._say_goodbye()
 
@@ -232,6 +313,8 @@ class Broker:
             code = self._client.loop_write()
         if code == 0:
             code = self._client.loop_misc()
+        if code == self._paho.MQTT_ERR_PROTOCOL and not self.connected:
+            raise _WrongVersionError("it refuses MQTT 3.1.1")
         if code != 0:
             raise ConnectionError("connection lost")
 
@@ -252,6 +335,8 @@ class Broker:
         kept = info.rc in (self._paho.MQTT_ERR_SUCCESS, self._paho.MQTT_ERR_NO_CONN) and (
             mail.qos > 0 or info.rc == self._paho.MQTT_ERR_SUCCESS
         )
+        self._given += 1
+        self._last_topic = mail.topic
         if kept:
             self._flying.append((info, mail.qos))
         return kept
@@ -273,7 +358,8 @@ class Broker:
 
     def _say_goodbye(self) -> None:
         self._pump()
-        self._send(self._farewell)
+        for mail in self._farewell:
+            self._send(mail)
         deadline = time.monotonic() + _FLUSH_S
         while self._flying and self.connected and time.monotonic() < deadline:
             self._turn(0.05)
@@ -295,15 +381,22 @@ class Broker:
 
     def _wait_for_next_try(self) -> None:
         """Wait longer each time; from the beginning after a connection that lasted."""
-        if self._connected_at and time.monotonic() - self._connected_at > _HEALTHY_S:
+        lasted_s = time.monotonic() - self._connected_at if self._connected_at else None
+        if lasted_s is not None and lasted_s > _HEALTHY_S:
             self._backoff.reset()
+        self._short = lasted_s is not None and lasted_s <= _HEALTHY_S
         self._connected_at = 0.0
         wait = self._backoff.wait_s()
         reason = self._answer or "connection lost"
-        if reason != self._said:
-            self._said = reason
-            where = f"{self._spec.host}:{self._spec.port}"
-            log.warning("mqtt: %s: %s; trying again, first in %.1f s", where, reason, wait)
+        if self._short and reason == "connection lost":
+            reason = (
+                f"it hung up soon after it had let us in, the last message was to {self._last_topic}: it may not "
+                "allow this user that topic, or another client goes by our name (name=)"
+            )
+        said = f"{self._where}: {reason}"
+        if said != self._said:
+            self._said = said
+            log.warning("mqtt: %s; trying again, first in %.1f s", said, wait)
         self._quit.wait(wait)
 
 

@@ -53,6 +53,17 @@ _ENTITIES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     (
         "binary_sensor",
+        "problem",
+        {
+            "name": "Problem",
+            "device_class": "problem",
+            "entity_category": "diagnostic",
+            "payload_on": "ON",
+            "payload_off": "OFF",
+        },
+    ),
+    (
+        "binary_sensor",
         "camera",
         {
             "name": "Camera",

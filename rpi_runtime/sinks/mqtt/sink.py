@@ -11,16 +11,18 @@ import json
 import logging
 import os
 import re
-import socket
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rpi_runtime.errors import UsageError
+from rpi_runtime.masking import mask
 from rpi_runtime.sinks.message import encode_message
 from rpi_runtime.sinks.mqtt.connection import Broker, BrokerSpec
 from rpi_runtime.sinks.mqtt.homeassistant import describe_device
+from rpi_runtime.sinks.mqtt.identity import Claim, default_name
 from rpi_runtime.sinks.mqtt.outbox import Mail, Outbox
 from rpi_runtime.sinks.sink import About, Result
 
@@ -52,7 +54,7 @@ class MqttOptions:
     topic : str
         Where topics begin; default ``pipose/NAME``.
     name : str
-        Of this machine; default its host name.
+        Of this machine; default its host name and six digits that tell it from others of that name.
     qos : int
         Quality of service of poses and states: 0, 1 or 2.
     buffer : int
@@ -107,60 +109,24 @@ class MqttOptions:
 
 
 class MqttSink:
-    """Queues messages; a thread of its own has the connection, so that a slow broker slows nobody."""
+    """Messages and states to a broker."""
 
     backlog = 8
-    wants_image = False
 
     def __init__(self, options: MqttOptions) -> None:
         self.name = f"mqtt:{options.target}"
         self.options = _with_environment(options)
-        self.device = re.sub(r"[^A-Za-z0-9_-]", "_", options.name or socket.gethostname())
+        self.device = re.sub(r"[^A-Za-z0-9_-]", "_", options.name or default_name())
         self.topic = options.topic or f"pipose/{self.device}"
-        self.outbox = Outbox(options.buffer)
-        self.broker: Broker | None = None
-        self._about: About | None = None
-        self._next_at = 0.0
-        self._people = -1
-        self._stated_at = 0.0
 
-    def start(self, about: About) -> None:
+    def open(self, about: About) -> Publisher:
         """Begin to connect; `InputError` when a certificate cannot be used. A missing broker is no error."""
-        self._about = about
-        self.broker = Broker(
-            self._spec(),
-            self.outbox,
-            greetings=self._greetings,
-            periodic=self._periodic,
-            period_s=self.options.state_s,
-        )
-        self.broker.start()
         if self.options.username and not self.options.uses_tls:
             log.warning("%s: the password goes over the network in the clear; use tls", self.name)
+        return Publisher(self, about)
 
-    def write(self, result: Result) -> None:
-        """Queue one message, and a state when the number of people changed."""
-        assert self._about is not None and self.broker is not None
-        now = time.monotonic()
-        changed = len(result.tracks) != self._people and now - self._stated_at >= _STATE_GAP_S
-        due = now >= self._next_at
-        if due:
-            gap = 1 / self.options.rate if self.options.rate else 0.0
-            self._next_at = (self._next_at if now - self._next_at < gap else now) + gap
-            payload = encode_message(result, self._about.skeleton).rstrip()
-            self.outbox.put(Mail(f"{self.topic}/poses", payload, qos=self.options.qos))
-        if changed:
-            self._people, self._stated_at = len(result.tracks), now
-            self.outbox.put(self._state())
-        if due or changed:
-            self.broker.wake()
-
-    def stop(self) -> None:
-        """Send what can be sent at once, say ``offline`` and disconnect."""
-        if self.broker is not None:
-            self.broker.stop(self._status("offline"), _STOP_S)
-
-    def _spec(self) -> BrokerSpec:
+    def spec(self) -> BrokerSpec:
+        """Return which broker, and how to get in."""
         options = self.options
         host, _, port = (
             options.target.rpartition(":") if _has_port(options.target) else (options.target, "", "")
@@ -168,48 +134,102 @@ class MqttSink:
         return BrokerSpec(
             host=host.strip("[]"),
             port=int(port or (8883 if options.uses_tls else 1883)),
-            client_id=f"pipose-{self.device}",
+            client_id=f"pipose-{self.device}-{secrets.token_hex(3)}",
             username=options.username,
             password=options.password,
             tls=options.uses_tls,
             ca_file=options.ca_file,
             cert_file=options.cert_file,
             key_file=options.key_file,
-            will=self._status("offline"),
+            will=self.status("offline"),
         )
 
-    def _status(self, word: str) -> Mail:
+    def status(self, word: str) -> Mail:
+        """Return the message that says ``online`` or ``offline``."""
         return Mail(f"{self.topic}/status", word.encode(), retain=True, qos=1)
 
+
+class Publisher:
+    """Queues messages; a thread of its own has the connection, so that a slow broker slows nobody."""
+
+    wants_image = False
+
+    def __init__(self, sink: MqttSink, about: About) -> None:
+        self._sink, self._options, self._topic, self._about = sink, sink.options, sink.topic, about
+        self.outbox = Outbox(sink.options.buffer)
+        self._next_at = 0.0
+        self._people: int | None = None
+        self._stated_at = 0.0
+        self.broker = Broker(
+            sink.spec(),
+            self.outbox,
+            greetings=self._greetings,
+            periodic=self._periodic,
+            period_s=sink.options.state_s,
+        )
+        self.broker.start()
+        self._claim = Claim(sink.device, sink.options.target)
+
+    @property
+    def trouble(self) -> str:
+        """Why the broker cannot be reached at the moment."""
+        return self.broker.trouble
+
+    def write(self, result: Result) -> None:
+        """Queue one message, and a state when the number of people changed."""
+        now = time.monotonic()
+        changed = len(result.tracks) != self._people and now - self._stated_at >= _STATE_GAP_S
+        due = now >= self._next_at
+        if due:
+            gap = 1 / self._options.rate if self._options.rate else 0.0
+            self._next_at = (self._next_at if now - self._next_at < gap else now) + gap
+            payload = encode_message(result, self._about.skeleton).rstrip()
+            self.outbox.put(Mail(f"{self._topic}/poses", payload, qos=self._options.qos))
+        if changed:
+            self._people, self._stated_at = len(result.tracks), now
+            self.outbox.put(self._state())
+        if due or changed:
+            self.broker.wake()
+
+    def close(self) -> None:
+        """Send what can be sent at once, say that nothing is known any more and ``offline``, and disconnect."""
+        self._people = None
+        self.broker.stop((self._state(), self._sink.status("offline")), _STOP_S)
+        self._claim.close()
+
     def _greetings(self) -> Iterator[Mail]:
-        assert self._about is not None
-        yield self._status("online")
-        if self.options.discovery:
-            yield from describe_device(self.options.discovery, self.device, self.topic, self._about.model)
+        yield self._sink.status("online")
+        if self._options.discovery:
+            device, model = self._sink.device, self._about.model
+            yield from describe_device(self._options.discovery, device, self._topic, model)
 
     def _periodic(self) -> Iterator[Mail]:
         yield self._state()
 
     def _state(self) -> Mail:
-        """The summary that Home Assistant's entities read."""
-        assert self._about is not None and self.broker is not None
-        people = max(self._people, 0)
-        state: dict[str, Any] = {"people": people, "occupancy": _on(people > 0)}
-        if self._about.status is not None:
-            status = self._about.status()
-            running = status.state == "running"
+        """The summary that Home Assistant's entities read; null is what cannot be known."""
+        status = self._about.status() if self._about.status is not None else None
+        running = status is None or status.state == "running"
+        people = self._people if running else None
+        state: dict[str, Any] = {
+            "people": people,
+            "occupancy": None if people is None else _on(people > 0),
+        }
+        if status is not None:
             state |= {
                 "fps": round(status.fps, 1) if running else 0.0,
                 "celsius": None if status.celsius is None else round(status.celsius, 1),
                 "throttled": _on(status.throttled),
                 "camera": _on(running),
+                "problem": _on(bool(status.problems)),
+                "problems": [mask(problem) for problem in status.problems],
                 "frames": status.frames,
                 "dropped": status.dropped,
                 "restarts": status.restarts,
             }
         state |= {"unsent": self.outbox.dropped + self.broker.lost}
         payload = json.dumps(state, separators=(",", ":")).encode()
-        return Mail(f"{self.topic}/state", payload, retain=True, qos=self.options.qos)
+        return Mail(f"{self._topic}/state", payload, retain=True, qos=self._options.qos)
 
 
 def _on(flag: bool) -> str:

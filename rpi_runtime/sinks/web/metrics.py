@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rpi_runtime.health import machine
 from rpi_runtime.health.status import Status
+from rpi_runtime.masking import mask
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -49,8 +50,10 @@ def add_status(out: Exposition, status: Status) -> None:
     """Add what the pipeline says of itself."""
     out.add("frames_total", "counter", "Frames processed.", status.frames)
     out.add("frames_dropped_total", "counter", "Frames dropped because newer ones had come.", status.dropped)
-    out.add("fps", "gauge", "Frames per second over the last second or so.", status.fps)
-    out.add("people", "gauge", "People on the latest frame.", status.people)
+    out.add("frames_undecodable_total", "counter", "Frames that could not be decoded.", status.undecodable)
+    running = status.state == "running"
+    out.add("fps", "gauge", "Frames per second over the last second or so.", status.fps if running else 0)
+    out.add("people", "gauge", "People on the latest frame, while the source delivers.", status.known_people)
     if status.cascade is not None:
         done = status.cascade
         out.add("refined", "gauge", "People refined on the latest frame.", done.refined)
@@ -86,12 +89,15 @@ def _add_latency(out: Exposition, status: Status) -> None:
 
 
 def _add_sinks(out: Exposition, status: Status) -> None:
-    names = [{"sink": sink.name} for sink in status.sinks]
+    names = [{"sink": mask(sink.name)} for sink in status.sinks]
     for key, text, values in (
         ("sink_written_total", "Results written by a sink.", [s.written for s in status.sinks]),
-        ("sink_dropped_total", "Results that a sink was too slow for.", [s.dropped for s in status.sinks]),
+        ("sink_dropped_total", "Results that a sink did not get.", [s.dropped for s in status.sinks]),
+        ("sink_outages_total", "Times a sink failed after it had worked.", [s.outages for s in status.sinks]),
     ):
         out.add(key, "counter", text, zip(names, values, strict=True))
+    up = [float(not s.trouble) for s in status.sinks]
+    out.add("sink_up", "gauge", "1 while a sink works.", zip(names, up, strict=True))
 
 
 def _labels(labels: Mapping[str, str]) -> str:

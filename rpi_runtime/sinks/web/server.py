@@ -71,6 +71,11 @@ class LiveServer:
         if self._error is not None:
             raise self._error
 
+    def check(self) -> None:
+        """Raise what ended the server, when something did."""
+        if self._error is not None:
+            raise self._error
+
     def stop(self) -> None:
         """Say goodbye to the viewers and close; takes a fraction of a second."""
         if self._loop is not None and self._over is not None:

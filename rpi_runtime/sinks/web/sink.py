@@ -71,7 +71,7 @@ class WebOptions:
 
 
 class WebSink:
-    """Hands results to the server's thread; encodes a picture only while somebody looks."""
+    """The live page; the token is checked before the run begins."""
 
     backlog = 1
 
@@ -81,22 +81,8 @@ class WebSink:
         given = options.token or os.environ.get(TOKEN_VARIABLE, "")
         where = options.target
         self._token = check_token(given, needed=not options.address.is_loopback, where=where)
-        self._hub: Hub | None = None
-        self._server: LiveServer | None = None
 
-    @property
-    def wants_image(self) -> bool:
-        """Whether a viewer is waiting for a picture."""
-        return self._hub is not None and self._hub.wanted
-
-    @property
-    def url(self) -> str:
-        """Where the page is, once started."""
-        scheme = "https" if self._options.cert_file else "http"
-        port = self._server.port if self._server is not None else self._options.address.port
-        return f"{scheme}://{Address(self._options.address.host, port)}/"
-
-    def start(self, about: About) -> None:
+    def open(self, about: About) -> LivePage:
         """Bind the port; `OutputError` when it cannot be."""
         from rpi_runtime.sinks.web.hub import Hub
         from rpi_runtime.sinks.web.jpeg import make_encoder
@@ -105,9 +91,9 @@ class WebSink:
 
         options = self._options
         limits = Limits(viewers=options.viewers)
-        self._hub = Hub(about.skeleton, make_encoder(options.quality), options.fps)
+        hub = Hub(about.skeleton, make_encoder(options.quality), options.fps)
         site = Site(
-            self._hub,
+            hub,
             about,
             limits=limits,
             access=Access(self._token),
@@ -118,16 +104,38 @@ class WebSink:
         certificate = (
             Certificate(chain=options.cert_file, key=options.key_file) if options.cert_file else None
         )
-        self._server = LiveServer(options.address, site, self._hub, limits, certificate)
-        self._server.start()
-        log.info("live page: %s%s", self.url, ", with a token" if self._token else "")
+        server = LiveServer(options.address, site, hub, limits, certificate)
+        server.start()
+        scheme = "https" if options.cert_file else "http"
+        page = LivePage(hub, server, f"{scheme}://{Address(options.address.host, server.port)}/")
+        log.info("live page: %s%s", page.url, ", with a token" if self._token else "")
+        return page
+
+
+class LivePage:
+    """Hands results to the server's thread; encodes a picture only while somebody looks.
+
+    Attributes
+    ----------
+    url : str
+        Where the page is.
+    """
+
+    trouble = ""
+
+    def __init__(self, hub: Hub, server: LiveServer, url: str) -> None:
+        self._hub, self._server, self.url = hub, server, url
+
+    @property
+    def wants_image(self) -> bool:
+        """Whether a viewer is waiting for a picture."""
+        return self._hub.wanted
 
     def write(self, result: Result) -> None:
-        """Hand over one result."""
-        assert self._hub is not None
+        """Hand over one result; raises what ended the server, when something did."""
+        self._server.check()
         self._hub.publish(result)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Close the page; browsers look for it again by themselves."""
-        if self._server is not None:
-            self._server.stop()
+        self._server.stop()

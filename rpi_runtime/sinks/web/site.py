@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rpi_runtime.health.status import Status
+from rpi_runtime.masking import mask
 from rpi_runtime.sinks.message import schema
 from rpi_runtime.sinks.sink import About
 from rpi_runtime.sinks.web.access import COOKIE, SESSION_S, Access, Names, is_cross_site
@@ -38,7 +39,8 @@ _HEADERS = {
     "Server": "pipose",
 }
 _WITHOUT_TOKEN = {"/login", *(f"/{name}" for name in PUBLIC)}
-READY_S = 10.0  # no result for longer than this: not ready
+READY_S = 10.0  # no result for longer than this, and than some intervals: not ready
+_SLOW = 3.0
 
 
 class Site:
@@ -228,14 +230,24 @@ class Site:
     async def _ready(self, request: Any) -> Any:
         status = self._current()
         silent = time.monotonic() - self._hub.newest_s
-        if self._hub.newest is None or silent > READY_S or status.state == "lost":
-            return aiohttp().web.Response(status=503, text=f"not ready: the source is {status.state}\n")
+        reasons = list(status.problems)
+        if self._hub.newest is None or silent > max(READY_S, _SLOW / status.fps if status.fps else 0):
+            reasons.insert(0, f"the source is {status.state}")
+        elif status.state == "ended":
+            reasons.insert(0, "the run has ended")
+        if reasons:
+            text = "; ".join(dict.fromkeys(map(mask, reasons)))
+            return aiohttp().web.Response(status=503, text=f"not ready: {text}\n")
         return aiohttp().web.Response(text="ready\n")
 
     async def _poses(self, request: Any) -> Any:
         message = self._hub.message()
-        if message is None:
-            return aiohttp().web.json_response({"error": "no frame yet"}, status=503)
+        state = self._current().state
+        if message is None or state != "running":
+            error = (
+                "no frame yet" if message is None else f"the source is {state}: where people are is unknown"
+            )
+            return aiohttp().web.json_response({"error": error}, status=503)
         return aiohttp().web.json_response(message)
 
     async def _schema(self, request: Any) -> Any:
@@ -290,6 +302,7 @@ class Site:
             {
                 "type": "status",
                 "state": status.state,
+                "problems": [mask(problem) for problem in status.problems],
                 "silent_s": silent,
                 "fps": status.fps,
                 "frames": status.frames,

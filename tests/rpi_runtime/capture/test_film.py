@@ -51,9 +51,7 @@ def test_every_frame_of_a_file_with_its_time(video):
     assert np.abs(frames[5].image.astype(int) - gradient(shift=5)).mean() < 10
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), [("trimmed.mp4", 18), ("variable.mkv", 24), ("variable.mp4", 24)]
-)
+@pytest.mark.parametrize(("name", "count"), [("trimmed.mp4", 18), ("variable.mkv", 24), ("variable.mp4", 24)])
 def test_a_container_that_announces_more_frames_is_read_to_its_end(name, count):
     source, delivered = open_film(FILMS / name)
     assert len(read_all(source)) == count <= delivered.frames

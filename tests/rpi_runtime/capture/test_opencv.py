@@ -6,7 +6,6 @@ import sys
 import time
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from rpi_runtime.capture.opencv import OpenCvSource
@@ -125,7 +124,7 @@ def test_a_camera_of_which_nothing_can_be_decoded_stalls(monkeypatch):
     monkeypatch.setattr(StandIn, "retrieve", lambda self: (False, None))
     source = OpenCvSource("0", kind="camera")
     source.configure(Wanted())
-    with pytest.raises(StalledError, match="none of the frames of 0.01 s can be decoded"):
+    with pytest.raises(StalledError, match=r"none of the frames of 0\.01 s can be decoded"):
         source.read(0.01)
 
 

@@ -14,11 +14,10 @@ from tests.rpi_runtime.results import ABOUT, make_result
 
 
 def write(path, indices, **options):
-    sink = JsonlSink(JsonlOptions(target=str(path), **options))
-    sink.start(ABOUT)
+    sink = JsonlSink(JsonlOptions(target=str(path), **options)).open(ABOUT)
     for index in indices:
         sink.write(make_result(index))
-    sink.stop()
+    sink.close()
 
 
 def frames(path):
@@ -42,17 +41,15 @@ def test_files_rotate_and_the_oldest_goes(tmp_path):
 
 
 def test_lines_are_there_at_once(tmp_path):
-    sink = JsonlSink(JsonlOptions(target=str(tmp_path / "poses.jsonl")))
-    sink.start(ABOUT)
+    sink = JsonlSink(JsonlOptions(target=str(tmp_path / "poses.jsonl"))).open(ABOUT)
     sink.write(make_result(3))
     assert frames(tmp_path / "poses.jsonl") == [3]
-    sink.stop()
+    sink.close()
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
     path = tmp_path / "poses.jsonl"
-    sink = JsonlSink(JsonlOptions(target=str(path)))
-    sink.start(ABOUT)
+    sink = JsonlSink(JsonlOptions(target=str(path))).open(ABOUT)
     sink.write(make_result(0))
     write_really = os.write
     room = [100, 0]
@@ -66,14 +63,13 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "write", write_while_there_is_room)
     with pytest.raises(OSError, match="No space left"):
         sink.write(make_result(1))
-    sink.stop()
+    sink.close()
     assert frames(path) == [0]
 
 
 def test_places_that_cannot_be_written_are_refused(tmp_path):
     sink = JsonlSink(JsonlOptions(target=str(tmp_path / "none" / "poses.jsonl")))
     with pytest.raises(OutputError, match=r"poses\.jsonl: cannot be written"):
-        sink.start(ABOUT)
-    sink.stop()
+        sink.open(ABOUT)
     with pytest.raises(UsageError, match="keep: got 0, expected 1 to 1000"):
         JsonlOptions(keep=0)

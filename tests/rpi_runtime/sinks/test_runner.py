@@ -19,6 +19,7 @@ class ListSink:
 
     name = "list"
     wants_image = False
+    trouble = ""
 
     def __init__(self, backlog=4, error=None):
         self.backlog, self.error = backlog, error
@@ -28,8 +29,9 @@ class ListSink:
         self.gate.set()
         self.stopped = 0
 
-    def start(self, about):
+    def open(self, about):
         self.about = about
+        return self
 
     def write(self, result):
         self.busy.set()
@@ -38,7 +40,7 @@ class ListSink:
             raise self.error
         self.frames.append(result.index)
 
-    def stop(self):
+    def close(self):
         self.stopped += 1
 
 
@@ -127,7 +129,7 @@ def test_a_failure_ends_the_sink_and_is_said_once(error, kind, message, caplog):
 
 def test_a_sink_that_cannot_start_ends_the_run_before_it_begins():
     class Unstartable(ListSink):
-        def start(self, about):
+        def open(self, about):
             raise OutputError("list: read-only")
 
     runner = SinkRunner(Unstartable())
@@ -135,12 +137,12 @@ def test_a_sink_that_cannot_start_ends_the_run_before_it_begins():
         runner.start(ABOUT)
 
 
-def test_a_failure_in_stop_is_said_too():
-    class Unstoppable(ListSink):
-        def stop(self):
+def test_a_failure_in_closing_is_said_too():
+    class Unclosable(ListSink):
+        def close(self):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    runner = SinkRunner(Unstoppable())
+    runner = SinkRunner(Unclosable())
     runner.start(ABOUT)
     runner.finish()
     assert runner.join(10)

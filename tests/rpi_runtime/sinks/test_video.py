@@ -16,11 +16,10 @@ cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 
 
 def write(path, indices, **options):
-    sink = VideoSink(VideoOptions(target=str(path), **options))
-    sink.start(ABOUT)
+    sink = VideoSink(VideoOptions(target=str(path), **options)).open(ABOUT)
     for index in indices:
         sink.write(make_result(index, image=True))
-    sink.stop()
+    sink.close()
 
 
 def read(path):
@@ -68,14 +67,13 @@ def test_a_former_file_stays_until_there_is_a_picture(tmp_path):
 
 
 def test_a_full_disk_is_noticed_while_the_file_can_be_finished(tmp_path, monkeypatch):
-    sink = VideoSink(VideoOptions(target=str(tmp_path / "out.avi")))
-    sink.start(ABOUT)
+    sink = VideoSink(VideoOptions(target=str(tmp_path / "out.avi"))).open(ABOUT)
     sink.write(make_result(0, image=True))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(OutputError, match="the disk is full"):
         for index in range(1, 40):
             sink.write(make_result(index, image=True))
-    sink.stop()
+    sink.close()
     assert len(read(tmp_path / "out.avi")[0]) == 30
 
 
@@ -83,4 +81,4 @@ def test_targets_that_make_no_sense_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"\.mp4"):
         VideoOptions(target="out.txt")
     with pytest.raises(OutputError, match="cannot be written"):
-        VideoSink(VideoOptions(target=str(tmp_path / "none" / "out.mp4"))).start(ABOUT)
+        VideoSink(VideoOptions(target=str(tmp_path / "none" / "out.mp4"))).open(ABOUT)

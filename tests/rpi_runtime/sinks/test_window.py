@@ -42,25 +42,22 @@ def test_a_window_needs_a_screen(monkeypatch):
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     sink = WindowSink(WindowOptions())
     with pytest.raises(OutputError, match="DISPLAY is not set"):
-        sink.start(ABOUT)
-    sink.stop()
+        sink.open(ABOUT)
 
 
 def test_a_screen_that_cannot_be_reached_ends_no_process(monkeypatch):
     monkeypatch.setenv("DISPLAY", ":96")
     sink = WindowSink(WindowOptions())
     with pytest.raises(OutputError, match="no window can be opened"):
-        sink.start(ABOUT)
-    sink.stop()
+        sink.open(ABOUT)
 
 
 def test_pictures_arrive_whole(behave, tmp_path):
     behave(f"{BEGIN} open({str(tmp_path / 'out')!r}, 'wb').write(read({2 * SIZE}))")
-    sink = WindowSink(WindowOptions())
-    sink.start(ABOUT)
+    sink = WindowSink(WindowOptions()).open(ABOUT)
     sink.write(make_result(0, people=0, image=True))
     sink.write(make_result(1, people=0, image=True))
-    sink.stop()
+    sink.close()
     pipe = io.BytesIO((tmp_path / "out").read_bytes())
     for index in range(2):
         assert np.array_equal(screen._read_picture(pipe), gradient(shift=index))
@@ -70,18 +67,16 @@ def test_pictures_arrive_whole(behave, tmp_path):
 @pytest.mark.parametrize(("code", "message"), [(0, "it was closed"), (1, "the screen is gone")])
 def test_a_window_that_ends_ends_the_sink(behave, code, message):
     behave(f"{BEGIN} read({SIZE}); sys.exit({code})")
-    sink = WindowSink(WindowOptions())
-    sink.start(ABOUT)
+    sink = WindowSink(WindowOptions()).open(ABOUT)
     with pytest.raises(SinkLeftError, match=message):
         write_until_the_end(sink)
-    sink.stop()
+    sink.close()
 
 
 def test_a_window_that_hangs_is_killed_at_the_end(behave):
     behave(f"{BEGIN} import time; time.sleep(1000)")
-    sink = WindowSink(WindowOptions())
-    sink.start(ABOUT)
-    sink.stop()
+    sink = WindowSink(WindowOptions()).open(ABOUT)
+    sink.close()
     assert sink._process.returncode == -9
 
 

@@ -113,7 +113,7 @@ def start(**options):
     """Start a sink whose files are wrong; what it says."""
     sink = MqttSink(MqttOptions(target="localhost:8883", **{k: str(v) for k, v in options.items()}))
     with pytest.raises(InputError) as caught:
-        sink.start(ABOUT)
+        sink.open(ABOUT)
     return str(caught.value)
 
 

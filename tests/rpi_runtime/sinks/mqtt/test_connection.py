@@ -36,12 +36,11 @@ ABOUT = About(
 
 @contextlib.contextmanager
 def sink_to(port, host="127.0.0.1", **options):
-    sink = MqttSink(MqttOptions(target=f"{host}:{port}", name="kitchen", **options))
-    sink.start(ABOUT)
+    sink = MqttSink(MqttOptions(target=f"{host}:{port}", name="kitchen", **options)).open(ABOUT)
     try:
         yield sink
     finally:
-        sink.stop()
+        sink.close()
 
 
 @contextlib.contextmanager

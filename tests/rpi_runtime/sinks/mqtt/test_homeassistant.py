@@ -118,13 +118,14 @@ def descriptions(name="kitchen"):
 
 def state(status):
     """What the topic of states says after a result with one person."""
-    sink = MqttSink(MqttOptions(target="127.0.0.1:1", name="kitchen"))
-    sink.start(About(model="toy", skeleton=CARD.skeleton, status=lambda: status))
+    sink = MqttSink(MqttOptions(target="127.0.0.1:1", name="kitchen")).open(
+        About(model="toy", skeleton=CARD.skeleton, status=lambda: status)
+    )
     try:
         sink.write(make_result(0))
         return json.loads(sink._state().payload)
     finally:
-        sink.stop()
+        sink.close()
 
 
 @pytest.mark.parametrize("name", ["kitchen", "Küche 1/2", "a.b:c"])

@@ -78,7 +78,7 @@ def test_wrong_options_are_refused(options, message):
     [("b", "b", 1883), ("b:8883", "b", 8883), ("[::1]:1884", "::1", 1884), ("[::1]", "::1", 1883)],
 )
 def test_targets(target, host, port):
-    spec = MqttSink(MqttOptions(target=target))._spec()
+    spec = MqttSink(MqttOptions(target=target)).spec()
     assert (spec.host, spec.port) == (host, port)
 
 
@@ -86,7 +86,7 @@ def test_a_missing_authority_is_an_error_at_the_start(tmp_path):
     pytest.importorskip("paho.mqtt.client")
     sink = MqttSink(MqttOptions(target="broker", ca_file=str(tmp_path / "none.pem")))
     with pytest.raises(InputError, match=r"none\.pem: cannot be used for TLS"):
-        sink.start(ABOUT)
+        sink.open(ABOUT)
 
 
 def test_the_outbox_drops_the_oldest_and_counts():

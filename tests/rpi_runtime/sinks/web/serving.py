@@ -14,7 +14,7 @@ from rpi_runtime.health.status import Status
 from rpi_runtime.health.timing import StageClock
 from rpi_runtime.poses import Pose, Track
 from rpi_runtime.sinks.sink import About, Result
-from rpi_runtime.sinks.web.sink import WebOptions, WebSink
+from rpi_runtime.sinks.web.sink import LivePage, WebOptions, WebSink
 from tests.rpi_runtime.results import make_result
 from tests.rpi_runtime.toys import CARD
 
@@ -32,24 +32,24 @@ class Run:
 
 
 @contextlib.contextmanager
-def page(**options: object) -> Iterator[tuple[WebSink, Run]]:
-    """A started sink on a free port of loopback, and the status that it reports."""
+def page(**options: object) -> Iterator[tuple[LivePage, Run]]:
+    """An open page on a free port of loopback, and the status that it reports."""
     run = Run()
-    sink = WebSink(WebOptions(**{"target": "127.0.0.1:0", **options}))
     clock = StageClock()
     clock.add({"infer": 3_000_000})
     run.status = replace(run.status, stages=clock.summary())
-    sink.start(About(model="toy 32x24", skeleton=CARD.skeleton, status=run))
+    about = About(model="toy 32x24", skeleton=CARD.skeleton, status=run)
+    sink = WebSink(WebOptions(**{"target": "127.0.0.1:0", **options})).open(about)
     try:
         yield sink, run
     finally:
-        sink.stop()
+        sink.close()
 
 
 class Feeder(threading.Thread):
     """Writes frames to a sink at a rate, as the pipeline does, and counts them."""
 
-    def __init__(self, sink: WebSink, fps: float = 50.0, people: int = 2, first: int = 0) -> None:
+    def __init__(self, sink: LivePage, fps: float = 50.0, people: int = 2, first: int = 0) -> None:
         super().__init__(name="feeder", daemon=True)
         self._sink, self._fps, self._people = sink, fps, people
         self.frames = first

@@ -27,8 +27,7 @@ def test_an_address_in_use_is_an_error_with_a_remedy():
     with page() as (sink, _):
         other = WebSink(WebOptions(target=urlsplit(sink.url).netloc))
         with pytest.raises(OutputError, match=r"cannot be bound .*choose another port, as in --listen"):
-            other.start(ABOUT)
-        other.stop()
+            other.open(ABOUT)
 
 
 def test_viewers_are_told_when_the_server_stops():
@@ -38,7 +37,7 @@ def test_viewers_are_told_when_the_server_stops():
             session.ws_connect(sink.url + "live", max_msg_size=0) as socket,
         ):
             await socket.receive(timeout=20)
-            stop = asyncio.create_task(asyncio.to_thread(sink.stop))
+            stop = asyncio.create_task(asyncio.to_thread(sink.close))
             while (await socket.receive(timeout=20)).type == aiohttp.WSMsgType.TEXT:
                 pass
             await stop
@@ -55,7 +54,7 @@ def test_a_viewer_that_does_not_listen_does_not_hold_up_the_stop():
             session.ws_connect(sink.url + "live", max_msg_size=0) as socket,
         ):
             await socket.receive(timeout=20)
-            await asyncio.to_thread(sink.stop)
+            await asyncio.to_thread(sink.close)
             return sink._server._thread.is_alive()
 
     with page() as (sink, _):
@@ -113,8 +112,7 @@ def test_a_missing_package_is_named_with_what_installs_it(package, sink, line, m
     aiohttp_of_the_page.cache_clear()
     made = sink_config(sink).make()
     with pytest.raises(DependencyError, match=re.escape(line)):
-        made.start(ABOUT)
-    made.stop()
+        made.open(ABOUT)
     monkeypatch.undo()
     aiohttp_of_the_page.cache_clear()
 
@@ -139,5 +137,4 @@ def test_https_with_a_certificate_of_ones_own(tmp_path):
 def test_a_certificate_that_cannot_be_used_is_an_error(tmp_path):
     sink = WebSink(WebOptions(target="127.0.0.1:0", cert_file=str(tmp_path / "no.pem"), key_file="no.key"))
     with pytest.raises(OutputError, match=r"no\.pem and key no\.key cannot be used"):
-        sink.start(ABOUT)
-    sink.stop()
+        sink.open(ABOUT)
