@@ -66,11 +66,10 @@ def _mask_keys(text: str) -> str:
 def _mask_match(found: re.Match[str]) -> str:
     """One address inside a text: a login up to the last ``@`` of its first word, host, path, and what follows."""
     word, blank, more = _first_word(found["rest"])
-    login, at, place = word.rpartition("@")
+    _, at, place = word.rpartition("@")
     if not at and _HOST.match(word) is None and "@" in more:  # a password with a blank in it
-        login, at, place = found["rest"].rpartition("@")
-        word, blank, more = _first_word(place)
-        place = word
+        _, at, place = found["rest"].rpartition("@")
+        place, blank, more = _first_word(place)
     shown, left = _mask_place(place)
     return f"{found['scheme']}{found['mark']}{HIDDEN + at if at else ''}{shown}{left}{blank}{mask(more)}"
 

@@ -148,7 +148,8 @@ class OpenCvSource:
         capture, begin, before = self._capture, time.monotonic(), self._capture.undecodable
         while True:
             if not capture.grab():
-                return self._nothing(time.monotonic() - begin, timeout_s)
+                self._check_end(time.monotonic() - begin, timeout_s)
+                return None
             now_ns = time.monotonic_ns()
             image = capture.retrieve()
             if image is not None:
@@ -208,8 +209,8 @@ class OpenCvSource:
         stamp_ns = int(capture.get(capture.cv2.CAP_PROP_POS_MSEC) * 1e6)
         return stamp_ns if 0 <= now_ns - stamp_ns < 5_000_000_000 else now_ns
 
-    def _nothing(self, waited_s: float, timeout_s: float) -> None:
-        """What a refused frame means: the end of a file that a URL names, or a camera that is lost."""
+    def _check_end(self, waited_s: float, timeout_s: float) -> None:
+        """Raise for a refused frame, unless it is the end of a file that a URL names."""
         if self._frames and self._index:
             return
         what = StalledError if waited_s >= timeout_s else SourceError

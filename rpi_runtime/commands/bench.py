@@ -296,4 +296,4 @@ def _open_source(text: str, wanted: Wanted) -> Feed:
     config = source_config(text)
     if not config.live:
         config = dataclasses.replace(config, loop=True, pace="free")
-    return Feed(config.make, wanted)
+    return Feed(config.maker(), wanted)

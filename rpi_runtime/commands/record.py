@@ -185,8 +185,8 @@ def record(
 ) -> None:
     """Copy frames from a source to a recorder until its end, a limit or a stop; 0 is no limit."""
     wanted = Wanted(width=source.width or 640, height=source.height or 480, fps=source.fps)
-    recovery = Recovery(open_s=source.open_s, stall_s=source.stall_s)
-    feed = Feed(source.make, wanted, recovery, pace=source.paced)
+    recovery = Recovery(open_s=source.open_s, stall_s=source.stall_s).at_rate(wanted.fps)
+    feed = Feed(source.maker(), wanted, recovery, pace=source.paced)
     feed.start()
     first_s = 0.0
     try:

@@ -15,6 +15,7 @@ from rpi_runtime.health.timing import Histogram
 from rpi_runtime.sinks.sink import About, OpenSink, Result, Sink, SinkLeftError, SinkNotReadyError
 
 log = logging.getLogger(__name__)
+_FULL = "the disk is full; free some space"
 _START_S = 10.0
 _PATIENT_START_S = 1.0
 _FIRST_WAIT_S, _MOST_WAIT_S = 0.5, 30.0
@@ -226,6 +227,8 @@ class SinkRunner:
         """Remember the reason, and say it when it is new; decide whether another try is worth it."""
         worked = self.error is None and self.written > 0
         self.over = self._is_final(error)
+        if self.over and str(error).endswith(_FULL):
+            error = OutputError(f"{error} and start again")
         if self.error is None:
             self._lost_at = time.monotonic()
             self.outages += worked
@@ -283,7 +286,7 @@ def _explain(name: str, err: Exception) -> PiposeError:
     if isinstance(err, BrokenPipeError):
         return SinkLeftError(f"{name}: whoever read it has closed the pipe")
     if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"{name}: the disk is full; free some space")
+        return OutputError(f"{name}: {_FULL}")
     if isinstance(err, OSError):
         return OutputError(f"{name}: cannot be written ({err.strerror or err})")
     return OutputError(f"{name}: {type(err).__name__}: {err}")

@@ -106,7 +106,7 @@ def stop_in_hang(folder: Path) -> str:
 def follow(target: str, fault: Callable[[float], None], lasts_s: float) -> str:
     """Follow a stream; after 40 frames call `fault` with the seconds since then until `lasts_s` are over."""
     source = SourceConfig(kind="stream", target=target)
-    feed = Feed(source.make, Wanted(), Recovery())
+    feed = Feed(source.maker(), Wanted(), Recovery())
     feed.start()
     frames, since = 0, 0.0
     while frames < 80 or not feed.restarts:

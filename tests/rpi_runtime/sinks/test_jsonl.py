@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -10,6 +11,7 @@ import pytest
 
 from rpi_runtime.errors import OutputError, UsageError
 from rpi_runtime.sinks.jsonl import JsonlOptions, JsonlSink
+from rpi_runtime.sinks.sink import SinkNotReadyError
 from tests.rpi_runtime.results import ABOUT, make_result
 
 
@@ -73,3 +75,103 @@ def test_places_that_cannot_be_written_are_refused(tmp_path):
         sink.open(ABOUT)
     with pytest.raises(UsageError, match="keep: got 0, expected 1 to 1000"):
         JsonlOptions(keep=0)
+
+
+def full_after(monkeypatch, fd_of, *room):
+    """The disk takes so many bytes of each write of one sink, and then is full."""
+    write_really, parts = os.write, list(room)
+
+    def write(fd, data):
+        if fd != fd_of._fd or not parts:
+            return write_really(fd, data)
+        if (part := parts.pop(0)) == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_really(fd, data[:part])
+
+    monkeypatch.setattr(os, "write", write)
+
+
+def test_a_full_disk_takes_back_no_line_of_another_writer(tmp_path, monkeypatch):
+    path = tmp_path / "poses.jsonl"
+    ours, theirs = (JsonlSink(JsonlOptions(target=str(path))).open(ABOUT) for _ in range(2))
+    for index in range(6):
+        (ours, theirs)[index % 2].write(make_result(index))
+    full_after(monkeypatch, ours, 50, 0)
+    with pytest.raises(OSError, match="No space left"):
+        ours.write(make_result(6))
+    assert frames(path) == [0, 1, 2, 3, 4, 5]
+    theirs.write(make_result(7))
+    ours.write(make_result(8))
+    assert frames(path) == [0, 1, 2, 3, 4, 5, 7, 8]
+
+
+def test_a_line_that_cannot_be_taken_back_spoils_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "poses.jsonl"
+    ours, theirs = (JsonlSink(JsonlOptions(target=str(path))).open(ABOUT) for _ in range(2))
+    ours.write(make_result(0))
+    position = os.lseek
+    monkeypatch.setattr(os, "lseek", lambda *a: (theirs.write(make_result(1)), position(*a))[1])
+    full_after(monkeypatch, ours, 50, 0)
+    with pytest.raises(OSError, match="No space left"):
+        ours.write(make_result(2))
+    monkeypatch.setattr(os, "lseek", position)
+    ours.write(make_result(3))
+    whole = []
+    for line in path.read_text().splitlines():
+        with contextlib.suppress(ValueError):
+            whole.append(json.loads(line)["frame"])
+    assert whole == [0, 3]
+    assert '"frame":1' in path.read_text(), "behind what is left of ours, on one line"
+
+
+def test_a_file_that_is_cut_by_logrotate_gets_no_hole(tmp_path, monkeypatch):
+    path = tmp_path / "poses.jsonl"
+    sink = JsonlSink(JsonlOptions(target=str(path))).open(ABOUT)
+    for index in range(5):
+        sink.write(make_result(index))
+    os.truncate(path, 0)  # copytruncate
+    sink.write(make_result(5))
+    full_after(monkeypatch, sink, 50, 0)
+    with pytest.raises(OSError, match="No space left"):
+        sink.write(make_result(6))
+    sink.write(make_result(7))
+    assert b"\0" not in path.read_bytes()
+    assert frames(path) == [5, 7]
+
+
+def test_rotation_goes_by_the_size_that_the_file_has(tmp_path):
+    path = tmp_path / "poses.jsonl"
+    sink = JsonlSink(JsonlOptions(target=str(path), max_mb=0.01)).open(ABOUT)
+    for index in range(20):
+        sink.write(make_result(index))
+        os.truncate(path, 0)
+    sink.close()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["poses.jsonl"]
+
+
+def test_a_file_that_was_moved_away_is_begun_anew(tmp_path):
+    path = tmp_path / "poses.jsonl"
+    sink = JsonlSink(JsonlOptions(target=str(path))).open(ABOUT)
+    sink.write(make_result(0))
+    path.rename(tmp_path / "old.jsonl")  # logrotate without copytruncate
+    sink.write(make_result(1))
+    path.unlink()
+    sink.write(make_result(2))
+    sink.close()
+    assert (frames(tmp_path / "old.jsonl"), frames(path)) == ([0], [2])
+
+
+def test_a_pipe_that_nothing_reads_holds_nothing_up(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    sink = JsonlSink(JsonlOptions(target=str(path)))
+    with pytest.raises(SinkNotReadyError, match="nothing reads this pipe yet"):
+        sink.open(ABOUT)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    opened = sink.open(ABOUT)
+    opened.write(make_result(3))
+    assert json.loads(os.read(reader, 9999))["frame"] == 3
+    os.close(reader)
+    with pytest.raises(SinkNotReadyError, match="has gone"):
+        opened.write(make_result(4))
+    opened.close()

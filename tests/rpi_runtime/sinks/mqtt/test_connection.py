@@ -69,14 +69,20 @@ def test_poses_states_and_descriptions_arrive(tmp_path, qos):
         assert wait_for(lambda: listener.of("pipose/kitchen/status")[-1:] == [b"offline"])
         assert frames(listener) == list(range(60))
         jsonschema.validate(json.loads(listener.of("pipose/kitchen/poses")[0]), schema())
-        state = json.loads(listener.of("pipose/kitchen/state")[-1])
-        assert (state["people"], state["occupancy"], state["fps"], state["celsius"]) == (1, "ON", 15.0, 61.2)
+        *_, before, last = map(json.loads, listener.of("pipose/kitchen/state"))
+        assert (before["people"], before["occupancy"], before["fps"], before["celsius"]) == (
+            1,
+            "ON",
+            15.0,
+            61.2,
+        )
+        assert (last["people"], last["occupancy"]) == (None, None), "nobody looks any more"
         late = Listener(broker.port)
-        assert wait_for(lambda: len(late.messages) >= 8)
+        assert wait_for(lambda: len(late.messages) >= 9)
         kept = {topic for topic, _, retained in late.messages if retained}
         late.close()
         assert {"pipose/kitchen/status", "pipose/kitchen/state"} < kept
-        assert sum(topic.startswith("homeassistant/") for topic in kept) == 6
+        assert sum(topic.startswith("homeassistant/") for topic in kept) == 7
         assert sink.outbox.dropped + sink.broker.lost == 0
 
 

@@ -131,11 +131,11 @@ def state(status):
 @pytest.mark.parametrize("name", ["kitchen", "Küche 1/2", "a.b:c"])
 def test_descriptions_hold_what_is_documented(name):
     found = list(descriptions(name))
-    assert len(found) == 6
+    assert len(found) == 7
     for component, _, description in found:
         jsonschema.Draft202012Validator.check_schema(schema_of(component))
         jsonschema.validate(description, schema_of(component))
-    assert len({d["unique_id"] for _, _, d in found}) == 6
+    assert len({d["unique_id"] for _, _, d in found}) == 7
     assert len({json.dumps(d["device"]) for _, _, d in found}) == 1, "they make up one device"
 
 
@@ -172,16 +172,21 @@ def test_each_entity_finds_its_value_in_the_state(status):
         found = re.fullmatch(r"\{\{ value_json\.(\w+) \}\}", template)
         assert found and found[1] == key, template
         value = values[key]
-        if component == "binary_sensor":
+        if value is None:  # rendered as None, which both kinds of entities show as unknown
+            assert key in ("people", "occupancy", "celsius")
+        elif component == "binary_sensor":
             assert value in (description["payload_on"], description["payload_off"]), (key, value)
-        elif value is not None:  # null is rendered as None, which a sensor shows as unknown
+        else:
             assert isinstance(value, int | float) and not isinstance(value, bool), (key, value)
+    assert (values["people"], values["occupancy"]) == (
+        (1, "ON") if status.state == "running" else (None, None)
+    )
     assert values["camera"] == ("ON" if status.state == "running" else "OFF")
 
 
 def test_availability_uses_the_payloads_that_home_assistant_expects():
     sink = MqttSink(MqttOptions(target="broker", name="kitchen"))
     for word in ("online", "offline"):
-        mail = sink._status(word)
+        mail = sink.status(word)
         assert (mail.payload, mail.retain) == (word.encode(), True)
         assert all(d["availability_topic"] == mail.topic for _, _, d in descriptions())

@@ -114,7 +114,7 @@ def test_descriptions_for_home_assistant_are_retained_and_complete():
     mails = list(describe_device("homeassistant", "kitchen", "pipose/kitchen", "toy 32x24"))
     configs = [json.loads(mail.payload) for mail in mails]
     assert all(mail.retain for mail in mails)
-    assert len({config["unique_id"] for config in configs}) == len(configs) == 6
+    assert len({config["unique_id"] for config in configs}) == len(configs) == 7
     for config in configs:
         assert config["availability_topic"] == "pipose/kitchen/status"
         assert config["device"]["identifiers"] == ["pipose_kitchen"]
