@@ -121,6 +121,9 @@ class SinkRunner:
                 self._changed.wait(0.1)
             if self.over:
                 return
+            if self.error is not None and result.image is not None:
+                self.dropped += 1  # a picture is too large to be kept for later
+                return
             while self._is_full(result):
                 self._queue.popleft()
                 self.dropped += 1
