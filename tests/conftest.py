@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_in_a_terminal() -> Iterator[None]:
+    """Give the tests and their child processes the signal settings of a terminal.
+
+    A shell starts a background job with SIGINT ignored, `nohup` ignores SIGHUP, and a parent may have blocked
+    signals. Every child inherits that, and then Ctrl-C and `systemctl stop` do nothing to the programs under test.
+    """
+    settings = {number: signal.getsignal(number) for number in STOPPING}
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    for number, setting in settings.items():
+        if setting is signal.SIG_IGN:
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
+    yield
+    for number, setting in settings.items():
+        signal.signal(number, setting)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 @pytest.fixture(scope="session")
