@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 import platform
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ from rpi_runtime.capture.feed import Feed
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.capture.synthetic import SyntheticSource
 from rpi_runtime.cascade.spec import RefineConfig
+from rpi_runtime.commands.bench_report import PAGE, make_report
 from rpi_runtime.commands.parser import add_refine_arguments, make_parser, set_up_logging
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.estimate import Estimator
-from rpi_runtime.health.machine import governors, memory
+from rpi_runtime.files import write_text
+from rpi_runtime.health.machine import clock_mhz, governors, memory
 from rpi_runtime.health.thermal import Heat, read_heat
 from rpi_runtime.health.timing import Percentiles, StageClock, format_table
 from rpi_runtime.model.interpreter import INTERPRETERS, Model, package_version
@@ -36,19 +39,22 @@ examples:
   python -m rpi_runtime bench --model M.tflite
   python -m rpi_runtime bench --model M.tflite --source walk.mp4 --threads 2 --json > bench.json
   python -m rpi_runtime bench --model M.tflite --source picamera --frames 3000
+  python -m rpi_runtime bench --model M.tflite --frames 1000 --report report.json
   python -m rpi_runtime bench --model M.tflite --refine PERSON.tflite --look-every 5 --source walk.mp4
 """
 
 SYNTHETIC = "synthetic"
 WAIT_S = 5.0
+SAMPLED_EVERY = 16  # frames between two looks at the memory, which take some 50 us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """From nothing to the first pose, in milliseconds."""
+    """From nothing to the first pose, in milliseconds; the first inference is a part of the first frame."""
 
     model_ms: float
     first_frame_ms: float
+    first_inference_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +79,8 @@ class BenchResult:
         Frames a second of the steady state, by the clock on the wall.
     dropped : int
         Frames that a live source overwrote with newer ones.
-    rss_mb, peak_rss_mb : float
-        Resident memory at the end, and at most.
+    rss_mb, average_rss_mb, peak_rss_mb : float
+        Resident memory at the end, on average over the steady state, and at most.
     people : float
         Mean per frame; decoding takes longer with more.
     refined, looks : float
@@ -101,6 +107,7 @@ class BenchResult:
     fps: float
     dropped: int
     rss_mb: float
+    average_rss_mb: float
     peak_rss_mb: float
     people: float
     refined: float
@@ -138,6 +145,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="default: as many as there are processors, at most 4")
     add_refine_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="also write the measurement, the machine, versions and the model's hash to this JSON file, and print a "
+        f"table to paste into an issue: see {PAGE}",
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -157,7 +171,13 @@ def main(argv: list[str]) -> int:
         threads=args.threads,
         refine=refine_override(None, given),
     )
+    clock = clock_mhz()
     result = run(plan)
+    if args.report:
+        models = [plan.model, *([Path(plan.refine.model)] if plan.refine else [])]
+        report = make_report(result, models, clock)
+        write_text(args.report, report.to_json())
+        print(report.to_markdown() + "\n", file=sys.stderr if args.json else sys.stdout)
     print(json.dumps(dataclasses.asdict(result), indent=1) if args.json else format_result(result))
     return 0
 
@@ -174,14 +194,17 @@ def run(plan: Plan) -> BenchResult:
     try:
         bench = _Run(estimator, feed)
         bench.step()
-        first = bench.last_total_ns
+        first, first_inference = bench.last_total_ns, bench.last_infer_ns
         for _ in range(plan.warm_up - 1):
             bench.step()
         warm = bench.clock.summary()
         bench.forget()
         begin = time.monotonic_ns()
-        for _ in range(frames):
+        sampled = []
+        for number in range(frames):
             bench.step()
+            if number % SAMPLED_EVERY == 0:
+                sampled.append(memory()[0])
         seconds = (time.monotonic_ns() - begin) / 1e9
         delivered, dropped = feed.delivered, feed.dropped
     finally:
@@ -199,13 +222,18 @@ def run(plan: Plan) -> BenchResult:
         delegated=found.delegated,
         operations=found.total,
         fell_back=found.fell_back,
-        load=Load(model_ms=(loaded - start) / 1e6, first_frame_ms=first / 1e6),
+        load=Load(
+            model_ms=(loaded - start) / 1e6,
+            first_frame_ms=first / 1e6,
+            first_inference_ms=first_inference / 1e6,
+        ),
         warm_up=warm,
         steady=bench.clock.summary(),
         frames=frames,
         fps=frames / seconds,
         dropped=dropped,
         rss_mb=rss,
+        average_rss_mb=sum(sampled) / len(sampled),
         peak_rss_mb=peak,
         people=bench.people / frames,
         refined=bench.refined / frames,
@@ -239,7 +267,7 @@ class _Run:
     def __init__(self, estimator: Estimator, feed: Feed) -> None:
         self._estimate = estimator
         self._feed = feed
-        self.last_total_ns = 0
+        self.last_total_ns = self.last_infer_ns = 0
         self.forget()
 
     def forget(self) -> None:
@@ -254,6 +282,7 @@ class _Run:
         estimate = self._estimate(frame.image, frame.timestamp_ns, prepared=frame.done)
         done = time.monotonic_ns()
         self.last_total_ns = done - taken
+        self.last_infer_ns = estimate.latency_ns.get("infer", 0)
         spans = {
             "wait": taken - begin,
             **estimate.latency_ns,

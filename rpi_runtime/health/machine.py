@@ -26,6 +26,18 @@ def governors(root: Path = ROOT) -> tuple[str, ...]:
     return tuple(sorted({text for f in files if (text := _read(f).strip())}))
 
 
+def total_memory_mb(root: Path = ROOT) -> float:
+    """Memory of the machine in MB (10^6 bytes); 0 where unknown."""
+    match = re.search(r"^MemTotal:\s*(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)
+    return int(match[1]) * 1024 / 1e6 if match else 0.0
+
+
+def clock_mhz(what: str = "scaling_cur_freq", root: Path = ROOT) -> float | None:
+    """The first processor's clock in MHz, or with ``scaling_max_freq`` the highest allowed; None where unknown."""
+    text = _read(root / "sys/devices/system/cpu/cpu0/cpufreq" / what).strip()
+    return int(text) / 1000 if text.isdigit() else None
+
+
 def board(root: Path = ROOT) -> str:
     """The board's name from the device tree, as in ``Raspberry Pi 4 Model B Rev 1.4``; empty elsewhere."""
     return _read(root / "proc/device-tree/model").rstrip("\0\n")

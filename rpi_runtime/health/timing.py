@@ -51,6 +51,7 @@ class Histogram:
             count=self.count,
             mean_ms=self.total_ns / self.count / 1e6 if self.count else 0.0,
             p50_ms=self.percentile_ms(50),
+            p90_ms=self.percentile_ms(90),
             p95_ms=self.percentile_ms(95),
             p99_ms=self.percentile_ms(99),
             max_ms=self.most_ns / 1e6,
@@ -64,6 +65,7 @@ class Percentiles:
     count: int
     mean_ms: float
     p50_ms: float
+    p90_ms: float
     p95_ms: float
     p99_ms: float
     max_ms: float
