@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quant.coco import CocoSplit, read_annotations
+from quant.coco import CocoSplit
+from quant.coco_people import PERSON
 from rpi_runtime.errors import InputError
+from rpi_runtime.inputs import parse_json, read_input
 
-PERSON = 1  # COCO's category id
 XYWH = tuple[float, float, float, float]
 
 
@@ -37,28 +37,16 @@ class Boxes:
 
 
 def annotated_boxes(split: CocoSplit) -> Boxes:
-    """Return the boxes of annotated people with keypoints, clipped to the image as HRNet's test code does.
-
-    Raises
-    ------
-    InputError
-        The annotations are not those of people with keypoints.
-    """
+    """Return the boxes of annotated people with keypoints, clipped to the image as HRNet's test code does."""
     sizes = {i.id: (i.width, i.height) for i in split.images}
     found: dict[int, list[Box]] = {}
-    try:
-        for person in read_annotations(split.annotations, [])["annotations"]:
-            size = sizes.get(person["image_id"])
-            if size is None or person.get("iscrowd") or max(person["keypoints"]) == 0:
-                continue
-            clipped = clip(person["bbox"], size)
-            if clipped is not None:
-                found.setdefault(person["image_id"], []).append(Box(xywh=clipped))
-    except (KeyError, TypeError, ValueError) as err:
-        raise InputError(
-            f"{split.annotations}: a person without image_id, bbox or keypoints ({type(err).__name__}: {err}); "
-            "expected COCO's person keypoint annotations"
-        ) from err
+    for person in split.people:
+        size = sizes.get(person["image_id"])
+        if size is None or person["iscrowd"] or max(person["keypoints"]) == 0:
+            continue
+        clipped = clip(person["bbox"], size)
+        if clipped is not None:
+            found.setdefault(person["image_id"], []).append(Box(xywh=clipped))
     return Boxes(source="gt", by_image={i: tuple(b) for i, b in found.items()})
 
 
@@ -80,13 +68,12 @@ def detected_boxes(path: Path) -> Boxes:
         The file is missing or is something else.
     """
     try:
-        entries = json.loads(path.read_text())
+        text = read_input(path)
     except OSError as err:
         raise InputError(
             f"{path}: cannot be read ({err.strerror}); give a detector's results in COCO's format, or gt"
         ) from err
-    except ValueError as err:
-        raise InputError(f"{path}: not valid JSON ({err})") from err
+    entries = parse_json(text, path, "give a detector's results in COCO's format, or gt")
     if not isinstance(entries, list):
         raise InputError(
             f"{path}: not COCO detections; expected a list of image_id, category_id, bbox, score"
@@ -96,7 +83,7 @@ def detected_boxes(path: Path) -> Boxes:
         try:
             if entry["category_id"] == PERSON:
                 found.setdefault(int(entry["image_id"]), []).append(_detected(entry))
-        except (KeyError, TypeError, ValueError) as err:
+        except (KeyError, TypeError, ValueError, OverflowError) as err:
             raise InputError(
                 f"{path}: entry {number} is no detection ({type(err).__name__}: {err}); "
                 "expected image_id, category_id, bbox [x, y, width, height], score"

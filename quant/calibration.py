@@ -147,7 +147,7 @@ def _train_images(folder: Path) -> tuple[list[Path], str]:
             f"{folder}: a COCO folder with {', '.join(splits(folder))} only; calibration takes its training "
             "split, since evaluation images may not calibrate"
         )
-    split = read_split(folder, train[-1])
+    split = read_split(folder, train[-1], people=False)
     return sorted(i.path for i in split.images), f"coco/{split.name}"
 
 

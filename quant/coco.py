@@ -8,25 +8,27 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from quant.coco_people import checked_images, checked_people
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import reading
+from rpi_runtime.inputs import parse_json, read_input
 
 READABLE = "make the folder and its files readable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoImage:
-    """One image: `id` in the annotations, `path` on disk, size in pixels."""
+    """One image: `id` by which it is scored, `path` on disk, size in pixels, `own_id` in the annotation file."""
 
     id: int
     path: Path
     width: int
     height: int
+    own_id: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +43,15 @@ class CocoSplit:
     missing : int
         Images that the annotations name and the folder lacks.
     annotations : Path
+    people : tuple of dict
+        The annotated people in COCO's form, as `quant.coco_people.checked_people` returns them.
     """
 
     name: str
     images: tuple[CocoImage, ...]
     missing: int
     annotations: Path
+    people: tuple[dict[str, Any], ...]
 
 
 def is_coco(folder: Path) -> bool:
@@ -61,24 +66,28 @@ def splits(folder: Path) -> list[str]:
     return sorted(f.stem.removeprefix("person_keypoints_") for f in files)
 
 
-def read_split(folder: Path, name: str) -> CocoSplit:
+def read_split(folder: Path, name: str, *, people: bool = True) -> CocoSplit:
     """Read one split.
+
+    Parameters
+    ----------
+    folder : path
+    name : str
+    people : bool
+        Check and keep its people; without them only the images are of use.
 
     Raises
     ------
     InputError
-        No such split, unreadable annotations or folder, or not one of its images on disk.
+        No such split, unreadable annotations or folder, annotations from which no AP can be right, or not one of its
+        images on disk.
     """
     annotations = folder / "annotations" / f"person_keypoints_{name}.json"
     images = _image_folder(folder, name)
     data = read_annotations(annotations, splits(folder))
-    try:
-        every = sorted((_image(entry, images) for entry in data["images"]), key=lambda i: i.id)
-    except (KeyError, TypeError, ValueError) as err:
-        raise InputError(
-            f"{annotations}: an image without id, file_name, width or height ({type(err).__name__}: {err}); "
-            "unpack the annotations again"
-        ) from err
+    entries = checked_images(data["images"], annotations)
+    persons = checked_people(data, entries, annotations) if people else []
+    every = sorted((_image(entry, images) for entry in entries.values()), key=lambda i: i.id)
     with reading(images, READABLE):
         found = [i for i in every if i.path.is_file()]
     missing = len(every) - len(found)
@@ -86,18 +95,34 @@ def read_split(folder: Path, name: str) -> CocoSplit:
         raise InputError(
             f"{images}: none of the {missing} images that {annotations.name} names; unpack {name}.zip there"
         )
-    return CocoSplit(name=name, images=tuple(found), missing=missing, annotations=annotations)
+    return CocoSplit(
+        name=name, images=tuple(found), missing=missing, annotations=annotations, people=tuple(persons)
+    )
 
 
 def _image(entry: dict[str, Any], folder: Path) -> CocoImage:
-    size = {"width": int(entry["width"]), "height": int(entry["height"])}
-    return CocoImage(id=int(entry["id"]), path=folder / str(entry["file_name"]), **size)
+    return CocoImage(
+        id=entry["id"],
+        path=_image_path(entry["file_name"], folder),
+        width=entry["width"],
+        height=entry["height"],
+        own_id=entry["own_id"],
+    )
+
+
+def _image_path(name: str, folder: Path) -> Path:
+    """Return where an image lies: below the split's folder, whatever folders of another machine its name has."""
+    relative = PurePosixPath(name.replace("\\", "/"))
+    inside = not relative.is_absolute() and ".." not in relative.parts
+    if inside and (len(relative.parts) == 1 or (folder / relative).is_file()):
+        return folder / relative
+    return folder / relative.name
 
 
 def read_annotations(path: Path, known: list[str]) -> dict[str, Any]:
     """Parse an annotation file and check that it is one."""
     try:
-        data = json.loads(path.read_text())
+        text = read_input(path)
     except OSError as err:
         have = (
             f"; its splits are {', '.join(known)}"
@@ -105,8 +130,7 @@ def read_annotations(path: Path, known: list[str]) -> dict[str, Any]:
             else "; expected COCO's layout, annotations/ and images"
         )
         raise InputError(f"{path}: cannot be read ({err.strerror}){have}") from err
-    except ValueError as err:
-        raise InputError(f"{path}: not valid JSON ({err}); unpack the annotations again") from err
+    data = parse_json(text, path, "unpack the annotations again")
     keys = ("images", "annotations", "categories")
     if not isinstance(data, dict) or any(not isinstance(data.get(k), list) for k in keys):
         raise InputError(f"{path}: not COCO annotations; expected lists {', '.join(keys)}")

@@ -27,9 +27,10 @@ from quant.boxes import annotated_boxes, detected_boxes
 from quant.calibration import Manifest
 from quant.cli import run_command
 from quant.coco import CocoImage, CocoSplit, read_split
-from quant.predict import PAF_DECODING, PERSON, Predict, Procedure, predictor
+from quant.coco_people import PERSON
+from quant.predict import PAF_DECODING, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
-from rpi_runtime.capture.pictures import read_picture
+from rpi_runtime.capture.pictures import picture_size, read_picture
 from rpi_runtime.errors import CardError, InputError, MissingMemberError, UsageError
 from rpi_runtime.files import ensure_writable, write_text
 from rpi_runtime.model.card import ModelCard, read_card
@@ -140,6 +141,7 @@ def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, progress: Pr
     InputError
         An image is unreadable or not of the annotated size, or the annotations cannot be scored.
     """
+    _check_sizes(split)
     detections: list[dict[str, Any]] = []
     elapsed = 0.0
     with progress.items(facts.file, len(split.images)) as step:
@@ -163,7 +165,9 @@ def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, progress: Pr
         ap_large=ap_large,
         ar=ar,
     )
-    return Results(evaluation=evaluation, detections=detections, per_image=per_image)
+    own = {i.id: i.id if i.own_id is None else i.own_id for i in split.images}
+    found = [d | {"image_id": own[d["image_id"]]} for d in detections]
+    return Results(evaluation=evaluation, detections=found, per_image=per_image)
 
 
 def refuse_calibrated(path: Path, split: CocoSplit) -> None:
@@ -193,14 +197,31 @@ def refuse_calibrated(path: Path, split: CocoSplit) -> None:
 
 
 def read_image(image: CocoImage) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Read an image and check that it is the one that was annotated."""
+    """Read an image and check that it is the one that was annotated.
+
+    A picture that its EXIF block turns was perhaps annotated as it is stored; its size tells.
+    """
     frame = read_picture(image.path)
+    if frame.shape[:2] == (image.width, image.height):
+        frame = read_picture(image.path, turn=False)
     if frame.shape[:2] != (image.height, image.width):
-        raise InputError(
-            f"{image.path}: {frame.shape[1]}x{frame.shape[0]} pixels, annotated as {image.width}x{image.height}; "
-            "the annotations belong to other images"
-        )
+        raise _other_size(image, frame.shape[1], frame.shape[0])
     return frame
+
+
+def _check_sizes(split: CocoSplit) -> None:
+    """Refuse images of another size than annotated before minutes of work on those in front."""
+    for image in split.images:
+        width, height = picture_size(image.path)
+        if (image.width, image.height) not in ((width, height), (height, width)):
+            raise _other_size(image, width, height)
+
+
+def _other_size(image: CocoImage, width: int, height: int) -> InputError:
+    return InputError(
+        f"{image.path}: {width}x{height} pixels, annotated as {image.width}x{image.height}; "
+        "the annotations belong to other images"
+    )
 
 
 def score(detections: list[dict[str, Any]], split: CocoSplit) -> tuple[list[float], list[dict[str, Any]]]:
@@ -241,7 +262,13 @@ def _judge(detections: list[dict[str, Any]], split: CocoSplit) -> Any:
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(split.annotations))
+        truth = COCO()
+        truth.dataset = {
+            "images": [{"id": i.id, "width": i.width, "height": i.height} for i in split.images],
+            "annotations": [dict(p) for p in split.people],  # pycocotools writes into them
+            "categories": [{"id": PERSON, "name": "person"}],
+        }
+        truth.createIndex()
         found = truth.loadRes(detections) if detections else COCO()
         if not detections:
             found.dataset = {"images": [], "annotations": [], "categories": truth.dataset["categories"]}

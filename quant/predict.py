@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from quant.boxes import Boxes
 from quant.coco import CocoImage
+from quant.coco_people import PERSON
 from quant.coco_pose import coco_points
 from rpi_runtime.decode.paf import PafDecode, PafOptions
 from rpi_runtime.decode.tags import TagDecode, TagOptions
@@ -22,7 +23,6 @@ from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.crop import Cutter, crop_transform
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
 
-PERSON = 1  # COCO's category id
 PAF_DECODING = {
     "fast": PafOptions(),
     "exact": PafOptions(mode="exact", upsample=8),

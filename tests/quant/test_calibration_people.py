@@ -28,11 +28,23 @@ def coco(tmp_path: Path) -> Path:
         write_picture(pixels, tmp_path / "train2017" / name)
     images = [{"id": i, "file_name": n, "width": 100, "height": 80} for i, n in ((1, "a.png"), (2, "b.png"))]
     annotations = [
-        {"id": i, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": box, "keypoints": [5, 5, 2] * 17}
+        {
+            "id": i,
+            "image_id": 1,
+            "category_id": 1,
+            "iscrowd": 0,
+            "area": 9,
+            "bbox": box,
+            "keypoints": [5, 5, 2] * 17,
+        }
         for i, box in enumerate(reversed(people))
     ]
     file = tmp_path / "annotations" / "person_keypoints_train2017.json"
-    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": []}))
+    file.write_text(
+        json.dumps(
+            {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
+        )
+    )
     return tmp_path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -224,14 +225,14 @@ def test_splits_that_are_not_there(tmp_path: Path) -> None:
         read_split(coco, "val2017")
 
 
-@pytest.mark.parametrize("call", ["is_dir", "is_file", "glob", "read_text"])
+@pytest.mark.parametrize("call", ["is_dir", "is_file", "glob", "open"])
 def test_a_coco_folder_that_may_not_be_read(
     toy_coco: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     def refuse(path: Path, *args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, call, refuse)
+    monkeypatch.setattr(os if call == "open" else Path, call, refuse)
     with pytest.raises(InputError, match=r"cannot be read \(Permission denied\); "):
         read_split(toy_coco[1], "val2017")
 
