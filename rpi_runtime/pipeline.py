@@ -144,6 +144,7 @@ class Pipeline:
             celsius=self.heat.heat.celsius if self.heat else None,
             throttled=self.heat.heat.throttled if self.heat else False,
             stages=self._clock.summary(),
+            histograms=self._clock.buckets(),
             sinks=tuple(_sink_summary(r) for r in self.sinks),
             cascade=self._cascade,
         )

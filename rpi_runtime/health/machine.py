@@ -26,6 +26,18 @@ def governors(root: Path = ROOT) -> tuple[str, ...]:
     return tuple(sorted({text for f in files if (text := _read(f).strip())}))
 
 
+def virtual_memory(root: Path = ROOT) -> float:
+    """Virtual memory of this process in MB (10^6 bytes); 0 where unknown."""
+    match = re.search(r"^VmSize:\s*(\d+) kB", _read(root / "proc/self/status"), re.MULTILINE)
+    return int(match[1]) * 1024 / 1e6 if match else 0.0
+
+
+def started_s_after_boot(root: Path = ROOT) -> float | None:
+    """When this process started, in seconds after the machine did; None where unknown. Source: proc(5), field 22."""
+    fields = _read(root / "proc/self/stat").rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK") if len(fields) > 19 else None
+
+
 def total_memory_mb(root: Path = ROOT) -> float:
     """Memory of the machine in MB (10^6 bytes); 0 where unknown."""
     match = re.search(r"^MemTotal:\s*(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)

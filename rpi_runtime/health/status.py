@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rpi_runtime.health.timing import Percentiles, format_table
+from rpi_runtime.health.timing import Buckets, Percentiles, format_table
 from rpi_runtime.poses import Track
 
 
@@ -96,6 +96,8 @@ class Status:
         Whether the firmware is slowing the processor down because of heat.
     stages : mapping of str to Percentiles
         Latency of each stage.
+    histograms : mapping of str to Buckets
+        The same, in a form that can be added over several machines.
     sinks : tuple of SinkSummary
     cascade : CascadeSummary or None
         None without a cascade.
@@ -115,6 +117,7 @@ class Status:
     celsius: float | None = None
     throttled: bool = False
     stages: dict[str, Percentiles] = field(default_factory=dict)
+    histograms: dict[str, Buckets] = field(default_factory=dict)
     sinks: tuple[SinkSummary, ...] = ()
     cascade: CascadeSummary | None = None
 

@@ -6,6 +6,8 @@ HdrHistogram (G. Tene): keep the relative precision, not the samples.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +17,11 @@ from numpy.typing import NDArray
 
 _LEAST_NS = 1_000  # a microsecond; everything below counts as one
 _GROWTH = math.log(1.02)
+# Upper ends of the buckets that several Pis' histograms are added up by, in ns; a quarter of a millisecond to 5 s.
+BOUNDS_NS = (
+    250_000, 500_000, 1_000_000, 2_000_000, 4_000_000, 8_000_000, 16_000_000, 32_000_000, 64_000_000, 125_000_000,
+    250_000_000, 500_000_000, 1_000_000_000, 5_000_000_000,
+)  # fmt: skip
 _BUCKETS = math.ceil(math.log(1e9) / _GROWTH)  # up to 1000 s; everything above counts as that
 
 
@@ -23,6 +30,7 @@ class Histogram:
 
     def __init__(self) -> None:
         self._counts: NDArray[np.int64] = np.zeros(_BUCKETS, np.int64)
+        self._within = [0] * (len(BOUNDS_NS) + 1)
         self.count = 0
         self.total_ns = 0
         self.most_ns = 0
@@ -32,6 +40,7 @@ class Histogram:
         duration_ns = max(duration_ns, 0)
         bucket = int(math.log(max(duration_ns / _LEAST_NS, 1.0)) / _GROWTH)
         self._counts[min(bucket, _BUCKETS - 1)] += 1
+        self._within[bisect.bisect_left(BOUNDS_NS, duration_ns)] += 1
         self.count += 1
         self.total_ns += duration_ns
         self.most_ns = max(self.most_ns, duration_ns)
@@ -44,6 +53,11 @@ class Histogram:
         bucket = int(np.searchsorted(np.cumsum(self._counts), rank))
         middle_ns = _LEAST_NS * math.exp((bucket + 0.5) * _GROWTH)
         return min(middle_ns, self.most_ns) / 1e6
+
+    def buckets(self) -> Buckets:
+        """Return the exact counts at `BOUNDS_NS`, which can be added over several machines, unlike percentiles."""
+        below = tuple(itertools.accumulate(self._within))
+        return Buckets(below=below[:-1], count=below[-1], total_ns=self.total_ns)
 
     def summary(self) -> Percentiles:
         """Return the figures that tables show."""
@@ -71,6 +85,23 @@ class Percentiles:
     max_ms: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buckets:
+    """A histogram with fixed buckets.
+
+    Attributes
+    ----------
+    below : tuple of int
+        How many durations were at most each of `BOUNDS_NS`.
+    count, total_ns : int
+        Of all durations.
+    """
+
+    below: tuple[int, ...]
+    count: int
+    total_ns: int
+
+
 class StageClock:
     """One histogram for each stage, in the order in which the stages first appeared."""
 
@@ -87,6 +118,10 @@ class StageClock:
     def summary(self) -> dict[str, Percentiles]:
         """Return the figures of each stage."""
         return {stage: histogram.summary() for stage, histogram in list(self._stages.items())}
+
+    def buckets(self) -> dict[str, Buckets]:
+        """Return the histogram of each stage."""
+        return {stage: histogram.buckets() for stage, histogram in list(self._stages.items())}
 
 
 def format_table(stages: Mapping[str, Percentiles]) -> str:

@@ -6,14 +6,21 @@ Source: Prometheus documentation, Exposition formats, text-based format 0.0.4.
 from __future__ import annotations
 
 import os
+import platform
+import resource
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from rpi_runtime import __version__
 from rpi_runtime.health import machine
 from rpi_runtime.health.status import Status
+from rpi_runtime.health.timing import BOUNDS_NS
 from rpi_runtime.masking import mask
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PREFIX = "pipose_"
+NS = 1e9  # nanoseconds a second
 
 
 class Exposition:
@@ -28,18 +35,19 @@ class Exposition:
         kind: str,
         text: str,
         samples: float | Iterable[tuple[Mapping[str, str], float]] | None,
+        prefix: str = PREFIX,
     ) -> None:
         """Add one family; `samples` is one value, or pairs of labels and value; None leaves it out."""
         if samples is None:
             return
         pairs = [({}, samples)] if isinstance(samples, int | float) else list(samples)
-        self._lines += [f"# HELP pipose_{name} {text}", f"# TYPE pipose_{name} {kind}"]
+        self._lines += [f"# HELP {prefix}{name} {text}", f"# TYPE {prefix}{name} {kind}"]
         for labels, value in pairs:
-            self.append_sample(name, labels, value)
+            self.append_sample(name, labels, value, prefix)
 
-    def append_sample(self, name: str, labels: Mapping[str, str], value: float) -> None:
-        """Add one more sample to the family that was added last, as summaries have for sum and count."""
-        self._lines.append(f"pipose_{name}{_labels(labels)} {value:.10g}")
+    def append_sample(self, name: str, labels: Mapping[str, str], value: float, prefix: str = PREFIX) -> None:
+        """Add one more sample to the family that was added last, as histograms have for buckets, sum and count."""
+        self._lines.append(f"{prefix}{name}{_labels(labels)} {value:.15g}")
 
     def text(self) -> str:
         """Return everything."""
@@ -70,22 +78,45 @@ def add_status(out: Exposition, status: Status) -> None:
 
 
 def add_process(out: Exposition) -> None:
-    """Add memory and open files of this process."""
-    out.add("resident_memory_bytes", "gauge", "Resident memory.", machine.memory()[0] * 1e6)
-    if Path("/proc/self/fd").is_dir():
-        out.add("open_files", "gauge", "Open file descriptors.", len(os.listdir("/proc/self/fd")))  # noqa: PTH208
+    """Add the figures that Prometheus' own client libraries give of a process, under their names."""
+    for name, kind, text, value in (
+        ("cpu_seconds_total", "counter", "Processor time of user and system.", sum(os.times()[:2])),
+        ("resident_memory_bytes", "gauge", "Resident memory.", machine.memory()[0] * 1e6),
+        ("virtual_memory_bytes", "gauge", "Virtual memory.", machine.virtual_memory() * 1e6),
+        ("start_time_seconds", "gauge", "Start of the process, in seconds since 1970.", _started_s()),
+        ("open_fds", "gauge", "Open file descriptors.", _open_files()),
+        ("max_fds", "gauge", "Most open file descriptors.", resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+    ):
+        out.add(name, kind, text, value, prefix="process_")
+
+
+def add_build(out: Exposition) -> None:
+    """Add which pipose this is, as labels of a constant 1, which other metrics can be joined with."""
+    labels = {"version": __version__, "python": platform.python_version(), "machine": platform.machine()}
+    out.add("build_info", "gauge", "Version of pipose and of Python.", [(labels, 1)])
+
+
+def _open_files() -> float | None:
+    folder = Path("/proc/self/fd")
+    return len(os.listdir(folder)) if folder.is_dir() else None  # noqa: PTH208
+
+
+def _started_s() -> float | None:
+    since_boot = machine.started_s_after_boot()
+    return None if since_boot is None else time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot
 
 
 def _add_latency(out: Exposition, status: Status) -> None:
-    name, text = "stage_seconds", "Time in each stage."
-    samples: list[tuple[Mapping[str, str], float]] = []
-    for stage, p in status.stages.items():
-        for quantile, ms in (("0.5", p.p50_ms), ("0.95", p.p95_ms), ("0.99", p.p99_ms)):
-            samples.append(({"stage": stage, "quantile": quantile}, ms / 1e3))
-    out.add(name, "summary", text, samples)
-    for stage, p in status.stages.items():
-        out.append_sample(f"{name}_sum", {"stage": stage}, p.mean_ms * p.count / 1e3)
-        out.append_sample(f"{name}_count", {"stage": stage}, p.count)
+    """Add a histogram: percentiles cannot be added over several Pis, counts can."""
+    if not status.histograms:
+        return
+    out.add("stage_seconds", "histogram", "Time in each stage.", [])
+    for stage, found in status.histograms.items():
+        for bound, count in zip(BOUNDS_NS, found.below, strict=True):
+            out.append_sample("stage_seconds_bucket", {"stage": stage, "le": f"{bound / NS:g}"}, count)
+        out.append_sample("stage_seconds_bucket", {"stage": stage, "le": "+Inf"}, found.count)
+        out.append_sample("stage_seconds_sum", {"stage": stage}, found.total_ns / NS)
+        out.append_sample("stage_seconds_count", {"stage": stage}, found.count)
 
 
 def _add_sinks(out: Exposition, status: Status) -> None:

@@ -19,7 +19,7 @@ from rpi_runtime.sinks.web.guard import Guard
 from rpi_runtime.sinks.web.hub import Hub
 from rpi_runtime.sinks.web.library import aiohttp
 from rpi_runtime.sinks.web.limits import Limits, RateLimit
-from rpi_runtime.sinks.web.metrics import CONTENT_TYPE, Exposition, add_process, add_status
+from rpi_runtime.sinks.web.metrics import CONTENT_TYPE, Exposition, add_build, add_process, add_status
 from rpi_runtime.sinks.web.viewers import SocketViewer, serve_mjpeg
 
 Handler = Callable[[Any], Awaitable[Any]]
@@ -256,6 +256,7 @@ class Site:
     async def _metrics(self, request: Any) -> Any:
         out = Exposition()
         add_status(out, self._current())
+        add_build(out)
         add_process(out)
         counts = self._hub.counts
         out.add("viewers", "gauge", "Pages and streams that are looking.", len(self._viewers))

@@ -37,7 +37,7 @@ def page(**options: object) -> Iterator[tuple[LivePage, Run]]:
     run = Run()
     clock = StageClock()
     clock.add({"infer": 3_000_000})
-    run.status = replace(run.status, stages=clock.summary())
+    run.status = replace(run.status, stages=clock.summary(), histograms=clock.buckets())
     about = About(model="toy 32x24", skeleton=CARD.skeleton, status=run)
     sink = WebSink(WebOptions(**{"target": "127.0.0.1:0", **options})).open(about)
     try:

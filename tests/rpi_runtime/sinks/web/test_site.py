@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import re
+import time
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -108,13 +109,19 @@ def test_metrics_are_in_the_format_of_prometheus():
         status, headers, body = ask(sink, "/metrics")
     assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     text = body.decode()
-    sample = re.compile(r'pipose_[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.e+-]+')
+    sample = re.compile(r'(?:pipose|process)_[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.e+-]+')
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert [line for line in lines if not sample.fullmatch(line)] == []
-    declared = set(re.findall(r"# TYPE (\S+) (?:counter|gauge|summary)", text))
-    assert {re.sub(r"_(sum|count)$", "", re.split(r"[ {]", line)[0]) for line in lines} <= declared
+    declared = set(re.findall(r"# TYPE (\S+) (?:counter|gauge|histogram)", text))
+    assert {re.sub(r"_(sum|count|bucket)$", "", re.split(r"[ {]", line)[0]) for line in lines} <= declared
     assert "pipose_temperature_celsius 61.5" in lines
     assert 'pipose_stage_seconds_count{stage="infer"} 1' in lines
+    assert 'pipose_stage_seconds_bucket{stage="infer",le="+Inf"} 1' in lines
+    assert any(line.startswith('pipose_build_info{version="') for line in lines)
+    values = {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+    assert 0 < time.time() - values["process_start_time_seconds"] < 24 * 3600
+    assert values["process_resident_memory_bytes"] < values["process_virtual_memory_bytes"]
+    assert 0 < values["process_open_fds"] < values["process_max_fds"]
 
 
 def test_nothing_is_encoded_without_a_viewer():
