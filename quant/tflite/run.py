@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from quant.tflite.records import Model
 from quant.tflite.write import write_model
+from rpi_runtime.errors import ParityError
 
 Array = NDArray[np.float32]
 
@@ -20,11 +21,22 @@ class Runner:
     Parameters
     ----------
     model : Model
+
+    Raises
+    ------
+    ParityError
+        The interpreter cannot run the model.
     """
 
     def __init__(self, model: Model) -> None:
-        self._interpreter = Interpreter(model_content=write_model(model), num_threads=1)
-        self._interpreter.allocate_tensors()
+        try:
+            self._interpreter = Interpreter(model_content=write_model(model), num_threads=1)
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as err:
+            reason = " ".join(str(err).split())[:300]
+            raise ParityError(
+                f"the interpreter refuses the converted network ({reason}); please report it"
+            ) from err
         self._run = self._interpreter.get_signature_runner()
         (self._entry,) = model.inputs
 

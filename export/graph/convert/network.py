@@ -20,9 +20,10 @@ from export.graph.convert import (  # noqa: F401 - each registers its converters
     slicing,
 )
 from export.graph.convert.layout import CHANNELS_LAST, Order
+from export.graph.convert.patterns import read_patterns
 from export.graph.convert.refusal import RefusalError
 from export.graph.convert.registry import CONVERTERS
-from export.graph.convert.scope import Scope
+from export.graph.convert.scope import Converter, Scope
 from export.graph.node import Node
 from quant.tflite.records import Model, Tensor
 from rpi_runtime.errors import ParityError
@@ -54,15 +55,16 @@ def convert(
     """
     entry = Tensor(name=IMAGE, shape=(1, *size, 3), dtype=np.dtype(np.float32))
     scope.feed(image, entry, CHANNELS_LAST)
-    for node in nodes:
+    for node in read_patterns(nodes, scope.constants, tuple(outputs)):
         scope.begin(node)
         try:
             _converter(node)(scope, node)
         except RefusalError as err:
-            raise ParityError(
-                f"operator {node.kind} cannot be converted (node {node.name!r}, tensor {node.outputs[0]!r}): {err}; "
-                "see the table of operators in export/docs/networks-of-your-own.md"
-            ) from err
+            raise _refused(node, str(err)) from err
+        except (
+            Exception
+        ) as err:  # a form that nothing foresaw: files hold anything, and its place is worth a line
+            raise _refused(node, f"a form that is not known here ({type(err).__name__}: {err})") from err
     return Model(
         inputs={IMAGE: entry},
         outputs={name: scope.arranged(name, order) for name, order in outputs.items()},
@@ -71,7 +73,14 @@ def convert(
     )
 
 
-def _converter(node: Node):  # type: ignore[no-untyped-def]
+def _refused(node: Node, reason: str) -> ParityError:
+    return ParityError(
+        f"operator {node.kind} cannot be converted (node {node.name!r}, tensor {node.outputs[0]!r}): {reason}; "
+        "see the table of operators in export/docs/networks-of-your-own.md"
+    )
+
+
+def _converter(node: Node) -> Converter:
     if node.kind in CONVERTERS:
         return CONVERTERS[node.kind]
     nearest = get_close_matches(node.kind, CONVERTERS, 1)

@@ -26,12 +26,17 @@ class Scope:
         Version of ONNX's own operators that the graph uses.
     constants : dict
         Values known at export, by name.
+
+    Attributes
+    ----------
+    operators : list of Operator
+        In the order in which they run.
     """
 
     def __init__(self, opset: int, constants: dict[str, Constant]) -> None:
         self.opset = opset
         self.operators: list[Operator] = []
-        self._constants = constants
+        self.constants = constants
         self._values: dict[str, list[Value]] = {}
         self._names: dict[str, int] = {}
         self._label = ""
@@ -46,7 +51,7 @@ class Scope:
 
     def constant(self, node: Node, index: int) -> Constant | None:
         """The value of an input where it is known at export."""
-        return self._constants.get(node.inputs[index]) if node.has(index) else None
+        return self.constants.get(node.inputs[index]) if node.has(index) else None
 
     def parameter(self, node: Node, name: str, index: int, default: Any = None) -> Any:
         """What later opsets pass as an input and earlier ones as an attribute; it has to be known at export."""
@@ -63,18 +68,18 @@ class Scope:
 
     def is_constant(self, name: str) -> bool:
         """Whether a value is known at export."""
-        return name in self._constants
+        return name in self.constants
 
     def known(self, name: str) -> Constant:
         """A value that is known at export."""
-        return self._constants[name]
+        return self.constants[name]
 
     def value(self, name: str) -> Value:
         """The tensor of a value, a new one where it is a constant."""
         if name not in self._values:
-            if name not in self._constants:
+            if name not in self.constants:
                 raise RefusalError(f"its input {name} was not converted")
-            data = self._constants[name]
+            data = self.constants[name]
             order = usual_order(data.ndim)
             self._values[name] = [Value(tensor=self.hold(data.transpose(order), name), order=order)]
         return self._values[name][0]
@@ -85,8 +90,8 @@ class Scope:
 
     def arranged(self, name: str, order: Order) -> Tensor:
         """The tensor of a value with its axes in this order."""
-        if name in self._constants:
-            return self.hold(self._constants[name].transpose(order), name)
+        if name in self.constants:
+            return self.hold(self.constants[name].transpose(order), name)
         for value in self._values.get(name, ()):
             if value.order == order:
                 return value.tensor

@@ -21,7 +21,7 @@ def inline_branches(model: onnx.ModelProto, trace: Trace) -> int:
             nodes.append(node)
             continue
         branches = {a.name: a.g for a in node.attribute}
-        nodes += _branch(model, branches["then_branch" if condition.all() else "else_branch"], node, count)
+        nodes += _branch(model, branches["then_branch" if condition.all() else "else_branch"], node)
         count += 1
     if count:
         del model.graph.node[:]
@@ -30,10 +30,10 @@ def inline_branches(model: onnx.ModelProto, trace: Trace) -> int:
     return count
 
 
-def _branch(model: onnx.ModelProto, branch: onnx.GraphProto, node: Any, index: int) -> list[Any]:
+def _branch(model: onnx.ModelProto, branch: onnx.GraphProto, node: Any) -> list[Any]:
     """The nodes of a branch, whose own values get names of their own, and its outputs those of the `If`."""
-    names = {t.name: f"branch{index}/{t.name}" for t in branch.initializer}
-    names |= {name: f"branch{index}/{name}" for step in branch.node for name in step.output if name}
+    names = {t.name: f"{node.output[0]}/{t.name}" for t in branch.initializer}
+    names |= {name: f"{node.output[0]}/{name}" for step in branch.node for name in step.output if name}
     for tensor in branch.initializer:
         copied = model.graph.initializer.add()
         copied.CopyFrom(tensor)
@@ -57,7 +57,10 @@ def rename(node: Any, names: dict[str, str]) -> None:
             values[index] = names.get(name, name)
     for attribute in node.attribute:
         for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+            own = {t.name for t in inner.initializer} | {i.name for i in inner.input}
+            own |= {name for step in inner.node for name in step.output}
+            outer = {old: new for old, new in names.items() if old not in own}
             for step in inner.node:
-                rename(step, names)
+                rename(step, outer)
             for output in inner.output:
-                output.name = names.get(output.name, output.name)
+                output.name = outer.get(output.name, output.name)

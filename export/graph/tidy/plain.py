@@ -75,6 +75,7 @@ def tidy(model: onnx.ModelProto, width: int, height: int, outputs: Sequence[str]
     cut_to_outputs(model, outputs, path)
     image = fix_input(model, width, height, path)
     refuse_unfit(model, path)
+    _name_nodes(model.graph)
     own = onnx.ModelProto()
     own.CopyFrom(model)
     half = to_float32(model)
@@ -94,6 +95,15 @@ def tidy(model: onnx.ModelProto, width: int, height: int, outputs: Sequence[str]
         model=own, nodes=nodes, constants=constants, image=image, size=(height, width), outputs=tuple(outputs),
         opset=int(opset), half=half,
     )  # fmt: skip
+
+
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    """Give every node a name of its own: they are optional, and ONNX Runtime refuses two of one name."""
+    taken: set[str] = set()
+    for index, node in enumerate(graph.node):
+        if not node.name or node.name in taken:
+            node.name = f"{node.name or node.op_type}.{index}"
+        taken.add(node.name)
 
 
 def _computed(graph: onnx.GraphProto, constants: dict[str, NDArray[Any]]) -> list[onnx.NodeProto]:

@@ -22,6 +22,7 @@ from export.graph.tidy.cut import read_by
 from rpi_runtime.errors import InputError
 
 PATIENCE_S = 120.0
+CHILD = (sys.executable, "-m", "export.graph.tidy.trace_child")
 SHAPES = ("Shape", "Size")
 NEVER_STATIC = (
     "RandomNormal",
@@ -98,7 +99,7 @@ def _ask(
     request.write_text(
         json.dumps({"model": str(place), "values": values, "outputs": outputs, "arrays": str(arrays)})
     )
-    command = [sys.executable, "-m", "export.graph.tidy.trace_child", str(request)]
+    command = [*CHILD, str(request)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
     except subprocess.TimeoutExpired as err:

@@ -10,6 +10,8 @@ import pytest
 
 from tests.export.graph.onnxgraphs import Graph, check
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 Form = Callable[[Graph], Any]
 FORMS: dict[str, tuple[Form, tuple[int, ...]]] = {}
 
@@ -180,6 +182,20 @@ def gelu_by_erf(g: Graph) -> Any:
     x = g.map()
     inner = g.add("Add", g.add("Erf", g.add("Div", x, g.const(2**0.5))), g.const(1.0))
     return g.add("Mul", g.add("Mul", x, inner), g.const(0.5))
+
+
+@form()
+def gelu_by_erf_halved_first(g: Graph) -> Any:
+    x = g.map()
+    half = g.add("Mul", x, g.const(0.5))
+    return g.add("Mul", half, g.add("Add", g.const(1.0), g.add("Erf", g.add("Mul", x, g.const(0.5**0.5)))))
+
+
+@form()
+def gelu_by_erf_halved_last(g: Graph) -> Any:
+    x = g.map()
+    inner = g.add("Add", g.add("Erf", g.add("Div", x, g.const(2**0.5))), g.const(1.0))
+    return g.add("Div", g.add("Mul", x, inner), g.const(2.0))
 
 
 @form()
@@ -642,3 +658,11 @@ def test_form_computes_what_onnx_runtime_computes(name: str, opset: int) -> None
     graph = Graph(opset)
     output = FORMS[name][0](graph)
     check(graph.model(output))
+
+
+@pytest.mark.parametrize("name", ["gelu_by_erf", "gelu_by_erf_halved_first", "gelu_by_erf_halved_last"])
+def test_gelu_is_read_as_one_operator(name: str) -> None:
+    graph = Graph(17)
+    count = check(graph.model(FORMS[name][0](graph)))
+    assert count["GELU"] == 1
+    assert sum(count.values()) == 2  # the convolution before it, and GELU

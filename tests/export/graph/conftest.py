@@ -10,8 +10,9 @@ import pytest
 from export.graph.tidy import trace, trace_child
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask ONNX Runtime here."""
     import numpy as np
 
     def ask(model: Any, values: list[str], folder: Path, path: str) -> Any:

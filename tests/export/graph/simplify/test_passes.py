@@ -1,0 +1,121 @@
+"""Edits keep what a network computes, and leave what XNNPACK takes in INT8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.export.graph.onnxgraphs import Graph, check
+
+pytestmark = pytest.mark.usefixtures("in_process")
+
+
+def norm(g: Graph, x: str) -> Any:
+    return g.add("BatchNormalization", x, g.normal(8), g.normal(8), g.normal(8), g.positive(8))
+
+
+def conv(g: Graph, x: str, **attributes: Any) -> Any:
+    return g.add("Conv", x, g.normal(8, 8, 3, 3, scale=0.2), g.normal(8), pads=[1, 1, 1, 1], **attributes)
+
+
+def test_batch_norm_and_relu_are_part_of_the_convolution_before_them() -> None:
+    g = Graph()
+    assert check(g.model(g.add("Relu", norm(g, conv(g, g.map()))))) == {"CONV_2D": 2}
+
+
+def test_batch_norm_and_relu_are_part_of_a_transposed_convolution() -> None:
+    g = Graph()
+    up = g.add("ConvTranspose", g.map(), g.normal(8, 8, 4, 4), strides=[2, 2], pads=[1, 1, 1, 1])
+    assert check(g.model(g.add("Relu", norm(g, up)))) == {"CONV_2D": 1, "TRANSPOSE_CONV": 1}
+
+
+def test_a_batch_norm_in_front_of_a_block_is_one_depthwise_convolution() -> None:
+    g = Graph()
+    x = g.map()
+    block = conv(g, g.add("Relu", norm(g, x)))
+    count = check(g.model(g.add("Add", x, block)))
+    assert count == {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 1, "ADD": 1}
+
+
+@pytest.mark.parametrize("shape", [(1,), (8, 1, 1), (1, 8, 1, 1)])
+@pytest.mark.parametrize("kind", ["Mul", "Add", "Sub", "Div"])
+def test_frozen_norms_fold(kind: str, shape: tuple[int, ...]) -> None:
+    g = Graph()
+    assert check(g.model(g.add(kind, conv(g, g.map()), g.positive(*shape)))) == {"CONV_2D": 2}
+
+
+def test_a_value_that_is_an_output_is_not_folded_away() -> None:
+    g = Graph()
+    inner = conv(g, g.map())
+    count = check(g.model(inner, g.add("Relu", inner)))
+    assert count == {"CONV_2D": 2, "ADD": 1}  # the clamp stands alone, as a sum with zero
+
+
+def test_hard_swish_has_its_sixth_in_the_next_convolution() -> None:
+    g = Graph()
+    x = g.map()
+    count = check(g.model(conv(g, g.add("HardSwish", x))))
+    assert count == {"CONV_2D": 2, "ADD": 1, "MUL": 1}
+
+
+def test_a_factor_goes_through_a_gate_into_all_that_reads_it() -> None:
+    g = Graph()
+    x = g.add("HardSwish", g.map())
+    gate = g.add("Sigmoid", g.add("Conv", g.add("GlobalAveragePool", x), g.normal(8, 8, 1, 1)))
+    count = check(g.model(conv(g, g.add("Mul", x, gate))))
+    assert count["MUL"] == 2  # the activation's product and the gate's
+
+
+def test_a_factor_that_an_output_shows_stays() -> None:
+    g = Graph()
+    x = g.add("HardSwish", g.map())
+    assert check(g.model(x, conv(g, x)))["MUL"] == 2
+
+
+def test_shuffles_cost_one_transposition() -> None:
+    g = Graph()
+    parts = g.add("Reshape", g.map(), g.const([1, 2, 4, 12, 10], np.int64))
+    turned = g.add("Transpose", parts, perm=[0, 2, 1, 3, 4])
+    count = check(g.model(conv(g, g.add("Reshape", turned, g.const([1, 8, 12, 10], np.int64)))))
+    assert count == {"CONV_2D": 2, "RESHAPE": 2, "TRANSPOSE": 1}
+
+
+def test_transpositions_of_a_channels_last_block_fall_out() -> None:
+    g = Graph()
+    last = g.add("Transpose", g.map(), perm=[0, 2, 3, 1])
+    dense = g.add("Add", g.add("MatMul", last, g.normal(8, 8)), g.normal(8))
+    count = check(g.model(g.add("Transpose", g.add("Relu", dense), perm=[0, 3, 1, 2])))
+    assert count == {"CONV_2D": 1, "FULLY_CONNECTED": 1}
+
+
+def test_a_clamp_behind_a_concat_is_the_end_of_its_parts() -> None:
+    g = Graph()
+    x = g.map()
+    joined = g.add("Concat", conv(g, x), conv(g, x), axis=1)
+    assert check(g.model(g.add("Relu", joined))) == {"CONV_2D": 3, "CONCATENATION": 1}
+
+
+def test_a_pad_is_part_of_the_convolution_behind_it() -> None:
+    g = Graph()
+    padded = g.add("Pad", g.map(), g.const([0, 0, 1, 1, 0, 0, 1, 1], np.int64))
+    count = check(g.model(g.add("Conv", padded, g.normal(8, 8, 3, 3))))
+    assert count == {"CONV_2D": 2}
+
+
+def test_no_relu_is_left_where_xnnpack_has_none_in_int8() -> None:
+    g = Graph()
+    x = g.map()
+    total = g.add("Add", x, g.add("Sigmoid", x))
+    enlarged = g.add("Resize", total, g.const([], np.float32), g.const([1, 1, 2, 2], np.float32), mode="nearest",
+                     coordinate_transformation_mode="asymmetric", nearest_mode="floor")  # fmt: skip
+    count = check(g.model(g.add("Relu", enlarged), total))
+    assert not {"RELU", "RELU6", "RESIZE_NEAREST_NEIGHBOR"} & set(count)
+
+
+def test_the_same_work_is_done_once() -> None:
+    g = Graph()
+    x = g.map()
+    count = check(g.model(g.add("Add", g.add("Sigmoid", x), g.add("Mul", x, g.add("Sigmoid", x)))))
+    assert count == {"CONV_2D": 1, "LOGISTIC": 1, "MUL": 1, "ADD": 1}
