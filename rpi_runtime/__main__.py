@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
 
 from rpi_runtime.errors import PiposeError
+from rpi_runtime.suggest import did_you_mean
 
 COMMANDS = {
     "run": "find people on a camera, stream, video, folder or recording",
@@ -28,9 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if words else 2
     command, rest = words[0], words[1:]
     if command not in COMMANDS:
-        near = difflib.get_close_matches(command, COMMANDS, 1, 0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
-        print(f"error: unknown command {command!r}; {hint}", file=sys.stderr)
+        print(f"error: unknown command {command!r}; {did_you_mean(command, COMMANDS)}", file=sys.stderr)
         return 2
     try:
         code: int = importlib.import_module(f"rpi_runtime.commands.{command}").main(rest)

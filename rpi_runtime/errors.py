@@ -20,11 +20,44 @@ Every message says what failed, what was found, what was expected and what to do
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class PiposeError(Exception):
-    """Root of all errors that pipose raises on purpose; `exit_code` is what a command line returns."""
+    """Root of all errors that pipose raises on purpose.
+
+    Attributes
+    ----------
+    what : str
+        What failed, what was found and what was expected.
+    remedy : str
+        What to do next; "" where `what` says it already.
+    key : str
+        Dotted name of the setting that is wrong, as in ``sink[0].qos``; "" where none is.
+    exit_code : int
+        What a command line returns.
+
+    Examples
+    --------
+    >>> print(UsageError("got 3, expected 0, 1 or 2", key="qos").inside("sink[0]"))
+    sink[0].qos: got 3, expected 0, 1 or 2
+    """
 
     exit_code = 1
+
+    def __init__(self, what: str, *, remedy: str = "", key: str = "") -> None:
+        super().__init__(what)
+        self.what, self.remedy, self.key = what, remedy, key
+
+    def __str__(self) -> str:
+        """Return ``KEY: WHAT; REMEDY``, less what is empty."""
+        text = f"{self.what}; {self.remedy}" if self.remedy else self.what
+        return f"{self.key}: {text}" if self.key else text
+
+    def inside(self, outer: str) -> Self:
+        """Return the same error for a key inside the table `outer`."""
+        key = f"{outer}.{self.key}" if self.key else outer
+        return type(self)(self.what, remedy=self.remedy, key=key)
 
 
 class UsageError(PiposeError):
@@ -80,6 +113,16 @@ class GateError(PiposeError):
 
 
 class DependencyError(PiposeError):
-    """An optional package is not installed."""
+    """An optional package is not installed; `remedy` is the command that installs it."""
 
     exit_code = 8
+
+    def __str__(self) -> str:
+        """Return ``WHAT; run: COMMAND``."""
+        return f"{self.what}; run: {self.remedy}" if self.remedy else self.what
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

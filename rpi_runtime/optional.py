@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from rpi_runtime.errors import DependencyError
+from rpi_runtime.errors import DependencyError, first_line
 
 INSTALL = {
     "cv2": "pip install opencv-python-headless   (for a window on the screen: pip install opencv-python)",
@@ -35,9 +35,9 @@ def load(module: str, purpose: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as err:
-        raise DependencyError(f"{purpose} need {root}, which is not installed; run: {INSTALL[root]}") from err
+        raise DependencyError(f"{purpose} need {root}, which is not installed", remedy=INSTALL[root]) from err
     except Exception as err:  # a binary package built for another NumPy or libcamera raises whatever it likes
-        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise DependencyError(
-            f"{purpose} need {root}, which is installed but does not load ({reason}); run: {INSTALL[root]}"
+            f"{purpose} need {root}, which is installed but does not load ({first_line(err)})",
+            remedy=INSTALL[root],
         ) from err

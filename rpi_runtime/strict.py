@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import functools
 import math
 import types
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from rpi_runtime.errors import PiposeError
+from rpi_runtime.suggest import did_you_mean
 
 T = TypeVar("T")
 MOST_ITEMS = 4096  # of a list; no setting of ours comes near
@@ -34,16 +34,14 @@ def from_mapping(cls: type[T], data: Mapping[str, Any], error: type[PiposeError]
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in data:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1, 0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(fields)}"
-            raise error(f"unknown key {shown(_join(where, key))}{hint}")
+            raise error("unknown key", remedy=did_you_mean(key, fields), key=_shown_key(where, key))
     hints = _hints(cls)  # type: ignore[arg-type]
     values = {}
     for name, spec in fields.items():
         if name in data:
             values[name] = _convert(hints[name], data[name], error, _join(where, name))
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            raise error(f"missing key {_join(where, name)!r}")
+            raise error("missing key", key=_join(where, name))
     return cls(**values)
 
 
@@ -56,18 +54,24 @@ def _join(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 
 
+def _shown_key(where: str, key: str) -> str:
+    """Return the dotted path of a key that can be anything, as a message shows it."""
+    path = _join(where, key)
+    return path if path.isprintable() and len(path) <= _SHOWN else shown(path)
+
+
 def _convert(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any:
     origin = get_origin(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):
-            raise error(f"{where}: expected a table, got {shown(value)}")
+            raise error(f"expected a table, got {shown(value)}", key=where)
         return from_mapping(hint, value, error, where)
     if origin is tuple:
         return _convert_tuple(get_args(hint), value, error, where)
     if origin is Literal:
         if value not in get_args(hint):
             raise error(
-                f"{where}: got {shown(value)}, expected one of {', '.join(map(repr, get_args(hint)))}"
+                f"got {shown(value)}, expected one of {', '.join(map(repr, get_args(hint)))}", key=where
             )
         return value
     if origin in (Union, types.UnionType):
@@ -76,20 +80,20 @@ def _convert(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any
         return _convert(_member(hint, value, error, where), value, error, where)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            raise error(f"{where}: expected a table, got {shown(value)}")
+            raise error(f"expected a table, got {shown(value)}", key=where)
         item = get_args(hint)[1]
         return {str(k): _convert(item, v, error, _join(where, str(k))) for k, v in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         try:
             return float(value)
         except OverflowError as err:
-            raise error(f"{where}: expected float, got an integer beyond its range") from err
+            raise error("expected float, got an integer beyond its range", key=where) from err
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise error(f"{where}: expected {hint.__name__}, got {shown(value)}")
+        raise error(f"expected {hint.__name__}, got {shown(value)}", key=where)
     if hint is int and not -(2**63) <= value < 2**63:
-        raise error(f"{where}: expected an integer of 64 bits, got {shown(value)}")
+        raise error(f"expected an integer of 64 bits, got {shown(value)}", key=where)
     if isinstance(value, float) and not math.isfinite(value):
-        raise error(f"{where}: expected a finite number, got {value}")
+        raise error(f"expected a finite number, got {value}", key=where)
     return value
 
 
@@ -122,18 +126,18 @@ def _member(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any:
     kinds = {get_args(_hints(m)["kind"])[0]: m for m in members}
     if not isinstance(value["kind"], str) or value["kind"] not in kinds:  # a list cannot even be looked up
         expected = ", ".join(map(repr, kinds))
-        raise error(f"{_join(where, 'kind')}: got {shown(value['kind'])}, expected one of {expected}")
+        raise error(f"got {shown(value['kind'])}, expected one of {expected}", key=_join(where, "kind"))
     return kinds[value["kind"]]
 
 
 def _convert_tuple(args: tuple[Any, ...], value: Any, error: type[PiposeError], where: str) -> Any:
     if not isinstance(value, list | tuple):
-        raise error(f"{where}: expected a list, got {shown(value)}")
+        raise error(f"expected a list, got {shown(value)}", key=where)
     if len(args) == 2 and args[1] is Ellipsis:
         if len(value) > MOST_ITEMS:
-            raise error(f"{where}: {len(value)} entries, expected at most {MOST_ITEMS}")
+            raise error(f"{len(value)} entries, expected at most {MOST_ITEMS}", key=where)
         return tuple(_convert(args[0], v, error, f"{where}[{i}]") for i, v in enumerate(value))
     if len(value) != len(args):
-        raise error(f"{where}: expected {len(args)} values, got {len(value)}")
+        raise error(f"expected {len(args)} values, got {len(value)}", key=where)
     pairs = zip(args, value, strict=True)
     return tuple(_convert(a, v, error, f"{where}[{i}]") for i, (a, v) in enumerate(pairs))

@@ -86,7 +86,7 @@ OWN = ["--onnx", "@toy.onnx", "--card", "@toy.toml"]
 INT8 = ["--int8", "--calibration", "@pictures"]
 
 USAGE = [
-    (["--model", "lw-opnpose"], "no model 'lw-opnpose'; did you mean lw-openpose?"),
+    (["--model", "lw-opnpose"], "no model 'lw-opnpose'; did you mean 'lw-openpose'?"),
     (["--model", "xyz"], "known: lw-openpose"),
     ([], "--model NAME"),
     ([*MODEL, *OWN], "--model NAME"),

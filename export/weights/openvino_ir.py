@@ -20,7 +20,7 @@ import numpy as np
 from defusedxml.common import DefusedXmlException
 from numpy.typing import NDArray
 
-from rpi_runtime.errors import WeightsError
+from rpi_runtime.errors import WeightsError, first_line
 
 DTYPES = {
     "f32": np.float32,
@@ -186,9 +186,8 @@ def malformed(path: Path) -> Iterator[None]:
     try:
         yield
     except (KeyError, IndexError, ValueError, RuntimeError, ArithmeticError) as err:
-        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise WeightsError(
-            f"{path}: its operations do not fit each other ({type(err).__name__}: {reason}); fetch it again"
+            f"{path}: its operations do not fit each other ({type(err).__name__}: {first_line(err)}); fetch it again"
         ) from err
 
 

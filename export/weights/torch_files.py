@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.weights.state import State
-from rpi_runtime.errors import WeightsError
+from rpi_runtime.errors import WeightsError, first_line
 
 # what a pickled NumPy scalar names, before and since NumPy 2; none of it is called
 _FIGURES = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
@@ -38,8 +38,7 @@ def read_checkpoint(path: Path) -> State:
             "in it: save its state_dict alone, best as .safetensors"
         ) from err
     except Exception as err:  # a damaged file makes the reader fail in whatever way comes first
-        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
-        raise WeightsError(f"{path}: damaged or truncated ({reason}); fetch it again") from err
+        raise WeightsError(f"{path}: damaged or truncated ({first_line(err)}); fetch it again") from err
     for key in ("best_state_dict", "state_dict"):
         if isinstance(data, dict) and isinstance(data.get(key), dict):
             data = data[key]

@@ -14,7 +14,7 @@ from typing import Literal
 from rpi_runtime.capture.pictures import SUFFIXES
 from rpi_runtime.capture.source import Source
 from rpi_runtime.errors import UsageError
-from rpi_runtime.settings.short_form import nearest
+from rpi_runtime.suggest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,19 +60,23 @@ class SourceConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise UsageError(f"kind: unknown kind {self.kind!r}{nearest(self.kind, KINDS)}")
+            raise UsageError(f"unknown kind {self.kind!r}", remedy=did_you_mean(self.kind, KINDS), key="kind")
         if self.kind != "picamera" and not self.target:
-            raise UsageError(f"target: {self.kind} needs one, as in {EXAMPLES[self.kind]}")
+            raise UsageError(f"{self.kind} needs one, as in {EXAMPLES[self.kind]}", key="target")
         if self.kind == "picamera" and not (self.target or "0").isdigit():
-            raise UsageError(f"target: got {self.target!r}, expected a camera's number, as in picamera:0")
+            raise UsageError(
+                f"got {self.target!r}, expected a camera's number, as in picamera:0", key="target"
+            )
         for name in ("width", "height", "fps"):
             if getattr(self, name) < 0:
-                raise UsageError(f"{name}: got {getattr(self, name):g}, expected at least 0")
+                raise UsageError(f"got {getattr(self, name):g}, expected at least 0", key=name)
         for name in ("open_s", "stall_s"):
             if getattr(self, name) <= 0:
-                raise UsageError(f"{name}: got {getattr(self, name):g}, expected more than 0")
+                raise UsageError(f"got {getattr(self, name):g}, expected more than 0", key=name)
         if self.fourcc and len(self.fourcc) != 4:
-            raise UsageError(f"fourcc: got {self.fourcc!r}, expected four characters, as in MJPG or YUYV")
+            raise UsageError(
+                f"got {self.fourcc!r}, expected four characters, as in MJPG or YUYV", key="fourcc"
+            )
 
     @property
     def live(self) -> bool:

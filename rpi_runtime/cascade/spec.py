@@ -27,8 +27,8 @@ class RefineConfig:
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise UsageError("model: got nothing, expected the path of a .tflite")
+            raise UsageError("got nothing, expected the path of a .tflite", key="model")
         if not 0 <= self.budget_ms <= 60_000:
-            raise UsageError(f"budget_ms: got {self.budget_ms:g}, expected 0 to 60000")
+            raise UsageError(f"got {self.budget_ms:g}, expected 0 to 60000", key="budget_ms")
         if not 1 <= self.look_every <= 1000:
-            raise UsageError(f"look_every: got {self.look_every}, expected 1 to 1000")
+            raise UsageError(f"got {self.look_every}, expected 1 to 1000", key="look_every")

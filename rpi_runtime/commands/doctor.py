@@ -27,11 +27,11 @@ from rpi_runtime.cascade.refine import refiner_for
 from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.commands.parser import make_parser, set_up_logging
 from rpi_runtime.decode.choose import decoder_for
-from rpi_runtime.errors import DependencyError, PiposeError
+from rpi_runtime.errors import DependencyError, PiposeError, first_line
 from rpi_runtime.health import machine
 from rpi_runtime.health.thermal import FLAGS, read_heat
 from rpi_runtime.model.card import read_card
-from rpi_runtime.model.interpreter import INTERPRETERS, Model, find_module, first_line, package_version, unfit
+from rpi_runtime.model.interpreter import INTERPRETERS, Model, find_module, package_version, unfit
 from rpi_runtime.optional import INSTALL, load
 
 HELP = "check this machine: interpreter, camera, power, heat, model"
@@ -149,14 +149,12 @@ def check_interpreter(patient: Patient) -> Iterator[Finding]:
     """Which interpreter will run models."""
     for name, (_, package) in INTERPRETERS.items():
         if package_version(package) != "?" and (reason := unfit(name)):
-            what, _, remedy = reason.partition("; run: ")
-            text = f"{package} {package_version(package)} {what}"
-            yield Finding(level="warning", topic="interpreter", text=text, remedy=remedy)
+            text = f"{package} {package_version(package)} {reason.what}"
+            yield Finding(level="warning", topic="interpreter", text=text, remedy=reason.remedy)
     try:
         name, _ = find_module()
     except DependencyError as err:
-        what, _, remedy = str(err).partition("; run: ")
-        yield Finding(level="error", topic="interpreter", text=what, remedy=remedy)
+        yield Finding(level="error", topic="interpreter", text=err.what, remedy=err.remedy)
         return
     package = INTERPRETERS[name][1]
     text = f"{package} {package_version(package)}"
@@ -188,11 +186,9 @@ def _picamera2() -> Finding:
         load("picamera2", "cameras of the Pi")
     except DependencyError as err:
         remedy = INSTALL["picamera2"]
-        if int(np.__version__.split(".")[0]) >= 2 and "does not load" in str(err):
+        if int(np.__version__.split(".")[0]) >= 2 and "does not load" in err.what:
             remedy = "pip install 'numpy<2' (the system's simplejpeg is built for NumPy 1), or " + remedy
-        return Finding(
-            level="warning", topic="packages", text=str(err).partition("; run: ")[0], remedy=remedy
-        )
+        return Finding(level="warning", topic="packages", text=err.what, remedy=remedy)
     return Finding(level="ok", topic="packages", text="picamera2")
 
 
@@ -293,8 +289,7 @@ def check_refine(patient: Patient) -> Iterator[Finding]:
 
 
 def _failure(topic: str, err: PiposeError) -> Finding:
-    what, _, remedy = str(err).rpartition("; ")
-    return Finding(level="error", topic=topic, text=what or remedy, remedy=remedy if what else "")
+    return Finding(level="error", topic=topic, text=err.what, remedy=err.remedy)
 
 
 def _delegation(topic: str, model: Model) -> Finding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import logging
 import re
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rpi_runtime.strict import finite
+from rpi_runtime.suggest import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,8 +21,7 @@ class Parser(argparse.ArgumentParser):
         unknown = re.match(r"unrecognized arguments: (--?[\w-]+)", message)
         if unknown:
             known = [o for a in self._actions for o in a.option_strings]
-            near = difflib.get_close_matches(unknown[1], known, 1, 0.5)
-            message += f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+            message += f"; {did_you_mean(unknown[1], known)}"
         super().error(message)
 
 

@@ -37,6 +37,7 @@ def decoder_for(card: ModelCard) -> Decode:
 
         return TagDecode(card)
     raise CardError(
-        f"{card.name}: a top-down network sees the crop of one person and cannot find people in a picture; "
-        "find them with a bottom-up network and refine them with this one: --model BOTTOMUP.tflite --refine THIS.tflite"
+        f"{card.name}: a top-down network sees the crop of one person and cannot find people in a picture",
+        remedy="find them with a bottom-up network and refine them with this one: "
+        "--model BOTTOMUP.tflite --refine THIS.tflite",
     )

@@ -114,12 +114,14 @@ class HeatConfig:
 
     def __post_init__(self) -> None:
         if self.limit_c and self.resume_c >= self.limit_c:
-            raise UsageError(f"resume_c: got {self.resume_c:g}, expected less than limit_c {self.limit_c:g}")
+            raise UsageError(
+                f"got {self.resume_c:g}, expected less than limit_c {self.limit_c:g}", key="resume_c"
+            )
         if not 0 <= self.steps <= 10:
-            raise UsageError(f"steps: got {self.steps}, expected 0 to 10")
+            raise UsageError(f"got {self.steps}, expected 0 to 10", key="steps")
         for name in ("hold_s", "period_s"):
             if getattr(self, name) <= 0:
-                raise UsageError(f"{name}: got {getattr(self, name):g}, expected more than 0")
+                raise UsageError(f"got {getattr(self, name):g}, expected more than 0", key=name)
 
 
 class HeatGovernor:

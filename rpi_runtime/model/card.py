@@ -253,7 +253,7 @@ def read_card(path: Path | str) -> ModelCard:
     """Return the card inside a .tflite; `CardError`, with the file's name, when it has none or a broken one."""
     data = parse_json(read_member(path, CARD_MEMBER), f"{path}: its model card", "export it again", CardError)
     if not isinstance(data, dict):
-        raise CardError(f"{path}: its model card is not a JSON object; export it again")
+        raise CardError(f"{path}: its model card is not a JSON object", remedy="export it again")
     try:
         return ModelCard.from_mapping(data)
     except CardError as err:

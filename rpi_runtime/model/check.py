@@ -29,7 +29,8 @@ def check_structure(card: ModelCard, graph: Graph, where: str) -> None:
     if len(graph.signatures) != 1:
         raise CardError(
             f"{where}: has no single signature, by whose names the card finds the outputs "
-            f"({len(graph.signatures)} there); export it with a signature"
+            f"({len(graph.signatures)} there)",
+            remedy="export it with a signature",
         )
     _, named = graph.signatures[0]
     outputs = {name: graph.tensors[index].details for name, index in named.items()}
@@ -71,7 +72,7 @@ def _check_input(spec: InputSpec, details: Mapping[str, Any], where: str) -> Non
         _check_input_quantization(spec, details, where)
     elif dtype != np.float32:
         raise CardError(
-            f"{where}: the input is {dtype}, expected int8 or float32; export it with one of them"
+            f"{where}: the input is {dtype}, expected int8 or float32", remedy="export it with one of them"
         )
 
 
@@ -86,7 +87,8 @@ def _check_input_quantization(spec: InputSpec, details: Mapping[str, Any], where
         raise CardError(
             f"{where}: the int8 input has scale {scale:.8g} and zero point {zero_point}: value - 128 is "
             f"up to {error:.3g} steps off (value - mean) * scale of the card, mean {spec.mean}, scale "
-            f"{spec.scale}; calibrate with pictures that span 0..255, or correct the card"
+            f"{spec.scale}",
+            remedy="calibrate with pictures that span 0..255, or correct the card",
         )
 
 

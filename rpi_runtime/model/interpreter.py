@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
+from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError, first_line
 from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.check import check_structure
 from rpi_runtime.model.delegation import Delegation, delegation_of
@@ -113,7 +113,9 @@ class Model:
         try:
             self._interpreter.invoke()
         except (ValueError, RuntimeError, MemoryError) as err:
-            raise InputError(f"{self.path}: cannot be run ({first_line(err)}); export it again") from err
+            raise InputError(
+                f"{self.path}: cannot be run ({first_line(err)})", remedy="export it again"
+            ) from err
 
     def output(self, role: str, stride: int | None = None) -> NDArray[Any]:
         """View of an output tensor, (1, H, W, C), stored type; do not keep it across `invoke`.
@@ -156,7 +158,8 @@ class Model:
         except ValueError as err:
             raise CardError(
                 f"{self.path}: has no single signature, by whose names the card finds the outputs "
-                f"({first_line(err)}); export it with a signature"
+                f"({first_line(err)})",
+                remedy="export it with a signature",
             ) from err
 
     def _warn_where_slow(self) -> None:
@@ -188,24 +191,24 @@ def find_module() -> tuple[str, ModuleType]:
     """
     reasons = []
     for name, (module, package) in INTERPRETERS.items():
-        reason = unfit(name)
-        if not reason:
-            try:
-                return name, importlib.import_module(module)
-            except ImportError as err:
-                missing = isinstance(err, ModuleNotFoundError) and name in str(err)
-                reason = "not installed" if missing else first_line(err)
-        reasons.append(f"{package}: {reason}")
+        if wrong := unfit(name):
+            reasons.append(f"{package}: {wrong}")
+            continue
+        try:
+            return name, importlib.import_module(module)
+        except ImportError as err:
+            missing = isinstance(err, ModuleNotFoundError) and name in str(err)
+            reasons.append(f"{package}: {'not installed' if missing else first_line(err)}")
     raise DependencyError(
-        f"no TFLite interpreter works ({'; '.join(reasons)}); run: pip install ai-edge-litert"
+        f"no TFLite interpreter works ({'; '.join(reasons)})", remedy="pip install ai-edge-litert"
     )
 
 
-def unfit(name: str) -> str:
-    """Return why the installed NumPy does not suit an interpreter; empty where it does."""
+def unfit(name: str) -> DependencyError | None:
+    """Return what is wrong where the installed NumPy does not suit an interpreter."""
     if name == "tflite_runtime" and int(np.__version__.split(".")[0]) >= 2:
-        return f"needs numpy < 2, found {np.__version__}; run: pip install 'numpy<2'"
-    return ""
+        return DependencyError(f"needs numpy < 2, found {np.__version__}", remedy="pip install 'numpy<2'")
+    return None
 
 
 def package_version(package: str) -> str:
@@ -218,12 +221,6 @@ def package_version(package: str) -> str:
         return "?"
 
 
-def first_line(err: Exception) -> str:
-    """First line of an error's message, or its type where it has none."""
-    lines = str(err).strip().splitlines()
-    return lines[0] if lines else type(err).__name__
-
-
 def _open(backend: str, module: ModuleType, path: Path, threads: int) -> Choice:
     try:
         if backend == "tflite_runtime":
@@ -231,5 +228,7 @@ def _open(backend: str, module: ModuleType, path: Path, threads: int) -> Choice:
         interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError, MemoryError) as err:
-        raise InputError(f"{path}: cannot be loaded ({first_line(err)}); export or copy it again") from err
+        raise InputError(
+            f"{path}: cannot be loaded ({first_line(err)})", remedy="export or copy it again"
+        ) from err
     return Choice(interpreter=interpreter, reason="")

@@ -24,10 +24,11 @@ MOST_DIRECTORY = 1 << 20  # of the archive, for which zipfile makes an object an
 _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, RuntimeError)
 # the others have errors of their own, and a Python may lack their modules
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_NO_CARD = "no model card inside; export it with `python -m export.tflite`, which writes one"
-_ABSENT = {
-    CARD_MEMBER: _NO_CARD,
-    CALIBRATION_MEMBER: "holds no calibration manifest; only INT8 files have one",
+_NO_CARD = "no model card inside"
+_EXPORT = "export it with `python -m export.tflite`, which writes one"
+_ABSENT = {  # member to what is wrong and what to do
+    CARD_MEMBER: (_NO_CARD, _EXPORT),
+    CALIBRATION_MEMBER: ("holds no calibration manifest", "only INT8 files have one"),
 }
 # PKWARE's APPNOTE 4.3.16: the end of the central directory, a comment of at most 65535 bytes behind it
 _END, _END_SIZE = b"PK\5\6", 22
@@ -63,12 +64,14 @@ def read_member(path: Path | str, member: str) -> bytes:
             head = file.read(8)
             if head[4:8] != b"TFL3":
                 raise CardError(
-                    f"{path}: not a TFLite file (no TFL3 identifier); expected a .tflite of pipose"
+                    f"{path}: not a TFLite file (no TFL3 identifier)", remedy="expected a .tflite of pipose"
                 )
             try:
                 archive = open_archive(file)
             except _DAMAGED as err:
-                raise CardError(f"{path}: {_NO_CARD}, or copy the file again if it was truncated") from err
+                raise CardError(
+                    f"{path}: {_NO_CARD}", remedy=f"{_EXPORT}, or copy the file again if it was truncated"
+                ) from err
             with archive:
                 return _read_from(archive, member, path)
     except CardError:
@@ -77,13 +80,14 @@ def read_member(path: Path | str, member: str) -> bytes:
         raise CardError(str(err)) from err
     except OSError as err:
         raise CardError(
-            f"{path}: cannot be read ({err.strerror or err}); give the path of a .tflite"
+            f"{path}: cannot be read ({err.strerror or err})", remedy="give the path of a .tflite"
         ) from err
 
 
 def _read_from(archive: zipfile.ZipFile, member: str, path: Path) -> bytes:
     if member not in archive.namelist():
-        raise MissingMemberError(f"{path}: {_ABSENT.get(member, f'holds no {member}')}")
+        what, remedy = _ABSENT.get(member, (f"holds no {member}", ""))
+        raise MissingMemberError(f"{path}: {what}", remedy=remedy)
     kind = archive.getinfo(member).compress_type
     most = MOST_BYTES.get(member, 1 << 20)
     try:
@@ -95,5 +99,7 @@ def _read_from(archive: zipfile.ZipFile, member: str, path: Path) -> bytes:
             raise zipfile.BadZipFile(f"more than {most} bytes")
     except _DAMAGED as err:
         reason = str(err) or type(err).__name__
-        raise CardError(f"{path}: {member} is damaged ({reason}); copy or export the file again") from err
+        raise CardError(
+            f"{path}: {member} is damaged ({reason})", remedy="copy or export the file again"
+        ) from err
     return data

@@ -47,5 +47,5 @@ def check_seal(path: Path) -> None:
             left -= len(chunk)
     if checksum != int(match[1], 16):
         raise InputError(
-            f"{path}: is damaged (its checksum does not fit); copy it again from where it was made"
+            f"{path}: is damaged (its checksum does not fit)", remedy="copy it again from where it was made"
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rpi_runtime.errors import DependencyError
+from rpi_runtime.errors import DependencyError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def open_forced(module: ModuleType, path: Path, threads: int) -> Any:
         )
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as err:
-        raise XnnpackError(f"{path}: XNNPACK cannot be applied ({_first_line(err)})") from err
+        raise XnnpackError(f"{path}: XNNPACK cannot be applied ({first_line(err)})") from err
     return interpreter
 
 
@@ -132,7 +132,7 @@ def open_fastest(module: ModuleType, path: Path, threads: int) -> Choice:
         forced = open_forced(module, path, threads)
         took_builtin, took_forced = time_both(builtin, forced)
     except (XnnpackError, RuntimeError) as err:
-        reason = _first_line(err)
+        reason = first_line(err)
         log.warning("%s; tflite-runtime's own kernels are used, several times slower in INT8", reason)
         return Choice(interpreter=builtin, reason="own kernels")
     reason = f"XNNPACK {took_forced * 1e3:.1f} ms, own kernels {took_builtin * 1e3:.1f} ms"
@@ -154,7 +154,3 @@ def time_both(first: Any, second: Any) -> tuple[float, float]:
         if run > 0 and time.perf_counter() - start > TIMING_BUDGET_S:
             break
     return best[0], best[1]
-
-
-def _first_line(err: Exception) -> str:
-    return str(err).strip().splitlines()[0] if str(err).strip() else type(err).__name__

@@ -32,7 +32,7 @@ def systemctl(*words: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False)
     except FileNotFoundError as err:
-        raise DependencyError("systemctl is not installed; run: apt install systemd") from err
+        raise DependencyError("systemctl is not installed", remedy="apt install systemd") from err
 
 
 def is_active() -> bool:

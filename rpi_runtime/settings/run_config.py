@@ -36,11 +36,12 @@ from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.health.thermal import HeatConfig
 from rpi_runtime.inputs import read_input
-from rpi_runtime.settings.short_form import nearest, parse_pairs, parse_spec, typed
+from rpi_runtime.settings.short_form import parse_pairs, parse_spec, typed
 from rpi_runtime.settings.toml_lines import find_line
 from rpi_runtime.sinks import kinds as sinks
 from rpi_runtime.sinks.kinds import SinkConfig
 from rpi_runtime.strict import from_mapping
+from rpi_runtime.suggest import did_you_mean
 
 MOST_BYTES = 1 << 20  # of a file
 
@@ -57,10 +58,10 @@ class Behaviour:
 
     def __post_init__(self) -> None:
         if not 0 <= self.threads <= 64:
-            raise UsageError(f"threads: got {self.threads}, expected 0 to 64")
+            raise UsageError(f"got {self.threads}, expected 0 to 64", key="threads")
         if self.max_fps < 0 or self.frames < 0:
             raise UsageError(
-                f"max_fps and frames: got {self.max_fps:g} and {self.frames}, expected at least 0"
+                f"got {self.max_fps:g}, and frames {self.frames}; expected at least 0", key="max_fps"
             )
 
 
@@ -96,7 +97,7 @@ class RunConfig(Behaviour):
             files.append(Path(self.source.target).resolve())
         twice = [str(file) for file in files if files.count(file) > 1]
         if twice:
-            raise UsageError(f"sink: {twice[0]} is named twice; each needs a file of its own")
+            raise UsageError(f"{twice[0]} is named twice; each needs a file of its own", key="sink")
 
     @property
     def tracks(self) -> bool:
@@ -140,7 +141,7 @@ def load_config(
         try:
             values |= _convert({key: value})
         except UsageError as err:
-            raise UsageError(f"--{key.replace('_', '-')}: {str(err).removeprefix(f'{key}: ')}") from err
+            raise _as_option(err, key, key) from err
     if not values.get("model"):
         where = f"{path}: " if path else ""
         raise UsageError(
@@ -163,13 +164,14 @@ def sink_config(value: str | Mapping[str, Any], where: str = "") -> SinkConfig:
     table = dict(parse_spec(value, sinks.KINDS)) if isinstance(value, str) else dict(value)
     kind = str(table.pop("kind", ""))
     if kind not in sinks.KINDS:
-        raise UsageError(f"kind: unknown kind {kind!r}{nearest(kind, sinks.KINDS)}")
+        raise UsageError(f"unknown kind {kind!r}", remedy=did_you_mean(kind, sinks.KINDS), key="kind")
     options = sinks.KINDS[kind].options
     if words:
         for key in (k for k in sinks.KINDS[kind].secrets if k in table):
             raise UsageError(
-                f"{key}: refused on a command line and in a short form, which others can read; give it in a "
-                f"table [[sink]] of a configuration file, or in {sinks.KINDS[kind].variable(key)}"
+                "refused on a command line and in a short form, which others can read; give it in a table "
+                f"[[sink]] of a configuration file, or in {sinks.KINDS[kind].variable(key)}",
+                key=key,
             )
         table = typed(options, table)
     return SinkConfig(kind=kind, options=from_mapping(options, table, UsageError, where))
@@ -201,9 +203,15 @@ def refine_override(table: RefineConfig | None, overrides: Mapping[str, Any]) ->
     try:
         return RefineConfig(**values) if values else None
     except UsageError as err:
-        key, _, text = str(err).partition(": ")
-        option = next(o for o, k in REFINE_OPTIONS.items() if k == key).replace("_", "-")
-        raise UsageError(f"--{option}: {text}") from err
+        option = next(o for o, k in REFINE_OPTIONS.items() if k == err.key)
+        raise _as_option(err, option, err.key) from err
+
+
+def _as_option(error: UsageError, option: str, key: str) -> UsageError:
+    """Return an error of the setting `key` as that of its option on the command line."""
+    inner = "" if error.key == key else error.key.removeprefix(f"{key}.")
+    what = f"{inner}: {error.what}" if inner else error.what
+    return UsageError(what, remedy=error.remedy, key=f"--{option.replace('_', '-')}")
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -220,7 +228,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     try:
         return _convert(data)
     except UsageError as err:
-        raise UsageError(f"{path}:{find_line(text, _key_of(str(err)))}: {err}") from err
+        raise UsageError(str(err), key=f"{path}:{find_line(text, err.key)}") from err
 
 
 def _convert(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,7 +237,7 @@ def _convert(data: Mapping[str, Any]) -> dict[str, Any]:
     plain = {f.name for f in dataclasses.fields(Behaviour)}
     for key, value in data.items():
         if key not in KEYS:
-            raise UsageError(f"unknown key {key!r}{nearest(key, KEYS)}")
+            raise UsageError("unknown key", remedy=did_you_mean(key, KEYS), key=key)
         if key == "model":
             values[key] = _models(value)
         elif key == "source":
@@ -251,14 +259,16 @@ def _convert(data: Mapping[str, Any]) -> dict[str, Any]:
 def _models(value: Any) -> tuple[str, ...]:
     paths = [value] if isinstance(value, str) else value
     if not isinstance(paths, Sequence) or not paths or not all(isinstance(p, str) and p for p in paths):
-        raise UsageError(f"model: expected the path of a .tflite or a list of them, got {value!r}")
+        raise UsageError(f"expected the path of a .tflite or a list of them, got {value!r}", key="model")
     return tuple(paths)
 
 
 def _sinks(value: Any) -> tuple[SinkConfig, ...]:
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not items:
-        raise UsageError(f"sink: expected a short form such as 'jsonl:-' or a list of them, got {value!r}")
+        raise UsageError(
+            f"expected a short form such as 'jsonl:-' or a list of them, got {value!r}", key="sink"
+        )
     made = []
     for number, item in enumerate(items):
         with _naming(f"sink[{number}]"):
@@ -274,17 +284,10 @@ def _table(value: Any) -> str | Mapping[str, Any]:
 
 @contextlib.contextmanager
 def _naming(key: str) -> Iterator[None]:
-    """Put the key in front of a message that does not name it."""
+    """Put the key of a table in front of the keys that are wrong in it."""
     try:
         yield
     except UsageError as err:
-        if _key_of(str(err)).startswith(key):
+        if err.key.startswith(key):
             raise
-        inner = re.match(r"[a-z_]+: ", str(err))
-        raise UsageError(f"{key}{'.' if inner else ': '}{err}") from err
-
-
-def _key_of(message: str) -> str:
-    """The dotted key that a message of ours is about."""
-    found = re.search(r"(?:unknown|missing) key '([^']+)'", message) or re.match(r"([\w.\[\]]+): ", message)
-    return found[1] if found else ""
+        raise err.inside(key) from err

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, get_type_hints
 
 from rpi_runtime.errors import UsageError
+from rpi_runtime.suggest import did_you_mean, is_near
 
 _PAIR = re.compile(r",([a-z][a-z0-9_]*)=([^,]*)$")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-
-
-def nearest(word: str, known: Collection[str]) -> str:
-    """Return ``; did you mean 'x'?``, or the list of what is known when nothing is near."""
-    near = difflib.get_close_matches(word, known, 1, 0.6)
-    return f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"
 
 
 def parse_spec(
@@ -48,9 +42,8 @@ def parse_spec(
     if kind in kinds:
         named = {"kind": kind, "target": target} if colon and target else {"kind": kind}
         return named | options
-    near = difflib.get_close_matches(kind, kinds, 1, 0.75)
-    if guess is None or near or not rest:
-        raise UsageError(f"unknown kind {kind!r}{nearest(kind, kinds)}")
+    if guess is None or is_near(kind, kinds) or not rest:
+        raise UsageError(f"unknown kind {kind!r}", remedy=did_you_mean(kind, kinds))
     return {"kind": guess(rest), "target": rest} | options
 
 
@@ -82,5 +75,5 @@ def _value(hint: Any, key: str, word: str) -> Any:
             return number
     except ValueError:
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[hint]
-        raise UsageError(f"{key}: expected {wanted}, got {word!r}") from None
+        raise UsageError(f"expected {wanted}, got {word!r}", key=key) from None
     return word

@@ -37,11 +37,11 @@ class JsonlOptions:
 
     def __post_init__(self) -> None:
         if not self.target:
-            raise UsageError("target: got nothing, expected a file, or - for the standard output")
+            raise UsageError("got nothing, expected a file, or - for the standard output", key="target")
         if self.max_mb < 0:
-            raise UsageError(f"max_mb: got {self.max_mb:g}, expected at least 0")
+            raise UsageError(f"got {self.max_mb:g}, expected at least 0", key="max_mb")
         if not 1 <= self.keep <= 1000:
-            raise UsageError(f"keep: got {self.keep}, expected 1 to 1000")
+            raise UsageError(f"got {self.keep}, expected 1 to 1000", key="keep")
 
 
 class JsonlSink:

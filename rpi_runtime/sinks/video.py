@@ -38,9 +38,11 @@ class VideoOptions:
 
     def __post_init__(self) -> None:
         if Path(self.target).suffix.lower() not in _CODECS:
-            raise UsageError(f"target: got {self.target!r}, expected a file ending in {', '.join(_CODECS)}")
+            raise UsageError(
+                f"got {self.target!r}, expected a file ending in {', '.join(_CODECS)}", key="target"
+            )
         if not 0 <= self.fps <= 240:
-            raise UsageError(f"fps: got {self.fps:g}, expected 0 to 240")
+            raise UsageError(f"got {self.fps:g}, expected 0 to 240", key="fps")
 
 
 class VideoSink:

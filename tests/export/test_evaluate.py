@@ -116,7 +116,7 @@ def test_missing_images_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--model", "efficienthrnet-h5"], 2, "did you mean efficienthrnet-h"),
+        (["--model", "efficienthrnet-h5"], 2, "did you mean 'efficienthrnet-h"),
         (["--model", "efficienthrnet-h4"], 3, "--weights FILE"),
         (["--model", "lw-openpose", "--size", "64"], 2, "WIDTHxHEIGHT"),
     ],

@@ -73,16 +73,16 @@ def test_the_manifest_is_printed_as_it_is_stored(tmp_path: Path, capsys: pytest.
     ("card", "message"),
     [
         (card_data(format=2), "model card format 2: this pipose reads format 1"),
-        (card_data(recip="x"), "unknown key 'recip'; did you mean 'recipe'?"),
+        (card_data(recip="x"), "recip: unknown key; did you mean 'recipe'?"),
         (
             card_data(input={"width": 32, "heigth": 24}),
-            "unknown key 'input.heigth'; did you mean 'height'?",
+            "input.heigth: unknown key; did you mean 'height'?",
         ),
         (card_data(name=3), "name: expected str, got 3"),
         (card_data(outputs=[]), "expected one output with role 'heatmaps', got 0"),
         ("[]", "not a JSON object"),
         ("{", "not valid JSON"),
-        ("{}", "missing key 'name'"),
+        ("{}", "name: missing key"),
     ],
 )
 def test_broken_cards(tmp_path: Path, capsys: pytest.CaptureFixture[str], card: str, message: str) -> None:

@@ -43,7 +43,7 @@ def test_a_recipe_of_the_users_own(tmp_path: Path) -> None:
             'name = "w8c_a8_eq"\nsummary = ""\nkind = "int8"\n[equalization]\nsource = "data"\npasses = 0',
             "at least 1",
         ),
-        ('name = "w8c_a8"\nsummary = ""', "missing key 'kind'"),
+        ('name = "w8c_a8"\nsummary = ""', "kind: missing key"),
         ("name = ", "not valid TOML"),
     ],
 )

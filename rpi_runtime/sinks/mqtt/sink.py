@@ -85,20 +85,22 @@ class MqttOptions:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:@/\[\]]+)(:\d{1,5})?", self.target):
             raise UsageError(
-                f"target: expected HOST or HOST:PORT, got {len(self.target)} characters that are not; user name "
-                f"and password go into a configuration file, or into {PREFIX}_USERNAME and {PREFIX}_PASSWORD"
+                f"expected HOST or HOST:PORT, got {len(self.target)} characters that are not",
+                remedy="user name and password go into a configuration file, or into "
+                f"{PREFIX}_USERNAME and {PREFIX}_PASSWORD",
+                key="target",
             )
         if self.tls not in ("auto", "on", "off"):
-            raise UsageError(f"tls: got {self.tls!r}, expected auto, on or off")
+            raise UsageError(f"got {self.tls!r}, expected auto, on or off", key="tls")
         if self.qos not in (0, 1, 2):
-            raise UsageError(f"qos: got {self.qos}, expected 0, 1 or 2")
+            raise UsageError(f"got {self.qos}, expected 0, 1 or 2", key="qos")
         if not 1 <= self.buffer <= 100_000:
-            raise UsageError(f"buffer: got {self.buffer}, expected 1 to 100000 messages")
+            raise UsageError(f"got {self.buffer}, expected 1 to 100000 messages", key="buffer")
         if self.rate < 0 or self.state_s < 1:
-            raise UsageError("rate and state_s: expected at least 0 and at least 1")
+            raise UsageError("expected at least 0, and state_s at least 1", key="rate")
         for key in ("topic", "discovery"):
             if re.search(r"[#+\x00]", getattr(self, key)) or getattr(self, key).startswith(("/", "$")):
-                raise UsageError(f"{key}: got {getattr(self, key)!r}, expected a topic without # and +")
+                raise UsageError(f"got {getattr(self, key)!r}, expected a topic without # and +", key=key)
 
     @property
     def uses_tls(self) -> bool:

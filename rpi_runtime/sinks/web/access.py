@@ -49,13 +49,16 @@ def check_token(token: str, *, needed: bool, where: str) -> str:
     """
     if not token and needed:
         raise UsageError(
-            f"target: {where} can be reached from other machines, so it needs a token: set PIPOSE_LIVE_TOKEN, "
-            f"or token = in a configuration file; {_MAKE_ONE} makes one"
+            f"{where} can be reached from other machines, so it needs a token: set PIPOSE_LIVE_TOKEN, "
+            "or token = in a configuration file",
+            remedy=f"{_MAKE_ONE} makes one",
+            key="target",
         )
     if token and not re.fullmatch(rf"[\x21-\x7e]{{{LEAST_TOKEN},200}}", token):
         raise UsageError(
-            f"token: got {len(token)} characters, expected {LEAST_TOKEN} to 200 without spaces, ASCII; "
-            f"{_MAKE_ONE} makes one"
+            f"got {len(token)} characters, expected {LEAST_TOKEN} to 200 without spaces, ASCII",
+            remedy=f"{_MAKE_ONE} makes one",
+            key="token",
         )
     return token
 

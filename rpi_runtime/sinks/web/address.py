@@ -47,6 +47,7 @@ def parse_address(text: str) -> Address:
     port = int(match[3] or DEFAULT_PORT) if match else -1
     if match is None or not text or not 0 <= port <= 65535:
         raise UsageError(
-            f"target: got {text!r}, expected HOST:PORT, as in 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080"
+            f"got {text!r}, expected HOST:PORT, as in 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080",
+            key="target",
         )
     return Address(match[1] or match[2] or "127.0.0.1", port)

@@ -56,13 +56,13 @@ class WebOptions:
     def __post_init__(self) -> None:
         parse_address(self.target)
         if not 20 <= self.quality <= 95:
-            raise UsageError(f"quality: got {self.quality}, expected 20 to 95")
+            raise UsageError(f"got {self.quality}, expected 20 to 95", key="quality")
         if not 0.1 <= self.fps <= 120:
-            raise UsageError(f"fps: got {self.fps:g}, expected 0.1 to 120")
+            raise UsageError(f"got {self.fps:g}, expected 0.1 to 120", key="fps")
         if not 1 <= self.viewers <= 40:
-            raise UsageError(f"viewers: got {self.viewers}, expected 1 to 40")
+            raise UsageError(f"got {self.viewers}, expected 1 to 40", key="viewers")
         if bool(self.cert_file) != bool(self.key_file):
-            raise UsageError("cert_file and key_file: give both, or none")
+            raise UsageError("give it and key_file, or none of them", key="cert_file")
 
     @property
     def address(self) -> Address:

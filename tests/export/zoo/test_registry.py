@@ -173,7 +173,7 @@ def test_the_list_says_everything(capsys: pytest.CaptureFixture[str]) -> None:
     ("wrong", "near"), [("efficienthrnet-h-1", "efficienthrnet-h1"), ("lpn50", "lpn-50")]
 )
 def test_a_name_that_is_nearly_right(wrong: str, near: str) -> None:
-    with pytest.raises(UsageError, match=f"did you mean {near}?"):
+    with pytest.raises(UsageError, match=f"did you mean {near!r}?"):
         find_model(wrong)
 
 

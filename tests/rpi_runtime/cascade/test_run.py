@@ -156,10 +156,10 @@ def test_the_file_and_the_command_line_say_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
-        ("budget_ms = 20", "budget = 20", 5, "unknown key 'refine.budget'; did you mean 'budget_ms'?"),
+        ("budget_ms = 20", "budget = 20", 5, "refine.budget: unknown key; did you mean 'budget_ms'?"),
         ("budget_ms = 20", "budget_ms = -3", 5, "refine.budget_ms: got -3, expected 0 to"),
         ("look_every = 3", 'look_every = "often"', 6, "refine.look_every: expected int, got 'often'"),
-        ('model = "r.tflite"\n', "", 3, "missing key 'refine.model'"),
+        ('model = "r.tflite"\n', "", 3, "refine.model: missing key"),
     ],
 )
 def test_errors_in_a_file_name_the_line(tmp_path, old, new, line, message):

@@ -50,7 +50,11 @@ def test_interpreters_that_do_not_suit_numpy(monkeypatch, tmp_path):
     monkeypatch.setattr(
         doctor,
         "unfit",
-        lambda name: "needs numpy < 2, found 2.1; run: pip install 'numpy<2'" * ("tflite" in name),
+        lambda name: (
+            doctor.DependencyError("needs numpy < 2, found 2.1", remedy="pip install 'numpy<2'")
+            if "tflite" in name
+            else None
+        ),
     )
     monkeypatch.setattr(doctor, "find_module", lambda: ("ai_edge_litert", None))
     first, second = doctor.check_interpreter(Patient(root=tmp_path))
@@ -61,7 +65,7 @@ def test_interpreters_that_do_not_suit_numpy(monkeypatch, tmp_path):
 
 def test_no_interpreter(monkeypatch, tmp_path):
     def none():
-        raise doctor.DependencyError("no TFLite interpreter works (...); run: pip install ai-edge-litert")
+        raise doctor.DependencyError("no TFLite interpreter works", remedy="pip install ai-edge-litert")
 
     monkeypatch.setattr(doctor, "find_module", none)
     finding = list(doctor.check_interpreter(Patient(root=tmp_path)))[-1]
@@ -111,7 +115,7 @@ def test_a_pi_without_picamera2(monkeypatch, tmp_path):
     def missing(module, purpose):
         if module == "picamera2":
             raise doctor.DependencyError(
-                f"{purpose} need picamera2, which is not installed; run: sudo apt ..."
+                f"{purpose} need picamera2, which is not installed", remedy="sudo apt ..."
             )
         return SimpleNamespace(__version__="4.11.0")
 

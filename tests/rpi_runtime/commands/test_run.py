@@ -136,7 +136,7 @@ def test_a_full_disk_is_an_exit_code(folder):
     ("words", "code", "message"),
     [
         (["rnu"], 2, "unknown command 'rnu'; did you mean 'run'?"),
-        (["run", "--modle", "x"], 2, "did you mean --model?"),
+        (["run", "--modle", "x"], 2, "did you mean '--model'?"),
         (["run", "--model", "none.tflite"], 3, "none.tflite"),
         (["run", "--model", "TOY", "--source", "none.mp4"], 3, "none.mp4: no such video file"),
         pytest.param(

@@ -41,7 +41,7 @@ def test_a_reload_takes_the_new_settings(config, start, supervisor, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"max_fsp": 3}, "config.toml:5: unknown key 'max_fsp'; did you mean 'max_fps'?"),
+        ({"max_fsp": 3}, "config.toml:5: max_fsp: unknown key; did you mean 'max_fps'?"),
         ({"model": "/none/m.tflite"}, "/none/m.tflite"),
         ({"source": "/none/walk.zip"}, "/none/walk.zip: no such recording"),
         ({"sink": ["jsonl:/none/p.jsonl"]}, "/none/p.jsonl: cannot be written"),
