@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -34,5 +35,10 @@ def test_a_child_can_be_stopped() -> None:
 def test_signals_that_the_starter_ignores_are_not_ignored_by_children(start: str) -> None:
     test = f"{Path(__file__)}::{test_a_child_can_be_stopped.__name__}"
     command = f"{start} {sys.executable} -m pytest -q -p no:cacheprovider {test}"
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    environment = {
+        key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"
+    }  # no coverage of it
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
