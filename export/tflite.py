@@ -243,6 +243,11 @@ def _spec(args: argparse.Namespace, recipe: Recipe, network: Network, progress: 
                 people = largest_people(Path(args.calibration))
                 cut = sum(name in people for name, _ in calibration.manifest.images)
                 notes.append(f"people cut out of {cut}, the others taken for crops")
+            if calibration.dark:
+                notes.append(
+                    f"{len(calibration.dark)} nearly black (values of 12 bits in files of 16?): "
+                    f"{', '.join(calibration.dark[:3])}"
+                )
             if calibration.skipped:
                 notes.append(
                     f"{len(calibration.skipped)} unreadable, skipped: {', '.join(calibration.skipped[:5])}"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,13 @@ from quant.coco import READABLE, is_coco, read_split, splits
 from rpi_runtime.capture.pictures import SUFFIXES, read_picture
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import reading
+from rpi_runtime.inputs import read_input, shown_name
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
 
 DEFAULT_COUNT = 32
+MOST_BYTES = 256 << 20  # of a picture's file
+DARK = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,10 @@ class Manifest:
     @classmethod
     def from_json(cls, text: bytes | str) -> Manifest:
         """Read what `to_json` wrote; `ValueError` when it is something else."""
-        data = json.loads(text)
+        try:
+            data = json.loads(text)
+        except RecursionError as err:
+            raise ValueError("nested too deeply") from err
         if not isinstance(data, dict) or data.get("format") != 1 or not isinstance(data.get("images"), list):
             raise ValueError("expected format 1 and a list of images")
         return cls(source=str(data.get("source")), images=tuple((str(n), str(d)) for n, d in data["images"]))
@@ -53,7 +60,7 @@ class Manifest:
 
         `InputError` when one of `paths` cannot be read.
         """
-        names = {p.name for p in paths}
+        names = {shown_name(p) for p in paths}
         hashes = {_sha256(p) for p in paths}
         return [name for name, digest in self.images if name in names or digest in hashes]
 
@@ -70,15 +77,19 @@ class CalibrationSet:
     Attributes
     ----------
     manifest : Manifest
-    frames : tuple of ndarray, (H, W, 3) uint8 BGR
-        In the manifest's order, at their own sizes.
+    frames : sequence of ndarray, (H, W, 3) uint8 BGR
+        In the manifest's order, at their own sizes. Those of files are decoded each time that they are taken, so that
+        hundreds of a camera's pictures need the memory of one.
     skipped : tuple of str
         Images that could not be read, by name.
+    dark : tuple of str
+        Images without a value above `DARK`, by name: perhaps 12 bits in a file of 16.
     """
 
     manifest: Manifest
-    frames: tuple[Frame, ...]
+    frames: Sequence[Frame]
     skipped: tuple[str, ...]
+    dark: tuple[str, ...] = ()
 
     def inputs(self, spec: InputSpec, *, span: bool = True) -> Iterator[NDArray[np.float32]]:
         """Yield (1, H, W, 3) float32 inputs, letterboxed and normalised by the runtime's own code.
@@ -96,9 +107,42 @@ class CalibrationSet:
             yield out.copy()
 
 
+class PictureFiles(Sequence[Frame]):
+    """Pictures in files, each decoded when it is taken.
+
+    Parameters
+    ----------
+    paths : sequence of path
+    digests : sequence of str
+        sha256 of each, as it was when it was chosen.
+    """
+
+    def __init__(self, paths: Sequence[Path], digests: Sequence[str]) -> None:
+        self._paths, self._digests = tuple(paths), tuple(digests)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> PictureFiles: ...
+
+    def __getitem__(self, index: int | slice) -> Frame | PictureFiles:
+        if isinstance(index, slice):
+            return PictureFiles(self._paths[index], self._digests[index])
+        path = self._paths[index]
+        with reading(path, READABLE):
+            data = read_input(path, MOST_BYTES)
+        if hashlib.sha256(data).hexdigest() != self._digests[index]:
+            raise InputError(f"{path}: changed while it was in use; run this again")
+        return read_picture(data, shown_name(path))
+
+
 def _sha256(path: Path) -> str:
     with reading(path, READABLE):
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_input(path)).hexdigest()
 
 
 def choose_images(folder: Path, count: int) -> tuple[list[Path], str]:
@@ -158,7 +202,7 @@ def _pictures(folder: Path) -> tuple[list[Path], str]:
         raise InputError(
             f"{folder}: no pictures in it ({', '.join(SUFFIXES)}); give another --calibration folder"
         )
-    return paths, folder.resolve().name
+    return paths, shown_name(folder.resolve())
 
 
 def read_calibration(paths: Sequence[Path], source: str, refused: Sequence[Path] = ()) -> CalibrationSet:
@@ -177,29 +221,37 @@ def read_calibration(paths: Sequence[Path], source: str, refused: Sequence[Path]
     InputError
         None can be read, an evaluation image is among them, or one cannot be read.
     """
-    entries, frames, skipped = [], [], []
+    entries: list[tuple[str, str]] = []
+    found: list[Path] = []
+    skipped, dark = [], []
     for path in paths:
+        name = shown_name(path)
         try:
-            data = path.read_bytes()
-            frames.append(read_picture(data, path.name))
-            entries.append((path.name, hashlib.sha256(data).hexdigest()))
+            data = read_input(path, MOST_BYTES)
+            brightest = read_picture(data, name).max()
         except (OSError, InputError):
-            skipped.append(path.name)
-    if not frames:
+            skipped.append(name)
+            continue
+        found.append(path)
+        entries.append((name, hashlib.sha256(data).hexdigest()))
+        if brightest <= DARK:
+            dark.append(name)
+    if not found:
         raise InputError(
             f"{source}: none of its {len(paths)} pictures can be read ({', '.join(skipped[:3])}...); "
             "give --calibration another folder"
         )
     manifest = Manifest(source=source, images=tuple(entries))
     with reading(Path(source), READABLE):
-        _refuse_evaluation_images(manifest, {p.stat().st_size for p in paths if p.exists()}, refused)
-    return CalibrationSet(manifest=manifest, frames=tuple(frames), skipped=tuple(skipped))
+        _refuse_evaluation_images(manifest, {p.stat().st_size for p in found}, refused)
+    frames = PictureFiles(found, [digest for _, digest in entries])
+    return CalibrationSet(manifest=manifest, frames=frames, skipped=tuple(skipped), dark=tuple(dark))
 
 
 def _refuse_evaluation_images(manifest: Manifest, sizes: set[int], refused: Sequence[Path]) -> None:
     # only a file of the same size can have the same content: the rest need not be read
     names = {name for name, _ in manifest.images}
-    both = manifest.images_among([p for p in refused if p.name in names or p.stat().st_size in sizes])
+    both = manifest.images_among([p for p in refused if shown_name(p) in names or p.stat().st_size in sizes])
     if both:
         raise InputError(
             f"{manifest.source}: {len(both)} of the calibration images are evaluation images "

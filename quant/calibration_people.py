@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import overload
 
 from quant.boxes import XYWH, annotated_boxes
 from quant.calibration import CalibrationSet
 from quant.coco import is_coco, read_split, splits
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.preprocess.crop import Cutter, crop_transform
+from rpi_runtime.preprocess.letterbox import Frame
 
 People = Mapping[str, XYWH]  # by file name, where the largest person of an image is
 
@@ -42,9 +44,32 @@ def cut_people(images: CalibrationSet, people: People, spec: InputSpec, padding:
     padding : float
         Of the network's decoder: a crop is the person's box times this.
     """
-    cutter = Cutter(spec)
-    frames = []
-    for (name, _), frame in zip(images.manifest.images, images.frames, strict=True):
-        box = people.get(name)
-        frames.append(frame if box is None else cutter(frame, crop_transform(box, spec, padding)).copy())
-    return replace(images, frames=tuple(frames))
+    boxes = [people.get(name) for name, _ in images.manifest.images]
+    return replace(images, frames=_Crops(images.frames, boxes, spec, padding))
+
+
+class _Crops(Sequence[Frame]):
+    """Pictures with the person cut out of each when it is taken."""
+
+    def __init__(
+        self, frames: Sequence[Frame], boxes: Sequence[XYWH | None], spec: InputSpec, padding: float
+    ) -> None:
+        self._frames, self._boxes, self._spec, self._padding = frames, boxes, spec, padding
+        self._cutter = Cutter(spec)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> _Crops: ...
+
+    def __getitem__(self, index: int | slice) -> Frame | _Crops:
+        if isinstance(index, slice):
+            return _Crops(self._frames[index], self._boxes[index], self._spec, self._padding)
+        frame, box = self._frames[index], self._boxes[index]
+        if box is None:
+            return frame
+        return self._cutter(frame, crop_transform(box, self._spec, self._padding)).copy()

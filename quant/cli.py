@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import traceback
@@ -27,6 +28,8 @@ def missing_package(err: ModuleNotFoundError) -> str:
 
 def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Run a command's `main` and return its exit code; a user's mistake is one line, never a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names need not be text that the terminal knows
     try:
         return main(argv)
     except PiposeError as err:

@@ -37,8 +37,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text like `write_bytes`."""
-    write_bytes(path, text.encode())
+    """Write UTF-8 text like `write_bytes`; bytes of names that are not UTF-8 are written as ``\\udcXX``."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def ensure_writable(folder: Path) -> None:

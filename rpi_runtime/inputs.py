@@ -55,6 +55,11 @@ def read_input(path: Path, most: int | None = None) -> bytes:
         return file.read()
 
 
+def shown_name(path: Path) -> str:
+    """Return a file's name as text that every encoding of Unicode takes: bytes that are not UTF-8 as ``\\udcXX``."""
+    return path.name.encode(errors="backslashreplace").decode()
+
+
 def parse_json(data: bytes | str, name: object, remedy: str, error: type[PiposeError] = InputError) -> Any:
     """Return what JSON (RFC 8259) says.
 

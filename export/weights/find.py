@@ -16,6 +16,7 @@ from export.weights.state import State
 from quant.progress import Progress
 from rpi_runtime.errors import DownloadError, WeightsError
 from rpi_runtime.files import reading
+from rpi_runtime.inputs import shown_name
 from rpi_runtime.model.card import Provenance
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress, b
         )
     if folder:
         path = _only_xml(path)
-    return _read(path, path.name, "")
+    return _read(path, shown_name(path), "")
 
 
 def provenance(weights: Weights, graph: str) -> Provenance:

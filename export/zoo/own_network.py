@@ -14,7 +14,7 @@ from export.zoo.inputs import is_plain, plain_input
 from export.zoo.network import Network
 from rpi_runtime.errors import CardError
 from rpi_runtime.files import reading
-from rpi_runtime.inputs import parse_toml, read_input
+from rpi_runtime.inputs import parse_toml, read_input, shown_name
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Provenance
 
 MOST_BYTES = 1 << 20  # of a card
@@ -27,7 +27,7 @@ def own_network(onnx_file: Path, card_file: Path) -> Network:
     with reading(onnx_file, "make it readable, or give --onnx another file"):
         digest = checksum(onnx_file) if onnx_file.is_file() else ""
     origin = Provenance(
-        weights_source=onnx_file.name,
+        weights_source=shown_name(onnx_file),
         weights_sha256=digest,
         weights_licence=card.provenance.weights_licence or "as the file's owner says",
         weights_graph="onnx",
@@ -36,7 +36,7 @@ def own_network(onnx_file: Path, card_file: Path) -> Network:
     return Network(
         card=described,
         build=lambda spec: _build(onnx_file, card.input, spec, described),
-        notes=(f"{onnx_file.name}, described by {card_file.name}",),
+        notes=(f"{shown_name(onnx_file)}, described by {shown_name(card_file)}",),
     )
 
 

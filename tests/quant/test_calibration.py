@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from quant.calibration import Manifest, choose_images, read_calibration
 from quant.coco import read_split
+from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.preprocess.letterbox import Preprocessor
@@ -87,8 +90,8 @@ def test_an_evaluation_image_that_may_not_be_read(
 ) -> None:
     image = read_split(toy_coco[1], "val2017").images[0].path
     paths = [shutil.copy(image, tmp_path / "other.png")]
-    true = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: refuse(path) if path == image else true(path))
+    true = os.open
+    monkeypatch.setattr(os, "open", lambda path, *args: refuse(path) if path == image else true(path, *args))
     with pytest.raises(InputError, match=rf"{image.name}: cannot be read \(Permission denied\)"):
         read_calibration(paths, "pictures", [image])
 
@@ -147,3 +150,44 @@ def test_inputs_are_the_runtimes_own_and_span_the_range(tmp_path: Path) -> None:
     np.testing.assert_array_equal(inputs[0][0, 1:], expected[0, 1:])
     assert (inputs[0].min(), inputs[0].max()) == (-0.5, 127 / 256)
     np.testing.assert_array_equal(next(found.inputs(spec, span=False)), expected)
+
+
+def test_names_that_are_not_utf8_are_written_with_their_bytes(tmp_path: Path) -> None:
+    """The report of such a folder was a UnicodeEncodeError, after .tflite and .report.json had been written."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    write_picture(np.zeros((8, 8, 3), np.uint8), path)
+    found = read_calibration([path], "folder")
+    assert found.manifest.images[0][0] == r"caf\udce9.png"
+    found.manifest.to_json().encode()
+    assert Manifest.from_json(found.manifest.to_json()) == found.manifest
+
+
+def test_frames_are_decoded_when_they_are_taken(tmp_path: Path) -> None:
+    """32 pictures of 12 million pixels took 1.1 GB."""
+    paths = []
+    for index in range(8):
+        paths.append(tmp_path / f"{index}.png")
+        write_picture(np.full((1000, 2000, 3), index, np.uint8), paths[-1])
+    tracemalloc.start()
+    found = read_calibration(paths, "folder")
+    assert [int(f[0, 0, 0]) for f in found.frames] == list(range(8))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 6_000_000  # of 48 million bytes
+    assert len(found.frames[2:4]) == 2
+
+
+def test_a_picture_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
+    write_picture(np.zeros((8, 8, 3), np.uint8), tmp_path / "a.png")
+    found = read_calibration([tmp_path / "a.png"], "folder")
+    write_picture(np.ones((8, 8, 3), np.uint8), tmp_path / "a.png")
+    with pytest.raises(InputError, match="changed while it was in use"):
+        list(found.frames)
+
+
+def test_nearly_black_pictures_are_named(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(np.full((8, 8), 4095, np.uint16)).save(tmp_path / "12bit.png")
+    write_picture(np.full((8, 8, 3), 90, np.uint8), tmp_path / "night.png")
+    found = read_calibration([tmp_path / "12bit.png", tmp_path / "night.png"], "folder")
+    assert found.dark == ("12bit.png",)
