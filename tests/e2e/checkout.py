@@ -18,7 +18,7 @@ from rpi_runtime.model.interpreter import Model
 
 SKIPPED = 77
 CHECKOUT = Path(__file__).resolve().parents[2]
-TREE = ["pyproject.toml", "README.md", "LICENSE", "cython_ext", "rpi_runtime", "quant", "export"]
+TREE = ["pyproject.toml", "setup.py", "README.md", "LICENSE", "cython_ext", "rpi_runtime", "quant", "export"]
 
 
 def skip(reason: str) -> NoReturn:
