@@ -19,10 +19,10 @@ from export.zoo.network import CARD_LARGEST, LARGEST, Network, parse_size
 from export.zoo.registry import MODELS, find_model
 from quant.boxes import annotated_boxes, detected_boxes
 from quant.cli import run_command
-from quant.coco import CocoImage, read_split
 from quant.evaluate import Evaluation, evaluate, say_missing, table
 from quant.predict import PAF_DECODING, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
+from rpi_runtime.evaluate.coco import CocoImage, read_split
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
 from rpi_runtime.preprocess.letterbox import Frame

@@ -226,9 +226,9 @@ def _spec(args: argparse.Namespace, recipe: Recipe, network: Network, progress: 
     from export.chain import ExportSpec
     from quant.calibration import read_calibration
     from quant.calibration_people import largest_people
-    from quant.coco import read_split
     from quant.evaluate import EvaluationSpec, say_missing
     from quant.gate import Limits
+    from rpi_runtime.evaluate.coco import read_split
 
     split = read_split(args.evaluate, args.split) if args.evaluate else None
     if split:

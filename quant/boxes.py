@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quant.coco import CocoSplit
-from quant.coco_people import PERSON
 from rpi_runtime.errors import InputError
+from rpi_runtime.evaluate.coco import CocoSplit
+from rpi_runtime.evaluate.coco_people import PERSON
 from rpi_runtime.inputs import parse_json, read_input
 
 XYWH = tuple[float, float, float, float]

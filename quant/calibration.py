@@ -12,9 +12,9 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.coco import READABLE, is_coco, read_split, splits
 from rpi_runtime.capture.pictures import SUFFIXES, read_picture
 from rpi_runtime.errors import InputError
+from rpi_runtime.evaluate.coco import READABLE, is_coco, read_split, splits
 from rpi_runtime.files import reading
 from rpi_runtime.inputs import read_input, shown_name
 from rpi_runtime.model.card import InputSpec

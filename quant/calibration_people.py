@@ -9,7 +9,7 @@ from typing import overload
 
 from quant.boxes import XYWH, annotated_boxes
 from quant.calibration import CalibrationSet
-from quant.coco import is_coco, read_split, splits
+from rpi_runtime.evaluate.coco import is_coco, read_split, splits
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.preprocess.crop import Cutter, crop_transform
 from rpi_runtime.preprocess.letterbox import Frame

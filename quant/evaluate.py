@@ -10,28 +10,24 @@ which every picture is fitted whole, where the papers give each picture a size o
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from quant.boxes import annotated_boxes, detected_boxes
 from quant.calibration import Manifest
 from quant.cli import run_command
-from quant.coco import CocoImage, CocoSplit, read_split
-from quant.coco_people import PERSON
 from quant.predict import PAF_DECODING, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
-from rpi_runtime.capture.pictures import picture_size, read_picture
 from rpi_runtime.errors import CardError, InputError, MissingMemberError, UsageError
+from rpi_runtime.evaluate.average_precision import score_keypoints
+from rpi_runtime.evaluate.coco import CocoSplit, read_split
+from rpi_runtime.evaluate.images import check_sizes, read_image
 from rpi_runtime.files import ensure_writable, write_text
 from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.decoders import TopdownDecoder
@@ -50,7 +46,7 @@ class Evaluation:
     ----------
     file, model, recipe, size : str
     ap, ap50, ap75, ap_medium, ap_large, ar : float
-        As pycocotools defines them; -1 where the set has no such person.
+        As `rpi_runtime.evaluate.average_precision.Figures` has them; -1 where the set has no such person.
     images, poses : int
         Images evaluated, people found in them.
     ms_per_image : float
@@ -141,7 +137,7 @@ def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, progress: Pr
     InputError
         An image is unreadable or not of the annotated size, or the annotations cannot be scored.
     """
-    _check_sizes(split)
+    check_sizes(split)
     detections: list[dict[str, Any]] = []
     elapsed = 0.0
     with progress.items(facts.file, len(split.images)) as step:
@@ -196,36 +192,8 @@ def refuse_calibrated(path: Path, split: CocoSplit) -> None:
         )
 
 
-def read_image(image: CocoImage) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Read an image and check that it is the one that was annotated.
-
-    A picture that its EXIF block turns was perhaps annotated as it is stored; its size tells.
-    """
-    frame = read_picture(image.path)
-    if frame.shape[:2] == (image.width, image.height):
-        frame = read_picture(image.path, turn=False)
-    if frame.shape[:2] != (image.height, image.width):
-        raise _other_size(image, frame.shape[1], frame.shape[0])
-    return frame
-
-
-def _check_sizes(split: CocoSplit) -> None:
-    """Refuse images of another size than annotated before minutes of work on those in front."""
-    for image in split.images:
-        width, height = picture_size(image.path)
-        if (image.width, image.height) not in ((width, height), (height, width)):
-            raise _other_size(image, width, height)
-
-
-def _other_size(image: CocoImage, width: int, height: int) -> InputError:
-    return InputError(
-        f"{image.path}: {width}x{height} pixels, annotated as {image.width}x{image.height}; "
-        "the annotations belong to other images"
-    )
-
-
 def score(detections: list[dict[str, Any]], split: CocoSplit) -> tuple[list[float], list[dict[str, Any]]]:
-    """Score detections with pycocotools.
+    """Score detections as the runtime does on the device.
 
     Returns
     -------
@@ -233,60 +201,18 @@ def score(detections: list[dict[str, Any]], split: CocoSplit) -> tuple[list[floa
         AP, AP50, AP75, AP medium, AP large, AR in percent.
     list of dict
         Per image: file, annotated people, detections, mean of the best OKS of each person.
-
-    Raises
-    ------
-    InputError
-        The annotations cannot be scored.
     """
-    try:
-        judge = _judge(detections, split)
-        per_image = [_per_image(i, judge, detections) for i in split.images]
-    except (
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-    ) as err:  # what pycocotools raises on other annotations
-        raise InputError(
-            f"{split.annotations}: cannot be scored ({type(err).__name__}: {err}); "
-            "expected COCO's person keypoint annotations"
-        ) from err
-    stats = [100 * float(s) if s >= 0 else -1.0 for s in judge.stats[:6]]
-    return stats, per_image
-
-
-def _judge(detections: list[dict[str, Any]], split: CocoSplit) -> Any:
-    """Return pycocotools' COCOeval, summarized."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = {
-            "images": [{"id": i.id, "width": i.width, "height": i.height} for i in split.images],
-            "annotations": [dict(p) for p in split.people],  # pycocotools writes into them
-            "categories": [{"id": PERSON, "name": "person"}],
+    figures, scores = score_keypoints(detections, split.people, [i.id for i in split.images])
+    per_image = [
+        {
+            "file": image.path.name,
+            "people": found.people,
+            "poses": found.poses,
+            "mean_best_oks": round(found.mean_best_oks, 4),
         }
-        truth.createIndex()
-        found = truth.loadRes(detections) if detections else COCO()
-        if not detections:
-            found.dataset = {"images": [], "annotations": [], "categories": truth.dataset["categories"]}
-            found.createIndex()
-        judge = COCOeval(truth, found, "keypoints")
-        judge.params.imgIds = [i.id for i in split.images]
-        judge.evaluate()
-        judge.accumulate()
-        judge.summarize()
-    return judge
-
-
-def _per_image(image: CocoImage, judge: Any, detections: list[dict[str, Any]]) -> dict[str, Any]:
-    oks = np.asarray(judge.ious[image.id, PERSON])  # (detections, people), empty without either
-    people = len(judge._gts[image.id, PERSON])
-    best = oks.max(axis=0).mean() if oks.size else 0.0
-    found = sum(d["image_id"] == image.id for d in detections)
-    return {"file": image.path.name, "people": people, "poses": found, "mean_best_oks": round(float(best), 4)}
+        for image, found in zip(split.images, scores, strict=True)
+    ]
+    return list(astuple(figures)), per_image
 
 
 def table(evaluations: Sequence[Evaluation]) -> Table:

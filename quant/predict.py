@@ -9,14 +9,13 @@ from typing import Any, Literal, Protocol
 from numpy.typing import NDArray
 
 from quant.boxes import Boxes
-from quant.coco import CocoImage
-from quant.coco_people import PERSON
-from quant.coco_pose import coco_points
 from rpi_runtime.decode.paf import PafDecode, PafOptions
 from rpi_runtime.decode.tags import TagDecode, TagOptions
 from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
 from rpi_runtime.errors import CardError, UsageError
-from rpi_runtime.model.card import ModelCard, OutputSpec, Skeleton
+from rpi_runtime.evaluate.coco import CocoImage
+from rpi_runtime.evaluate.coco_pose import detection
+from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import PafDecoder, TagDecoder
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
@@ -185,16 +184,3 @@ def _infer(
     model.input[:] = mirrored
     model.invoke()
     return plain, {o.name: model.output(o.role, o.stride) for o in outputs}
-
-
-def detection(
-    image_id: int, pose: Pose, skeleton: Skeleton, score: float, *, shift: float = 0.0
-) -> dict[str, Any]:
-    """Return a pose in COCO's result format, its keypoints moved by `shift` pixels."""
-    points = coco_points(pose, skeleton, flag=1, shift=shift)
-    return {
-        "image_id": image_id,
-        "category_id": PERSON,
-        "keypoints": [round(float(v), 3) for v in points.reshape(-1)],
-        "score": float(score),
-    }

@@ -16,6 +16,7 @@ COMMANDS = {
     "record": "record a source, to be played back with the source `replay`",
     "service": "run all day, unattended: install it for systemd, or take it back",
     "bench": "measure a model on this machine, stage by stage",
+    "evaluate": "measure COCO keypoint AP on this machine, with the latency of each stage",
     "doctor": "check this machine: interpreter, camera, power, heat, model",
 }
 
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _usage() -> str:
     lines = ["usage: python -m rpi_runtime COMMAND [options]", "", "commands:"]
-    lines += [f"  {name:<8} {text}" for name, text in COMMANDS.items()]
+    lines += [f"  {name:<9} {text}" for name, text in COMMANDS.items()]
     lines += ["", "python -m rpi_runtime COMMAND --help teaches a command with examples"]
     return "\n".join(lines)
 

@@ -136,7 +136,6 @@ except SystemExit as err:
         ("onnx", "from export.tflite import main; argv = ['--model', 'lw-openpose', '--output', OUT]"),
         ("onnx2tf", "from export.tflite import main; argv = ['--model', 'lw-openpose', '--output', OUT]"),
         ("rich", "from export.tflite import main; argv = ['--model', 'lw-openpose', '--output', OUT]"),
-        ("pycocotools", "from quant.evaluate import main; argv = [MODEL, '--coco', COCO]"),
         ("rich", "from quant.evaluate import main; argv = [MODEL, '--coco', COCO]"),
     ],
 )

@@ -21,11 +21,11 @@ import numpy as np
 from export.train.data.pictures import PictureStore
 from export.zoo.skeletons import COCO_17
 from quant.cli import run_command
-from quant.coco_pose import coco_points
 from quant.progress import Progress
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.decode.paf import PafDecode
 from rpi_runtime.errors import CardError, UsageError
+from rpi_runtime.evaluate.coco_pose import coco_points
 from rpi_runtime.files import write_text
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.model.decoders import PafDecoder

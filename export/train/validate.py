@@ -12,9 +12,10 @@ from torch import Tensor
 from export.computed import Array, computed_model
 from export.train.recipe import Holdout
 from quant.boxes import annotated_boxes
-from quant.coco import CocoSplit, read_split
-from quant.evaluate import read_image, score
+from quant.evaluate import score
 from quant.predict import Procedure, predictor
+from rpi_runtime.evaluate.coco import CocoSplit, read_split
+from rpi_runtime.evaluate.images import read_image
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import TopdownDecoder
 

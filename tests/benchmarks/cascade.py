@@ -26,12 +26,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from quant.coco import read_split
-from quant.evaluate import read_image, refuse_calibrated, score
-from quant.predict import detection
+from quant.evaluate import refuse_calibrated, score
 from rpi_runtime.cascade.cascade import open_cascade
 from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.estimate import Estimate, Estimator
+from rpi_runtime.evaluate.coco import read_split
+from rpi_runtime.evaluate.coco_pose import detection
+from rpi_runtime.evaluate.images import read_image
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
 from rpi_runtime.track.smooth import SmoothSpec

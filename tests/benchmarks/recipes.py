@@ -27,9 +27,9 @@ with quiet():
     from export.report.outcome import Outcome
     from export.zoo.registry import find_model
     from quant.calibration import DEFAULT_COUNT, read_calibration
-    from quant.coco import read_split
     from quant.evaluate import EvaluationSpec
     from quant.gate import Limits
+    from rpi_runtime.evaluate.coco import read_split
     from tests.rescaled import rescaled
 
 HEAD = f"{'size':<8} {'recipe':<11} {'AP float':>8} {'AP':>6} {'change':>7} {'heatmap rmse':>12} {'PAF rel. L2':>11} "

@@ -15,11 +15,11 @@ from export.tflite import main as tflite
 from export.zoo.network import CARD_LARGEST, Network
 from export.zoo.registry import find_model
 from quant.cli import run_command
-from quant.coco import CocoImage, read_split
-from quant.evaluate import read_image
 from quant.predict import Procedure, predictor
 from quant.progress import Progress
 from rpi_runtime.errors import CardError, UsageError
+from rpi_runtime.evaluate.coco import CocoImage, read_split
+from rpi_runtime.evaluate.images import read_image
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.model.interpreter import Model
 from tests.export.official import filled_state

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from quant.card import main as print_card
-from quant.coco import read_split
 from quant.evaluate import EvaluationSpec, evaluate_file
 from quant.flatbuffer import TFLiteFile
 from quant.gate import Limits
 from quant.progress import Progress
 from rpi_runtime.errors import InputError
+from rpi_runtime.evaluate.coco import read_split
 from rpi_runtime.model.card import read_card
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.coco import CocoImage, CocoSplit
 from rpi_runtime.decode.maps import partners
+from rpi_runtime.evaluate.coco import CocoImage, CocoSplit
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
 from rpi_runtime.model.interpreter import Quantization

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from quant.calibration import Manifest, choose_images, read_calibration
-from quant.coco import read_split
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import InputError
+from rpi_runtime.evaluate.coco import read_split
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.preprocess.letterbox import Preprocessor
 from tests.export.toynet import write_pictures

@@ -16,12 +16,12 @@ import pytest
 from quant import evaluate
 from quant.calibration import Manifest, read_calibration
 from quant.cli import run_command
-from quant.coco import CocoSplit, read_split
 from quant.evaluate import EvaluationSpec, evaluate_file, main, score
 from quant.predict import detection
 from quant.progress import Progress
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import CardError, InputError
+from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.model.member import CALIBRATION_MEMBER
 from rpi_runtime.poses import Pose

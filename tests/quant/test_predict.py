@@ -12,11 +12,11 @@ import pytest
 
 from quant.boxes import annotated_boxes, clip, detected_boxes
 from quant.cli import run_command
-from quant.coco import CocoSplit, read_split
 from quant.evaluate import EvaluationSpec, evaluate_file, main, score
 from quant.predict import Procedure, predictor
 from quant.progress import Progress
 from rpi_runtime.errors import CardError, InputError, UsageError
+from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.model.card import ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
 from tests.quant.standin_network import CROPS, PAIRS, SKELETON, TAGS, PerfectNetwork, coordinates, people

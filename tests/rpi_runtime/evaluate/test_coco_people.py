@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quant.coco import CocoSplit, read_split
 from quant.evaluate import Evaluation, evaluate, score
 from quant.progress import Progress
 from rpi_runtime.errors import InputError
+from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from tests.quant.toycoco import write_toy_coco
 
 Data = dict[str, Any]
@@ -158,7 +158,7 @@ def corners(data: Data) -> None:
 
 
 def other_order(data: Data) -> None:
-    from quant.coco_people import KEYPOINTS
+    from rpi_runtime.evaluate.coco_people import KEYPOINTS
 
     data["categories"][0]["keypoints"] = list(reversed(KEYPOINTS))
 

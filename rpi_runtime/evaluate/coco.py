@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from quant.coco_people import checked_images, checked_people
 from rpi_runtime.errors import InputError
+from rpi_runtime.evaluate.coco_people import checked_images, checked_people
 from rpi_runtime.files import reading
 from rpi_runtime.inputs import parse_json, read_input
 
@@ -44,7 +44,7 @@ class CocoSplit:
         Images that the annotations name and the folder lacks.
     annotations : Path
     people : tuple of dict
-        The annotated people in COCO's form, as `quant.coco_people.checked_people` returns them.
+        The annotated people in COCO's form, as `rpi_runtime.evaluate.coco_people.checked_people` returns them.
     """
 
     name: str

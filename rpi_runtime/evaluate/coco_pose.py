@@ -1,10 +1,13 @@
-"""A pose in COCO's order of keypoints."""
+"""A pose in COCO's order of keypoints, and in COCO's result format."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rpi_runtime.evaluate.coco_people import PERSON
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.poses import Pose
 
@@ -34,3 +37,16 @@ def coco_points(pose: Pose, skeleton: Skeleton, *, flag: int, shift: float = 0.0
         if source >= 0 and pose.keypoints[source, 2] > 0:
             points[target] = (*(pose.keypoints[source, :2] + shift), flag)
     return points
+
+
+def detection(
+    image_id: int, pose: Pose, skeleton: Skeleton, score: float, *, shift: float = 0.0
+) -> dict[str, Any]:
+    """Return a pose in COCO's result format, its keypoints moved by `shift` pixels."""
+    points = coco_points(pose, skeleton, flag=1, shift=shift)
+    return {
+        "image_id": image_id,
+        "category_id": PERSON,
+        "keypoints": [round(float(v), 3) for v in points.reshape(-1)],
+        "score": float(score),
+    }

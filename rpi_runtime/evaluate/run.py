@@ -1,0 +1,88 @@
+"""A split of COCO through the runtime's own stages: who was found, and how long each stage took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rpi_runtime.estimate import Estimator
+from rpi_runtime.evaluate.average_precision import Figures, score_keypoints
+from rpi_runtime.evaluate.coco import CocoSplit
+from rpi_runtime.evaluate.coco_pose import detection
+from rpi_runtime.evaluate.images import check_sizes, read_image
+from rpi_runtime.health.timing import Percentiles, StageClock
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.decoders import PafDecoder
+from rpi_runtime.poses import Pose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """What a model found in a split.
+
+    Attributes
+    ----------
+    figures : Figures
+    images, people, refined : int
+        Images looked at, people found in them, and how many of those a cascade refined.
+    stages : mapping of str to Percentiles
+        By stage; ``total`` is all of them together.
+    """
+
+    figures: Figures
+    images: int
+    people: int
+    refined: int
+    stages: dict[str, Percentiles]
+
+
+def confidence(pose: Pose, finder: ModelCard) -> float:
+    """Return the score by which COCO sorts people, as the network's reference test has it.
+
+    With PAFs it is the person's score times the number of keypoints but one (the demo of Lightweight OpenPose);
+    elsewhere the person's score.
+    """
+    if isinstance(finder.decoder, PafDecoder):
+        return pose.score * max(0, int(pose.found.sum()) - 1)
+    return pose.score
+
+
+def evaluate_split(
+    estimator: Estimator, split: CocoSplit, progress: Callable[[int], None] = lambda _: None
+) -> Evaluated:
+    """Find the people on each image of a split, without ids, and score them.
+
+    Parameters
+    ----------
+    estimator : Estimator
+        Made with ``track=False``; a cascade then looks at each whole image.
+    split : CocoSplit
+    progress : callable
+        Called with the number of images done, after each.
+
+    Raises
+    ------
+    InputError
+        An image cannot be read, or is not of the annotated size.
+    """
+    check_sizes(split)
+    card, clock = estimator.models[0].card, StageClock()
+    detections: list[dict[str, Any]] = []
+    refined = 0
+    for number, image in enumerate(split.images, 1):
+        estimate = estimator(read_image(image), number)
+        clock.add({**estimate.latency_ns, "total": sum(estimate.latency_ns.values())})
+        for track in estimate.tracks:
+            score = confidence(track.pose, card)
+            detections.append(detection(image.id, track.pose, estimator.skeleton, score))
+        refined += sum(track.refined for track in estimate.tracks)
+        progress(number)
+    figures, _ = score_keypoints(detections, split.people, [i.id for i in split.images])
+    return Evaluated(
+        figures=figures,
+        images=len(split.images),
+        people=len(detections),
+        refined=refined,
+        stages=clock.summary(),
+    )
