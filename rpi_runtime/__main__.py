@@ -6,7 +6,9 @@ import importlib
 import os
 import sys
 
+from rpi_runtime import __version__, streams
 from rpi_runtime.errors import PiposeError
+from rpi_runtime.streams import program, tell
 from rpi_runtime.suggest import did_you_mean
 
 COMMANDS = {
@@ -23,18 +25,22 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Dispatch to a command and return its exit code; see `rpi_runtime.errors` for the codes."""
+    streams.prepare()
     words = sys.argv[1:] if argv is None else argv
+    if words[:1] in (["--version"], ["-V"]):
+        print(f"pipose {__version__}")
+        return 0
     if not words or words[0] in ("-h", "--help", "help"):
         print(_usage())
         return 0 if words else 2
     command, rest = words[0], words[1:]
     if command not in COMMANDS:
-        print(f"error: unknown command {command!r}; {did_you_mean(command, COMMANDS)}", file=sys.stderr)
+        tell(f"error: unknown command {command!r}; {did_you_mean(command, COMMANDS)}")
         return 2
     try:
         code: int = importlib.import_module(f"rpi_runtime.commands.{command}").main(rest)
     except PiposeError as err:
-        print(f"error: {err}", file=sys.stderr)
+        tell(f"error: {err}")
         return err.exit_code
     except KeyboardInterrupt:
         return 130
@@ -45,9 +51,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _usage() -> str:
-    lines = ["usage: python -m rpi_runtime COMMAND [options]", "", "commands:"]
+    lines = [f"usage: {program()} COMMAND [options]", "", "commands:"]
     lines += [f"  {name:<9} {text}" for name, text in COMMANDS.items()]
-    lines += ["", "python -m rpi_runtime COMMAND --help teaches a command with examples"]
+    lines += ["", f"{program()} COMMAND --help teaches a command with examples"]
+    lines += [f"{program()} --version prints the version", "", streams.EXIT_CODES]
     return "\n".join(lines)
 
 

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from rpi_runtime.errors import InputError, OutputError
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write to a temporary name beside `path`, flush to disk, rename.
+def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write beside `path` without a name or under one of its own, flush to disk, rename.
+
+    Any number of processes may write the same file: each reader sees one of them whole. A killed process leaves
+    nothing behind where the file system knows files without a name (Linux's O_TMPFILE). A link at `path` is
+    replaced, not followed.
+
+    Parameters
+    ----------
+    path : path
+    data : bytes
+    mode : int
+        Permissions before the umask: 0o600 for what holds a secret, from the first moment on.
 
     Raises
     ------
     OutputError
         The folder cannot be made or written, or the disk is full; a former file at `path` is still whole.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.parent / f".pipose-{secrets.token_hex(8)}.part"
         try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            if not _write_nameless(part, data, mode):
+                _write_new(part, data, mode)
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
@@ -34,6 +45,34 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise OutputError(
             f"{path}: cannot be written ({err.strerror}); free some space or choose another folder"
         ) from err
+
+
+def _write_nameless(part: Path, data: bytes, mode: int) -> bool:
+    """Write a file that gets the name `part` when it is whole; False where the system cannot do that."""
+    try:
+        fd = os.open(part.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode)
+    except (OSError, AttributeError):
+        return False
+    with os.fdopen(fd, "wb") as file:
+        _write_through(file, data)
+        try:
+            os.link(f"/proc/self/fd/{fd}", part, follow_symlinks=True)
+        except OSError:  # no /proc, or a file system without links
+            return False
+    return True
+
+
+def _write_new(part: Path, data: bytes, mode: int) -> None:
+    """Write a file that was not there, and is no link that somebody put there."""
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as file:
+        _write_through(file, data)
+
+
+def _write_through(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -49,10 +88,10 @@ def ensure_writable(folder: Path) -> None:
     OutputError
         The folder cannot be made, or nothing can be written in it.
     """
-    probe = folder / ".pipose-write-test"
+    probe = folder / f".pipose-{secrets.token_hex(8)}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
+        _write_new(probe, b"", 0o600)
         probe.unlink()
     except OSError as err:
         raise OutputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -32,7 +33,9 @@ class StopFlag:
 
 
 class Signals:
-    """While this context lasts SIGTERM and Ctrl-C ask for the end; a second one ends the process at once.
+    """While this context lasts SIGTERM, Ctrl-C and a hang-up ask for the end; a second one ends the process at once.
+
+    A hang-up (an SSH session that drops) that was ignored before, as by nohup(1), stays ignored.
 
     Parameters
     ----------
@@ -44,7 +47,9 @@ class Signals:
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue
             self._former[number] = signal.signal(number, self._handle)
 
     def __exit__(self, *_: object) -> None:
@@ -53,13 +58,14 @@ class Signals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self._stopping():
+        if self._stopping() and number != signal.SIGHUP:  # a terminal that closes sends several
             os._exit(128 + number)
         self._stopping.stop()
 
 
 def leave(code: int) -> NoReturn:
     """End the process although a thread is stuck in a driver or a pipe, which Python would wait for."""
-    sys.stderr.flush()
-    sys.stdout.flush()
+    for stream in (sys.stderr, sys.stdout):
+        with contextlib.suppress(OSError, ValueError):  # the terminal may have gone
+            stream.flush()
     os._exit(code)

@@ -6,8 +6,13 @@ import contextlib
 import io
 import os
 import sys
+from pathlib import Path
 
 from rpi_runtime.masking import mask
+
+EXIT_CODES = """\
+exit codes: 0 done, 2 a wrong option, 3 an input that cannot be read, 4 a download that failed, 5 an output that
+            cannot be written, 8 a package is missing, 130 Ctrl-C, 1 anything else"""
 
 # Streams that were closed when the command began; written once, by `prepare`.
 MISSING: set[str] = set()
@@ -30,6 +35,11 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def program() -> str:
+    """Return how this program was called, for its help."""
+    return "pipose" if Path(sys.argv[0]).name == "pipose" else "python -m rpi_runtime"
 
 
 def tell(text: str) -> None:

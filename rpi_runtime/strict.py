@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from rpi_runtime.errors import PiposeError
 from rpi_runtime.suggest import did_you_mean
 
+SECRETS = ("password", "token", "username")  # keys whose values no message shows
+
 T = TypeVar("T")
 MOST_ITEMS = 4096  # of a list; no setting of ours comes near
 _SHOWN = 80  # letters of a wrong value in a message
@@ -89,7 +91,11 @@ def _convert(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any
         except OverflowError as err:
             raise error("expected float, got an integer beyond its range", key=where) from err
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise error(f"expected {hint.__name__}, got {shown(value)}", key=where)
+        is_secret = where.rpartition(".")[2] in SECRETS
+        got = f"a {type(value).__name__}" if is_secret else shown(value)
+        raise error(f"expected {hint.__name__}, got {got}", key=where)
+    if isinstance(value, str) and "\0" in value:
+        raise error("holds a NUL character, which no name and no path can", key=where)
     if hint is int and not -(2**63) <= value < 2**63:
         raise error(f"expected an integer of 64 bits, got {shown(value)}", key=where)
     if isinstance(value, float) and not math.isfinite(value):

@@ -29,6 +29,7 @@ from rpi_runtime.files import write_text
 from rpi_runtime.health.machine import clock_mhz, governors, memory
 from rpi_runtime.health.thermal import Heat, read_heat
 from rpi_runtime.health.timing import Percentiles, StageClock, format_table
+from rpi_runtime.masking import mask
 from rpi_runtime.model.interpreter import INTERPRETERS, Model, package_version
 from rpi_runtime.poses import Frame
 from rpi_runtime.settings.run_config import refine_override, source_config
@@ -178,7 +179,7 @@ def main(argv: list[str]) -> int:
         report = make_report(result, models, clock)
         write_text(args.report, report.to_json())
         print(report.to_markdown() + "\n", file=sys.stderr if args.json else sys.stdout)
-    print(json.dumps(dataclasses.asdict(result), indent=1) if args.json else format_result(result))
+    print(json.dumps(dataclasses.asdict(result), indent=1) if args.json else mask(format_result(result)))
     return 0
 
 
@@ -213,7 +214,7 @@ def run(plan: Plan) -> BenchResult:
     found = model.delegation()
     return BenchResult(
         model=model.describe(),
-        source=delivered.what if delivered else plan.source,
+        source=mask(delivered.what if delivered else plan.source),
         machine=f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}",
         backend=model.backend,
         backend_version=package_version(INTERPRETERS[model.backend][1]),

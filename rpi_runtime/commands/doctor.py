@@ -30,6 +30,7 @@ from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.errors import DependencyError, PiposeError, first_line
 from rpi_runtime.health import machine
 from rpi_runtime.health.thermal import FLAGS, read_heat
+from rpi_runtime.masking import mask
 from rpi_runtime.model.card import read_card
 from rpi_runtime.model.interpreter import INTERPRETERS, Model, find_module, package_version, unfit
 from rpi_runtime.optional import INSTALL, load
@@ -41,7 +42,7 @@ examples:
   python -m rpi_runtime doctor --model M.tflite --strict
   python -m rpi_runtime doctor --model M.tflite --refine PERSON.tflite
 
-The exit code is 0 when nothing is wrong, 1 when something is.
+exit codes: 0 nothing is wrong, 1 something is, 2 a wrong option
 """
 
 Level = Literal["ok", "warning", "error"]
@@ -86,7 +87,9 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     set_up_logging()
     files = {key: Path(value) for key in ("model", "refine") if (value := getattr(args, key))}
-    findings = examine(Patient(**files))
+    findings = [
+        dataclasses.replace(f, text=mask(f.text), remedy=mask(f.remedy)) for f in examine(Patient(**files))
+    ]
     if args.json:
         print(json.dumps([dataclasses.asdict(f) for f in findings], indent=1))
     else:

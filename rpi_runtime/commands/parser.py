@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from rpi_runtime.masking import mask
+from rpi_runtime.streams import program
 from rpi_runtime.strict import finite
 from rpi_runtime.suggest import did_you_mean
 
@@ -22,13 +24,13 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             known = [o for a in self._actions for o in a.option_strings]
             message += f"; {did_you_mean(unknown[1], known)}"
-        super().error(message)
+        super().error(mask(message))
 
 
 def make_parser(command: str, description: str, examples: str) -> Parser:
     """Return the parser of one command; abbreviated options are refused, so that new ones break no script."""
     return Parser(
-        prog=f"python -m rpi_runtime {command}",
+        prog=f"{program()} {command}",
         description=description[:1].upper() + description[1:] + ".",
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -94,12 +96,20 @@ def add_refine_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class MaskingFormatter(logging.Formatter):
+    """No password in a line of the log, wherever it came from."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return mask(super().format(record))
+
+
 def set_up_logging(*, verbose: bool = False) -> None:
     """One line an event on standard error."""
     logger = logging.getLogger("rpi_runtime")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        handler.setFormatter(MaskingFormatter("%(levelname)s %(message)s"))
         logger.addHandler(handler)
         logger.propagate = False

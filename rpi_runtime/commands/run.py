@@ -7,8 +7,10 @@ import sys
 from rpi_runtime.assemble import build
 from rpi_runtime.commands.parser import add_arguments, make_parser, set_up_logging
 from rpi_runtime.errors import PiposeError
+from rpi_runtime.library_messages import LibraryMessages
 from rpi_runtime.settings.run_config import RunConfig, load_config
 from rpi_runtime.stop import Signals, StopFlag, leave
+from rpi_runtime.streams import tell
 
 HELP = "find people on a camera, stream, video, folder or recording"
 EXAMPLES = """\
@@ -28,13 +30,15 @@ examples:
     python -m rpi_runtime run --config pipose.toml --max-fps 10
 
 sources: picamera[:N]  camera:DEVICE  stream:URL  video:FILE  images:FOLDER  replay:FOLDER_OR_ZIP
+  (the kind may be left out of a file, folder, URL or device; /dev/v4l/by-id/... stays the same camera after a replug)
   options: width height fps fourcc loop pace open_s stall_s retry_at_start
-sinks:   jsonl:FILE (- is standard output; max_mb, keep)  video:FILE (fps)  window  null
+sinks:   (poses.jsonl and out.mp4 are understood without their kind)
+         jsonl:FILE (- is standard output; max_mb, keep)  video:FILE (fps)  window  null
          web:HOST:PORT (the live page; quality, viewers)  mqtt:HOST:PORT (qos, buffer, rate; rpi_runtime/docs/mqtt.md)
 
 Live sources drop frames when the network or a sink is slower; files and folders drop none, they wait.
-A lost camera is looked for again, at longer and longer intervals, without a restart.
-Ctrl-C or SIGTERM ends a run within 2 s, with everything written. The summary goes to standard error.
+A lost camera is looked for again, at longer and longer intervals, without a restart; so is a sink that fails.
+Ctrl-C, SIGTERM or a closed terminal ends a run within 2 s, with everything written. The summary goes to standard error.
 
 exit codes: 0 done or stopped, 2 a wrong option, 3 source or model cannot be read, 5 a sink failed,
             8 a package is missing
@@ -61,13 +65,13 @@ def run(config: RunConfig) -> int:
         The model or a sink cannot be opened, or the source failed; after the summary, if there were frames.
     """
     stopping = StopFlag()
-    with Signals(stopping):
+    with LibraryMessages(), Signals(stopping):
         pipeline = build(config, stopping)
         try:
             pipeline.run()
         finally:
             if pipeline.status().frames:
-                print(pipeline.status().describe(), file=sys.stderr)
+                tell(pipeline.status().describe())
             error = pipeline.error
             if pipeline.hung:
                 leave(_report(sys.exception() or error))
@@ -80,5 +84,5 @@ def _report(error: BaseException | None) -> int:
     """Print an error as `rpi_runtime.__main__` would, and return its exit code."""
     if error is None:
         return 0
-    print(f"error: {error}", file=sys.stderr)
+    tell(f"error: {error}")
     return error.exit_code if isinstance(error, PiposeError) else 1

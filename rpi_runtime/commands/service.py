@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rpi_runtime.commands.parser import make_parser, set_up_logging
 from rpi_runtime.errors import DependencyError, InputError, PiposeError, SourceError, UsageError
+from rpi_runtime.library_messages import LibraryMessages
 from rpi_runtime.service.layout import Layout
 from rpi_runtime.service.unit import EX_CONFIG
 from rpi_runtime.settings.run_config import load_config, source_config
@@ -69,6 +70,11 @@ def main(argv: list[str]) -> int:
 
 def run(path: Path, *, verbose: bool = False) -> int:
     """Run a configuration until told to stop; return the exit code, `EX_CONFIG` when a restart cannot help."""
+    with LibraryMessages():
+        return _serve(path, verbose=verbose)
+
+
+def _serve(path: Path, *, verbose: bool) -> int:
     from rpi_runtime.service.daemon import Daemon
     from rpi_runtime.service.journal import set_up_journal
     from rpi_runtime.service.notify import Notifier

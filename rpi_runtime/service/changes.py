@@ -11,8 +11,10 @@ from pathlib import Path
 
 from rpi_runtime.errors import OutputError
 from rpi_runtime.files import write_bytes
+from rpi_runtime.masking import mask
+from rpi_runtime.service.layout import Layout
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2  # 1 had paths of the machine that prepared a card
 PAST = {
     "write": "wrote",
     "replace": "replaced",
@@ -39,31 +41,63 @@ class Change:
 
 
 class Record:
-    """Which files the installer wrote, by their hash, kept beside the configuration."""
+    """Which files the installer wrote, by their hash, kept beside the configuration.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Parameters
+    ----------
+    path : path
+    layout : Layout
+        Of the system to which the files belong: the record holds paths as that system sees them, so that a card may
+        be mounted anywhere, and only such as an installer of ours writes.
+
+    Attributes
+    ----------
+    hashes : dict of str to str
+    foreign : tuple of str
+        Paths in the file that are none of ours: they are left alone.
+    """
+
+    def __init__(self, path: Path, layout: Layout | None = None) -> None:
+        self.path, self._layout = path, layout if layout is not None else Layout()
         self.hashes: dict[str, str] = {}
+        self.foreign: tuple[str, ...] = ()
         try:
-            data = json.loads(path.read_text("utf-8"))
-            if data["installed"] == RECORD_FORMAT:
-                self.hashes = dict(data["files"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # without a record everything counts as somebody else's, and is kept
+            data = json.loads(path.read_bytes())
+            files = {str(k): str(v) for k, v in data["files"].items()}
+            known = {1: self._of_format_1(files), RECORD_FORMAT: files}[data["installed"]]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return  # without a record everything counts as somebody else's, and is kept
+        self.hashes = {k: v for k, v in known.items() if self._layout.knows(Path(k))}
+        self.foreign = tuple(k for k in known if not self._layout.knows(Path(k)))
+
+    def _of_format_1(self, files: dict[str, str]) -> dict[str, str]:
+        """Paths below whatever root the card had when it was prepared."""
+        found = {}
+        for name, value in files.items():
+            parts = Path(name).parts
+            ends = (Path("/", *parts[i:]) for i in range(1, len(parts)))
+            found[str(next((end for end in ends if self._layout.knows(end)), name))] = value
+        return found
+
+    def paths(self) -> list[Path]:
+        """Where the files are now."""
+        return [self._layout.inside(Path(name)) for name in self.hashes]
 
     def wrote(self, path: Path, data: bytes) -> bool:
         """Whether these bytes are what was written to `path` last."""
-        return self.hashes.get(str(path)) == _hash(data)
+        return self.hashes.get(str(self._layout.name_of(path))) == _hash(data)
 
     def note(self, path: Path, data: bytes) -> None:
         """Remember what was written, also on disk."""
-        self.hashes[str(path)] = _hash(data)
+        self.hashes[str(self._layout.name_of(path))] = _hash(data)
         text = json.dumps({"installed": RECORD_FORMAT, "files": self.hashes}, indent=1) + "\n"
         write_bytes(self.path, text.encode())
 
 
-def plan_file(path: Path, data: bytes, record: Record, *, text: bool = True) -> list[Change]:
-    """Return what has to be done so that `path` holds `data`.
+def plan_file(
+    path: Path, data: bytes, record: Record, *, text: bool = True, mode: int = 0o644
+) -> list[Change]:
+    """Return what has to be done so that `path` holds `data`, with permissions `mode`.
 
     A file that is not as the installer left it is somebody's work: it stays, and what would have been written
     lies beside it as ``.new``, unless that is what was written the last time too.
@@ -71,8 +105,8 @@ def plan_file(path: Path, data: bytes, record: Record, *, text: bool = True) -> 
     shows = data.decode() if text else ""
 
     def write(target: Path = path) -> None:
-        write_bytes(target, data)
-        target.chmod(0o644)
+        write_bytes(target, data, mode)
+        target.chmod(mode)
         record.note(path, data)
 
     current = read(path)
@@ -129,9 +163,9 @@ def apply(changes: Iterable[Change], *, dry_run: bool, say: Callable[[str], None
             made += 1
             if not dry_run:
                 change.do()
-        say(f"would {change.verb} {change.what}" if dry_run else f"{PAST[change.verb]} {change.what}")
+        say(mask(f"would {change.verb} {change.what}" if dry_run else f"{PAST[change.verb]} {change.what}"))
         if dry_run and change.shows:
-            say("\n".join(f"    {line}".rstrip() for line in change.shows.splitlines()))
+            say("\n".join(f"    {mask(line)}".rstrip() for line in change.shows.splitlines()))
     return made
 
 

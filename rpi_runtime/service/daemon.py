@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rpi_runtime.assemble import build
 from rpi_runtime.errors import PiposeError, UsageError
@@ -35,6 +36,9 @@ class Run:
 
     config: RunConfig
     pipeline: Pipeline
+
+
+build_patiently = partial(build, patient=True)
 
 
 class Daemon:
@@ -60,7 +64,7 @@ class Daemon:
         self,
         load: Callable[[], RunConfig],
         notifier: Notifier,
-        build: Callable[[RunConfig, StopFlag], Pipeline] = build,
+        build: Callable[[RunConfig, StopFlag], Pipeline] = build_patiently,
     ) -> None:
         self._load, self._notifier, self._build = load, notifier, build
         self.leaving = StopFlag()
@@ -80,7 +84,10 @@ class Daemon:
             The configuration is wrong at the start, or the run failed for good.
         """
         with Signals(self.leaving), self._hangups(), self._attendant():
-            current, former = self._prepare(self._load()), None
+            try:
+                current, former = self._prepare(self._load()), None
+            except Exception as err:
+                raise as_configuration_error(err) from err
             while True:
                 error = self._play(current)
                 following, self._following = self._following, None
@@ -117,6 +124,9 @@ class Daemon:
             error = run.pipeline.error
         except PiposeError as err:
             error = err
+        except Exception as err:  # a reload that is refused leaves a run to go back to
+            log.exception("unforeseen")
+            error = PiposeError(f"{type(err).__name__}: {err}")
         self.hung |= run.pipeline.hung
         status = run.pipeline.status()
         if status.frames:
@@ -137,8 +147,8 @@ class Daemon:
             config = self._load()
             trial = replace(config, source=replace(config.source, retry_at_start=False))
             self._following = self._prepare(trial)
-        except PiposeError as err:
-            self._refuse(err)
+        except Exception as err:  # whatever is wrong with what was written, the good run goes on
+            self._refuse(as_configuration_error(err))
             self._notifier.send("READY=1")
             return
         running.pipeline.stopping.stop()
@@ -170,16 +180,35 @@ class Daemon:
             run = self._current
             if run is None:
                 continue
-            if run is not seen:
+            if run is not seen:  # first of all let go of the one before
                 seen, pulse = run, Pulse(self._notifier, max_fps=run.config.max_fps)
-            pulse.note = self._note
-            was_ready = pulse.ready
-            pulse.beat(run.pipeline.status(), time.monotonic())
-            if pulse.ready and not was_ready:
-                _settle_memory()
-            if self._asked and pulse.ready and not self.leaving():
-                self._asked = False
-                self._reload(run)
+            try:
+                self._look(run, pulse)
+            except Exception:  # without its attendant a good run is killed by the watchdog
+                log.exception("the attendant goes on")
+
+    def _look(self, run: Run, pulse: Pulse) -> None:
+        """Look at the run once, and say how it is; reload when that was asked for."""
+        pulse.note = self._note
+        was_ready = pulse.ready
+        pulse.beat(run.pipeline.status(), time.monotonic())
+        if pulse.ready and not was_ready:
+            _settle_memory()
+        if self._asked and pulse.ready and not self.leaving():
+            self._asked = False
+            self._reload(run)
+
+
+def as_configuration_error(err: Exception) -> PiposeError:
+    """Return ours as it is, and anything else as what it is: a configuration that cannot be used.
+
+    A loop of links, a NUL in a path or tables a thousand deep come as errors of many kinds.
+    """
+    if isinstance(err, PiposeError):
+        return err
+    return UsageError(
+        f"the configuration cannot be used: {type(err).__name__}: {err}; see what was changed last"
+    )
 
 
 def _settle_memory() -> None:

@@ -21,7 +21,7 @@ from rpi_runtime.service.changes import (
 from rpi_runtime.service.layout import NAME, USER, Layout
 from rpi_runtime.service.program import this_program
 from rpi_runtime.service.template import config_text
-from rpi_runtime.service.unit import HIDDEN, sysusers_text, unit_text
+from rpi_runtime.service.unit import HIDDEN, sysusers_text, tmpfiles_text, unit_text
 
 Say = Callable[[str], None]
 
@@ -79,9 +79,9 @@ def install(wishes: Wishes, say: Say = print) -> None:
     layout = wishes.layout
     if not wishes.dry_run:
         systemd.check_privileges(layout, "service install")
-    record = Record(layout.record)
+    record = Record(layout.record, layout)
     changes = _files(wishes, record)
-    if not systemd.has_user(layout):
+    if not systemd.has_user(layout) and systemd.can_make_user(layout):
         changes.append(Change(verb="make", what=f"the user {USER}", do=lambda: systemd.make_user(layout)))
     changes += plan_link(layout.enabled, f"../{layout.unit.name}")
     made = apply(changes, dry_run=wishes.dry_run, say=say)
@@ -105,9 +105,12 @@ def _files(wishes: Wishes, record: Record) -> list[Change]:
         changes += plan_file(copy, read(model) or b"", record, text=False)
     config = config_text([layout.seen(copy) for copy in copies], wishes.source)
     program = this_program("service", "run", "--config", str(layout.seen(layout.config)))
-    changes += plan_file(layout.config, config.encode(), record)
+    changes += plan_file(layout.config, config.encode(), record, mode=0o600)
     changes += plan_file(layout.unit, unit_text(program).encode(), record)
-    return changes + plan_file(layout.user, sysusers_text().encode(), record)
+    changes += plan_file(layout.user, sysusers_text().encode(), record)
+    if not systemd.has_user(layout):  # then only the system that boots can say whose the configuration is
+        changes += plan_file(layout.rights, tmpfiles_text().encode(), record)
+    return changes
 
 
 def _activate(wishes: Wishes, *, changed: bool, say: Say) -> None:
@@ -123,6 +126,11 @@ def _activate(wishes: Wishes, *, changed: bool, say: Say) -> None:
 
 def _notes(layout: Layout) -> list[str]:
     """What the user should know about this machine."""
+    if not systemd.has_user(layout) and not systemd.can_make_user(layout):
+        return [
+            f"note: systemd-sysusers is not installed here, so the user {USER} is made when that system boots; until "
+            "then only root can read its configuration"
+        ]
     controllers = Path("/sys/fs/cgroup/cgroup.controllers")
     if not layout.live or not controllers.is_file() or "memory" in controllers.read_text().split():
         return []

@@ -10,6 +10,8 @@ import logging
 import os
 import sys
 
+from rpi_runtime.masking import mask
+
 _PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 
 
@@ -18,7 +20,8 @@ class JournalFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        text = "; ".join(line.strip() for line in super().format(record).splitlines() if line.strip())
+        lines = mask(super().format(record)).splitlines()
+        text = "; ".join(line.strip() for line in lines if line.strip())
         return f"<{_PRIORITY.get(record.levelno, 6)}>{text}"
 
 

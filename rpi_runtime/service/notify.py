@@ -11,6 +11,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+from rpi_runtime.masking import mask
+
 
 class Notifier:
     """Sends to whoever supervises this process; does nothing where nobody does.
@@ -37,11 +39,11 @@ class Notifier:
         """Send assignments such as ``READY=1`` in one datagram; False when nobody took them."""
         if not self._address or not assignments:
             return False
-        text = "\n".join(a.replace("\n", " ") for a in assignments)
+        text = "\n".join(mask(a).replace("\n", " ") for a in assignments)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
             sock.settimeout(1.0)
             try:
-                sock.sendto(text.encode(), self._address)
+                sock.sendto(text.encode("utf-8", "backslashreplace"), self._address)
             except OSError:  # a supervisor that has gone, or is too busy, must not stop the poses
                 return False
         return True

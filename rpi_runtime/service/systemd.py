@@ -56,10 +56,13 @@ def has_user(layout: Layout) -> bool:
     return _entry(layout, "passwd", USER) is not None and _in_group(layout)
 
 
+def can_make_user(layout: Layout) -> bool:
+    """Whether the user can be made here; in another system's root its boot does it otherwise."""
+    return layout.live or shutil.which("systemd-sysusers") is not None
+
+
 def make_user(layout: Layout) -> None:
-    """Make the user as its declaration says; elsewhere, where systemd-sysusers is missing, the boot does."""
-    if shutil.which("systemd-sysusers") is None and not layout.live:
-        return
+    """Make the user as its declaration says."""
     words = ["systemd-sysusers", *([] if layout.live else [f"--root={layout.root}"]), layout.user.name]
     _run(words, "the service's user could not be made")
 
@@ -74,15 +77,19 @@ def remove_user(layout: Layout) -> None:
 def restrict(layout: Layout) -> None:
     """Let only root and the service read the configuration: it may hold a token or a password."""
     group = _entry(layout, "group", USER)
-    if group is None or os.geteuid() != 0:
-        return
-    wanted = (0, int(group[2]), 0o640)
+    owner = (0, int(group[2])) if group is not None and group[2].isdigit() and os.geteuid() == 0 else None
+    mode = (
+        0o640 if owner else 0o600
+    )  # without the group it is nobody's but its owner's, until the boot gives it
     for path in (layout.config, layout.config.with_name(f"{layout.config.name}.new")):
         with writing(path), contextlib.suppress(FileNotFoundError):
-            found = path.stat()
-            if (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) != wanted:
-                os.chown(path, *wanted[:2])
-                path.chmod(wanted[2])
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode):
+                continue
+            if owner and (found.st_uid, found.st_gid) != owner:
+                os.chown(path, *owner)
+            if stat.S_IMODE(found.st_mode) != mode:
+                path.chmod(mode)
 
 
 def _run(words: list[str], failure: str) -> None:
@@ -97,11 +104,12 @@ def _run(words: list[str], failure: str) -> None:
 def _entry(layout: Layout, table: str, name: str) -> list[str] | None:
     """One entry of /etc/passwd or /etc/group."""
     try:
-        lines = (layout.root / "etc" / table).read_text().splitlines()
+        text = layout.inside(Path("/etc") / table).read_bytes().decode("utf-8", "surrogateescape")
     except OSError:
         return None
+    lines = text.splitlines()
     entries = (line.split(":") for line in lines)
-    return next((e for e in entries if e[0] == name), None)
+    return next((e for e in entries if e[0] == name and len(e) > 3), None)
 
 
 def _in_group(layout: Layout) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 from rpi_runtime.service import systemd
 from rpi_runtime.service.changes import Change, Record, apply, plan_removal, writing
@@ -28,14 +27,16 @@ def uninstall(
     """
     if not dry_run:
         systemd.check_privileges(layout, "service uninstall")
-    record = Record(layout.record)
+    record = Record(layout.record, layout)
     changes: list[Change] = []
     if layout.live and layout.unit.exists():
         changes.append(Change(verb="stop", what="the service", do=_stop))
     changes += plan_removal(layout.enabled)
-    for path in dict.fromkeys([layout.unit, layout.user, layout.config, *map(Path, record.hashes)]):
+    for path in dict.fromkeys([layout.unit, layout.user, layout.rights, layout.config, *record.paths()]):
         changes += plan_removal(path, None if purge else record)
         changes += plan_removal(path.with_name(f"{path.name}.new"))
+    for name in record.foreign:
+        changes.append(Change(verb="keep", what=f"{name}: {layout.record} names it, and it is none of ours"))
     if systemd.has_user(layout):
         changes.append(Change(verb="remove", what=f"the user {USER}", do=lambda: systemd.remove_user(layout)))
     changes += plan_removal(layout.record) + _state(layout, purge=purge)
@@ -56,6 +57,8 @@ def _stop() -> None:
 
 def _state(layout: Layout, *, purge: bool) -> list[Change]:
     """The service's own folder: removed when it is empty, or with everything in it."""
+    if layout.state.is_symlink():
+        return [Change(verb="keep", what=f"{layout.state}, which is a link to {layout.state.readlink()}")]
     if not layout.state.is_dir():
         return []
     if any(layout.state.iterdir()) and not purge:

@@ -16,8 +16,8 @@ TEMPLATE = """\
 [Unit]
 Description=Poses of people from a camera (pipose)
 After=network.target
-StartLimitIntervalSec=300
-StartLimitBurst=10
+# It is never given up: a full /run and an address that comes late pass. What stays wrong ends with {ex_config} below.
+StartLimitIntervalSec=0
 
 [Service]
 Type=notify
@@ -36,13 +36,12 @@ RuntimeDirectoryMode=0750
 RuntimeDirectoryPreserve=restart
 UMask=0027
 
-# Ready after the first result. A camera that is not there is waited for: such a start takes 90 s, so that
-# the limit of 10 in 5 minutes only ends a service that fails quickly, again and again.
+# Ready after the first result. A camera that is not there is waited for: such a start takes 90 s.
 TimeoutStartSec=90
 WatchdogSec=30
 TimeoutStopSec=5
 Restart=on-failure
-RestartSec=2
+RestartSec=5
 RestartPreventExitStatus={ex_config}
 LimitCORE=0
 MemoryMax=512M
@@ -130,6 +129,11 @@ def unit_text(program: Program) -> str:
 def sysusers_text() -> str:
     """Return the declaration of the user; see sysusers.d(5)."""
     return f'u {USER} - "pipose service" /var/lib/{NAME}\nm {USER} {GROUP}\n'
+
+
+def tmpfiles_text() -> str:
+    """Return the rule that gives the configuration to the service's user at boot; see tmpfiles.d(5)."""
+    return f"z /etc/{NAME}/config.toml 0640 root {USER} -\n"
 
 
 def command_line(words: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.health.thermal import HeatConfig
 from rpi_runtime.inputs import read_input
+from rpi_runtime.masking import mask
 from rpi_runtime.settings.short_form import parse_pairs, parse_spec, typed
 from rpi_runtime.settings.toml_lines import find_line
 from rpi_runtime.sinks import kinds as sinks
@@ -87,22 +89,34 @@ class RunConfig(Behaviour):
 
     def __post_init__(self) -> None:
         Behaviour.__post_init__(self)
-        files = [Path(model).resolve() for model in self.model]
-        if (
-            self.refine is not None and Path(self.refine.model).resolve() not in files
+        names = list(self.model)
+        if self.refine is not None and _file(self.refine.model) not in map(
+            _file, names
         ):  # it may be one of them
-            files.append(Path(self.refine.model).resolve())
-        files += [Path(s.options.target).resolve() for s in self.sink if s.writes_file]
+            names.append(self.refine.model)
+        names += [s.options.target for s in self.sink if s.writes_file]
         if self.source.kind != "picamera":
-            files.append(Path(self.source.target).resolve())
-        twice = [str(file) for file in files if files.count(file) > 1]
+            names.append(self.source.target)
+        files = [_file(name) for name in names]
+        twice = [name for name, file in zip(names, files, strict=True) if files.count(file) > 1]
         if twice:
-            raise UsageError(f"{twice[0]} is named twice; each needs a file of its own", key="sink")
+            raise UsageError(f"{mask(twice[0])} is named twice; each needs a file of its own", key="sink")
 
     @property
     def tracks(self) -> bool:
         """Whether people get ids."""
         return self.track == "on" or (self.track == "auto" and self.source.kind != "images")
+
+
+def _file(name: str) -> tuple[int, int] | str:
+    """What tells a file from others, under whatever name: two names may be links to one file."""
+    try:
+        if os.path.exists(name):  # noqa: PTH110 - of a string that may not even be a path
+            found = os.stat(name)  # noqa: PTH116
+            return (found.st_dev, found.st_ino)
+        return os.path.realpath(name)
+    except (OSError, ValueError):
+        return name
 
 
 KEYS = tuple(f.name for f in dataclasses.fields(RunConfig))
@@ -161,7 +175,7 @@ def source_config(value: str | Mapping[str, Any], where: str = "") -> SourceConf
 def sink_config(value: str | Mapping[str, Any], where: str = "") -> SinkConfig:
     """Return the sink of a short form or of a table."""
     words = isinstance(value, str)
-    table = dict(parse_spec(value, sinks.KINDS)) if isinstance(value, str) else dict(value)
+    table = dict(parse_spec(value, sinks.KINDS, sinks.guess_kind)) if isinstance(value, str) else dict(value)
     kind = str(table.pop("kind", ""))
     if kind not in sinks.KINDS:
         raise UsageError(f"unknown kind {kind!r}", remedy=did_you_mean(kind, sinks.KINDS), key="kind")
@@ -258,7 +272,11 @@ def _convert(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _models(value: Any) -> tuple[str, ...]:
     paths = [value] if isinstance(value, str) else value
-    if not isinstance(paths, Sequence) or not paths or not all(isinstance(p, str) and p for p in paths):
+    if (
+        not isinstance(paths, Sequence)
+        or not paths
+        or not all(isinstance(p, str) and p and "\0" not in p for p in paths)
+    ):
         raise UsageError(f"expected the path of a .tflite or a list of them, got {value!r}", key="model")
     return tuple(paths)
 

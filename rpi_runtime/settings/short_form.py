@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, get_type_hints
 
 from rpi_runtime.errors import UsageError
+from rpi_runtime.masking import mask
 from rpi_runtime.suggest import did_you_mean, is_near
 
 _PAIR = re.compile(r",([a-z][a-z0-9_]*)=([^,]*)$")
@@ -26,7 +28,7 @@ def parse_spec(
         a target may hold commas and colons.
     kinds : collection of str
     guess : callable, optional
-        The kind of a target that has none; without it such a target is an error.
+        The kind of a target that has none, empty where it cannot be told; without it such a target is an error.
 
     Returns
     -------
@@ -36,15 +38,20 @@ def parse_spec(
     options: dict[str, str] = {}
     rest = text.strip()
     while found := _PAIR.search(rest):
+        if "://" in rest and re.search("[@/]", found[2]):
+            break  # a part of the address: passwords hold commas and equals signs
         options.setdefault(found[1], found[2])
         rest = rest[: found.start()]
     kind, colon, target = rest.partition(":")
+    if guess is not None and colon and os.path.lexists(rest) and (guessed := guess(rest)):
+        return {"kind": guessed, "target": rest} | options  # a file whose name holds a colon
     if kind in kinds:
         named = {"kind": kind, "target": target} if colon and target else {"kind": kind}
         return named | options
-    if guess is None or is_near(kind, kinds) or not rest:
-        raise UsageError(f"unknown kind {kind!r}", remedy=did_you_mean(kind, kinds))
-    return {"kind": guess(rest), "target": rest} | options
+    guessed = guess(rest) if guess is not None and not is_near(kind, kinds) and rest else ""
+    if not guessed:
+        raise UsageError(f"unknown kind {mask(kind)!r}", remedy=did_you_mean(kind, kinds))
+    return {"kind": guessed, "target": rest} | options
 
 
 def parse_pairs(text: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rpi_runtime.sinks.jsonl import JsonlOptions, JsonlSink
@@ -12,7 +13,7 @@ from rpi_runtime.sinks.mqtt.sink import SECRETS as MQTT_SECRETS
 from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink
 from rpi_runtime.sinks.null import NullOptions, NullSink
 from rpi_runtime.sinks.sink import Sink
-from rpi_runtime.sinks.video import VideoOptions, VideoSink
+from rpi_runtime.sinks.video import CODECS, VideoOptions, VideoSink
 from rpi_runtime.sinks.web.sink import WebOptions, WebSink
 from rpi_runtime.sinks.window import WindowOptions, WindowSink
 
@@ -69,6 +70,16 @@ class SinkConfig:
     def make(self) -> Sink:
         """Return a new sink, not yet started."""
         return KINDS[self.kind].make(self.options)
+
+
+def guess_kind(target: str) -> str:
+    """Return the kind of sink that a target without one means; empty where nothing tells."""
+    suffix = Path(target).suffix.lower()
+    if target == "-" or suffix in (".jsonl", ".ndjson", ".json"):
+        return "jsonl"
+    if suffix in CODECS:
+        return "video"
+    return ""
 
 
 KINDS: Mapping[str, SinkKind] = {

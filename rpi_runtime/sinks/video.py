@@ -15,7 +15,7 @@ from rpi_runtime.optional import load
 from rpi_runtime.sinks.draw import draw_people
 from rpi_runtime.sinks.sink import About, Result
 
-_CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 _RESERVE_BYTES = 8_000_000  # what a container needs to be finished properly, with room to spare
 _LONGEST_GAP_S = 2.0
 _LOOK_EVERY = 30  # frames, at the free space
@@ -37,9 +37,9 @@ class VideoOptions:
     fps: float = 0.0
 
     def __post_init__(self) -> None:
-        if Path(self.target).suffix.lower() not in _CODECS:
+        if Path(self.target).suffix.lower() not in CODECS:
             raise UsageError(
-                f"got {self.target!r}, expected a file ending in {', '.join(_CODECS)}", key="target"
+                f"got {self.target!r}, expected a file ending in {', '.join(CODECS)}", key="target"
             )
         if not 0 <= self.fps <= 240:
             raise UsageError(f"got {self.fps:g}, expected 0 to 240", key="fps")
@@ -128,7 +128,7 @@ class Film:
 
     def _begin(self, result: Result) -> None:
         cv2 = load("cv2", "video files")
-        codec = cv2.VideoWriter.fourcc(*_CODECS[self._path.suffix.lower()])
+        codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
         self._fps = self._fps or (result.fps if math.isfinite(result.fps) else 0.0) or 10.0
         self._size = (result.width, result.height)
         self._first_ns = result.timestamp_ns

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from rpi_runtime.assemble import build
-from rpi_runtime.commands.record import Recorder
+from rpi_runtime.commands.recording import Recorder
 from rpi_runtime.health.timing import Histogram
 from rpi_runtime.poses import Frame
 from rpi_runtime.settings.run_config import load_config

@@ -27,7 +27,7 @@ from rpi_runtime.capture.kinds import SourceConfig
 from rpi_runtime.capture.picamera import PicameraSource
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.capture.source import Wanted
-from rpi_runtime.commands.record import Recorder
+from rpi_runtime.commands.recording import Recorder
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.health.thermal import Heat, HeatConfig, HeatWatch
 from rpi_runtime.model.interpreter import Model

@@ -12,7 +12,7 @@ import pytest
 from rpi_runtime.__main__ import main
 from rpi_runtime.capture.replay import ReplaySource
 from rpi_runtime.capture.source import Wanted
-from rpi_runtime.commands.record import Recorder
+from rpi_runtime.commands.recording import Recorder
 from rpi_runtime.errors import InputError, OutputError, SourceError, UsageError
 from rpi_runtime.poses import Frame
 from tests.rpi_runtime.pictures import gradient

@@ -191,3 +191,37 @@ def test_a_stop_during_the_start_is_a_clean_one():
     world.story(lambda: world.wait_for("STATUS=waiting"))
     assert "READY=1" not in world.heard.words
     assert "WATCHDOG=1" not in world.heard.words
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Symlink loop from 'loop.tflite'"),
+        ValueError("embedded null byte"),
+        RecursionError("maximum recursion depth exceeded"),
+        MemoryError(),
+        OSError(40, "Too many levels of symbolic links"),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_a_reload_that_fails_in_an_unforeseen_way_is_refused(error):
+    world = World(config(1), error, config(3))
+
+    def act():
+        world.wait_for("READY=1")
+        world.daemon.ask_for_reload()
+        world.wait_for("READY=1", 2)
+        assert wait_for(lambda: any("reload refused" in word for word in world.heard.words))
+        pings = world.heard.words.count("WATCHDOG=1")
+        assert wait_for(lambda: world.heard.words.count("WATCHDOG=1") > pings), "the attendant lives"
+        world.daemon.ask_for_reload()
+        world.wait_for("READY=1", 3)
+
+    world.story(act)
+    assert world.rates == [1, 3]
+
+
+def test_what_cannot_be_loaded_at_the_start_is_a_configuration_error():
+    world = World(RuntimeError("Symlink loop"))
+    with pytest.raises(UsageError, match=r"cannot be used: RuntimeError: Symlink loop"):
+        world.daemon.run()
