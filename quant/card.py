@@ -6,11 +6,14 @@ python -m quant.card FILE
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from quant.cli import run_command
+from quant.speed.boards import BOARDS
+from quant.speed.predict import predict
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.decoders import Decoder, PafDecoder, TagDecoder
@@ -93,7 +96,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_manifest(args.file), end="")
         return 0
     card = read_card(args.file)
-    print(card.to_json() if args.json else describe(card))
+    if args.json:
+        print(card.to_json())
+        return 0
+    print(describe(card))
+    if importlib.util.find_spec("flatbuffers"):  # which a device does not have
+        for board in BOARDS:
+            print(f"  speed        {predict(args.file, board).describe()}")
     return 0
 
 

@@ -14,6 +14,8 @@ from rich.table import Table
 
 from export.report.chart import Series, line_chart
 from export.report.outcome import Outcome
+from quant.speed.boards import BOARDS
+from quant.speed.predict import Prediction, predict
 from rpi_runtime.files import write_text
 
 FORMAT = 1
@@ -32,6 +34,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "parity": [asdict(p) for p in outcome.parities],
         "checks": [asdict(c) for c in outcome.checks],
         "operations": dict(outcome.operations),
+        "predicted_speed": [asdict(p) for p in _predictions(outcome)],
         "outliers": [asdict(o) for o in outcome.outliers],
         "agreement": asdict(outcome.agreement) if outcome.agreement else None,
         "evaluations": [asdict(e) for e in outcome.evaluations],
@@ -73,8 +76,19 @@ def render(outcome: Outcome) -> str:
     pictures = [(text, base64.b64encode(data).decode()) for text, data in outcome.pictures]
     chart = line_chart(series, labels, "signal to noise, dB") if series else ""
     return environment.get_template("report.html").render(
-        outcome=outcome, card=outcome.card, chart=chart, pictures=pictures
+        outcome=outcome,
+        card=outcome.card,
+        chart=chart,
+        pictures=pictures,
+        speeds=[p.describe() for p in _predictions(outcome)],
     )
+
+
+def _predictions(outcome: Outcome) -> list[Prediction]:
+    """Return the milliseconds on each board, with their errors; empty where the file has been taken away."""
+    if not outcome.path.is_file():
+        return []
+    return [predict(outcome.path, board) for board in BOARDS]
 
 
 def summary_tables(outcomes: Sequence[Outcome]) -> list[Table]:

@@ -66,8 +66,8 @@ def total(work: Sequence[Work]) -> NDArray[np.float64]:
 
 # By board and "int8" or "float32"; the fit of 2026-11-29.
 SPEEDS = {
-    ("pi4", "float32"): Speed(convolution=2.99, depthwise=3.24, bandwidth=3.31, overhead=4.91, factor=1.16),
-    ("pi4", "int8"): Speed(convolution=6.78, depthwise=2.37, bandwidth=3.31, overhead=5.58, factor=1.23),
-    ("pi5", "float32"): Speed(convolution=16.1, depthwise=8.81, bandwidth=4.9, overhead=3.1, factor=1.45),
-    ("pi5", "int8"): Speed(convolution=63.5, depthwise=13.2, bandwidth=15.5, overhead=77.4, factor=2.06),
+    ("pi4", "float32"): Speed(convolution=2.99, depthwise=3.24, bandwidth=3.31, overhead=4.99, factor=1.16),
+    ("pi4", "int8"): Speed(convolution=6.78, depthwise=2.36, bandwidth=3.3, overhead=5.07, factor=1.23),
+    ("pi5", "float32"): Speed(convolution=16.1, depthwise=8.81, bandwidth=4.9, overhead=3.01, factor=1.45),
+    ("pi5", "int8"): Speed(convolution=41.7, depthwise=5.95, bandwidth=7.2, overhead=3.36, factor=2.13),
 }

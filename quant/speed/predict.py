@@ -9,6 +9,7 @@ on a board: see quant/docs/speed.md.
 from __future__ import annotations
 
 import argparse
+import struct
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from rpi_runtime.errors import InputError
 from rpi_runtime.files import reading
 
 THREADS = 4  # both boards have as many cores
+# what the flatbuffer reader raises on offsets and types that make no sense
+DAMAGED = (struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +89,16 @@ def predict_bytes(
 
     try:
         file = TFLiteFile(data)
+        kind = "int8" if computes_in_int8(file) else "float32"
+        amounts = total(work_of(file))
     except InputError as err:
         raise InputError(f"{name}: {err}") from err
-    speed = SPEEDS[board, "int8" if computes_in_int8(file) else "float32"]
-    ms = speed.milliseconds(total(work_of(file)), threads)
+    except DAMAGED as err:
+        raise InputError(
+            f"{name}: its operations cannot be read ({type(err).__name__}); copy it again"
+        ) from err
+    speed = SPEEDS[board, kind]
+    ms = speed.milliseconds(amounts, threads)
     return Prediction(board=board, threads=threads, ms=ms, factor=speed.factor)
 
 

@@ -53,7 +53,16 @@ def test_text_says_what_matters(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "torch 2.13",
     ):
         assert part in out
-    assert out.strip() == describe(FULL)
+    assert out.startswith(describe(FULL))
+
+
+def test_the_predicted_speed_stands_beside_its_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(write_toy(tmp_path / "toy.tflite"))]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  speed ")]
+    assert len(lines) == 2
+    assert all("predicted, not measured" in line and "typical error" in line for line in lines)
 
 
 def test_json_round_trips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

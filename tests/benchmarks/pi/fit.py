@@ -4,7 +4,7 @@
 
 For each board and type of values: the figures that were published, those of the fit, and those of a fit without the
 network and its relatives. Four parameters are fitted to 2 to 15 figures, so each begins at what the processor's data
-sheet lets expect and may leave it by about a factor of 2 (3 for the overhead), as far as the figures ask. A family
+sheet lets expect and may leave it by about a factor of 2 (1.5 for the overhead), as far as the figures ask. A family
 weighs like two figures at most, however many it has. `--constants` prints what quant/speed/boards.py holds.
 """
 
@@ -31,7 +31,7 @@ EXPECTED = {
     ("pi5", "float32"): (18.0, 9.0, 9.0, 3.0),
     ("pi5", "int8"): (70.0, 15.0, 9.0, 3.0),
 }
-SPREAD = np.log([2, 2, 2, 3])
+SPREAD = np.log([2, 2, 2, 1.5])
 NOISE = 0.15  # of a published figure, as a part of it
 
 
