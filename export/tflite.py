@@ -12,21 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.request import ExportRequest, Kind, export_files
 from export.weights.bundled import BUNDLED, is_bundled
-from export.zoo.network import check_size, parse_size
-from export.zoo.registry import MODELS, find_model
+from export.zoo.network import parse_size
+from export.zoo.registry import MODELS
 from quant.calibration import DEFAULT_COUNT
 from quant.cli import missing_package, run_command
 from quant.progress import Progress, print_table
-from quant.recipe import DEFAULTS, Recipe, load_recipe, recipe_names
-from rpi_runtime.errors import CardError, DependencyError, GateError, UsageError
+from quant.recipe import load_recipe, recipe_names
+from rpi_runtime.errors import DependencyError, GateError, UsageError
 from rpi_runtime.files import ensure_writable
 from rpi_runtime.strict import finite
 
 if TYPE_CHECKING:
-    from export.chain import ExportSpec
     from export.report.outcome import Outcome
-    from export.zoo.network import Network
 
 EPILOG = """\
 examples:
@@ -139,24 +138,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list_models or args.list_recipes:
         print(_models() if args.list_models else _recipes())
         return 0
-    sizes = list(dict.fromkeys(parse_size(s) for s in args.size or ()))
-    for size in sizes:
-        check_size(*size)
-    recipe = load_recipe(_recipe_name(args))
-    _check_usage(args, recipe.kind)
-    ensure_writable(args.output)
+    request = _request(args)
+    ensure_writable(request.output)
     progress = _start(args)
-    network = _network(args, progress)
-    for size in sizes:
-        network.card_at(*size)
-    if args.evaluate and not network.card.skeleton.coco:
-        raise CardError(
-            f"{network.card.name}: its skeleton names no COCO keypoints, so --evaluate cannot score it; "
-            "leave --evaluate out, or give the card's skeleton its coco indices"
-        )
-    spec = _spec(args, recipe, network, progress)
-    own = (network.card.input.width, network.card.input.height)
-    exported = [_one(network, size, spec, progress) for size in sizes or [own]]
+    exported = export_files(request, progress)
     _summarize(exported, args.json)
     refused = [e.path.name for e in exported if not e.passed]
     if refused:
@@ -164,33 +149,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _recipe_name(args: argparse.Namespace) -> str:
+def _request(args: argparse.Namespace) -> ExportRequest:
     if args.int8 and args.float16:
         raise UsageError("--int8 and --float16 exclude each other; run twice for both")
-    kind = "int8" if args.int8 else "float16" if args.float16 else "float32"
-    if args.recipe and (args.int8 or args.float16) and load_recipe(args.recipe).kind != kind:
-        raise UsageError(
-            f"--recipe {args.recipe} is not {kind}; leave --{kind} out, or choose another recipe"
-        )
-    return str(args.recipe or DEFAULTS[kind])
-
-
-def _check_usage(args: argparse.Namespace, kind: str) -> None:
-    if bool(args.model) == bool(args.onnx):
-        raise UsageError("give --model NAME (see --list-models), or --onnx FILE with --card FILE.toml")
-    if bool(args.onnx) != bool(args.card):
-        raise UsageError("--onnx and --card go together: the card says what the network is")
-    if args.onnx and args.weights:
-        raise UsageError("--weights goes with --model; an ONNX file has its weights in it")
-    if args.model:
-        entry = find_model(args.model)
-        args.weights = args.weights or entry.default_source
-    if args.calibration_images < 1:
-        raise UsageError(f"--calibration-images {args.calibration_images}: expected 1 or more")
-    if not args.max_ap_drop >= 0:  # also catches NaN
-        raise UsageError(f"--max-ap-drop {args.max_ap_drop}: expected 0 or more points of AP")
-    if kind != "int8" and args.calibration:
-        raise UsageError("--calibration goes with --int8")
+    kind: Kind | None = "int8" if args.int8 else "float16" if args.float16 else None
+    return ExportRequest(
+        model=args.model or "",
+        weights=args.weights or "",
+        onnx=args.onnx,
+        card=args.card,
+        sizes=tuple(dict.fromkeys(parse_size(s) for s in args.size or ())),
+        kind=kind,
+        recipe=args.recipe or "",
+        calibration=args.calibration,
+        calibration_images=args.calibration_images,
+        evaluate=args.evaluate,
+        split=args.split,
+        max_ap_drop=args.max_ap_drop,
+        output=args.output,
+        verbose=args.verbose,
+    )
 
 
 def _start(args: argparse.Namespace) -> Progress:
@@ -207,72 +185,6 @@ def _start(args: argparse.Namespace) -> Progress:
             raise DependencyError(missing_package(err)) from err
         notes.append("tensorflow")
     return progress
-
-
-def _network(args: argparse.Namespace, progress: Progress) -> Network:
-    from export.zoo.own_network import own_network
-
-    if args.onnx:
-        return own_network(args.onnx, args.card)
-    entry = find_model(args.model)
-    with progress.stage("weights") as notes:
-        network = entry.load(args.weights, progress)
-        notes += [network.card.provenance.weights_source, *network.notes]
-    return network
-
-
-def _spec(args: argparse.Namespace, recipe: Recipe, network: Network, progress: Progress) -> ExportSpec:
-    from export.calibration.sources import find_images
-    from export.chain import ExportSpec
-    from quant.calibration import read_calibration
-    from quant.calibration_people import largest_people
-    from quant.evaluate import EvaluationSpec, say_missing
-    from quant.gate import Limits
-    from rpi_runtime.evaluate.coco import read_split
-
-    split = read_split(args.evaluate, args.split) if args.evaluate else None
-    if split:
-        say_missing(split, progress)
-    calibration, people = None, {}
-    if recipe.kind == "int8":
-        with progress.stage("calibration") as notes:
-            paths, source = find_images(args.calibration, args.calibration_images, progress)
-            calibration = read_calibration(paths, source, [i.path for i in split.images] if split else [])
-            notes.append(f"{len(calibration.frames)} images of {calibration.manifest.source}")
-            if network.card.decoder.kind == "topdown" and args.calibration:
-                people = largest_people(Path(args.calibration))
-                cut = sum(name in people for name, _ in calibration.manifest.images)
-                notes.append(f"people cut out of {cut}, the others taken for crops")
-            if calibration.dark:
-                notes.append(
-                    f"{len(calibration.dark)} nearly black (values of 12 bits in files of 16?): "
-                    f"{', '.join(calibration.dark[:3])}"
-                )
-            if calibration.skipped:
-                notes.append(
-                    f"{len(calibration.skipped)} unreadable, skipped: {', '.join(calibration.skipped[:5])}"
-                )
-    return ExportSpec(
-        recipe=recipe,
-        calibration=calibration,
-        evaluation=EvaluationSpec(split=split) if split else None,
-        limits=Limits(ap_drop=args.max_ap_drop),
-        output=args.output,
-        verbose=args.verbose,
-        people=people,
-    )
-
-
-def _one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Progress) -> Outcome:
-    from export.chain import export_one
-    from export.report.report import remove_refused, write_report
-
-    progress.say(f"{network.card.name} {size[0]}x{size[1]} {spec.recipe.name}")
-    exported = export_one(network, size, spec, progress)
-    write_report(exported)
-    if exported.passed:
-        remove_refused(exported.path)
-    return exported
 
 
 def _summarize(exported: Sequence[Outcome], as_json: bool) -> None:

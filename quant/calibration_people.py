@@ -11,7 +11,6 @@ from quant.boxes import XYWH, annotated_boxes
 from quant.calibration import CalibrationSet
 from rpi_runtime.evaluate.coco import is_coco, read_split, splits
 from rpi_runtime.model.card import InputSpec
-from rpi_runtime.model.crop_settings import CropSettings
 from rpi_runtime.preprocess.crop import Cutter, crop_transform
 from rpi_runtime.preprocess.letterbox import Frame
 
@@ -32,9 +31,7 @@ def largest_people(folder: Path) -> dict[str, XYWH]:
     return found
 
 
-def cut_people(
-    images: CalibrationSet, people: People, spec: InputSpec, settings: CropSettings
-) -> CalibrationSet:
+def cut_people(images: CalibrationSet, people: People, spec: InputSpec, padding: float) -> CalibrationSet:
     """Return the set with the person of each image cut out for `spec`; what has no person is taken whole.
 
     Parameters
@@ -44,21 +41,21 @@ def cut_people(
         By the manifest's names.
     spec : InputSpec
         The network's input.
-    settings : CropSettings
-        Of the network's decoder: how a crop is cut.
+    padding : float
+        Of the network's decoder: a crop is the person's box times this.
     """
     boxes = [people.get(name) for name, _ in images.manifest.images]
-    return replace(images, frames=_Crops(images.frames, boxes, spec, settings))
+    return replace(images, frames=_Crops(images.frames, boxes, spec, padding))
 
 
 class _Crops(Sequence[Frame]):
     """Pictures with the person cut out of each when it is taken."""
 
     def __init__(
-        self, frames: Sequence[Frame], boxes: Sequence[XYWH | None], spec: InputSpec, settings: CropSettings
+        self, frames: Sequence[Frame], boxes: Sequence[XYWH | None], spec: InputSpec, padding: float
     ) -> None:
-        self._frames, self._boxes, self._spec, self._settings = frames, boxes, spec, settings
-        self._cutter = Cutter(spec, settings)
+        self._frames, self._boxes, self._spec, self._padding = frames, boxes, spec, padding
+        self._cutter = Cutter(spec)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -71,8 +68,8 @@ class _Crops(Sequence[Frame]):
 
     def __getitem__(self, index: int | slice) -> Frame | _Crops:
         if isinstance(index, slice):
-            return _Crops(self._frames[index], self._boxes[index], self._spec, self._settings)
+            return _Crops(self._frames[index], self._boxes[index], self._spec, self._padding)
         frame, box = self._frames[index], self._boxes[index]
         if box is None:
             return frame
-        return self._cutter(frame, crop_transform(box, self._spec, self._settings)).copy()
+        return self._cutter(frame, crop_transform(box, self._spec, self._padding)).copy()

@@ -30,6 +30,7 @@ from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.evaluate.images import check_sizes, read_image
 from rpi_runtime.files import ensure_writable, write_text
 from rpi_runtime.model.card import ModelCard, read_card
+from rpi_runtime.model.decoders import TopdownDecoder
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member
 
@@ -52,6 +53,13 @@ class Evaluation:
         Preprocessing, inference and decoding, mean, on this machine.
     procedure : str
         How it was decoded, whether with a flip test, and whose boxes were used.
+
+    Examples
+    --------
+    >>> from quant import measure_ap
+    >>> evaluation = measure_ap("M.tflite", "coco")
+    >>> evaluation.size, evaluation.images
+    ('160x120', 1)
     """
 
     file: str
@@ -97,6 +105,35 @@ class EvaluationSpec:
     procedure: Procedure = field(default_factory=Procedure)
 
 
+def measure_ap(
+    model: Path | str, coco: Path | str, *, split: str = "val2017", progress: Progress | None = None
+) -> Evaluation:
+    """Measure the COCO keypoint AP of one .tflite of pipose.
+
+    Parameters
+    ----------
+    model : path
+    coco : path
+        A folder in COCO's layout: ``annotations/`` and the pictures.
+    split : str
+    progress : Progress, optional
+        Where to say how far the work is; by default nothing is said.
+
+    Raises
+    ------
+    InputError, CardError
+        A file cannot be read, or its skeleton is not COCO's.
+
+    Examples
+    --------
+    >>> from quant import measure_ap
+    >>> measure_ap("M.tflite", "coco").poses
+    1
+    """
+    spec = EvaluationSpec(split=read_split(Path(coco), split))
+    return evaluate_file(Path(model), spec, progress or Progress(quiet=True)).evaluation
+
+
 def evaluate_file(
     path: Path, spec: EvaluationSpec, progress: Progress, card: ModelCard | None = None
 ) -> Results:
@@ -113,7 +150,7 @@ def evaluate_file(
     """
     model = Model(path, threads=spec.threads, card=card)
     procedure = spec.procedure
-    if procedure.boxes is None and model.card.sees_crops:
+    if procedure.boxes is None and isinstance(model.card.decoder, TopdownDecoder):
         procedure = replace(procedure, boxes=annotated_boxes(spec.split))
     predict = predictor(model, procedure)
     if card is None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from rpi_runtime.capture.feed import Feed, Recovery
 from rpi_runtime.capture.source import Wanted
@@ -10,14 +13,59 @@ from rpi_runtime.estimate import Estimator
 from rpi_runtime.health.thermal import HeatWatch
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.pipeline import Limits, Pipeline
-from rpi_runtime.settings.run_config import RunConfig
+from rpi_runtime.settings.run_config import RunConfig, load_config
+from rpi_runtime.sinks.callback import CallbackSink
 from rpi_runtime.sinks.runner import SinkRunner
+from rpi_runtime.sinks.sink import Result, Sink
 from rpi_runtime.stop import StopFlag
 
 log = logging.getLogger(__name__)
 
 
-def build(config: RunConfig, stopping: StopFlag, *, patient: bool = False) -> Pipeline:
+def open_pipeline(
+    *models: Path | str,
+    source: str = "picamera",
+    sinks: Sequence[str | Sink | Callable[[Result], object]],
+    stopping: StopFlag | None = None,
+    **settings: Any,
+) -> Pipeline:
+    """Put a run together in Python; its `run` runs it.
+
+    Parameters
+    ----------
+    *models : path
+        A .tflite of pipose, and smaller ones to fall back to when it gets hot.
+    source : str
+        As the option ``--source``.
+    sinks : sequence
+        Each one as the option ``--sink`` takes it, a `Sink` of one's own, or a function that takes a `Result`.
+    stopping : StopFlag, optional
+        Ends the run when it is set, from any thread.
+    **settings
+        Further keys of a configuration file, as in ``max_fps=10``.
+
+    Raises
+    ------
+    PiposeError
+        A setting is wrong, or a model cannot be loaded.
+
+    Examples
+    --------
+    >>> from rpi_runtime import open_pipeline
+    >>> counts = []
+    >>> count = lambda result: counts.append(len(result.tracks))
+    >>> open_pipeline("M.tflite", source="images:street", sinks=[count]).run().frames, counts
+    (1, [1])
+    """
+    named = [s for s in sinks if isinstance(s, str)]
+    own = [s if isinstance(s, Sink) else CallbackSink(s) for s in sinks if not isinstance(s, str)]
+    values = {"model": [str(m) for m in models], "source": source, "sink": named or ["null"]} | settings
+    return build(load_config(None, values), stopping or StopFlag(), own=own)
+
+
+def build(
+    config: RunConfig, stopping: StopFlag, *, patient: bool = False, own: Sequence[Sink] = ()
+) -> Pipeline:
     """Load the models and wire everything; nothing runs yet.
 
     Parameters
@@ -26,6 +74,8 @@ def build(config: RunConfig, stopping: StopFlag, *, patient: bool = False) -> Pi
     stopping : StopFlag
     patient : bool
         Wait for sinks that cannot be opened at the start, as a service does at boot, instead of ending the run.
+    own : sequence of Sink
+        Sinks beside those of the configuration.
     """
     models = [Model(path, threads=config.threads or None) for path in config.model]
     for model in models:
@@ -33,7 +83,8 @@ def build(config: RunConfig, stopping: StopFlag, *, patient: bool = False) -> Pi
     source = config.source
     lossless = not (source.live or source.paced)
     runners = [
-        SinkRunner(s.make(), lossless=lossless, stopping=stopping, patient=patient) for s in config.sink
+        SinkRunner(sink, lossless=lossless, stopping=stopping, patient=patient)
+        for sink in (*(s.make() for s in config.sink), *own)
     ]
     # a crop has more to show than the network's own input
     large = any(s.shows for s in config.sink) or config.refine is not None

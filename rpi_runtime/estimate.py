@@ -6,13 +6,14 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpi_runtime.decode.choose import decoder_for
-from rpi_runtime.errors import CardError
+from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose, Track
@@ -38,6 +39,13 @@ class Estimate:
         cascade, ``track``.
     looked : bool or None
         With a cascade: whether the whole picture was looked at.
+
+    Examples
+    --------
+    >>> from rpi_runtime import Estimator, read_picture
+    >>> estimate = Estimator.open("M.tflite")(read_picture("street.jpg"))
+    >>> list(estimate.latency_ns)
+    ['preprocess', 'infer', 'decode', 'track']
     """
 
     tracks: tuple[Track, ...]
@@ -63,6 +71,15 @@ class Estimator:
     ------
     CardError
         The models have different skeletons, or one sees only crops of single people.
+
+    Examples
+    --------
+    >>> from rpi_runtime import Estimator, read_picture
+    >>> estimator = Estimator.open("M.tflite")
+    >>> picture = read_picture("street.jpg")
+    >>> for track in estimator(picture).tracks:
+    ...     print(track.id, track.pose.keypoints.shape)
+    1 (18, 3)
     """
 
     def __init__(
@@ -84,10 +101,57 @@ class Estimator:
         self._tracker = Tracker(self.skeleton, smooth=SmoothSpec() if smooth else None) if track else None
         self._cascade = cascade
 
+    @classmethod
+    def open(
+        cls,
+        *models: Path | str,
+        refine: Path | str | None = None,
+        threads: int | None = None,
+        track: bool = True,
+        smooth: bool = True,
+    ) -> Self:
+        """Load model files and return their estimator.
+
+        Parameters
+        ----------
+        *models : path
+            A .tflite of pipose, and smaller ones to fall back to when it gets hot.
+        refine : path, optional
+            A .tflite that refines each person on a crop.
+        threads : int, optional
+            Threads of the interpreter; by default all cores, at most four.
+        track, smooth : bool
+            See the class.
+
+        Raises
+        ------
+        InputError, CardError
+            A file cannot be loaded, or its card does not fit.
+        DependencyError
+            No TFLite interpreter is installed.
+
+        Examples
+        --------
+        >>> from rpi_runtime import Estimator
+        >>> Estimator.open("M.tflite").skeleton.keypoints[:2]
+        ('nose', 'neck')
+        """
+        loaded = [Model(path, threads=threads) for path in models]
+        if not loaded:
+            raise UsageError("no model given", remedy="give the path of a .tflite")
+        cascade = None
+        if refine is not None:
+            from rpi_runtime.cascade.cascade import open_cascade  # loaded by those who use it
+            from rpi_runtime.cascade.spec import RefineConfig
+
+            config = RefineConfig(model=str(refine))
+            cascade = open_cascade(config, loaded[0].card.skeleton, threads=threads)
+        return cls(loaded, track=track, smooth=smooth, cascade=cascade)
+
     def __call__(
         self,
         image: NDArray[np.uint8],
-        timestamp_ns: int,
+        timestamp_ns: int | None = None,
         *,
         smaller: int = 0,
         prepared: Callable[[], None] = lambda: None,
@@ -97,13 +161,15 @@ class Estimator:
         Parameters
         ----------
         image : ndarray, shape (H, W, 3), uint8, BGR
-        timestamp_ns : int
-            When it was taken, for tracking and smoothing.
+        timestamp_ns : int, optional
+            When it was taken, for tracking and smoothing; by default now.
         smaller : int
             Which model: 0 the first, 1 the next smaller one.
         prepared : callable
             Called as soon as `image` is not needed any more.
         """
+        if timestamp_ns is None:
+            timestamp_ns = time.monotonic_ns()
         if self._cascade is not None:
             return self._refined(self._cascade, image, timestamp_ns, smaller, prepared)
         poses, spans = self._look(image, smaller, prepared)

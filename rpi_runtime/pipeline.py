@@ -64,6 +64,13 @@ class Pipeline:
     ----------
     hung : bool
         After `run`: a thread is stuck in a driver or a pipe, so the process should end by `os._exit`.
+
+    Examples
+    --------
+    >>> from rpi_runtime import open_pipeline
+    >>> pipeline = open_pipeline("M.tflite", source="images:street", sinks=["null"])
+    >>> pipeline.run().frames
+    1
     """
 
     def __init__(

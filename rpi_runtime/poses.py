@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Box = tuple[float, float, float, float]  # x, y, width, height in pixels of the image
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pose:
@@ -24,17 +22,22 @@ class Pose:
     ----------
     keypoints : ndarray, shape (K, 3), float32
         x, y (pixels of the image) and score of each keypoint in the order of the model's skeleton.
-        A keypoint that was not found is (0, 0, 0), as in COCO results; of somebody whom only a detector saw none is.
+        A keypoint that was not found is (0, 0, 0), as in COCO results.
     score : float
         As the network's reference decoder counts it (PAFs: sum of keypoint and limb scores; tags and crops: mean
-        keypoint value; detectors: the box's score); larger is surer.
-    box : tuple of float or None
-        x, y, width, height in pixels of the image, where a network gives the person's box.
+        keypoint value); larger is surer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rpi_runtime import Pose
+    >>> pose = Pose(keypoints=np.array([[12, 30, 0.9], [0, 0, 0]], np.float32), score=0.9)
+    >>> pose.found.tolist()
+    [True, False]
     """
 
     keypoints: NDArray[np.float32]
     score: float
-    box: Box | None = None
 
     @property
     def found(self) -> NDArray[np.bool_]:
@@ -57,6 +60,13 @@ class Track:
         Frames since the person was first seen; 0 in the first.
     refined : bool
         In a cascade: whether the keypoints come from a crop of this frame.
+
+    Examples
+    --------
+    >>> from rpi_runtime import Estimator, read_picture
+    >>> track = Estimator.open("M.tflite")(read_picture("street.jpg")).tracks[0]
+    >>> track.id, track.age
+    (1, 0)
     """
 
     id: int

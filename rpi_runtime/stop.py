@@ -17,6 +17,14 @@ class StopFlag:
     ----------
     parent : StopFlag, optional
         Ends this run too: the flag of a process that makes several runs.
+
+    Examples
+    --------
+    >>> from rpi_runtime import StopFlag
+    >>> stopping = StopFlag()
+    >>> stopping.stop()
+    >>> stopping()
+    True
     """
 
     def __init__(self, parent: StopFlag | None = None) -> None:

@@ -38,7 +38,10 @@ class Place:
 
     def run(self, *argv: str) -> int:
         words = [re.sub(r"@(\S+)", lambda m: str(self.path(m[1])), a) for a in argv]
-        return run_command(main, [*words, "--output", str(self.out)])
+        try:
+            return run_command(main, [*words, "--output", str(self.out)])
+        except SystemExit as end:  # argparse's own way to refuse a value
+            return int(end.code or 0)
 
 
 @pytest.fixture(scope="module")

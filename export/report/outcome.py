@@ -40,6 +40,13 @@ class Outcome:
         The float file's and this file's.
     pictures : tuple of (str, bytes)
         Caption and JPEG: poses of the float file and of this one side by side.
+
+    Examples
+    --------
+    >>> from export import ExportRequest, export_files
+    >>> outcome = export_files(ExportRequest(model="lw-openpose", sizes=((64, 48),)))[0]
+    >>> outcome.card.input.size
+    '64x48'
     """
 
     path: Path

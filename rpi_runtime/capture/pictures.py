@@ -37,7 +37,7 @@ _ORIENTATION = 0x0112  # the EXIF tag
 _PURPOSE = "picture files"
 
 
-def read_picture(file: Path | bytes, name: str = "", *, turn: bool = True) -> NDArray[np.uint8]:
+def read_picture(file: Path | str | bytes, name: str = "", *, turn: bool = True) -> NDArray[np.uint8]:
     """Decode one picture.
 
     Parameters
@@ -57,10 +57,17 @@ def read_picture(file: Path | bytes, name: str = "", *, turn: bool = True) -> ND
     ------
     InputError
         The file is missing, truncated, no picture of a format in `SUFFIXES`, or larger than `MOST_PIXELS`.
+
+    Examples
+    --------
+    >>> from rpi_runtime import read_picture
+    >>> picture = read_picture("street.jpg")
+    >>> picture.shape[2], picture.dtype.name
+    (3, 'uint8')
     """
     name = name or str(file)
     try:
-        with io.BytesIO(file) if isinstance(file, bytes) else open_input(file) as opened:
+        with io.BytesIO(file) if isinstance(file, bytes) else open_input(Path(file)) as opened:
             return _decode(opened, name, turn)
     except PiposeError:
         raise
@@ -163,6 +170,14 @@ def encode_picture(image: NDArray[np.uint8], suffix: str, quality: int = 95) -> 
     return buffer.getvalue()
 
 
-def write_picture(image: NDArray[np.uint8], path: Path) -> None:
-    """Write a (H, W, 3) BGR picture; `OutputError` when that fails, and then no half file stays."""
+def write_picture(image: NDArray[np.uint8], path: Path | str) -> None:
+    """Write a (H, W, 3) BGR picture; `OutputError` when that fails, and then no half file stays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rpi_runtime import write_picture
+    >>> write_picture(np.zeros((120, 160, 3), np.uint8), "black.png")
+    """
+    path = Path(path)
     write_bytes(path, encode_picture(image, path.suffix))

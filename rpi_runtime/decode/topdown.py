@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from cython_ext.specs import PointRules, Stored
-from rpi_runtime.decode.crops import crop_pose
 from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard
@@ -18,7 +18,7 @@ from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
 try:
-    from cython_ext.topdown import PointFinder
+    from cython_ext.topdown import PointFinder, suppress
 except ImportError as err:
     raise DependencyError(str(err)) from err
 
@@ -57,9 +57,8 @@ class TopdownDecode:
 
     Notes
     -----
-    The card says where the cells lie: most networks are trained with targets at ``round(x / stride)`` of pixel indices,
-    so that cell i stands for pixel ``stride * i`` of the crop, whose middle is at ``stride * i + 0.5``. One decoder
-    serves one thread.
+    These networks are trained with targets at ``round(x / stride)`` of pixel indices, so that cell i stands for
+    pixel ``stride * i`` of the crop, whose centre is at ``stride * i + 0.5``. One decoder serves one thread.
     """
 
     def __init__(
@@ -68,13 +67,14 @@ class TopdownDecode:
         self.options = options if options is not None else TopdownOptions()
         self.spec = decoder if decoder is not None else topdown_decoder(card)
         self._stride = card.output("heatmaps").stride
+        self._size = card.input.width, card.input.height
+        self._sigmas = np.array(card.skeleton.sigmas, np.float64)
         count = len(card.skeleton.keypoints)
         self._find = PointFinder(
             PointRules(
                 keypoints=count,
                 beta=self.spec.beta or 0.0,
                 quarter_offset=self.spec.quarter_offset,
-                parabola=self.spec.parabola,
                 partners=partners(self.spec.flip_pairs, count),
                 flip_shift=self.spec.flip_shift,
             )
@@ -119,15 +119,38 @@ class TopdownDecode:
             points = self._find(single(heatmaps), quantization.scale, quantization.zero_point, other)
         except (ValueError, TypeError) as err:
             raise InputError(f"cannot decode: {err}") from err
-        found = points.copy()
-        found[:, :2] = found[:, :2] * np.float32(self._stride) + np.float32(self.spec.cell_origin)
-        return crop_pose(found, transform, self.spec, self.options.mode, box_score)
+        keypoints = points.copy()
+        keypoints[:, :2] = transform.to_image(points[:, :2] * np.float32(self._stride) + np.float32(0.5))
+        sure = points[:, 2] > self.spec.peak_threshold
+        score = box_score * float(points[sure, 2].mean()) if sure.any() else 0.0
+        keypoints[~sure if self.options.mode == "fast" else points[:, 2] <= 0] = 0
+        return Pose(keypoints=keypoints, score=score)
 
     def read(self, model: Model, transform: Transform, *, box_score: float = 1.0) -> Pose:
         """Decode what `model` computed last."""
         return self.decode(
             model.output("heatmaps"), transform, model.quantization("heatmaps"), box_score=box_score
         )
+
+    def select(self, poses: Sequence[Pose], transforms: Sequence[Transform]) -> tuple[int, ...]:
+        """Return which of an image's people stay, surest first: of two that are nearly the same the surer one.
+
+        Similarity is COCO's OKS over the keypoints that one of them has at least, with the area of the crop as a
+        person's size. Without sigmas in the card's skeleton everybody stays.
+
+        Parameters
+        ----------
+        poses : sequence of Pose
+        transforms : sequence of Transform
+            With which they were decoded.
+        """
+        scores = np.array([pose.score for pose in poses], np.float64)
+        if len(poses) == 0 or len(self._sigmas) == 0:
+            return tuple(int(i) for i in np.argsort(-scores, kind="stable"))
+        width, height = self._size
+        areas = np.array([width / t.scale_x * height / t.scale_y for t in transforms], np.float64)
+        points = np.stack([pose.keypoints for pose in poses])
+        return tuple(int(i) for i in suppress(points, scores, areas, self._sigmas, self.spec.oks_nms))
 
 
 def topdown_decoder(card: ModelCard) -> TopdownDecoder:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from rpi_runtime.errors import CardError
 from rpi_runtime.inputs import parse_json
@@ -20,19 +20,10 @@ from rpi_runtime.model.decoders import Decoder
 from rpi_runtime.model.member import CARD_MEMBER, read_member
 from rpi_runtime.strict import from_mapping
 
-CARD_FORMAT = 2
-READABLE_FORMATS = (1, 2)  # 1 lacks settings that now have defaults
-Role = Literal[
-    "heatmaps", "pafs", "tags",
-    "scores", "objectness", "boxes", "keypoints",
-    "centre", "regress", "offset", "box_scale", "box_offset",
-    "simcc_x", "simcc_y",
-]  # fmt: skip
-ROLES: tuple[str, ...] = get_args(Role)
-DETECTIONS = ("scores", "objectness", "boxes", "keypoints")  # have one stride for one stride
+CARD_FORMAT = 1
+ROLES = ("heatmaps", "pafs", "tags")
 MOST_KEYPOINTS, MOST_EDGES, MOST_OUTPUTS, MOST_NOTES = 256, 1024, 32, 64
 MOST_LETTERS = 200  # of a name
-MOST_ROWS = 1 << 18
 
 
 def check_name(name: str, what: str) -> None:
@@ -87,7 +78,7 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skeleton:
-    """The keypoints of a person, in the order of the network's heatmap channels; none for a detector.
+    """The keypoints of a person, in the order of the network's heatmap channels.
 
     Attributes
     ----------
@@ -101,15 +92,15 @@ class Skeleton:
         Per keypoint the fall-off of object keypoint similarity (OKS); empty when unknown.
     """
 
-    keypoints: tuple[str, ...] = ()
+    keypoints: tuple[str, ...]
     edges: tuple[tuple[int, int], ...] = ()
     coco: tuple[int, ...] = ()
     sigmas: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.keypoints)
-        if count > MOST_KEYPOINTS or len(set(self.keypoints)) != count:
-            raise CardError(f"skeleton: {count} keypoints, expected at most {MOST_KEYPOINTS}, with different names")
+        if not 1 <= count <= MOST_KEYPOINTS or len(set(self.keypoints)) != count:
+            raise CardError(f"skeleton: {count} keypoints, expected 1 to {MOST_KEYPOINTS} different names")
         for name in self.keypoints:
             check_name(name, "keypoint")
         if len(self.edges) > MOST_EDGES:
@@ -126,53 +117,29 @@ class Skeleton:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSpec:
-    """What one output tensor, or some of its channels, is for the decoder.
+    """One output tensor, (1, H / stride, W / stride, channels).
 
     Attributes
     ----------
     name : str
-        Name in the file's signature. Several of these may name parts of one tensor.
-    role : str
-        What the decoder takes it for, one of `ROLES`. A role may occur at several strides.
+        Name in the file's signature.
+    role : {"heatmaps", "pafs", "tags"}
+        What the decoder takes it for. A role may occur at several strides.
     channels : int
-        Numbers of a cell.
+        Size of the last axis.
     stride : int
-        Input pixels per map cell; 1 for rows that are not cells of a map.
-    axes : {"hwc", "chw", "rows", "columns"}
-        Order of the tensor's axes behind the first: a map (H / stride, W / stride, channels), one with its channels
-        first, rows (rows, channels), or those with their channels first. With a stride above 1 the rows are the
-        cells of a map, row by row.
-    first : int
-        Channels of the tensor before these.
-    rows, first_row : int
-        With "rows" and "columns": how many there are in the tensor, and how many before these.
+        Input pixels per map cell.
     """
 
     name: str
-    role: Role
+    role: Literal["heatmaps", "pafs", "tags"]
     channels: int
-    stride: int = 1
-    axes: Literal["hwc", "chw", "rows", "columns"] = "hwc"
-    first: int = 0
-    rows: int = 0
-    first_row: int = 0
+    stride: int
 
     def __post_init__(self) -> None:
         check_name(self.name, "output")
-        if not (1 <= self.channels <= 4096 and 1 <= self.stride <= 4096 and 0 <= self.first <= 4096):
-            raise CardError(f"output {self.name!r}: channels and stride must be 1 to 4096, first 0 to 4096")
-        if not 0 <= self.rows <= MOST_ROWS:
-            raise CardError(f"output {self.name!r}: rows {self.rows}, expected at most {MOST_ROWS}")
-        if self.in_rows != (self.rows > 0) or not 0 <= self.first_row < max(self.rows, 1):
-            raise CardError(
-                f"output {self.name!r}: axes {self.axes!r} with rows {self.rows}, first_row {self.first_row}: expected "
-                "the number of rows with 'rows' and 'columns', and only there"
-            )
-
-    @property
-    def in_rows(self) -> bool:
-        """Whether the tensor has rows instead of a map's height and width."""
-        return self.axes in ("rows", "columns")
+        if not (1 <= self.channels <= 4096 and 1 <= self.stride <= 4096):
+            raise CardError(f"output {self.name!r}: channels and stride must be 1 to 4096")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,22 +185,29 @@ class ModelCard:
         Figures measured on this file when it was made, such as ``ap`` and ``heatmap_rmse``.
     format : int
         Version of this format.
+
+    Examples
+    --------
+    >>> from rpi_runtime import read_card
+    >>> card = read_card("M.tflite")
+    >>> card.name, [output.role for output in card.outputs]
+    ('lw-openpose', ['heatmaps', 'pafs'])
     """
 
     name: str
     input: InputSpec
+    skeleton: Skeleton
     outputs: tuple[OutputSpec, ...]
     decoder: Decoder
-    skeleton: Skeleton = Skeleton()
     recipe: str = ""
     provenance: Provenance = Provenance()
     measured: Mapping[str, float] = field(default_factory=dict)
     format: int = CARD_FORMAT
 
     def __post_init__(self) -> None:
-        if self.format not in READABLE_FORMATS:
+        if self.format != CARD_FORMAT:
             raise CardError(
-                f"model card format {self.format}: this pipose reads formats 1 to {CARD_FORMAT}; "
+                f"model card format {self.format}: this pipose reads format {CARD_FORMAT}; "
                 "export the model again, or install the pipose that wrote it"
             )
         check_name(self.name, "model")
@@ -249,28 +223,11 @@ class ModelCard:
             raise CardError(f"outputs {self._names()}: expected different strides where a role repeats")
         channels = {role: tuple(o.channels for o in self.outputs_of(role)) for role in ROLES}
         self.decoder.check(len(self.skeleton.keypoints), channels)
-        self._check_detections()
-        if self.input.fit not in self.decoder.fits:
+        if (self.decoder.kind == "topdown") != (self.input.fit == "crop"):
             raise CardError(
-                f"decoder {self.decoder.kind!r} with input fit {self.input.fit!r}: expected "
-                f"{' or '.join(map(repr, self.decoder.fits))}; networks of crops, and only they, see one person"
+                f"decoder {self.decoder.kind!r} with input fit {self.input.fit!r}: top-down networks, and only "
+                "they, see a crop of one person"
             )
-
-    @property
-    def sees_crops(self) -> bool:
-        """Whether the network sees the crop of one person instead of a whole picture."""
-        return self.input.fit == "crop"
-
-    def _check_detections(self) -> None:
-        """A detector has no keypoints, the others do; its outputs are there at each of its strides."""
-        if bool(self.skeleton.keypoints) == (self.decoder.kind == "boxes"):
-            raise CardError(
-                f"skeleton of {len(self.skeleton.keypoints)} keypoints with decoder {self.decoder.kind!r}: expected "
-                "one or more, and none for a detector of boxes"
-            )
-        strides = {role: {o.stride for o in self.outputs_of(role)} for role in DETECTIONS}
-        if self.outputs_of("boxes") and any(s and s != strides["boxes"] for s in strides.values()):
-            raise CardError(f"outputs {self._names()}: expected scores and boxes at the same strides")
 
     def output(self, role: str, stride: int | None = None) -> OutputSpec:
         """Return the one output with this role, and stride where given; `CardError` when it is not exactly one."""
@@ -300,7 +257,14 @@ class ModelCard:
 
 
 def read_card(path: Path | str) -> ModelCard:
-    """Return the card inside a .tflite; `CardError`, with the file's name, when it has none or a broken one."""
+    """Return the card inside a .tflite; `CardError`, with the file's name, when it has none or a broken one.
+
+    Examples
+    --------
+    >>> from rpi_runtime import read_card
+    >>> read_card("M.tflite").input.size
+    '160x120'
+    """
     data = parse_json(read_member(path, CARD_MEMBER), f"{path}: its model card", "export it again", CardError)
     if not isinstance(data, dict):
         raise CardError(f"{path}: its model card is not a JSON object", remedy="export it again")

@@ -50,6 +50,13 @@ def draw_people(
         Which keypoints are connected.
     caption : str
         ASCII, written into the upper left corner.
+
+    Examples
+    --------
+    >>> from rpi_runtime import Estimator, draw_people, read_picture, write_picture
+    >>> estimator, picture = Estimator.open("M.tflite"), read_picture("street.jpg")
+    >>> drawn = draw_people(picture, estimator(picture).tracks, estimator.skeleton)
+    >>> write_picture(drawn, "drawn.png")
     """
     pen = _make_pen(image)
     for place, track in enumerate(tracks):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,13 @@ class About:
         Kind of the source.
     status : callable, optional
         What the run is doing at the moment; may be called from any thread.
+
+    Examples
+    --------
+    >>> from rpi_runtime import About, read_card
+    >>> card = read_card("M.tflite")
+    >>> About(model=card.name, skeleton=card.skeleton).source
+    ''
     """
 
     model: str
@@ -64,6 +71,14 @@ class Result:
         In a cascade: whether the whole picture was looked at; None without one.
     image : ndarray, shape (H, W, 3), uint8, BGR, optional
         The picture, shared by all sinks and never written to; None unless a sink wants it.
+
+    Examples
+    --------
+    >>> from rpi_runtime import open_pipeline
+    >>> def show(result):
+    ...     print(result.name, len(result.tracks))
+    >>> status = open_pipeline("M.tflite", source="images:street", sinks=[show]).run()
+    street.jpg 1
     """
 
     index: int
@@ -101,6 +116,13 @@ class OpenSink(Protocol):
     trouble : str
         What does not work at the moment although `write` does not fail, as with a broker that is away; empty
         when everything works. May be read from any thread.
+
+    Examples
+    --------
+    >>> from rpi_runtime import OpenSink, open_pipeline
+    >>> runner = open_pipeline("M.tflite", source="images:street", sinks=["null"]).sinks[0]
+    >>> runner.sink.name
+    'null'
     """
 
     @property
@@ -118,6 +140,7 @@ class OpenSink(Protocol):
         """Flush and close; called once, also after an error in `write`."""
 
 
+@runtime_checkable
 class Sink(Protocol):
     """One place for results.
 
@@ -128,6 +151,22 @@ class Sink(Protocol):
     backlog : int
         How many results may wait while `write` is busy. When more come, the oldest is dropped and counted;
         1 is "the newest wins".
+
+    Examples
+    --------
+    >>> from rpi_runtime import open_pipeline
+    >>> class Counter:
+    ...     name, backlog, wants_image, trouble, people = "counter", 8, False, "", 0
+    ...     def open(self, about):
+    ...         return self
+    ...     def write(self, result):
+    ...         self.people += len(result.tracks)
+    ...     def close(self):
+    ...         pass
+    >>> counter = Counter()
+    >>> status = open_pipeline("M.tflite", source="images:street", sinks=[counter]).run()
+    >>> counter.people
+    1
     """
 
     name: str

@@ -79,12 +79,12 @@ def test_a_shifted_crop_is_noticed(split: CocoSplit, monkeypatch: pytest.MonkeyP
         found = original(*args)
         return replace(found, pad_x=found.pad_x + 12)
 
-    class CropWriter(predict.CropWriter):
-        def __call__(self, frame: Any, transform: Any, out: Any) -> None:
-            super().__call__(frame, replace(transform, pad_x=transform.pad_x - 12), out)
+    class Cutter(predict.Cutter):
+        def __call__(self, frame: Any, transform: Any) -> Any:
+            return super().__call__(frame, replace(transform, pad_x=transform.pad_x - 12))
 
     monkeypatch.setattr(predict, "crop_transform", off)
-    monkeypatch.setattr(predict, "CropWriter", CropWriter)
+    monkeypatch.setattr(predict, "Cutter", Cutter)
     assert evaluate(CROPS, split, Procedure(boxes=annotated_boxes(split)))[0] < 80
 
 

@@ -35,7 +35,7 @@ SCHEMA = {
     "type": "object",
     "additionalProperties": False,
     "required": ["format", "file", "passed", "bytes", "card", "stages", "parity", "checks", "operations",
-                 "predicted_speed", "outliers", "agreement", "evaluations", "layers"],
+                 "outliers", "agreement", "evaluations", "layers"],
     "properties": {
         "format": {"const": 1},
         "file": {"type": "string"},
@@ -47,7 +47,6 @@ SCHEMA = {
             "required": ["step", "output", "max_error", "relative_error", "tolerance"]}},
         "checks": {"type": "array", "items": {"required": ["name", "found", "allowed", "passed"]}},
         "operations": {"type": "object", "additionalProperties": {"type": "integer"}},
-        "predicted_speed": {"type": "array", "items": {"required": ["board", "threads", "ms", "factor"]}},
         "outliers": {"type": "array", "items": {"required": ["tensor", "channel", "maximum", "next_maximum"]}},
         "agreement": {"type": ["object", "null"], "properties": {"heatmap_rmse": NUMBER, "lost": NUMBER}},
         "evaluations": {"type": "array", "items": {"required": ["file", "ap", "ap50", "ar", "images"]}},

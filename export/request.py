@@ -1,0 +1,229 @@
+"""What a user asks an export for, checked before anything is loaded; and the export of it, from request to reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from export.zoo.network import check_size
+from export.zoo.registry import find_model
+from quant.calibration import DEFAULT_COUNT
+from quant.progress import Progress
+from quant.recipe import DEFAULTS, Recipe, load_recipe
+from rpi_runtime.errors import CardError, UsageError
+
+if TYPE_CHECKING:
+    from export.chain import ExportSpec
+    from export.report.outcome import Outcome
+    from export.zoo.network import Network
+    from quant.calibration import CalibrationSet
+    from rpi_runtime.evaluate.coco import CocoSplit
+
+Kind = Literal["float32", "float16", "int8"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """Which network to export, how, and where to measure and write it.
+
+    Attributes
+    ----------
+    model : str
+        A network of the zoo, as in ``python -m export.tflite --list-models``; or `onnx` and `card` instead.
+    weights : str
+        ``bundled``, a published source by name, or a path; "" for the network's default.
+    onnx, card : path or None
+        A network of the user's own: its ONNX file, and the TOML file that says what it is.
+    sizes : tuple of (int, int)
+        Width and height of each file to make, in pixels; empty for the network's own size.
+    kind : {"float32", "float16", "int8"} or None
+        None for what the recipe says, or float32 without one.
+    recipe : str
+        A named recipe or the path of one; "" for the kind's default.
+    calibration : str or None
+        ``bundled``, ``coco`` or a folder of pictures; None for ``bundled``. For INT8 alone.
+    calibration_images : int
+    evaluate : path or None
+        A folder in COCO's layout, to measure AP on.
+    split : str
+    max_ap_drop : float
+        Points of AP; an INT8 file that loses more is refused.
+    output : path
+        Folder for the files and their reports.
+    verbose : bool
+        Print what the converters print.
+
+    Raises
+    ------
+    UsageError
+        The settings contradict each other or make no sense.
+
+    Examples
+    --------
+    >>> from export import ExportRequest
+    >>> ExportRequest(model="lw-openpose", kind="int8", sizes=((160, 120),)).recipe_name
+    'w8c_a8_eq'
+    """
+
+    model: str = ""
+    weights: str = ""
+    onnx: Path | None = None
+    card: Path | None = None
+    sizes: tuple[tuple[int, int], ...] = ()
+    kind: Kind | None = None
+    recipe: str = ""
+    calibration: str | None = None
+    calibration_images: int = DEFAULT_COUNT
+    evaluate: Path | None = None
+    split: str = "val2017"
+    max_ap_drop: float = 1.0
+    output: Path = Path("models")
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        for size in self.sizes:
+            check_size(*size)
+        self._check_recipe()
+        self._check_network()
+        if self.calibration_images < 1:
+            raise UsageError(f"--calibration-images {self.calibration_images}: expected 1 or more")
+        if not self.max_ap_drop >= 0:  # also catches NaN
+            raise UsageError(f"--max-ap-drop {self.max_ap_drop}: expected 0 or more points of AP")
+        if self.calibration and load_recipe(self.recipe_name).kind != "int8":
+            raise UsageError("--calibration goes with --int8")
+
+    def _check_recipe(self) -> None:
+        if self.recipe and self.kind and load_recipe(self.recipe).kind != self.kind:
+            raise UsageError(
+                f"--recipe {self.recipe} is not {self.kind}; leave --{self.kind} out, or choose another recipe"
+            )
+
+    def _check_network(self) -> None:
+        if bool(self.model) == bool(self.onnx):
+            raise UsageError("give --model NAME (see --list-models), or --onnx FILE with --card FILE.toml")
+        if bool(self.onnx) != bool(self.card):
+            raise UsageError("--onnx and --card go together: the card says what the network is")
+        if self.onnx and self.weights:
+            raise UsageError("--weights goes with --model; an ONNX file has its weights in it")
+        if self.model and not self.weights:
+            _ = find_model(self.model).default_source  # raises where the network has none
+
+    @property
+    def recipe_name(self) -> str:
+        """The recipe that is used: the one given, or its kind's default."""
+        return self.recipe or DEFAULTS[self.kind or "float32"]
+
+
+def export_files(request: ExportRequest, progress: Progress | None = None) -> list[Outcome]:
+    """Export one network at every size that is asked for, each with its report beside it.
+
+    Parameters
+    ----------
+    request : ExportRequest
+    progress : Progress, optional
+        Where to say how far the work is; by default nothing is said.
+
+    Returns
+    -------
+    list of Outcome
+        One a size. A file that the gate refused has `passed` False and a path that ends in ``.rejected``.
+
+    Raises
+    ------
+    PiposeError
+        Weights, pictures or card cannot be used, a step changed what the network computes, or the output cannot be
+        written.
+
+    Examples
+    --------
+    >>> from export import ExportRequest, export_files
+    >>> outcome = export_files(ExportRequest(model="lw-openpose", sizes=((64, 48),)))[0]
+    >>> outcome.path.name, outcome.passed
+    ('lw-openpose-64x48-float32.tflite', True)
+    """
+    progress = progress or Progress(quiet=True)
+    recipe = load_recipe(request.recipe_name)
+    network = _network(request, progress)
+    for size in request.sizes:
+        network.card_at(*size)
+    if request.evaluate and not network.card.skeleton.coco:
+        raise CardError(
+            f"{network.card.name}: its skeleton names no COCO keypoints, so --evaluate cannot score it",
+            remedy="leave --evaluate out, or give the card's skeleton its coco indices",
+        )
+    spec = _spec(request, recipe, network, progress)
+    own = (network.card.input.width, network.card.input.height)
+    return [_one(network, size, spec, progress) for size in request.sizes or (own,)]
+
+
+def _network(request: ExportRequest, progress: Progress) -> Network:
+    from export.zoo.own_network import own_network
+
+    if request.onnx and request.card:
+        return own_network(request.onnx, request.card)
+    entry = find_model(request.model)
+    with progress.stage("weights") as notes:
+        network = entry.load(request.weights or entry.default_source, progress)
+        notes += [network.card.provenance.weights_source, *network.notes]
+    return network
+
+
+def _spec(request: ExportRequest, recipe: Recipe, network: Network, progress: Progress) -> ExportSpec:
+    from export.chain import ExportSpec
+    from quant.calibration_people import largest_people
+    from quant.evaluate import EvaluationSpec, say_missing
+    from quant.gate import Limits
+    from rpi_runtime.evaluate.coco import read_split
+
+    split = read_split(request.evaluate, request.split) if request.evaluate else None
+    if split:
+        say_missing(split, progress)
+    calibration, people = None, {}
+    if recipe.kind == "int8":
+        with progress.stage("calibration") as notes:
+            calibration = _read_calibration(request, split, progress, notes)
+            if network.card.decoder.kind == "topdown" and request.calibration:
+                people = largest_people(Path(request.calibration))
+                cut = sum(name in people for name, _ in calibration.manifest.images)
+                notes.append(f"people cut out of {cut}, the others taken for crops")
+    return ExportSpec(
+        recipe=recipe,
+        calibration=calibration,
+        evaluation=EvaluationSpec(split=split) if split else None,
+        limits=Limits(ap_drop=request.max_ap_drop),
+        output=request.output,
+        verbose=request.verbose,
+        people=people,
+    )
+
+
+def _read_calibration(
+    request: ExportRequest, split: CocoSplit | None, progress: Progress, notes: list[str]
+) -> CalibrationSet:
+    from export.calibration.sources import find_images
+    from quant.calibration import read_calibration
+
+    paths, source = find_images(request.calibration, request.calibration_images, progress)
+    calibration = read_calibration(paths, source, [i.path for i in split.images] if split else [])
+    notes.append(f"{len(calibration.frames)} images of {calibration.manifest.source}")
+    if calibration.dark:
+        notes.append(
+            f"{len(calibration.dark)} nearly black (values of 12 bits in files of 16?): "
+            f"{', '.join(calibration.dark[:3])}"
+        )
+    if calibration.skipped:
+        notes.append(f"{len(calibration.skipped)} unreadable, skipped: {', '.join(calibration.skipped[:5])}")
+    return calibration
+
+
+def _one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Progress) -> Outcome:
+    from export.chain import export_one
+    from export.report.report import remove_refused, write_report
+
+    progress.say(f"{network.card.name} {size[0]}x{size[1]} {spec.recipe.name}")
+    exported = export_one(network, size, spec, progress)
+    write_report(exported)
+    if exported.passed:
+        remove_refused(exported.path)
+    return exported
