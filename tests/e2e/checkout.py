@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -96,6 +96,11 @@ def expected(model: Model, pictures: list[Path]) -> list[list[dict[str, list[flo
             ]
         )
     return found
+
+
+def people_of(lines: str) -> list[Any]:
+    """Return what each message says of people, with every digit."""
+    return [json.loads(line)["people"] for line in lines.splitlines()]
 
 
 def compare(

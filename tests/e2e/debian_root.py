@@ -2,11 +2,12 @@
 
 Makes a root of Debian's python3 and nothing else (mmdebstrap), puts in pipose's wheel with NumPy, LiteRT and
 Pillow, and runs there, from the command line, without OpenCV: `doctor`, a folder of pictures to JSON lines, and
-a recording and its replay. The people found must be those that this checkout finds. ``--arch arm64`` cross-builds
-the wheel and runs all of it as a Cortex-A72 under qemu's user emulation: its times mean nothing.
+a recording and its replay. The people found must be those that this checkout finds, bit for bit. ``--arch arm64``
+cross-builds the wheel and runs all of it as a Cortex-A72 under qemu's user emulation: its times mean nothing.
+`tests.e2e.wheels` does it for every wheel in turn.
 
 Needs root, mmdebstrap, a Debian mirror and PyPI; a python3 of the suite's version (for amd64), or
-aarch64-linux-gnu-gcc and qemu-aarch64-static (for arm64). Where one is missing it says which, and exits with 77.
+aarch64-linux-gnu-gcc (for arm64). Where one is missing it says which, and exits with 77.
 """
 
 from __future__ import annotations
@@ -23,14 +24,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rpi_runtime.model.interpreter import Model
-from tests.e2e.checkout import build_wheel, compare, copy_pictures, expected, need, run, skip
+from tests.e2e.checkout import (
+    CHECKOUT,
+    build_wheel,
+    compare,
+    copy_pictures,
+    expected,
+    need,
+    people_of,
+    run,
+    skip,
+)
+from tests.e2e.emulator import find_qemu
 
 PYTHON = {"trixie": "3.13", "bookworm": "3.11"}
 GLIBC = {"trixie": 41, "bookworm": 36}  # 2.x
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
 PACKAGES = ["python3", "libpython3-stdlib", "libstdc++6", "libc6", "libgcc-s1", "base-files"]
-# LiteRT 2.3.0 crashes in allocate_tensors under qemu-user 7.2; 2.1.6 runs.
-LITERT = {"amd64": "ai-edge-litert", "arm64": "ai-edge-litert==2.1.6"}
+LITERT = "ai-edge-litert"  # the newest, as a Pi's pip chooses
 TFLITE = "tflite-runtime"
 SITE = "opt/pipose"
 
@@ -54,7 +65,7 @@ class Target:
         return os.uname().machine != MACHINE[self.arch]
 
 
-def make_root(target: Target) -> None:
+def make_root(target: Target, emulator: Path | None = None) -> None:
     """Unpack a minimal Debian without running its scripts, and add the links that they would have made."""
     packages = PACKAGES + ([f"libpython{target.python}-dev"] if target.emulated else [])
     words = [f"--arch={target.arch}", "--variant=extract", f"--include={','.join(packages)}"]
@@ -64,8 +75,7 @@ def make_root(target: Target) -> None:
             (target.root / name).symlink_to(f"usr/{name}")
     for name in ("proc", "sys", "tmp"):
         (target.root / name).mkdir(exist_ok=True)
-    if target.emulated:
-        emulator = Path(str(shutil.which(f"qemu-{MACHINE[target.arch]}-static")))
+    if emulator is not None:
         shutil.copy(emulator, target.root / "qemu-static")
 
 
@@ -95,7 +105,7 @@ def install(target: Target, wheel: Path, interpreter: str) -> None:
     words += ["--python-version", target.python, "--implementation", "cp", "--only-binary=:all:"]
     packages = ["numpy<2", "pillow", interpreter]
     if interpreter != TFLITE:
-        packages = ["numpy", "pillow", LITERT[target.arch]]
+        packages = ["numpy", "pillow", LITERT]
     run(sys.executable, "-m", "pip", "install", "-q", "--target", site, *words, *packages)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
@@ -127,6 +137,20 @@ def check(target: Target, model_path: Path, images: Path, count: int, *, loose: 
     common = ["--model", "/data/m.tflite", "--sink", "jsonl:-", "--track", "off"]
     done = pipose(target, "run", *common, "--source", "images:/data/pictures")
     print(f"  images: {compare(done.stdout.splitlines(), wanted, *limits)}")
+    if not loose:
+        words = [
+            "--model",
+            model_path,
+            "--sink",
+            "jsonl:-",
+            "--track",
+            "off",
+            "--source",
+            f"images:{folder / 'pictures'}",
+        ]
+        here = run(sys.executable, "-m", "rpi_runtime", "run", *words, cwd=CHECKOUT)
+        assert people_of(done.stdout) == people_of(here.stdout), "not the checkout's people, bit for bit"
+        print("  images: every message's people equal the checkout's, bit for bit")
     record = ["--source", "images:/data/pictures", "--output", "/data/walk.zip", "--format", "png"]
     pipose(target, "record", *record)
     done = pipose(target, "run", *common, "--source", "replay:/data/walk.zip,pace=free")
@@ -151,8 +175,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pipose-root-") as folder:
         target = Target(suite=args.suite, arch=args.arch, root=Path(folder) / "root")
         if target.emulated:
-            need(f"qemu-{MACHINE[target.arch]}-static", f"{MACHINE[target.arch]}-linux-gnu-gcc")
-        make_root(target)
+            need(f"{MACHINE[target.arch]}-linux-gnu-gcc")
+        emulator = find_qemu(MACHINE[target.arch], Path(folder)) if target.emulated else None
+        make_root(target, emulator)
         wheel = build_wheel(target.python, Path(folder), cross_build(target, Path(folder)))
         install(target, wheel, args.interpreter)
         print(f"{target.suite} {target.arch}: Python {target.python}, {wheel.name}, no OpenCV")

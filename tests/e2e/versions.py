@@ -52,6 +52,14 @@ def try_row(row: tuple[str, str, str], wheel: Path, folder: Path, model: Path) -
     return done.stdout.splitlines(), f"NumPy {found.stdout.strip()}, {told[0].partition('int8, ')[2]}"
 
 
+def try_python(version: str, wheel: Path, folder: Path, model: Path, images: Path, count: int) -> str:
+    """Run a wheel on one Python with the newest of everything; how well its people agree with the checkout's."""
+    pictures = copy_pictures(images, count, folder / "pictures")
+    wanted = expected(Model(model, threads=1), pictures)
+    lines, told = try_row((version, "numpy>=2", LITERT), wheel, folder, model)
+    return f"{told}: {compare(lines, wanted)}"
+
+
 def main() -> None:
     """Print a line for each combination."""
     parser = argparse.ArgumentParser(

@@ -1,0 +1,114 @@
+"""Every wheel that a release has, built and tried: ``python -m tests.e2e.wheels --model M.tflite --images FOLDER``.
+
+x86-64 and aarch64 (cross-built), Python 3.11 to 3.13; each in a minimal root of the Debian that has this Python, with
+the newest LiteRT, aarch64 as a Cortex-A72 under qemu. The people found must be the checkout's, bit for bit. No Debian
+has Python 3.12: its x86-64 wheel runs in a virtual environment, its aarch64 wheel is built with the headers of x86-64's
+3.12 and looked at, and not run.
+
+Needs what `tests.e2e.debian_root` needs. `--output DIR` keeps the wheels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+from tests.e2e.checkout import build_wheel, find_python, need, run, skip
+from tests.e2e.debian_root import MACHINE, PYTHON, Target, check, cross_build, install, make_root
+from tests.e2e.emulator import find_qemu
+from tests.e2e.versions import try_python
+
+LITERT = "ai-edge-litert"
+WITHOUT_ROOT = "3.12"
+
+
+def in_root(target: Target, folder: Path, emulator: Path | None, args: argparse.Namespace) -> Path:
+    """Build the wheel of a root's Python and architecture, run it there, and return it."""
+    make_root(target, emulator)
+    place = folder / f"{target.suite}-{target.arch}"
+    place.mkdir()
+    wheel = build_wheel(target.python, place, cross_build(target, place))
+    install(target, wheel, LITERT)
+    print(f"{wheel.name}: in a minimal {target.suite}, {target.arch}")
+    check(target, args.model.resolve(), args.images, args.count, loose=False)
+    shutil.rmtree(target.root)
+    return wheel
+
+
+def only_built(folder: Path) -> Path:
+    """Build the aarch64 wheel of a Python that no Debian has, and look at its extension modules."""
+    python = find_python(WITHOUT_ROOT)
+    if python is None:
+        skip(f"no Python {WITHOUT_ROOT} on this machine to build the wheel with")
+    code = "import sysconfig; print(sysconfig.get_path('include'))"
+    headers = run(python, "-c", code).stdout.strip()
+    machine, digits = MACHINE["arm64"], WITHOUT_ROOT.replace(".", "")
+    gcc = f"{machine}-linux-gnu-gcc"
+    environment = {
+        "_PYTHON_HOST_PLATFORM": f"linux-{machine}",
+        "SETUPTOOLS_EXT_SUFFIX": f".cpython-{digits}-{machine}-linux-gnu.so",
+        "CC": f"{gcc} -I{headers}",
+        "LDSHARED": f"{gcc} -shared",
+    }
+    place = folder / "only-built"
+    place.mkdir()
+    wheel = build_wheel(WITHOUT_ROOT, place, environment)
+    with zipfile.ZipFile(wheel) as archive:
+        modules = [n for n in archive.namelist() if n.endswith(".so")]
+        assert modules and all(archive.read(n)[18] == 183 for n in modules), (
+            "not for AArch64"
+        )  # e_machine of ELF
+    print(
+        f"{wheel.name}: built, {len(modules)} modules for AArch64; not run, since no Debian has this Python"
+    )
+    return wheel
+
+
+def in_environment(folder: Path, args: argparse.Namespace) -> Path:
+    """Build the x86-64 wheel of a Python that no Debian has, and run it in a virtual environment."""
+    place = folder / "environment"
+    place.mkdir()
+    wheel = build_wheel(WITHOUT_ROOT, place)
+    print(
+        f"{wheel.name}: {try_python(WITHOUT_ROOT, wheel, place, args.model.resolve(), args.images, args.count)}"
+    )
+    return wheel
+
+
+def main() -> None:
+    """Build and try every wheel."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True, help="folder of pictures with people")
+    parser.add_argument("--count", type=int, default=4, help="pictures (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="keep the wheels here")
+    args = parser.parse_args()
+    if os.geteuid() != 0:
+        skip("needs root, to mount and to change the root")
+    need("mmdebstrap", "unshare", "chroot", "aarch64-linux-gnu-gcc")
+    with tempfile.TemporaryDirectory(prefix="pipose-wheels-") as name:
+        folder = Path(name)
+        emulator = find_qemu(MACHINE["arm64"], folder)
+        wheels = []
+        for suite in PYTHON:
+            for arch in MACHINE:
+                begin = time.monotonic()
+                target = Target(suite=suite, arch=arch, root=folder / "root")
+                wheels.append(in_root(target, folder, emulator if target.emulated else None, args))
+                print(f"  {time.monotonic() - begin:.0f} s", flush=True)
+        wheels += [in_environment(folder, args), only_built(folder)]
+        if args.output:
+            args.output.mkdir(parents=True, exist_ok=True)
+            for wheel in wheels:
+                shutil.copy(wheel, args.output)
+
+
+if __name__ == "__main__":
+    main()
