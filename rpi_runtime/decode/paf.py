@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from cython_ext.specs import POINTS_PER_LIMB, LimbRules, PeakRules, Stored
+from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard
@@ -81,6 +83,7 @@ class PafDecode:
         self, card: ModelCard, options: PafOptions | None = None, *, decoder: PafDecoder | None = None
     ) -> None:
         self.options = options if options is not None else PafOptions()
+        self.lock = threading.Lock()
         stride = card.output("heatmaps").stride
         if card.output("pafs").stride != stride:
             raise CardError(f"strides of heatmaps ({stride}) and PAFs ({card.output('pafs').stride}) differ")
@@ -91,6 +94,7 @@ class PafDecode:
         self._find_peaks = PeakFinder(peaks)
         self._group = Grouper(self._keypoints, limb_rules(card, self.options, decoder), peaks.upsample)
 
+    @exclusive
     def decode(
         self,
         heatmaps: Stored,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cython_ext.specs import Groups, Stored, TagRules
+from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard, OutputSpec
@@ -71,6 +73,7 @@ class TagDecode:
         self, card: ModelCard, options: TagOptions | None = None, *, decoder: TagDecoder | None = None
     ) -> None:
         self.options = options if options is not None else TagOptions()
+        self.lock = threading.Lock()
         self.spec = decoder if decoder is not None else tag_decoder(card)
         self._keypoints = len(card.skeleton.keypoints)
         self._outputs = *card.outputs_of("heatmaps"), *card.outputs_of("tags")
@@ -85,6 +88,7 @@ class TagDecode:
             [size[1] / self._heatmaps.shape[2], size[0] / self._heatmaps.shape[1]], np.float32
         )
 
+    @exclusive
     def decode(
         self,
         outputs: Outputs,

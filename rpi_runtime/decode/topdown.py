@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from cython_ext.specs import PointRules, Stored
+from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard
@@ -65,6 +67,7 @@ class TopdownDecode:
         self, card: ModelCard, options: TopdownOptions | None = None, *, decoder: TopdownDecoder | None = None
     ) -> None:
         self.options = options if options is not None else TopdownOptions()
+        self.lock = threading.Lock()
         self.spec = decoder if decoder is not None else topdown_decoder(card)
         self._stride = card.output("heatmaps").stride
         self._size = card.input.width, card.input.height
@@ -80,6 +83,7 @@ class TopdownDecode:
             )
         )
 
+    @exclusive
     def decode(
         self,
         heatmaps: Stored,
@@ -120,9 +124,11 @@ class TopdownDecode:
         except (ValueError, TypeError) as err:
             raise InputError(f"cannot decode: {err}") from err
         keypoints = points.copy()
+        keypoints[~np.isfinite(points).all(axis=1)] = 0  # of maps that are not numbers themselves: not found
+        points = keypoints.copy()
         keypoints[:, :2] = transform.to_image(points[:, :2] * np.float32(self._stride) + np.float32(0.5))
         sure = points[:, 2] > self.spec.peak_threshold
-        score = box_score * float(points[sure, 2].mean()) if sure.any() else 0.0
+        score = box_score * float(points[sure, 2].mean(dtype=np.float64)) if sure.any() else 0.0
         keypoints[~sure if self.options.mode == "fast" else points[:, 2] <= 0] = 0
         return Pose(keypoints=keypoints, score=score)
 

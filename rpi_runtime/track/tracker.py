@@ -8,6 +8,7 @@ while, so that a person who was hidden gets the old id back.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -26,6 +27,9 @@ DEFAULT_SIGMA = 0.072  # mean of COCO's 17
 # COCO takes 0.53 of the box for a person's area; sqrt(0.53 * 0.4) of the height for one 0.4 times as wide.
 SCALE_OF_LONG_SIDE = 0.46
 LONGEST_REACH_S = 0.1
+KEEP_INTERVALS = 2.5  # frames that a person may miss when they come more seldom than once a second
+_INTERVALS = 8
+_SLOW_NS = 1_000_000_000  # of the interval: below one frame a second
 FEWEST_SHARED = 3  # fewer keypoints in common count as if the rest were unlike
 
 
@@ -43,7 +47,7 @@ class TrackSpec:
         A pose that is not alike enough still continues a track that it could have come from at this speed, in
         person sizes a second, beyond this many sizes.
     keep_ms : int
-        A person out of sight for longer gets a new id.
+        A person out of sight for longer gets a new id; below one frame a second, after `KEEP_INTERVALS`.
     velocity_fade_ms : int
         Time constant with which the velocity of a person out of sight fades.
     """
@@ -90,6 +94,8 @@ class Tracker:
         self._smoother = OneEuro(count, smooth) if smooth is not None else None
         self._last_id = 0
         self._now_ns: int | None = None
+        self._intervals_ns: deque[int] = deque(maxlen=_INTERVALS)
+        self._keep_ns = self.spec.keep_ms * 1_000_000
 
     def update(self, poses: Sequence[Pose], timestamp_ns: int) -> tuple[Track, ...]:
         """Give each pose of a frame its id.
@@ -110,12 +116,12 @@ class Tracker:
             return ()
         keypoints = np.stack([pose.keypoints for pose in poses])  # (N, K, 3)
         scales = person_scales(keypoints)
-        predicted, known = self._people.predict(timestamp_ns, self.spec)
+        predicted, known = self._people.predict(timestamp_ns, self.spec, self._keep_ns)
         rows = self._assign(keypoints, scales, predicted, known)
         new = rows < 0
         if new.any():
             rows = self._welcome(rows, new)
-            predicted, known = self._people.predict(timestamp_ns, self.spec)
+            predicted, known = self._people.predict(timestamp_ns, self.spec, self._keep_ns)
         self._people.take(rows, keypoints, scales, timestamp_ns, predicted, known)
         if self._smoother is not None:
             smooth = self._smoother(rows, keypoints, timestamp_ns, self._people.scales[rows])
@@ -126,8 +132,14 @@ class Tracker:
     def _forget(self, now_ns: int) -> None:
         """Drop the people who have been out of sight for too long."""
         backwards = self._now_ns is not None and now_ns < self._now_ns
+        if self._now_ns is not None and not backwards:
+            self._intervals_ns.append(now_ns - self._now_ns)
         self._now_ns = now_ns
-        gone = now_ns - self._people.seen_ns > self.spec.keep_ms * 1_000_000
+        # the shortest of the last intervals: a pause after many quick frames is a pause, not a slow camera
+        usual_ns = min(self._intervals_ns, default=0)
+        slow_ns = round(KEEP_INTERVALS * usual_ns) if usual_ns > _SLOW_NS else 0
+        self._keep_ns = max(self.spec.keep_ms * 1_000_000, slow_ns)
+        gone = now_ns - self._people.seen_ns > self._keep_ns
         if backwards or gone.any():
             self._keep(np.flatnonzero(~gone & (not backwards)), 0)
 
@@ -263,13 +275,15 @@ class _People:
             points_seen_ns=cut(self.points_seen_ns, NEVER_NS),
         )
 
-    def predict(self, now_ns: int, spec: TrackSpec) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def predict(
+        self, now_ns: int, spec: TrackSpec, keep_ns: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Where the keypoints are now, (P, K, 2), and which of them are known at all, (P, K)."""
         fade = spec.velocity_fade_ms * 1e-3
         seconds = (now_ns - self.seen_ns) * NANOSECONDS
         travelled = fade * (1 - np.exp(-seconds / fade))  # integral of the fading velocity
         predicted = self.points + (self.velocities * travelled[:, None])[:, None]
-        known: NDArray[np.bool_] = now_ns - self.points_seen_ns <= spec.keep_ms * 1_000_000
+        known: NDArray[np.bool_] = now_ns - self.points_seen_ns <= keep_ns
         return predicted, known
 
     def take(

@@ -142,3 +142,15 @@ def test_pose_owns_its_keypoints() -> None:
     kept = first.keypoints.copy()
     decode.decode(drawn(people(1), HALF), HALF)
     assert_array_equal(first.keypoints, kept)
+
+
+@pytest.mark.parametrize("mode", ["fast", "exact"])
+def test_maps_that_are_not_numbers_give_finite_poses(mode):
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        maps = rng.uniform(-1, 1, (64, 48, 17)).astype(np.float32)
+        holes = rng.random(maps.shape) < rng.choice([0.001, 0.1, 1.0])
+        maps[holes] = rng.choice(np.float32([np.nan, np.inf, -np.inf, 3e38]), int(holes.sum()))
+        pose = TopdownDecode(CARD, TopdownOptions(mode=mode)).decode(maps, HALF)
+        assert np.isfinite(pose.keypoints).all()
+        assert np.isfinite(pose.score)

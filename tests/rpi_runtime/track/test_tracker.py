@@ -159,3 +159,30 @@ def test_a_ghost_does_not_take_the_id_of_the_person_it_lies_on():
 def test_settings_without_sense_are_refused(wrong):
     with pytest.raises(UsageError, match="tracking"):
         TrackSpec(**wrong)
+
+
+@pytest.mark.parametrize("seconds", [1.01, 2, 5, 60])
+def test_people_keep_their_ids_however_slow_the_frames(seconds):
+    tracker = Tracker(SKELETON, smooth=SmoothSpec())
+    for i in range(8):
+        tracks = tracker.update([person(100), person(300)], round(i * seconds * 1e9))
+        assert ids(tracks) == [1, 2]
+        assert [t.age for t in tracks] == [i, i]
+
+
+def test_a_person_may_miss_a_slow_frame_but_not_three():
+    tracker = Tracker(SKELETON)
+    for i in range(4):
+        tracker.update([person(100)], i * 2_000_000_000)
+    tracker.update([], 8_000_000_000)
+    assert ids(tracker.update([person(100)], 10_000_000_000)) == [1]
+    for i in range(6, 9):
+        tracker.update([], i * 2_000_000_000)
+    assert ids(tracker.update([person(100)], 18_000_000_000)) == [2]
+
+
+def test_a_pause_of_a_quick_camera_ends_tracks():
+    tracker = Tracker(SKELETON)
+    for i in range(20):
+        tracker.update([person(100)], i * STEP_NS)
+    assert ids(tracker.update([person(100)], 20 * STEP_NS + 5_000_000_000)) == [2]
