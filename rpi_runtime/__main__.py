@@ -14,7 +14,7 @@ from rpi_runtime.suggest import did_you_mean
 COMMANDS = {
     "run": "find people on a camera, stream, video, folder or recording",
     "live": "the same, with a page for the browser: picture, people, figures",
-    "show": "draw the people on a picture or a video file, to look at a model",
+    "show": "draw the people on pictures or a video file, to look at a model",
     "record": "record a source, to be played back with the source `replay`",
     "service": "run all day, unattended: install it for systemd, or take it back",
     "bench": "measure a model on this machine, stage by stage",

@@ -19,7 +19,7 @@ _ADDRESS = re.compile(
     r"mqtts?|wss?|onvif|[a-z][a-z0-9+.-]{0,15}(?=://)))(?P<mark>:/{0,3}|/{2,3})(?P<rest>[^\n<>|]*)",
     re.IGNORECASE,
 )
-_LOGIN_ALONE = re.compile(r"(?P<before>^|[\s\"'(=,:])(?P<login>[^\s:@/\"'(=*]+:(?!/)[^\s]*@)(?=[\w\[])")
+_LOGIN_ALONE = re.compile(r"(?P<before>^|[\s\"'(=,:/])(?P<login>[^\s:@/\"'(=*]+:(?!/)[^\s]*@)(?=[\w\[])")
 _KEYED = re.compile(
     r"(?P<key>(?:pass(?:word|wd|phrase)?|pwd|token|secret|api_?key)=|\bbearer )(?P<value>[^\s,;&]+)",
     re.IGNORECASE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from rpi_runtime.capture.container import missing_bytes
 from rpi_runtime.capture.opencv import Capture
 from rpi_runtime.capture.source import Delivered, Wanted
 from rpi_runtime.errors import SourceError
+from rpi_runtime.masking import mask
 from rpi_runtime.names import PlainPath
 from rpi_runtime.poses import Frame
 
+_ADDRESS = re.compile(r"(?i)[a-z]{2,6}:?/|rts?p|https?|.*@")
 _USUAL_FPS = 25.0  # of a file that does not say
 
 
@@ -37,6 +40,7 @@ class FilmSource:
 
     def __init__(self, path: Path, *, loop: bool = False) -> None:
         self._path, self._loop = path, loop
+        self._name = mask(str(path))  # it may be a stream's address, mistyped
         self._capture: Capture | None = None
         self._opened: PlainPath | None = None
         self._turns = 0
@@ -50,7 +54,8 @@ class FilmSource:
         """Open the file and read what it says of itself."""
         del wanted
         if not self._path.is_file():
-            raise SourceError(f"{self._path}: no such video file")
+            hint = "; a stream's address begins with rtsp:// or http://" if _ADDRESS.match(self._name) else ""
+            raise SourceError(f"{self._name}: no such video file{hint}")
         capture = self._capture = Capture()
         self._opened = PlainPath(self._path)
         self._open(capture)
@@ -65,7 +70,7 @@ class FilmSource:
         announced = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         frames = int(announced) if 0 < announced < 1e9 and not self._loop else 0
         return Delivered(
-            width=int(width), height=int(height), fps=fps, frames=frames, what=f"video {self._path}"
+            width=int(width), height=int(height), fps=fps, frames=frames, what=f"video {self._name}"
         )
 
     def start(self) -> None:
@@ -102,7 +107,7 @@ class FilmSource:
         cv2 = capture.cv2
         if not capture.open(str(self._opened), cv2.CAP_FFMPEG):
             raise SourceError(
-                f"{self._path}: cannot be opened as a video; check that it plays elsewhere; a download that was "
+                f"{self._name}: cannot be opened as a video; check that it plays elsewhere; a download that was "
                 "cut short does not open"
             )
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # the versions differ in their default; it is done here
@@ -126,13 +131,13 @@ class FilmSource:
         """Go back to the beginning, of a loop; False at the end. Raises when the file was cut short."""
         if not self._loop and (missing := missing_bytes(self._path)):
             raise SourceError(
-                f"{self._path}: ended after {self._index} frames; the file is cut short: {missing} bytes of what "
+                f"{self._name}: ended after {self._index} frames; the file is cut short: {missing} bytes of what "
                 "it says it holds are missing; all frames up to there were processed"
             )
         if not self._lap_index:
             if not self._index:
                 raise SourceError(
-                    f"{self._path}: none of its frames can be decoded; check that it plays elsewhere"
+                    f"{self._name}: none of its frames can be decoded; check that it plays elsewhere"
                 )
             return False
         if not self._loop:

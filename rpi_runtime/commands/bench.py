@@ -42,6 +42,9 @@ examples:
   python -m rpi_runtime bench --model M.tflite --source picamera --frames 3000
   python -m rpi_runtime bench --model M.tflite --frames 1000 --report report.json
   python -m rpi_runtime bench --model M.tflite --refine PERSON.tflite --look-every 5 --source walk.mp4
+
+exit codes: 0 done, 2 a wrong option, 3 the model or the source cannot be read, 5 the report cannot be written,
+            8 a package is missing
 """
 
 SYNTHETIC = "synthetic"

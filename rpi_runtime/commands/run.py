@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
+from collections.abc import Iterator
 
 from rpi_runtime.assemble import build
 from rpi_runtime.commands.parser import add_arguments, make_parser, set_up_logging
 from rpi_runtime.errors import PiposeError
 from rpi_runtime.library_messages import LibraryMessages
+from rpi_runtime.pipeline import Pipeline
 from rpi_runtime.settings.run_config import RunConfig, load_config
 from rpi_runtime.stop import Signals, StopFlag, leave
 from rpi_runtime.streams import tell
@@ -56,8 +60,14 @@ def main(argv: list[str]) -> int:
     return run(config)
 
 
-def run(config: RunConfig) -> int:
+def run(config: RunConfig, *, progress_s: float = 0.0) -> int:
     """Run until the end, print the summary on standard error, return the exit code.
+
+    Parameters
+    ----------
+    config : RunConfig
+    progress_s : float
+        How often to say how far it is; 0: never.
 
     Raises
     ------
@@ -68,7 +78,8 @@ def run(config: RunConfig) -> int:
     with LibraryMessages(), Signals(stopping):
         pipeline = build(config, stopping)
         try:
-            pipeline.run()
+            with _progress(pipeline, progress_s):
+                pipeline.run()
         finally:
             if pipeline.status().frames:
                 tell(pipeline.status().describe())
@@ -78,6 +89,28 @@ def run(config: RunConfig) -> int:
     if error is not None:
         raise error
     return 0
+
+
+@contextlib.contextmanager
+def _progress(pipeline: Pipeline, every_s: float) -> Iterator[None]:
+    """Say every so often how far the pipeline is, as long as this context lasts."""
+    over = threading.Event()
+
+    def say() -> None:
+        while not over.wait(every_s):
+            status, delivered = pipeline.status(), pipeline.feed.delivered
+            of = f" of {delivered.frames}" if delivered is not None and delivered.frames else ""
+            tell(f"{status.frames}{of} frames, {status.fps:.1f} a second")
+
+    thread = threading.Thread(target=say, name="pipose-progress", daemon=True)
+    if every_s > 0:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if every_s > 0:
+            thread.join()
 
 
 def _report(error: BaseException | None) -> int:

@@ -3,33 +3,59 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rpi_runtime.capture.kinds import guess_kind
 from rpi_runtime.capture.pictures import SUFFIXES, read_picture, write_picture
-from rpi_runtime.errors import UsageError
+from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.estimate import Estimate, Estimator
+from rpi_runtime.files import reading
+from rpi_runtime.masking import mask
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.sinks.draw import draw_people
+from rpi_runtime.streams import tell
 
-HELP = "draw the people on a picture or a video file, to look at a model"
+_PROGRESS_S = 5.0
+
+HELP = "draw the people on pictures or a video file, to look at a model"
 EXAMPLES = """\
 examples:
   python -m rpi_runtime show --model M.tflite street.jpg                  writes street-poses.jpg
   python -m rpi_runtime show --model M.tflite street.jpg --output out.png
+  python -m rpi_runtime show --model M.tflite photos/                     writes photos-poses/
+  python -m rpi_runtime show --model M.tflite a.jpg b.jpg photos/ --output drawn/
   python -m rpi_runtime show --model M.tflite walk.mp4                    writes walk-poses.mp4
+
+exit codes: 0 done, 2 a wrong option, 3 an input or the model cannot be read (others are done), 5 an output cannot be
+            written, 8 a package is missing
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("input", help="a picture or a video file")
+    parser.add_argument(
+        "input", nargs="+", help="pictures, video files, folders of pictures (not their subfolders)"
+    )
     parser.add_argument("--model", required=True, metavar="FILE", help=".tflite")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="default: beside the input, with -poses in the name"
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="a file for one picture or video, otherwise a folder; default: beside the input, with -poses in the name",
     )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="default: all, at most 4")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One file to draw on: where it is and where the drawing goes."""
+
+    source: Path
+    target: Path
+    is_video: bool
 
 
 def main(argv: list[str]) -> int:
@@ -39,42 +65,113 @@ def main(argv: list[str]) -> int:
     parser = make_parser("show", HELP, EXAMPLES)
     add_arguments(parser)
     given = parser.parse_args(argv)
-    set_up_logging()
-    source = Path(given.input)
-    kind = guess_kind(given.input)
-    if kind == "video":
-        target = given.output or source.with_name(f"{source.stem}-poses.mp4")
-        return _show_video(given, source, target)
-    if kind == "images" and source.suffix.lower() in SUFFIXES:
-        target = given.output or source.with_name(f"{source.stem}-poses{source.suffix}")
-        return _show_picture(given, source, target)
-    raise UsageError(
-        f"{given.input}: expected a picture or a video file; for other sources use the command `run`"
-    )
-
-
-def _show_picture(given: argparse.Namespace, source: Path, target: Path) -> int:
-    _refuse_same(source, target)
-    image = read_picture(source)
-    estimator = Estimator([Model(given.model, threads=given.threads or None)], track=False)
-    estimate = estimator(image, 0)
-    write_picture(draw_people(image, estimate.tracks, estimator.skeleton), target)
-    print(f"{target}: {describe(estimate, estimator)}", file=sys.stderr)
+    set_up_logging(verbose=given.verbose)
+    jobs = plan(given.input, given.output)
+    unreadable = _show_pictures([job for job in jobs if not job.is_video], given)
+    for job in jobs:
+        if job.is_video:
+            _show_video(job, given)
+    if unreadable and len(jobs) > 1:
+        raise InputError(
+            f"{len(unreadable)} of {len(jobs)} files could not be read, first {unreadable[0]}; all others are done"
+        )
     return 0
 
 
-def _show_video(given: argparse.Namespace, source: Path, target: Path) -> int:
+def plan(inputs: Sequence[str], output: Path | None) -> list[Job]:
+    """Return a job for each file.
+
+    Raises
+    ------
+    UsageError
+        An input is neither a picture nor a video nor a folder, an output would be an input, or two would be one.
+    """
+    files = [file for name in inputs for file in _files(name)]
+    into_folder = output is not None and (
+        len(files) > 1 or output.is_dir() or any(Path(name).is_dir() for name in inputs)
+    )
+    if into_folder and output is not None and output.is_file():
+        raise UsageError(f"{output}: is a file; for several inputs give a folder as --output")
+    jobs = []
+    for source, folder in files:
+        is_video = guess_kind(str(source)) == "video"
+        suffix = ".mp4" if is_video else source.suffix
+        name = f"{source.stem}-poses{suffix}"
+        if into_folder and output is not None:
+            target = output / name
+        elif output is not None:
+            target = output
+        else:
+            target = folder / name
+        jobs.append(Job(source=source, target=target, is_video=is_video))
+    _check(jobs)
+    return jobs
+
+
+def _files(name: str) -> list[tuple[Path, Path]]:
+    """The files that an input means, with the folder for their drawings: of a folder one beside it."""
+    path = Path(name)
+    kind = guess_kind(name)
+    if path.is_dir() and kind == "images":
+        with reading(path, "give a folder that you may read"):
+            pictures = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES)
+        if not pictures:
+            raise InputError(f"{path}: no pictures there; expected files ending in {', '.join(SUFFIXES)}")
+        return [(picture, path.with_name(f"{path.resolve().name}-poses")) for picture in pictures]
+    if kind == "video" or (kind == "images" and path.suffix.lower() in SUFFIXES):
+        return [(path, path.parent)]
+    raise UsageError(
+        f"{mask(name)}: expected a picture or a video file, or a folder of pictures; for other sources use the "
+        "command `run`"
+    )
+
+
+def _check(jobs: Sequence[Job]) -> None:
+    sources = {job.source.resolve() for job in jobs}
+    seen: set[Path] = set()
+    for job in jobs:
+        target = job.target.resolve()
+        if target in sources:
+            raise UsageError(f"{job.target}: is the input itself; choose another --output")
+        if target in seen:
+            raise UsageError(
+                f"{job.target}: two of the inputs have this output; rename one, or do them one by one"
+            )
+        seen.add(target)
+
+
+def _show_pictures(jobs: Sequence[Job], given: argparse.Namespace) -> list[Path]:
+    """Draw on each picture, saying which; returns those that could not be read, when there are others."""
+    unreadable: list[Path] = []
+    if not jobs:
+        return unreadable
+    estimator: Estimator | None = None
+    for number, job in enumerate(jobs, 1):
+        count = f"[{number}/{len(jobs)}] " if len(jobs) > 1 else ""
+        try:
+            image = read_picture(job.source)
+        except InputError as err:
+            if len(jobs) == 1:
+                raise
+            tell(f"{count}passed over: {err}")
+            unreadable.append(job.source)
+            continue
+        if estimator is None:
+            estimator = Estimator([Model(given.model, threads=given.threads or None)], track=False)
+        estimate = estimator(image, 0)
+        write_picture(draw_people(image, estimate.tracks, estimator.skeleton), job.target)
+        tell(f"{count}{job.target}: {describe(estimate, estimator)}")
+    return unreadable
+
+
+def _show_video(job: Job, given: argparse.Namespace) -> None:
     from rpi_runtime.commands.run import run
     from rpi_runtime.settings.run_config import load_config
 
-    _refuse_same(source, target)
-    chosen = {"model": given.model, "source": f"video:{source}", "sink": f"video:{target}"}
-    return run(load_config(None, chosen | {"threads": given.threads}))
-
-
-def _refuse_same(source: Path, target: Path) -> None:
-    if target.resolve() == source.resolve():
-        raise UsageError(f"{target}: is the input itself; choose another --output")
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    chosen = {"model": given.model, "source": f"video:{job.source}", "sink": f"video:{job.target}"}
+    tell(f"{job.source} to {job.target}")
+    run(load_config(None, chosen | {"threads": given.threads}), progress_s=_PROGRESS_S)
 
 
 def describe(estimate: Estimate, estimator: Estimator) -> str:

@@ -148,7 +148,7 @@ def test_a_full_disk_is_an_exit_code(folder):
         (["run", "--model", "TOY", "--source", "PHOTOS", "--sink", "jsonl:/none/x"], 5, "cannot be written"),
         (["run", "--model", "TOY", "--source", "picamera"], 8, "sudo apt install python3-picamera2"),
         (["run", "--config", "none.toml"], 3, "none.toml"),
-        (["show", "--model", "TOY", "PHOTOS"], 2, "expected a picture or a video file"),
+        (["show", "--model", "TOY", "rtsp://cam/x"], 2, "expected a picture or a video file"),
         (["record", "--source", "PHOTOS", "--output", "PHOTOS"], 5, "exists already"),
     ],
 )

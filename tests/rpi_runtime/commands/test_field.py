@@ -1,0 +1,280 @@
+"""What terminals, names and newcomers do to the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from rpi_runtime import __version__
+from rpi_runtime.__main__ import COMMANDS, main
+from rpi_runtime.capture.pictures import write_picture
+from rpi_runtime.errors import UsageError
+from rpi_runtime.settings.run_config import load_config
+from tests.rpi_runtime.pictures import gradient
+from tests.rpi_runtime.toys import write_toy
+
+ROOT = Path(__file__).parents[3]
+FILMS = ROOT / "tests/rpi_runtime/golden/films"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A toy model and six pictures."""
+    folder = tmp_path_factory.mktemp("field")
+    write_toy(folder / "toy.tflite")
+    (folder / "photos").mkdir()
+    for index in range(6):
+        write_picture(gradient(shift=10 * index), folder / f"photos/{index}.png")
+    return folder
+
+
+def command(*words):
+    return [sys.executable, "-m", "rpi_runtime", *words]
+
+
+def call(*words, **options):
+    options = {"capture_output": True, "timeout": 100, "cwd": ROOT} | options
+    return subprocess.run(command(*words), check=False, **options)
+
+
+def hang_up(words, ready, number=signal.SIGHUP, **options):
+    process = subprocess.Popen(
+        command(*words), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options
+    )
+    deadline = time.monotonic() + 60
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(number)
+    errors = process.communicate(timeout=60)[1].decode()
+    return process.returncode, errors
+
+
+def test_a_hang_up_ends_a_run_as_sigterm_does(folder, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    out, lines = tmp_path / "out.mp4", tmp_path / "p.jsonl"
+    words = [
+        "run",
+        "--model",
+        folder / "toy.tflite",
+        "--source",
+        f"{folder / 'photos'},loop=yes",
+        "--max-fps",
+        "50",
+    ]
+    words += ["--sink", str(out), "--sink", str(lines)]
+    code, errors = hang_up(words, lambda: lines.exists() and lines.stat().st_size > 5000)
+    assert code == 0, errors
+    assert "frames in" in errors
+    assert cv2.VideoCapture(str(out)).get(cv2.CAP_PROP_FRAME_COUNT) > 5
+
+
+def test_a_hang_up_finishes_a_recording(folder, tmp_path):
+    out = tmp_path / "walk.zip"
+    words = ["record", "--source", f"{folder / 'photos'},loop=yes,pace=recorded", "--output", str(out)]
+    code, errors = hang_up(words, lambda: out.exists() and out.stat().st_size > 5000)
+    assert code == 0, errors
+    assert zipfile.ZipFile(out).testzip() is None
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored(folder, tmp_path):
+    words = [
+        "run",
+        "--model",
+        folder / "toy.tflite",
+        "--source",
+        folder / "photos",
+        "--sink",
+        tmp_path / "p.jsonl",
+    ]
+    code, errors = hang_up(
+        words, lambda: True, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    assert code == 0, errors
+    assert "6 frames in" in errors
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_standard_streams(folder, tmp_path, closed):
+    lines = tmp_path / "p.jsonl"
+    words = command("run", "--model", folder / "toy.tflite", "--source", folder / "photos", "--sink", lines)
+    quoted = " ".join(f"'{word}'" for word in words)
+    done = subprocess.run(["sh", "-c", f"exec {quoted} {closed}"], cwd=ROOT, check=False, timeout=100)
+    assert done.returncode == 0
+    assert [json.loads(line)["frame"] for line in lines.read_text().splitlines()] == list(range(6))
+
+
+def test_json_lines_into_a_closed_standard_output_are_an_error(folder):
+    words = command("run", "--model", folder / "toy.tflite", "--source", folder / "photos")
+    quoted = " ".join(f"'{word}'" for word in words)
+    done = subprocess.run(
+        ["sh", "-c", f"exec {quoted} 1>&-"],
+        cwd=ROOT,
+        check=False,
+        timeout=100,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == 5
+    assert "the standard output is closed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("short", "kind"),
+    [
+        ("poses.jsonl", "jsonl"),
+        ("-", "jsonl"),
+        ("out.mp4", "video"),
+        ("a/b:c.mkv", "video"),
+        ("null", "null"),
+    ],
+)
+def test_sinks_are_understood_by_their_names(short, kind):
+    config = load_config(None, {"model": ["m.tflite"], "sink": [short]})
+    assert config.sink[0].kind == kind
+
+
+@pytest.mark.parametrize("short", ["poses", "jsnl:x", "out.gif"])
+def test_sinks_that_nothing_tells_are_refused(short):
+    with pytest.raises(UsageError, match="unknown kind"):
+        load_config(None, {"model": ["m.tflite"], "sink": [short]})
+
+
+def test_two_names_of_one_file_are_seen(tmp_path):
+    model = write_toy(tmp_path / "m.tflite")
+    os.link(model, tmp_path / "hard.jsonl")
+    (tmp_path / "soft.jsonl").symlink_to(model)
+    for name in ("hard.jsonl", "soft.jsonl"):
+        with pytest.raises(UsageError, match=f"{name} is named twice|m.tflite is named twice"):
+            load_config(None, {"model": [str(model)], "sink": [f"jsonl:{tmp_path / name}"]})
+
+
+@pytest.mark.parametrize("name", ["loop.tflite", "a\0b"])
+def test_paths_that_lead_nowhere_are_one_line(tmp_path, name):
+    (tmp_path / "loop.tflite").symlink_to("loop.tflite")
+    (tmp_path / "c.toml").write_text(
+        "model = " + json.dumps(str(tmp_path / name)) + f'\nsource = "images:{tmp_path}"\nsink = ["null"]\n'
+    )
+    done = call("run", "--config", str(tmp_path / "c.toml"))
+    assert done.returncode in (2, 3)
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", [b"bad\xff.mp4", b"12:30.mp4", b"video:x.mp4"])
+def test_films_of_every_name_in_and_out(folder, tmp_path, name):
+    pytest.importorskip("cv2")
+    shutil.copy(FILMS / "upright.mp4", tmp_path / os.fsdecode(name))
+    words = [
+        b"run",
+        b"--model",
+        os.fsencode(folder / "toy.tflite"),
+        b"--source",
+        name,
+        b"--sink",
+        b"out-" + name,
+    ]
+    done = subprocess.run(
+        [os.fsencode(sys.executable), b"-m", b"rpi_runtime", *words],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / os.fsdecode(b"out-" + name)).stat().st_size > 1000
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_names_without_utf8_in_every_locale(folder, tmp_path):
+    pytest.importorskip("cv2")
+    shutil.copy(FILMS / "upright.mp4", tmp_path / "Küche.mp4")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
+    env |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = call(
+        "run", "--model", folder / "toy.tflite", "--source", tmp_path / "Küche.mp4", "--sink", "null", env=env
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_show_takes_pictures_and_folders_and_says_how_far_it_is(folder, tmp_path):
+    (folder / "photos/broken.jpg").write_text("no picture")
+    shutil.copy(folder / "photos/0.png", tmp_path / "single.png")
+    words = [
+        folder / "photos",
+        tmp_path / "single.png",
+        "--model",
+        folder / "toy.tflite",
+        "--output",
+        tmp_path / "out",
+    ]
+    done = call("show", *words, text=True)
+    (folder / "photos/broken.jpg").unlink()
+    assert done.returncode == 3
+    assert len(list((tmp_path / "out").iterdir())) == 7
+    assert "[1/8] " in done.stderr and "[8/8] " in done.stderr
+    assert "1 of 8 files could not be read" in done.stderr.splitlines()[-1]
+
+
+def test_show_puts_the_drawings_of_a_folder_beside_it(folder, tmp_path):
+    shutil.copytree(folder / "photos", tmp_path / "walk")
+    done = call("show", tmp_path / "walk", "--model", folder / "toy.tflite")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "walk-poses").iterdir())) == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["PHOTO", "PHOTO"], "two of the inputs have this output"),
+        (["FOLDER", "PHOTO", "--output", "PHOTO"], "is a file"),
+        (["rtsp://admin:S3cr3t@cam/live"], "for other sources use the command"),
+    ],
+)
+def test_show_refuses_what_makes_no_sense(folder, words, message, capsys):
+    known = {"PHOTO": str(folder / "photos/0.png"), "FOLDER": str(folder / "photos")}
+    assert (
+        main(["show", *(known.get(word, word) for word in words), "--model", str(folder / "toy.tflite")]) == 2
+    )
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "S3cr3t" not in printed
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_the_version(word, capsys):
+    assert main([word]) == 0
+    assert capsys.readouterr().out == f"pipose {__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_says_what_exit_codes_mean(name, capsys):
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    assert "exit codes: " in capsys.readouterr().out
+
+
+def test_libraries_are_counted_and_said_once(caplog):
+    code = (
+        "import os, sys, logging; from rpi_runtime.library_messages import LibraryMessages; "
+        "from rpi_runtime.commands.parser import set_up_logging; set_up_logging()\n"
+        "with LibraryMessages() as messages:\n"
+        "    for n in range(300): os.write(2, b'Corrupt JPEG data: %d extraneous bytes before marker 0xd9\\n' % n)\n"
+        "    print('ours', file=sys.stderr); print('ours', file=sys.stderr)\n"
+        "os.write(2, b'after\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    assert sum("Corrupt JPEG" in line for line in lines) == 1
+    assert lines.count("ours") == 2
+    assert "INFO libraries printed 300 lines like those above" in lines
+    assert lines[-1] == "after"
