@@ -1,4 +1,4 @@
-"""Put a run together from its configuration: source, models, tracking, sinks. Nothing runs yet."""
+"""Build a run from its configuration: source, models, tracking, sinks."""
 
 from __future__ import annotations
 
@@ -86,17 +86,17 @@ def build(
         SinkRunner(sink, lossless=lossless, stopping=stopping, patient=patient)
         for sink in (*(s.make() for s in config.sink), *own)
     ]
-    # a crop has more to show than the network's own input
+    # a crop shows more detail than the network's own input
     large = any(s.shows for s in config.sink) or config.refine is not None
     network = models[0].card.input
     wanted = Wanted(
         width=source.width or (640 if large else network.width),
         height=source.height or (480 if large else network.height),
-        fps=source.fps or config.max_fps,  # frames that nobody takes need not be decoded
+        fps=source.fps or config.max_fps,  # frames that are never processed need not be decoded
     )
     cascade = None
     if config.refine is not None:
-        from rpi_runtime.cascade.cascade import open_cascade  # loaded by those who use it
+        from rpi_runtime.cascade.cascade import open_cascade  # loaded only if it is used
 
         cascade = open_cascade(config.refine, models[0].card.skeleton, threads=config.threads or None)
     recovery = Recovery(open_s=source.open_s, stall_s=source.stall_s, at_start=source.retry_at_start)

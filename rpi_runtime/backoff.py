@@ -1,7 +1,7 @@
-"""How long to wait before the next try: doubling, bounded, spread by chance.
+"""Waiting times before the next attempt: doubling, bounded, randomized.
 
-The spread ("equal jitter": half fixed, half random) keeps many devices that lost the same thing at the same
-moment from coming back in step. Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture
+The randomization ("equal jitter": half fixed, half random) keeps devices that lost the same thing at the same
+moment from retrying in step. Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture
 Blog, 2015.
 """
 
@@ -16,7 +16,7 @@ class Backoff:
     Parameters
     ----------
     first_s, most_s : float
-        The first wait and the longest; before the spread.
+        The first and the longest wait, before randomization.
     rng : random.Random, optional
         For tests; otherwise seeded by the system.
     """
@@ -33,5 +33,5 @@ class Backoff:
         return step * (0.5 + 0.5 * self._rng.random())
 
     def reset(self) -> None:
-        """Begin again with the first wait: things went well for a while."""
+        """Start again with the first wait, after a period without failures."""
         self._next_s = self.first_s

@@ -1,4 +1,4 @@
-"""One picture to the people on it: preprocess, infer, decode, refine where there is a cascade, track."""
+"""From one picture to the people on it: preprocess, infer, decode, refine (with a cascade), track."""
 
 from __future__ import annotations
 
@@ -35,10 +35,9 @@ class Estimate:
     ----------
     tracks : tuple of Track
     latency_ns : dict of str to int
-        Nanoseconds of each stage, in order: `LOOK_STAGES` where the whole picture was looked at, ``refine`` with a
-        cascade, ``track``.
+        Nanoseconds of each stage, in order: `LOOK_STAGES` after a full-frame pass, ``refine`` with a cascade, ``track``.
     looked : bool or None
-        With a cascade: whether the whole picture was looked at.
+        With a cascade: whether there was a full-frame pass.
 
     Examples
     --------
@@ -59,7 +58,7 @@ class Estimator:
     Parameters
     ----------
     models : sequence of Model
-        The one to use, followed by smaller ones to fall back to when it gets hot. Same skeleton.
+        The model to use, followed by smaller models for when the processor is hot. All have the same skeleton.
     track : bool
         Give people ids that persist.
     smooth : bool
@@ -70,7 +69,7 @@ class Estimator:
     Raises
     ------
     CardError
-        The models have different skeletons, or one sees only crops of single people.
+        The models have different skeletons, or one is a top-down network.
 
     Examples
     --------
@@ -156,7 +155,7 @@ class Estimator:
         smaller: int = 0,
         prepared: Callable[[], None] = lambda: None,
     ) -> Estimate:
-        """Find the people.
+        """Find the people on one picture.
 
         Parameters
         ----------
@@ -164,9 +163,9 @@ class Estimator:
         timestamp_ns : int, optional
             When it was taken, for tracking and smoothing; by default now.
         smaller : int
-            Which model: 0 the first, 1 the next smaller one.
+            Index of the model: 0 is the first, 1 the next smaller one.
         prepared : callable
-            Called as soon as `image` is not needed any more.
+            Called as soon as `image` is no longer needed.
         """
         if timestamp_ns is None:
             timestamp_ns = time.monotonic_ns()
@@ -180,7 +179,7 @@ class Estimator:
     def _look(
         self, image: NDArray[np.uint8], smaller: int, prepared: Callable[[], None]
     ) -> tuple[tuple[Pose, ...], dict[str, int]]:
-        """People of the whole picture, and what each of `LOOK_STAGES` took."""
+        """Return the people of the whole picture, and the time of each of `LOOK_STAGES`."""
         model, preprocess, decode = self._stages[smaller]
         begin = time.monotonic_ns()
         transform = preprocess(image, model.input)
@@ -201,7 +200,7 @@ class Estimator:
         smaller: int,
         prepared: Callable[[], None],
     ) -> Estimate:
-        """The same by a cascade, which needs the picture until its last crop; without ids it looks at every frame."""
+        """Do the same with a cascade, which needs the picture until its last crop; without ids every frame gets a pass."""
         poses: tuple[Pose, ...] | None = None
         spans: dict[str, int] = {}
         if self._tracker is None:

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and what is said of files that cannot be read or written."""
+"""Write files completely or not at all, and report files that cannot be read or written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
     Raises
     ------
     OutputError
-        The folder cannot be made or written, or the disk is full; a former file at `path` is still whole.
+        The folder cannot be created or written, or the disk is full. An earlier file at `path` is intact.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,12 +81,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def ensure_writable(folder: Path) -> None:
-    """Make a folder, or fail now rather than after minutes of work.
+    """Create a folder, or fail now rather than after minutes of work.
 
     Raises
     ------
     OutputError
-        The folder cannot be made, or nothing can be written in it.
+        The folder cannot be created or is not writable.
     """
     probe = folder / f".pipose-{secrets.token_hex(8)}.part"
     try:
@@ -101,14 +101,14 @@ def ensure_writable(folder: Path) -> None:
 
 @contextmanager
 def reading(place: Path, remedy: str, error: type[InputError] = InputError) -> Iterator[None]:
-    """Say of an input that the system does not let us read which one it is, why, and what to do.
+    """Turn an `OSError` while reading an input into an error that names the input, the reason and the remedy.
 
-    An `OSError` that leaves a command is taken for a failed output, so inputs are read inside this.
+    The command line reports an uncaught `OSError` as an output failure, so reads of inputs are wrapped in this.
 
     Parameters
     ----------
     place : path
-        Named where the system's error names no file itself.
+        Named in the message if the system's error names no file.
     remedy : str
         What the user can do.
     error : type of InputError
@@ -116,7 +116,7 @@ def reading(place: Path, remedy: str, error: type[InputError] = InputError) -> I
     Raises
     ------
     InputError
-        As `error` says, for every `OSError` inside the block.
+        An instance of `error`, for every `OSError` inside the block.
     """
     try:
         yield

@@ -23,14 +23,14 @@ _KINDS = (
 def open_input(path: Path) -> BinaryIO:
     """Open a regular file for reading.
 
-    A named pipe that nobody writes and some devices let `open` wait for ever; here they are refused at once.
+    Opening a named pipe without a writer, or some devices, blocks for ever; this refuses them at once.
 
     Raises
     ------
     OSError
         The file is missing, a folder, or may not be read.
     InputError
-        It is a pipe, a socket or a device.
+        The path is a pipe, a socket or a device.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -47,7 +47,7 @@ def open_input(path: Path) -> BinaryIO:
 
 
 def read_input(path: Path, most: int | None = None) -> bytes:
-    """Return the bytes of a regular file; `InputError` where there are more than `most`, else as `open_input`."""
+    """Return the bytes of a regular file. Raises `InputError` above `most` bytes, and the errors of `open_input`."""
     with open_input(path) as file:
         size = os.fstat(file.fileno()).st_size
         if most is not None and size > most:
@@ -61,14 +61,14 @@ def shown_name(path: Path) -> str:
 
 
 def parse_json(data: bytes | str, name: object, remedy: str, error: type[PiposeError] = InputError) -> Any:
-    """Return what JSON (RFC 8259) says.
+    """Parse JSON (RFC 8259).
 
     Parameters
     ----------
     data : bytes or str
         Bytes may be UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
     name : object
-        The file, for messages.
+        Name of the file, for messages.
     remedy : str
         What the user can do.
     error : type of PiposeError
@@ -76,8 +76,8 @@ def parse_json(data: bytes | str, name: object, remedy: str, error: type[PiposeE
     Raises
     ------
     PiposeError
-        As `error` says: the text is not JSON, holds NaN or Infinity, which Python takes and JSON does not, is nested
-        too deeply, or has an integer of thousands of digits.
+        An instance of `error`: the text is not JSON, holds NaN or Infinity (which Python accepts and JSON does not), is
+        nested too deeply, or has an integer of thousands of digits.
     """
     try:
         if isinstance(data, str):
@@ -96,7 +96,7 @@ def _no_number(constant: str) -> float:
 def parse_toml(
     data: bytes, name: object, remedy: str, error: type[PiposeError] = InputError
 ) -> dict[str, Any]:
-    """Return what TOML says; the errors are those of `parse_json`."""
+    """Parse TOML; the errors are those of `parse_json`."""
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
     except RecursionError as err:

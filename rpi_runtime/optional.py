@@ -1,4 +1,4 @@
-"""Packages that only some installations have, imported where they are used, with what installs them."""
+"""Optional packages: imported where they are used, with the command that installs them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def load(module: str, purpose: str) -> Any:
     module : str
         A key of `INSTALL`, or a submodule of one.
     purpose : str
-        Begins the message, as in ``video files``.
+        Start of the message, as in ``video files``.
 
     Raises
     ------
     DependencyError
-        It is not installed, or it is and does not load.
+        The package is not installed, or does not load.
     """
     root = module.split(".")[0]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as err:
         raise DependencyError(f"{purpose} need {root}, which is not installed", remedy=INSTALL[root]) from err
-    except Exception as err:  # a binary package built for another NumPy or libcamera raises whatever it likes
+    except Exception as err:  # a binary package built for another NumPy or libcamera may raise anything
         raise DependencyError(
             f"{purpose} need {root}, which is installed but does not load ({first_line(err)})",
             remedy=INSTALL[root],

@@ -1,4 +1,4 @@
-"""What a frame holds, and the one place that states coordinates.
+"""Frames, poses and tracks, and the definition of all coordinates.
 
 Images are (H, W, 3) uint8. Keypoints are (x, y) in pixels, x to the right, y down, continuous: the image's
 top-left corner is (0, 0) and the centre of its first pixel is (0.5, 0.5). The same rule holds for network
@@ -24,8 +24,8 @@ class Pose:
         x, y (pixels of the image) and score of each keypoint in the order of the model's skeleton.
         A keypoint that was not found is (0, 0, 0), as in COCO results.
     score : float
-        As the network's reference decoder counts it (PAFs: sum of keypoint and limb scores; tags and crops: mean
-        keypoint value); larger is surer.
+        As the network's reference decoder defines it (PAFs: sum of keypoint and limb scores; tags and crops: mean
+        keypoint value). Larger means more confident.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class Pose:
 
     @property
     def found(self) -> NDArray[np.bool_]:
-        """Shape (K,): which keypoints were found."""
+        """Which keypoints were found, shape (K,)."""
         return self.keypoints[:, 2] > 0
 
 
@@ -89,14 +89,14 @@ class Frame:
         When the picture was taken, in nanoseconds: a camera's sensor time on the monotonic clock; the
         position in the recording for a file.
     taken_ns : int
-        When the picture came to be, in nanoseconds of `time.monotonic_ns`: the sensor's time for a camera,
-        the time when it was read for a file. A frame's age counts from here.
+        When the picture was taken, in nanoseconds of `time.monotonic_ns`: the sensor's time for a camera,
+        the time of reading for a file. A frame's age counts from here.
     name : str
         File name, where the source has one for each picture.
     release : callable, optional
         Gives the buffer back to the camera; None when nothing has to be given back.
     undecodable : int
-        How many frames came since the one before and could not be decoded.
+        Number of frames since the previous one that arrived and could not be decoded.
     """
 
     image: NDArray[np.uint8]
@@ -108,6 +108,6 @@ class Frame:
     undecodable: int = 0
 
     def done(self) -> None:
-        """Give the buffer back; to be called once, by whoever holds the frame last."""
+        """Give the buffer back. The last holder of the frame calls this, once."""
         if self.release is not None:
             self.release()

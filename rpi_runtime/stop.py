@@ -1,4 +1,4 @@
-"""A run is asked to end by a flag that signals set."""
+"""A flag, set by signals, that asks a run to end."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, NoReturn
 
 
 class StopFlag:
-    """Says that a run should end; may be set from a signal handler, since it takes no lock.
+    """Asks a run to end. It takes no lock, so that a signal handler may set it.
 
     Parameters
     ----------
     parent : StopFlag, optional
-        Ends this run too: the flag of a process that makes several runs.
+        A flag that ends this run, too: that of a process with several runs.
 
     Examples
     --------
@@ -32,11 +32,11 @@ class StopFlag:
         self._parent = parent
 
     def stop(self) -> None:
-        """Ask for the end."""
+        """Ask the run to end."""
         self.stopping = True
 
     def __call__(self) -> bool:
-        """Whether the end was asked for."""
+        """Whether the run was asked to end."""
         return self.stopping or (self._parent is not None and self._parent())
 
 
@@ -72,7 +72,7 @@ class Signals:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process although a thread is stuck in a driver or a pipe, which Python would wait for."""
+    """End the process without waiting for a thread that is stuck in a driver or a pipe."""
     for stream in (sys.stderr, sys.stdout):
         with contextlib.suppress(OSError, ValueError):  # the terminal may have gone
             stream.flush()

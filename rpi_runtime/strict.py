@@ -16,7 +16,7 @@ from rpi_runtime.suggest import did_you_mean
 SECRETS = ("password", "token", "username")  # keys whose values no message shows
 
 T = TypeVar("T")
-MOST_ITEMS = 4096  # of a list; no setting of ours comes near
+MOST_ITEMS = 4096  # elements of a list, far more than any setting needs
 _SHOWN = 80  # letters of a wrong value in a message
 
 
@@ -57,7 +57,7 @@ def _join(where: str, key: str) -> str:
 
 
 def _shown_key(where: str, key: str) -> str:
-    """Return the dotted path of a key that can be anything, as a message shows it."""
+    """Return the dotted path of an arbitrary key, as a message shows it."""
     path = _join(where, key)
     return path if path.isprintable() and len(path) <= _SHOWN else shown(path)
 
@@ -104,7 +104,7 @@ def _convert(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it: on one line, and not all of it where it is long."""
+    """Return a value as a message shows it: on one line, shortened if it is long."""
     if isinstance(value, list | tuple | Mapping) and (len(value) > 6 or any(map(_nests, value))):
         kind = "a table" if isinstance(value, Mapping) else "a list"
         return f"{kind} of {len(value)}"
@@ -117,7 +117,7 @@ def _nests(value: object) -> bool:
 
 
 def finite(word: str) -> float:
-    """Take a number off a command line, as argparse's `type`; not NaN or infinity, which `float` takes."""
+    """Parse a number of a command line, as argparse's `type`. Unlike `float`, this refuses NaN and infinity."""
     value = float(word)
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"expected a finite number, got {word!r}")
@@ -125,12 +125,12 @@ def finite(word: str) -> float:
 
 
 def _member(hint: Any, value: Any, error: type[PiposeError], where: str) -> Any:
-    """Return the member of a union that `value` is of: of dataclasses the one that its `kind` names, or the first."""
+    """Return the member of a union that `value` belongs to; among dataclasses, that named by `kind`, or the first."""
     members = [a for a in get_args(hint) if a is not type(None)]
     if len(members) == 1 or not isinstance(value, Mapping) or "kind" not in value:
         return members[0]
     kinds = {get_args(_hints(m)["kind"])[0]: m for m in members}
-    if not isinstance(value["kind"], str) or value["kind"] not in kinds:  # a list cannot even be looked up
+    if not isinstance(value["kind"], str) or value["kind"] not in kinds:  # a list cannot be looked up
         expected = ", ".join(map(repr, kinds))
         raise error(f"got {shown(value['kind'])}, expected one of {expected}", key=_join(where, "kind"))
     return kinds[value["kind"]]

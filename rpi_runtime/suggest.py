@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable
 
-SIMILARITY = 0.5  # of difflib's ratio, below which two words are not alike
+SIMILARITY = 0.5  # difflib's ratio below which two words are not similar
 LONGEST = 100  # letters that are compared; hostile words may be of any length
 MISTYPED = 0.75  # above this a word that could also be a file name is taken for a mistyped one
 
@@ -26,5 +26,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def is_near(word: str, known: Collection[str]) -> bool:
-    """Whether a word that need not be one of `known` looks like a mistyped one of them."""
+    """Return whether a word, which may be valid without being in `known`, looks like a mistyped known one."""
     return bool(difflib.get_close_matches(word, known, 1, MISTYPED))

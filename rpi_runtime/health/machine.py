@@ -1,6 +1,6 @@
-"""What the machine says of itself: board, processors, memory, governors, groups.
+"""Facts about the machine: board, processors, memory, governors, groups.
 
-Every function reads /proc and /sys below `root`, and says nothing (an empty result) where they do not.
+Every function reads /proc and /sys below `root` and returns an empty result where they lack the fact.
 """
 
 from __future__ import annotations
@@ -14,55 +14,55 @@ ROOT = Path("/")
 
 
 def memory(root: Path = ROOT) -> tuple[float, float]:
-    """Resident memory of this process now and at most, in MB (10^6 bytes); zeros where unknown."""
+    """Return the current and the peak resident memory of this process in MB (10^6 bytes); zeros if unknown."""
     status = _read(root / "proc/self/status")
     found = dict(re.findall(r"^(VmRSS|VmHWM):\s*(\d+) kB", status, re.MULTILINE))
     return int(found.get("VmRSS", 0)) * 1024 / 1e6, int(found.get("VmHWM", 0)) * 1024 / 1e6
 
 
 def governors(root: Path = ROOT) -> tuple[str, ...]:
-    """The different frequency governors of the processors."""
+    """Return the distinct frequency governors of the processors."""
     files = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor"))
     return tuple(sorted({text for f in files if (text := _read(f).strip())}))
 
 
 def virtual_memory(root: Path = ROOT) -> float:
-    """Virtual memory of this process in MB (10^6 bytes); 0 where unknown."""
+    """Return the virtual memory of this process in MB (10^6 bytes); 0 if unknown."""
     match = re.search(r"^VmSize:\s*(\d+) kB", _read(root / "proc/self/status"), re.MULTILINE)
     return int(match[1]) * 1024 / 1e6 if match else 0.0
 
 
 def started_s_after_boot(root: Path = ROOT) -> float | None:
-    """When this process started, in seconds after the machine did; None where unknown. Source: proc(5), field 22."""
+    """Return the start of this process in seconds after boot; None if unknown. Source: proc(5), field 22."""
     fields = _read(root / "proc/self/stat").rpartition(")")[2].split()
     return int(fields[19]) / os.sysconf("SC_CLK_TCK") if len(fields) > 19 else None
 
 
 def total_memory_mb(root: Path = ROOT) -> float:
-    """Memory of the machine in MB (10^6 bytes); 0 where unknown."""
+    """Return the machine's memory in MB (10^6 bytes); 0 if unknown."""
     match = re.search(r"^MemTotal:\s*(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)
     return int(match[1]) * 1024 / 1e6 if match else 0.0
 
 
 def clock_mhz(what: str = "scaling_cur_freq", root: Path = ROOT) -> float | None:
-    """The first processor's clock in MHz, or with ``scaling_max_freq`` the highest allowed; None where unknown."""
+    """Return the first processor's clock in MHz, or with ``scaling_max_freq`` its maximum; None if unknown."""
     text = _read(root / "sys/devices/system/cpu/cpu0/cpufreq" / what).strip()
     return int(text) / 1000 if text.isdigit() else None
 
 
 def board(root: Path = ROOT) -> str:
-    """The board's name from the device tree, as in ``Raspberry Pi 4 Model B Rev 1.4``; empty elsewhere."""
+    """Return the board's name from the device tree, as in ``Raspberry Pi 4 Model B Rev 1.4``; "" without one."""
     return _read(root / "proc/device-tree/model").rstrip("\0\n")
 
 
 def operating_system(root: Path = ROOT) -> str:
-    """Name and version, as in ``Debian GNU/Linux 13 (trixie)``."""
+    """Return the system's name and version, as in ``Debian GNU/Linux 13 (trixie)``."""
     match = re.search(r'^PRETTY_NAME="?([^"\n]*)', _read(root / "etc/os-release"), re.MULTILINE)
     return match[1] if match else ""
 
 
 def groups() -> tuple[str, ...]:
-    """Names of the groups that this process belongs to; numbers for those without a name."""
+    """Return the names of this process's groups; the number of a group without a name."""
     import grp
 
     names = []
@@ -75,7 +75,7 @@ def groups() -> tuple[str, ...]:
 
 
 def cameras(root: Path = ROOT) -> tuple[str, ...]:
-    """Video devices, as in ``video0: HD Webcam``, without the Pi's own codecs and ISP."""
+    """Return the video devices, as in ``video0: HD Webcam``, without the Pi's own codecs and ISP."""
     found = []
     for device in sorted(
         (root / "sys/class/video4linux").glob("video*"), key=lambda p: (len(p.name), p.name)

@@ -1,4 +1,4 @@
-"""What a run is doing, and its summary at the end."""
+"""The state of a run, and its summary at the end."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rpi_runtime.poses import Track
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkSummary:
-    """What became of one sink.
+    """The state of one sink.
 
     Attributes
     ----------
     name : str
     written, dropped : int
     error : str
-        Why it does not work at the moment, or ended; empty when it works, or lived to the end.
+        Why it does not work now, or why it ended; empty if it works or lasted to the end of the run.
     trouble : str
-        As `error`, also for what it says of itself, as that its broker is away; empty when its reader left.
+        As `error`, and also a problem that the sink reports itself, such as a lost broker; empty if its reader left.
     over : bool
-        It takes no more results; otherwise it is tried again.
+        Whether it takes no more results. If False, a failed sink is tried again.
     outages : int
-        How often it failed after it had worked.
+        Number of failures after it had worked.
     age : Percentiles or None
     """
 
@@ -40,16 +40,16 @@ class SinkSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeSummary:
-    """What a cascade did.
+    """Counts of a cascade.
 
     Attributes
     ----------
     refined : int
         People refined on the latest frame.
     people_total, refined_total : int
-        People over all frames, and how many of them were refined.
+        Number of people over all frames, and of those refined.
     looks_total : int
-        Frames whose whole picture was looked at.
+        Number of full-frame passes.
     """
 
     refined: int = 0
@@ -58,7 +58,7 @@ class CascadeSummary:
     looks_total: int = 0
 
     def after(self, tracks: Sequence[Track], *, looked: bool) -> CascadeSummary:
-        """Return the summary with one more frame."""
+        """Return the counts with one more frame."""
         refined = sum(track.refined for track in tracks)
         return CascadeSummary(
             refined=refined,
@@ -70,34 +70,34 @@ class CascadeSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What a run is doing at the moment, or did in the end.
+    """The state of a run, now or at its end.
 
     Attributes
     ----------
     state : {"opening", "running", "lost", "ended"}
-        Of the source.
+        State of the source.
     frames, dropped : int
-        Processed, and dropped before that because newer ones had come.
+        Number of processed frames, and of frames dropped because a newer one had arrived.
     undecodable : int
-        Frames that came and could not be decoded.
+        Number of frames that arrived and could not be decoded.
     seconds : float
-        Since the first frame.
+        Time since the first frame.
     fps : float
-        Over the last second or so; in the summary of a run over all of it.
+        Mean over about the last second; in the summary, over the whole run.
     people : int
-        On the latest frame.
+        Number of people on the latest frame.
     restarts : int
-        How often the source was lost and came back; `last_recovery_s` is how long that took.
+        How often the source was lost and recovered; `last_recovery_s` is the time of the latest recovery.
     heat_level : int
-        Steps down; in the summary the most there were.
+        Current number of steps down; in the summary, the maximum.
     celsius : float or None
-        Temperature of the processor; None where the machine does not tell.
+        Temperature of the processor; None if unknown.
     throttled : bool
         Whether the firmware is slowing the processor down because of heat.
     stages : mapping of str to Percentiles
         Latency of each stage.
     histograms : mapping of str to Buckets
-        The same, in a form that can be added over several machines.
+        The same latencies as counts that can be added over several machines.
     sinks : tuple of SinkSummary
     cascade : CascadeSummary or None
         None without a cascade.
@@ -123,19 +123,19 @@ class Status:
 
     @property
     def known_people(self) -> int | None:
-        """People on the latest frame while pictures come; None when it cannot be known."""
+        """Number of people on the latest frame while frames arrive; None if unknown."""
         return self.people if self.state == "running" and self.frames else None
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What does not work at the moment, one sentence each."""
+        """One sentence for each thing that does not work now."""
         source = ("the source is lost and looked for again",) if self.state == "lost" else ()
         return source + tuple(
             f"sink {'ended' if sink.over else 'fails'}: {sink.trouble}" for sink in self.sinks if sink.trouble
         )
 
     def describe(self) -> str:
-        """Return the summary that ends a run, several lines."""
+        """Return the summary of a run in several lines."""
         lines = [
             f"{self.frames} frames in {self.seconds:.1f} s, {self.fps:.1f} a second, {self.dropped} dropped, "
             f"source restarted {self.restarts} times",

@@ -1,4 +1,4 @@
-"""Heat: the processor's temperature, the firmware's throttle flags, and when to do less.
+"""The processor's temperature, the firmware's throttle flags, and when to reduce the load.
 
 Flags: bit 0 under-voltage now, 1 frequency capped now, 2 throttled now, 3 soft temperature limit now; bits 16
 to 19 the same since boot. Source: Raspberry Pi documentation, `vcgencmd get_throttled`.
@@ -28,7 +28,7 @@ _THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heat:
-    """One reading; None where the machine does not tell.
+    """One reading. None stands for unknown.
 
     Attributes
     ----------
@@ -42,11 +42,11 @@ class Heat:
 
     @property
     def throttled(self) -> bool:
-        """Whether the firmware is slowing the processor down right now because of heat."""
+        """Whether the firmware is throttling the processor now because of heat."""
         return bool((self.flags or 0) & _HOT)
 
     def describe(self) -> str:
-        """As in ``71.2 C, throttled, under-voltage since boot``."""
+        """Return the reading as text, as in ``71.2 C, throttled, under-voltage since boot``."""
         parts = [f"{self.celsius:.1f} C" if self.celsius is not None else "temperature unknown"]
         flags = self.flags or 0
         parts += [text for bit, text in FLAGS.items() if flags >> bit & 1]
@@ -60,13 +60,13 @@ def read_heat(root: Path = Path("/")) -> Heat:
     Parameters
     ----------
     root : path
-        Where ``sys`` lies; for tests.
+        Folder that holds ``sys``; for tests.
     """
     return Heat(celsius=_celsius(root), flags=_flags(root))
 
 
 def _celsius(root: Path) -> float | None:
-    """The processor's zone where one says so, otherwise the hottest."""
+    """Return the temperature of the processor's zone if one is named so, otherwise the highest."""
     found: dict[str, float] = {}
     for zone in sorted((root / _ZONES).glob("thermal_zone*")):
         with contextlib.suppress(OSError, ValueError):
@@ -90,20 +90,20 @@ def _flags(root: Path) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeatConfig:
-    """When to do less; the table ``[heat]`` of a configuration file.
+    """When to reduce the load; the table ``[heat]`` of a configuration file.
 
     Attributes
     ----------
     limit_c : float
-        At this temperature, or when the firmware throttles, one step down; 0 switches all of this off.
+        At or above this temperature, or when the firmware throttles, go one step down; 0 disables all of this.
     resume_c : float
-        At or below this temperature one step up.
+        At or below this temperature, go one step up.
     hold_s : float
-        Shortest time between two steps, for the heat to follow.
+        Minimum time between two steps, so that the temperature can follow.
     period_s : float
         Time between two readings.
     steps : int
-        How many steps down there are; each halves the frame rate, or takes the next smaller model.
+        Number of steps down. Each takes the next smaller model or halves the frame rate.
     """
 
     limit_c: float = 78.0
@@ -125,7 +125,7 @@ class HeatConfig:
 
 
 class HeatGovernor:
-    """How many steps down, by the readings so far."""
+    """Decides the number of steps down from the readings so far."""
 
     def __init__(self, config: HeatConfig) -> None:
         self.config = config
@@ -146,12 +146,12 @@ class HeatGovernor:
 
 
 class HeatWatch:
-    """Reads the heat now and then in a thread of its own, so that no frame waits for it.
+    """Takes readings periodically in its own thread, so that no frame waits for them.
 
     Attributes
     ----------
     level : int
-        Steps down at the moment.
+        Current number of steps down.
     heat : Heat
         The latest reading.
     most_level : int
@@ -168,12 +168,12 @@ class HeatWatch:
         self._thread = threading.Thread(target=self._run, name="pipose-heat", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch, unless the configuration switches it off."""
+        """Start the thread, unless the configuration disables it."""
         if self.config.limit_c:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching; does not wait for a reading that is under way."""
+        """Stop the thread without waiting for a reading in progress."""
         self._quit.set()
 
     def _run(self) -> None:

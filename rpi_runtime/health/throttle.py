@@ -1,4 +1,4 @@
-"""How fast to go: the user's limit on frames per second, and less in the heat."""
+"""The frame rate: the user's limit, reduced when the processor is hot."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ _SMOOTHING = 0.1  # weight of the newest interval in the running mean
 
 
 class Throttle:
-    """Says which model to use and when the next frame may begin.
+    """Decides which model to use and when the next frame may begin.
 
-    The first steps down in the heat take smaller models, as many as there are; each further one halves the
-    frame rate that was reached before.
+    The first steps down switch to the smaller models; each further step halves the frame rate that was reached
+    before.
 
     Parameters
     ----------
     max_fps : float
         0: no limit.
     models : int
-        How many models there are, the first included.
+        Number of models, including the first.
 
     Attributes
     ----------
@@ -33,15 +33,15 @@ class Throttle:
 
     @property
     def fps(self) -> float:
-        """See the class."""
+        """Running mean of the frames per second."""
         return 1 / self._mean_s if self._mean_s else 0.0
 
     def smaller(self, level: int) -> int:
-        """Return which model to use at this heat level."""
+        """Return the index of the model to use at this heat level."""
         return min(level, self._models - 1)
 
     def wait_s(self, now_s: float, level: int) -> float:
-        """Return how long the next frame has to wait; at most 0 when it may begin."""
+        """Return how long the next frame has to wait; 0 or less if it may begin."""
         if self._last_s is None:
             return 0.0
         halvings = level - self.smaller(level)
@@ -49,7 +49,7 @@ class Throttle:
         return self._last_s + max(self._least_s, slower) - now_s
 
     def begin(self, now_s: float, level: int) -> None:
-        """Note that a frame begins."""
+        """Record the start of a frame."""
         if self._last_s is not None:
             spent = now_s - self._last_s
             self._mean_s += (spent - self._mean_s) * (_SMOOTHING if self._mean_s else 1)

@@ -46,7 +46,7 @@ class Histogram:
         self.most_ns = max(self.most_ns, duration_ns)
 
     def percentile_ms(self, percent: float) -> float:
-        """Return the duration, in ms, that `percent` of all stay at or below; 0.0 without any."""
+        """Return the duration in ms that `percent` of the durations do not exceed; 0.0 without durations."""
         if self.count == 0:
             return 0.0
         rank = max(math.ceil(self.count * percent / 100), 1)
@@ -60,7 +60,7 @@ class Histogram:
         return Buckets(below=below[:-1], count=below[-1], total_ns=self.total_ns)
 
     def summary(self) -> Percentiles:
-        """Return the figures that tables show."""
+        """Return count, mean and percentiles."""
         return Percentiles(
             count=self.count,
             mean_ms=self.total_ns / self.count / 1e6 if self.count else 0.0,
@@ -92,9 +92,9 @@ class Buckets:
     Attributes
     ----------
     below : tuple of int
-        How many durations were at most each of `BOUNDS_NS`.
+        Number of durations up to each of `BOUNDS_NS`.
     count, total_ns : int
-        Of all durations.
+        Number and sum of all durations.
     """
 
     below: tuple[int, ...]
@@ -125,7 +125,7 @@ class StageClock:
 
 
 def format_table(stages: Mapping[str, Percentiles]) -> str:
-    """Return a table of milliseconds, one line a stage."""
+    """Return a table of milliseconds, one line per stage."""
     width = max([len(stage) for stage in stages] + [5])
     lines = [f"{'ms':<{width}}  {'median':>8}  {'95 %':>8}  {'99 %':>8}  {'most':>8}"]
     lines += [

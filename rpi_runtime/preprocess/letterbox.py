@@ -1,8 +1,8 @@
-"""A picture to the network's input, and the transform that brings points back.
+"""Fit a picture into the network's input, and map points back.
 
 The same code serves the Pi, calibration and evaluation, so that they cannot drift apart. Pixels stay uint8
 until the last step: a float model gets ``(value - mean) * scale``; a fully INT8 model whose input quantizes
-to ``value - 128`` gets ``value ^ 0x80``, one byte operation a channel and no float at all.
+to ``value - 128`` gets ``value ^ 0x80``, one byte operation per channel and no float arithmetic.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ class Transform:
     pad_y: float
 
     def to_image(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map (..., 2) points from network pixels to image pixels; a new array."""
+        """Map (..., 2) points from network pixels to image pixels; return a new array."""
         shift = np.array([self.pad_x, self.pad_y], np.float32)
         return (points - shift) / np.array([self.scale_x, self.scale_y], np.float32)
 
     def to_network(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map (..., 2) points from image pixels to network pixels; a new array."""
+        """Map (..., 2) points from image pixels to network pixels; return a new array."""
         shift = np.array([self.pad_x, self.pad_y], np.float32)
         return points * np.array([self.scale_x, self.scale_y], np.float32) + shift
 
 
 class Preprocessor:
-    """Fit pictures of any size into one network input; keeps its buffers between frames of one size.
+    """Fits pictures of any size into one network input, and keeps its buffers between frames of one size.
 
     Parameters
     ----------
     spec : InputSpec
     opencv : bool, optional
-        Resize with OpenCV; default: where it is installed.
+        Resize with OpenCV. Default: if it is installed.
     """
 
     def __init__(self, spec: InputSpec, *, opencv: bool | None = None) -> None:
@@ -68,9 +68,9 @@ class Preprocessor:
         Parameters
         ----------
         frame : ndarray, shape (H, W, 3), uint8, BGR
-            Only read; rows may be padded.
+            Only read. Rows may be padded.
         out : ndarray, shape (1, height, width, 3), int8 or float32
-            Written in place. int8 must have the quantization ``value - 128``.
+            Written in place. int8 input must have the quantization ``value - 128``.
 
         Returns
         -------
@@ -79,7 +79,7 @@ class Preprocessor:
         Raises
         ------
         InputError
-            The frame is no BGR picture, or `out` is not the network's input.
+            `frame` is not a BGR picture, or `out` is not the network's input.
         """
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
             raise InputError(f"frame of shape {frame.shape}, {frame.dtype}: expected (H, W, 3) uint8, BGR")
@@ -92,20 +92,20 @@ class Preprocessor:
         if out.dtype == np.int8:
             np.bitwise_xor(pixels, 0x80, out=out[0].view(np.uint8))
         else:
-            target = out[0].reshape(self.spec.height, -1)  # (H, 3 W): one long loop a row
+            target = out[0].reshape(self.spec.height, -1)  # (H, 3 W): one long loop per row
             np.subtract(pixels.reshape(self.spec.height, -1), self._mean, out=target)
             np.multiply(target, self._scale, out=target)
         return self._transform
 
     def _fitted(self, frame: Frame) -> Frame:
-        """The frame at the network's size, padded; the frame itself where it has that size already."""
+        """Return the frame at the network's size, padded; the frame itself if it has that size already."""
         if frame.shape == self._canvas.shape:
             return frame
         self._resize(frame, self._inside)
         return self._canvas
 
     def _ordered(self, pixels: Frame) -> Frame:
-        """BGR pixels in the network's order of channels."""
+        """Return BGR pixels in the network's channel order."""
         if self._rgb is None:
             return pixels
         for channel in range(3):  # five times faster than copying a view with reversed channels
@@ -113,10 +113,10 @@ class Preprocessor:
         return self._rgb
 
     def _place(self, width: int, height: int) -> None:
-        """Compute where a picture of this size goes, and clear the padding."""
+        """Compute the place of a picture of this size, and clear the padding."""
         spec = self.spec
         new_w, new_h = spec.width, spec.height
-        if spec.fit != "stretch":  # a picture for a network of crops is a crop already
+        if spec.fit != "stretch":  # the picture for a top-down network is already a crop
             scale = min(spec.width / width, spec.height / height)
             new_w = min(max(round(width * scale), 1), spec.width)
             new_h = min(max(round(height * scale), 1), spec.height)

@@ -24,13 +24,13 @@ WEIGHT_BITS = 11
 
 
 class Resizer:
-    """Resize pictures of one size to another; keeps every intermediate picture between calls.
+    """Resizes pictures from one size to another, and keeps every intermediate picture between calls.
 
     Parameters
     ----------
     source, target : (height, width)
     opencv : bool, optional
-        Use OpenCV; default: where it is installed.
+        Use OpenCV. Default: if it is installed.
     """
 
     def __init__(self, source: Size, target: Size, *, opencv: bool | None = None) -> None:
@@ -51,7 +51,7 @@ class Resizer:
 
 
 def resize_into(image: Image, out: Image, *, opencv: bool | None = None) -> None:
-    """Resize one picture into `out`; for many of one size keep a `Resizer`."""
+    """Resize one picture into `out`. For many pictures of one size, keep a `Resizer`."""
     Resizer(_size(image), _size(out), opencv=opencv)(image, out)
 
 
@@ -81,7 +81,7 @@ def _halved(size: Size, target: Size) -> Size:
 
 @functools.cache
 def _opencv() -> Any:
-    """Return the cv2 module, or None; imported when the first picture needs it, for it is slow to import."""
+    """Return the cv2 module, or None. It is imported when the first picture needs it, because importing is slow."""
     try:
         import cv2
     except ImportError:
@@ -90,7 +90,7 @@ def _opencv() -> Any:
 
 
 def _opencv_step(source: Size, target: Size) -> Step:
-    """Write through `dst`: OpenCV fills a view with any row stride in place."""
+    """Write through `dst`, because OpenCV fills a view with any row stride in place."""
     cv2, size = _opencv(), (target[1], target[0])
 
     def step(image: Image, out: Image) -> None:
@@ -106,7 +106,7 @@ def _numpy_step(source: Size, target: Size) -> Step:
 
 
 class _Halve:
-    """Rounded mean of 2x2 blocks."""
+    """Write the rounded mean of 2x2 blocks."""
 
     def __init__(self, target: Size) -> None:
         height, width = target
@@ -115,7 +115,9 @@ class _Halve:
 
     def __call__(self, image: Image, out: Image) -> None:
         np.add(image[0::2], image[1::2], out=self._rows, dtype=np.uint16)
-        for channel in range(3):  # one long loop a channel is several times faster than many of length 3
+        for channel in range(
+            3
+        ):  # one long loop per channel is several times faster than many loops of length 3
             np.add(self._rows[:, 0::2, channel], self._rows[:, 1::2, channel], out=self._sum)
             self._sum += 2
             np.right_shift(self._sum, 2, out=out[:, :, channel], casting="unsafe")
@@ -151,12 +153,12 @@ class _Bilinear:
 
 
 def _interleave(taps: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Positions of pixels to those of their three interleaved channels: (2, W) -> (2, 3 W)."""
+    """Expand positions of pixels to those of their three interleaved channels, (2, W) -> (2, 3 W)."""
     return (3 * taps[..., None] + np.arange(3)).reshape(2, -1)
 
 
 def _taps(size: int, new: int, *, clamp_weights: bool) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """For each new position two source positions, (2, new), and their fixed-point weights, (2, new).
+    """Return two source positions for each new position, (2, new), and their fixed-point weights, (2, new).
 
     OpenCV drops the second weight at the border for columns and repeats the border for rows; with 11 bits the
     results differ in the last bit, hence `clamp_weights`.

@@ -1,8 +1,8 @@
 """The one-euro filter on keypoints: still when a person stands, quick when a person moves.
 
 Casiez, Roussel, Vogel: "1 euro filter: a simple speed-based low-pass filter for noisy input in interactive
-systems", CHI 2012, algorithms 1 and 2. Each coordinate is filtered on its own; speeds are counted in person
-sizes a second, so that the settings hold for every resolution and distance.
+systems", CHI 2012, algorithms 1 and 2. Each coordinate is filtered on its own; speeds are in person
+sizes per second, so that the settings hold for every resolution and distance.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class SmoothSpec:
     Attributes
     ----------
     min_cutoff_hz : float
-        Cut-off for a point at rest: lower trembles less and lags more.
+        Cut-off for a point at rest. Lower values reduce jitter and increase lag.
     beta : float
-        Hz of cut-off gained per person size a second of speed: higher lags less.
+        Increase of the cut-off in Hz per unit of speed (person sizes per second). Higher values reduce lag.
     speed_cutoff_hz : float
         Cut-off of the speed estimate; 1 Hz in the paper.
     forget_ms : int
@@ -55,7 +55,7 @@ class OneEuro:
     Parameters
     ----------
     keypoints : int
-        Keypoints a person.
+        Number of keypoints per person.
     spec : SmoothSpec
     """
 
@@ -66,7 +66,7 @@ class OneEuro:
         self._seen_ns = np.zeros((0, keypoints), np.int64)
 
     def keep(self, rows: NDArray[np.intp], new: int) -> None:
-        """Forget all people but those of `rows`, in that order, and add `new` ones without a past."""
+        """Keep only the people in `rows`, in that order, and add `new` people without history."""
         added = (new, *self._points.shape[1:])
         self._points = np.concatenate([self._points[rows], np.zeros(added)])
         self._speeds = np.concatenate([self._speeds[rows], np.zeros(added)])
@@ -85,9 +85,9 @@ class OneEuro:
         Parameters
         ----------
         rows : ndarray, shape (N,), int
-            Which person each set of keypoints belongs to; no row twice.
+            The person that each set of keypoints belongs to; each row at most once.
         keypoints : ndarray, shape (N, K, 3), float32
-            x, y, score; those with score 0 are missing, stay (0, 0, 0) and leave the filter as it is.
+            x, y, score. Keypoints with score 0 are missing: they stay (0, 0, 0) and do not change the filter.
         timestamp_ns : int
             A timestamp that is not after the last one starts the filter afresh.
         sizes : ndarray, shape (N,)

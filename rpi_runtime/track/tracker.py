@@ -1,9 +1,9 @@
-"""Ids that stay with people from frame to frame.
+"""Follow people from frame to frame and give each one a lasting id.
 
-Each track predicts where its keypoints are now: the last place where each was seen, moved on by the person's
-velocity, which fades while the person is out of sight. Poses and tracks are paired by object keypoint
-similarity (OKS, cocodataset.org/#keypoints-eval), best pair first. A track without a pose lives on for a
-while, so that a person who was hidden gets the old id back.
+Each track predicts the current position of its keypoints: the last observed position, extrapolated with the person's
+velocity, which decays while the person is out of sight. Poses and tracks are paired by object keypoint
+similarity (OKS, cocodataset.org/#keypoints-eval), best pair first. A track without a pose is
+kept for a while, so that a person who was hidden gets the old id back.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from rpi_runtime.track.smooth import NANOSECONDS, NEVER_NS, OneEuro, SmoothSpec
 T = TypeVar("T", np.int64, np.float64)
 
 DEFAULT_SIGMA = 0.072  # mean of COCO's 17
-# COCO takes 0.53 of the box for a person's area; sqrt(0.53 * 0.4) of the height for one 0.4 times as wide.
+# COCO takes 0.53 of the box for a person's area; sqrt(0.53 * 0.4) of the height for a box whose width is 0.4 of its height.
 SCALE_OF_LONG_SIDE = 0.46
 LONGEST_REACH_S = 0.1
 KEEP_INTERVALS = 2.5  # frames that a person may miss when they come more seldom than once a second
 _INTERVALS = 8
 _SLOW_NS = 1_000_000_000  # of the interval: below one frame a second
-FEWEST_SHARED = 3  # fewer keypoints in common count as if the rest were unlike
+FEWEST_SHARED = 3  # with fewer common keypoints, the missing ones count as dissimilar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +40,12 @@ class TrackSpec:
     Attributes
     ----------
     min_oks : float
-        A pose and a track less alike than this are not paired.
+        Minimum similarity of a pose and a track that are paired.
     tolerance : float
-        Factor on COCO's sigmas, which describe how well annotators agree and not how far people move.
+        Factor on COCO's sigmas, which describe the spread of annotators, not the movement of people.
     max_speed, slack : float
-        A pose that is not alike enough still continues a track that it could have come from at this speed, in
-        person sizes a second, beyond this many sizes.
+        A pose that is not similar enough still continues a track if it lies within `slack` person sizes plus the
+        distance travelled at `max_speed` person sizes per second.
     keep_ms : int
         A person out of sight for longer gets a new id; below one frame a second, after `KEEP_INTERVALS`.
     velocity_fade_ms : int
@@ -98,13 +98,13 @@ class Tracker:
         self._keep_ns = self.spec.keep_ms * 1_000_000
 
     def update(self, poses: Sequence[Pose], timestamp_ns: int) -> tuple[Track, ...]:
-        """Give each pose of a frame its id.
+        """Assign an id to each pose of a frame.
 
         Parameters
         ----------
         poses : sequence of Pose
         timestamp_ns : int
-            The frame's time. When it is before the last one (a file that starts over), all tracks end.
+            Time of the frame. If it lies before that of the last frame (a file that starts over), all tracks end.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class Tracker:
             self._keep(np.flatnonzero(~gone & (not backwards)), 0)
 
     def _welcome(self, rows: NDArray[np.intp], new: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Open tracks for the poses without one; returns the rows of all poses."""
+        """Open tracks for the poses without one and return the rows of all poses."""
         count, before = int(new.sum()), len(self._people.ids)
         self._keep(np.arange(before), count)
         self._people.ids[before:] = self._last_id + 1 + np.arange(count)
@@ -165,7 +165,7 @@ class Tracker:
         predicted: NDArray[np.float64],
         known: NDArray[np.bool_],
     ) -> NDArray[np.intp]:
-        """For each pose the row of its person, -1 for a new one: (N,)."""
+        """Return the row of each pose's person, (N,); -1 for a new person."""
         scale = np.maximum(self._people.scales[:, None], scales)  # (P, N)
         both = known[:, None] & (keypoints[None, ..., 2] > 0)  # (P, N, K)
         apart = predicted[:, None] - keypoints[None, ..., :2]
@@ -181,10 +181,10 @@ class Tracker:
     def _reach(
         self, distance2: NDArray[np.float64], both: NDArray[np.bool_], scale: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """How easily each person could have come to each pose in the time, (P, N); 0 for not at all.
+        """Return how easily each person could have reached each pose since the last frame, (P, N); 0 if impossible.
 
-        A second chance for people who moved more than OKS forgives, as close to the camera, where a track of
-        one frame knows no velocity yet.
+        A second chance for people who moved farther than OKS allows, for example close to the camera while the
+        track's velocity is still unknown.
         """
         assert self._now_ns is not None
         seconds = (self._now_ns - self._people.seen_ns) * NANOSECONDS
@@ -200,11 +200,10 @@ class Tracker:
 
 
 def _pair(rows: NDArray[np.intp], merit: NDArray[np.float64]) -> None:
-    """Give free poses (columns) to free people (rows of `merit`), in place; no pair without merit.
+    """Assign unassigned poses (columns) to unassigned people (rows of `merit`), in place. Pairs need positive merit.
 
-    Best pair first; of equal ones the older person, then the earlier pose. That differs from the optimal
-    assignment only where two people are nearly in the same place, and there the better pair is the better
-    evidence.
+    The best pair comes first; ties go to the older person, then to the earlier pose. The result differs from the
+    optimal assignment only where two people nearly coincide, and there the better pair is the better evidence.
     """
     taken = set(rows[rows >= 0].tolist())
     for flat in np.argsort(-merit, axis=None, kind="stable").tolist():
@@ -217,7 +216,7 @@ def _pair(rows: NDArray[np.intp], merit: NDArray[np.float64]) -> None:
 
 
 def person_scales(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Sizes of people in pixels (square root of the area in OKS), from the longer side of the keypoints.
+    """Return the sizes of people in pixels (square root of OKS's area), from the longer side of their keypoints.
 
     Parameters
     ----------
@@ -237,13 +236,13 @@ def person_scales(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @dataclass(slots=True, kw_only=True)
 class _People:
-    """What the tracker knows, one row a person."""
+    """The state of all tracks, one row per person."""
 
     ids: NDArray[np.int64]  # (P,)
     ages: NDArray[np.int64]  # (P,), -1 before the first pose
     seen_ns: NDArray[np.int64]  # (P,)
     scales: NDArray[np.float64]  # (P,), pixels
-    velocities: NDArray[np.float64]  # (P, 2), pixels a second
+    velocities: NDArray[np.float64]  # (P, 2), pixels per second
     points: NDArray[np.float64]  # (P, K, 2), where each keypoint was at `seen_ns`
     points_seen_ns: NDArray[np.int64]  # (P, K)
 
@@ -260,7 +259,7 @@ class _People:
         )
 
     def keep(self, rows: NDArray[np.intp], new: int) -> _People:
-        """Only the people of `rows`, and `new` ones without a past."""
+        """Return the people in `rows`, followed by `new` people without history."""
 
         def cut(old: NDArray[T], fill: int = 0) -> NDArray[T]:
             return np.concatenate([old[rows], np.full((new, *old.shape[1:]), fill, old.dtype)])
@@ -278,7 +277,7 @@ class _People:
     def predict(
         self, now_ns: int, spec: TrackSpec, keep_ns: int
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Where the keypoints are now, (P, K, 2), and which of them are known at all, (P, K)."""
+        """Return the predicted keypoints, (P, K, 2), and whether each is known at all, (P, K)."""
         fade = spec.velocity_fade_ms * 1e-3
         seconds = (now_ns - self.seen_ns) * NANOSECONDS
         travelled = fade * (1 - np.exp(-seconds / fade))  # integral of the fading velocity
@@ -295,7 +294,7 @@ class _People:
         predicted: NDArray[np.float64],
         known: NDArray[np.bool_],
     ) -> None:
-        """Learn place, size and velocity from the poses of this frame."""
+        """Update position, size and velocity from the poses of this frame."""
         found = keypoints[..., 2] > 0
         both = found & known[rows]
         points = keypoints[..., :2].astype(np.float64)
@@ -304,7 +303,7 @@ class _People:
         shared = both.any(axis=1)
         learn = 0.5 * (shared & (now_ns > self.seen_ns[rows]))
         self.velocities[rows] += learn[:, None] * (moved / seconds[:, None] - self.velocities[rows])
-        # keypoints that are hidden travel along with those that are seen
+        # hidden keypoints move with the visible ones
         hidden = np.where(shared[:, None, None], self.points[rows] + moved[:, None], predicted[rows])
         self.points[rows] = np.where(found[..., None], points, hidden)
         self.points_seen_ns[rows] = np.where(found, now_ns, self.points_seen_ns[rows])
@@ -314,7 +313,7 @@ class _People:
 
 
 def _median(values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Lower median over the valid keypoints, (N, K, 2) -> (N, 2); 0 where none is."""
+    """Return the lower median over the valid keypoints, (N, K, 2) -> (N, 2); 0 where no keypoint is valid."""
     ordered = np.sort(np.where(valid[..., None], values, np.inf), axis=1)
     count = valid.sum(axis=1)
     middle = ordered[np.arange(len(values)), np.maximum(count - 1, 0) // 2]
