@@ -1,7 +1,7 @@
-"""Skeletons over pictures, by OpenCV where it is installed, otherwise by Pillow.
+"""Draw skeletons over pictures, with OpenCV if it is installed, otherwise with Pillow.
 
-OpenCV draws in place and lets the other threads run meanwhile; Pillow converts the picture there and back,
-and holds them up for some milliseconds, which matters for a video and not for one picture.
+OpenCV draws in place and releases the interpreter lock; Pillow converts the picture there and back and blocks the
+other threads for some milliseconds, which matters for a video but not for one picture.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rpi_runtime.poses import Track
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
-# Eight colours, R, G, B, that stay apart for colour-blind viewers too. Source: M. Okabe and K. Ito, Color
+# Eight colours, R, G, B, that colour-blind viewers can distinguish, too. Source: M. Okabe and K. Ito, Color
 # Universal Design, 2008; black replaced by white, which shows on dark pictures.
 PALETTE: tuple[Colour, ...] = (
     (230, 159, 0),
@@ -45,7 +45,7 @@ def draw_people(
     image : ndarray, shape (H, W, 3), uint8, BGR
         Not changed.
     tracks : iterable of Track
-        Each in the colour of its id; without ids in the order of the palette.
+        Each is drawn in the colour of its id; without ids, in the order of the palette.
     skeleton : Skeleton
         Which keypoints are connected.
     caption : str

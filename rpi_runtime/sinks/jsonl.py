@@ -26,9 +26,9 @@ class JsonlOptions:
     target : str
         ``-`` for the standard output, or a file.
     max_mb : float
-        A file that would grow beyond this is renamed to ``FILE.1`` and begun anew; 0 lets it grow.
+        A file that would grow beyond this is renamed to ``FILE.1`` and started again; 0 means no limit.
     keep : int
-        How many renamed files are kept.
+        Number of renamed files that are kept.
     """
 
     target: str = "-"
@@ -45,7 +45,7 @@ class JsonlOptions:
 
 
 class JsonlSink:
-    """One line a frame, written at once: a reader sees whole lines, and a crash loses none."""
+    """One line per frame, written at once, so that a reader sees whole lines and a crash loses no line."""
 
     backlog = 256
 
@@ -54,7 +54,7 @@ class JsonlSink:
         self._options = options
 
     def open(self, about: About) -> Lines | LinesFile:
-        """Open the file for appending; `OutputError` when it cannot be."""
+        """Open the file for appending; raises `OutputError` if that fails."""
         options = self._options
         if options.target == "-":
             return Lines(_standard_output(), about.skeleton)
@@ -70,7 +70,7 @@ class JsonlSink:
 
 
 class Lines:
-    """Lines into a pipe: the standard output, or a named one, whose reader may come back."""
+    """Writes lines into a pipe: the standard output, or a named pipe whose reader may come back."""
 
     wants_image = False
     trouble = ""
@@ -93,9 +93,9 @@ class Lines:
 
 
 class LinesFile:
-    """Lines at the end of a file, which is continued, and which others may write, cut or move away meanwhile.
+    """Appends lines to a file, which other processes may write, truncate or move away meanwhile.
 
-    When the disk is full, the part of the last line that was written is taken back.
+    When the disk is full, the part of the last line that was written is removed again.
     """
 
     wants_image = False
@@ -107,19 +107,19 @@ class LinesFile:
         self._fd = self._open()
 
     def write(self, result: Result) -> None:
-        """Append one line, rotating first when it would not fit."""
+        """Append one line, after rotating the file if the line would not fit."""
         line = encode_message(result, self._skeleton)
         self._follow_name()
         limit, size = self._options.max_mb * 1e6, os.fstat(self._fd).st_size
         if limit and size and size + len(line) > limit:
             self._rotate()
-        if self._torn:  # what is left of a line that could not be taken back ends here
+        if self._torn:  # ends the rest of a line that could not be removed
             write_all(self._fd, b"\n")
             self._torn = False
         self._append(line)
 
     def close(self) -> None:
-        """Close; every line is with the system already."""
+        """Close. Every line has been handed to the system already."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -141,9 +141,9 @@ class LinesFile:
             raise
 
     def _take_back(self, count: int) -> None:
-        """Cut off the last `count` bytes that were written, if nothing stands behind them.
+        """Remove the last `count` bytes that were written, if nothing follows them.
 
-        With O_APPEND the position after a write is where it ended; the size may be another by now.
+        With O_APPEND, the position after a write is its end; the size may have changed since.
         """
         with contextlib.suppress(OSError):
             end = os.lseek(self._fd, 0, os.SEEK_CUR)
@@ -153,7 +153,7 @@ class LinesFile:
         self._torn = True
 
     def _follow_name(self) -> None:
-        """Begin the file anew when it was moved or removed, as logrotate does it."""
+        """Start the file again if it was moved or removed, as logrotate does."""
         here = os.fstat(self._fd)
         try:
             there = self._path.stat()
@@ -165,7 +165,7 @@ class LinesFile:
             self._fd, self._torn = fd, False
 
     def _rotate(self) -> None:
-        """FILE.1 becomes FILE.2 and so on, the last one goes; FILE becomes FILE.1."""
+        """Rename FILE.1 to FILE.2 and so on, drop the last one, and rename FILE to FILE.1."""
         self.close()
         for number in range(self._options.keep, 0, -1):
             older = self._path.with_name(f"{self._path.name}.{number}")
@@ -176,7 +176,7 @@ class LinesFile:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write everything; a pipe or a nearly full disk takes only a part at once."""
+    """Write everything. A pipe or a nearly full disk takes only a part at once."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

@@ -29,13 +29,13 @@ class SinkKind:
     make : callable
         Makes the sink from its options.
     example : str
-        How users write it.
+        Short form, as users write it.
     shows : bool
-        People look at its pictures, so they should be larger than the network's input.
+        Whether it shows pictures to people, which should then be larger than the network's input.
     secrets : tuple of str
-        Options that are refused in a short form, since everybody on the machine can read a command line.
+        Options that the short form refuses, because every user of the machine can read a command line.
     prefix : str
-        Of the environment variables that hold the secrets instead.
+        Prefix of the environment variables that hold the secrets instead.
     """
 
     options: type[Any]
@@ -46,7 +46,7 @@ class SinkKind:
     prefix: str = ""
 
     def variable(self, key: str) -> str:
-        """The environment variable that holds a secret."""
+        """Return the name of the environment variable that holds a secret."""
         return f"{self.prefix}_{key.upper()}"
 
 
@@ -64,11 +64,11 @@ class SinkConfig:
 
     @property
     def shows(self) -> bool:
-        """Whether people look at its pictures."""
+        """Whether it shows pictures to people."""
         return KINDS[self.kind].shows
 
     def make(self) -> Sink:
-        """Return a new sink, not yet started."""
+        """Return a new sink that is not open yet."""
         return KINDS[self.kind].make(self.options)
 
 

@@ -1,6 +1,6 @@
 """The message: one frame's people as JSON. Described by ``message.schema.json`` beside this file.
 
-Version 1. Fields may be added in the same version; a field that goes or changes its meaning makes a new one.
+Version 1. Fields may be added within a version. Removing a field or changing its meaning makes a new version.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def make_message(result: Result, skeleton: Skeleton, now_ns: int | None = None) 
     skeleton : Skeleton
         Names of the keypoints.
     now_ns : int, optional
-        On `time.monotonic_ns`, for the frame's age; now when left out.
+        Time on `time.monotonic_ns` for the frame's age. Default: now.
     """
     age_ns = (time.monotonic_ns() if now_ns is None else now_ns) - result.taken_ns
     when = datetime.fromtimestamp(result.time_ns / 1e9, UTC)
@@ -56,7 +56,9 @@ def make_message(result: Result, skeleton: Skeleton, now_ns: int | None = None) 
         for person, track in zip(message["people"], result.tracks, strict=True):
             person["refined"] = track.refined
     if result.name:
-        message["file"] = result.name.encode("utf-8", "backslashreplace").decode()  # names may be any bytes
+        message["file"] = result.name.encode(
+            "utf-8", "backslashreplace"
+        ).decode()  # file names may hold any bytes
     return message
 
 

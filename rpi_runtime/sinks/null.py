@@ -1,4 +1,4 @@
-"""Results to nowhere: for measurements, and to try a source and a model."""
+"""A sink that discards results: for measurements, and to try a source and a model."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rpi_runtime.sinks.sink import About, Result
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NullOptions:
-    """Nothing to choose."""
+    """No options."""
 
 
 class NullSink:
-    """Takes everything and forgets it; it is open from the start."""
+    """Discards every result. It is open from the start."""
 
     name = "null"
     backlog = 1
@@ -24,12 +24,12 @@ class NullSink:
         del options
 
     def open(self, about: About) -> NullSink:
-        """Return itself: there is nothing to open."""
+        """Return itself, because there is nothing to open."""
         del about
         return self
 
     def write(self, result: Result) -> None:
-        """Forget the result."""
+        """Discard the result."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing, because there is nothing to close."""

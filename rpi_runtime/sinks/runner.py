@@ -1,4 +1,4 @@
-"""One thread for each sink, so that a slow or dead one slows nobody; one that fails is opened again."""
+"""One thread per sink, so that a slow or stuck sink delays nothing else. A sink that fails is opened again."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ _PICTURE_BYTES = 48 * 2**20  # may wait in a queue: eight frames of 1080p, one o
 class SinkRunner:
     """Feeds one sink from a bounded queue.
 
-    A sink that fails while results come at the world's pace is closed and opened again, after a wait that grows;
-    what waited in the queue is written then, as far as there was room. With a recording, which waits for its
-    sinks, a failure is final: the run can be repeated.
+    With a live source, a sink that fails is closed and opened again, after waits that grow; then the results that
+    still fit the queue are written. With a recording, which waits for its sinks, a failure is final, because the
+    run can be repeated.
 
     Parameters
     ----------
     sink : Sink
     lossless : bool
-        Wait for room instead of dropping: for recordings, where the pipeline has all the time in the world.
+        Wait for room instead of dropping results: for recordings, where the pipeline can wait.
     stopping : callable
-        True once the run is being stopped; nothing waits for room any more then.
+        Returns True once the run is being stopped; then nothing waits for room any more.
     patient : bool
-        Also wait for a sink that cannot be opened at the start, instead of ending the run.
+        Also retry a sink that cannot be opened at the start, instead of ending the run.
     backoff : Backoff, optional
-        Waits between two tries.
+        Waits between two attempts.
 
     Attributes
     ----------
     over : bool
-        The sink takes no more results, for good.
+        Whether the sink has ended for good.
     error : PiposeError or None
-        Why the sink does not work, or ended early; a `SinkLeftError` when its reader went away.
+        Why the sink does not work, or why it ended early; a `SinkLeftError` if its reader left.
     outages : int
-        How often it failed after it had worked.
+        Number of failures after it had worked.
     written, dropped : int
     age : Histogram
         Age of the frames when they were written.
@@ -90,19 +90,19 @@ class SinkRunner:
 
     @property
     def opened(self) -> OpenSink | None:
-        """What `Sink.open` returned, while it is open."""
+        """The object that `Sink.open` returned, while it is open."""
         return self._open
 
     @property
     def trouble(self) -> str:
-        """What does not work; empty when everything does, or when the reader left on its own account."""
+        """What does not work; empty if everything works, or if the reader left by itself."""
         if self.error is not None:
             return "" if isinstance(self.error, SinkLeftError) else str(self.error)
         opened = self._open
         return opened.trouble if opened is not None else ""
 
     def start(self, about: About) -> None:
-        """Open the sink in its thread; raises what the first opening raised, unless it is worth waiting."""
+        """Open the sink in its thread. Raises the error of the first opening, unless a retry may succeed."""
         self._about = about
         self._thread.start()
         deadline = time.monotonic() + (_PATIENT_START_S if self._patient else _START_S)
@@ -115,7 +115,7 @@ class SinkRunner:
             raise self.error
 
     def put(self, result: Result) -> None:
-        """Queue one result; without room the oldest waiting one is dropped; an ended sink takes nothing."""
+        """Queue one result. Without room, the oldest waiting result is dropped. An ended sink takes nothing."""
         with self._changed:
             while self.lossless and self._is_full(result) and self._waits():
                 self._changed.wait(0.1)
@@ -131,13 +131,13 @@ class SinkRunner:
             self._changed.notify_all()
 
     def finish(self) -> None:
-        """Say that nothing more comes: what is queued is still written."""
+        """Announce the end of the results. The queued ones are still written."""
         with self._changed:
             self._finishing = True
             self._changed.notify_all()
 
     def join(self, timeout_s: float | None) -> bool:
-        """Wait until everything is written and the sink is closed; False when it was not in time."""
+        """Wait until everything is written and the sink is closed; return False if the time was not enough."""
         if self._thread.ident is None:
             return True
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -151,14 +151,14 @@ class SinkRunner:
         return True
 
     def waiting(self) -> int:
-        """How many results are queued."""
+        """Number of queued results."""
         return len(self._queue)
 
     def _waits(self) -> bool:
         return not self.over and not self._stopping()
 
     def _is_full(self, result: Result) -> bool:
-        """No room in the queue, by number or, of pictures, by size; an empty one always has room for one."""
+        """Whether the queue is full, by number or by size of its pictures. An empty queue has room for one result."""
         if not self._queue:
             return False
         size = result.image.nbytes if result.image is not None else 0
@@ -167,12 +167,12 @@ class SinkRunner:
         )
 
     def _run(self) -> None:
-        """Open, write, close, and again after a failure, until the end or a failure that is final."""
+        """Open, write and close, again after each failure, until the end or a final failure."""
         while not self.over:
             try:
                 self._serve()
                 self.over = True
-            except Exception as err:  # whatever a sink does, only the sink fails
+            except Exception as err:  # no error of a sink may leave its thread
                 self._fail(_explain(self.sink.name, err))
             self._close()
             self._tried.set()
@@ -182,7 +182,7 @@ class SinkRunner:
         self._tried.set()
 
     def _serve(self) -> None:
-        """Open the sink and write what comes until the end."""
+        """Open the sink and write results until the end."""
         assert self._about is not None
         self._open = self.sink.open(self._about)
         if self.error is None:
@@ -202,7 +202,7 @@ class SinkRunner:
                 self._recover()
 
     def _recover(self) -> None:
-        """It works again: it could be opened, where that was the trouble, or a result was written."""
+        """Record that the sink works again: it was opened, if opening had failed, or a result was written."""
         self.error, self._said = None, ""
         self._tried.set()
         self._backoff.reset()
@@ -219,7 +219,7 @@ class SinkRunner:
             return result
 
     def _put_back(self, result: Result) -> None:
-        """A result that was not written waits for the sink to come back, unless it holds a picture."""
+        """Put an unwritten result back until the sink works again, unless it holds a picture."""
         with self._changed:
             if result.image is None and len(self._queue) < self.sink.backlog:
                 self._queue.appendleft(result)
@@ -227,7 +227,7 @@ class SinkRunner:
                 self.dropped += 1
 
     def _fail(self, error: PiposeError) -> None:
-        """Remember the reason, and say it when it is new; decide whether another try is worth it."""
+        """Keep the reason, log it if it is new, and decide whether to try again."""
         worked = self.error is None and self.written > 0
         self.over = self._is_final(error)
         if self.over and str(error).endswith(_FULL):
@@ -275,7 +275,7 @@ class SinkRunner:
                 self._fail(_explain(self.sink.name, err))
 
     def _let_go(self) -> None:
-        """Nothing of what is queued will be written."""
+        """Drop all queued results."""
         with self._changed:
             self.dropped += len(self._queue)
             self._queue.clear()
@@ -283,7 +283,7 @@ class SinkRunner:
 
 
 def _explain(name: str, err: Exception) -> PiposeError:
-    """The error as a user can act on it."""
+    """Return the error in a form that a user can act on."""
     if isinstance(err, PiposeError):
         return err
     if isinstance(err, BrokenPipeError):

@@ -1,6 +1,6 @@
-"""The process behind the sink `window`: pictures from standard input into a window.
+"""The process behind the sink `window`: it shows pictures from standard input in a window.
 
-Ends with 0 when the window is closed, or Escape or q is pressed in it, or the input ends.
+It ends with exit code 0 when the window is closed, Escape or q is pressed in it, or the input ends.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rpi_runtime.optional import load
 from rpi_runtime.sinks.window import HEADER, READY
 
 _KEYS = (27, ord("q"))
-_POLL_S = 0.02  # between two looks at the window's own events
+_POLL_S = 0.02  # between two polls of the window's events
 
 
 def main(title: str) -> int:
-    """Show pictures until the window is closed or nothing more comes."""
+    """Show pictures until the window is closed or the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which then closes the pipe
     cv2 = load("cv2", "a window and its pictures")
     cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE)
@@ -45,7 +45,7 @@ def _closed(cv2: Any, title: str) -> bool:
 
 
 def _read_picture(pipe: IO[bytes] | io.FileIO) -> NDArray[np.uint8] | None:
-    """The next (H, W, 3) BGR picture; None at the end."""
+    """Return the next (H, W, 3) BGR picture; None at the end."""
     header = _read(pipe, HEADER.size)
     if header is None:
         return None
@@ -55,7 +55,7 @@ def _read_picture(pipe: IO[bytes] | io.FileIO) -> NDArray[np.uint8] | None:
 
 
 def _read(pipe: IO[bytes] | io.FileIO, size: int) -> bytes | None:
-    """Exactly so many bytes, or None when the input ends before."""
+    """Return exactly `count` bytes, or None if the input ends before."""
     parts = []
     while size:
         part = pipe.read(size)

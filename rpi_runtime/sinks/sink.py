@@ -1,4 +1,4 @@
-"""What every sink looks like: open it, write to what that gives, close; and what it is given."""
+"""The protocol of sinks: open one, write to the object that `open` returns, close it; and the results it takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rpi_runtime.poses import Track
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What stays the same for a run.
+    """Facts that stay the same during a run.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class About:
     source : str
         Kind of the source.
     status : callable, optional
-        What the run is doing at the moment; may be called from any thread.
+        Returns the state of the run; may be called from any thread.
 
     Examples
     --------
@@ -59,16 +59,16 @@ class Result:
     name : str
         File name of the picture; empty for most sources.
     width, height : int
-        Of the picture, in pixels; the frame of reference of all keypoints.
+        Size of the picture in pixels; the frame of reference of all keypoints.
     tracks : tuple of Track
     dropped : int
-        Frames that the run has dropped so far because newer ones had come.
+        Number of frames that the run has dropped so far because newer ones had arrived.
     latency_ns : mapping of str to int
         Time in each stage, in the order of the stages; ``wait`` is from `taken_ns` to the first stage.
     fps : float
-        Rate that the source promises; 0 when unknown.
+        Nominal rate of the source; 0 if unknown.
     looked : bool or None
-        In a cascade: whether the whole picture was looked at; None without one.
+        With a cascade: whether there was a full-frame pass; None without a cascade.
     image : ndarray, shape (H, W, 3), uint8, BGR, optional
         The picture, shared by all sinks and never written to; None unless a sink wants it.
 
@@ -97,25 +97,25 @@ class Result:
 
 
 class SinkLeftError(PiposeError):
-    """The reader has gone: a closed pipe, a closed window. The sink ends without a failure."""
+    """The reader has left: a closed pipe or window. The sink ends without a failure."""
 
     exit_code = 0
 
 
 class SinkNotReadyError(OutputError):
-    """The other end is not there yet: a named pipe without a reader. Worth waiting for in every command."""
+    """The other end is not there yet, as with a named pipe without a reader. Every command waits for it."""
 
 
 class OpenSink(Protocol):
-    """A sink that is open; used by one thread, the runner's of `rpi_runtime.sinks.runner`.
+    """An open sink, used by one thread only: that of `rpi_runtime.sinks.runner`.
 
     Attributes
     ----------
     wants_image : bool
         Whether `write` needs `Result.image`; read before every frame, so it may change during a run.
     trouble : str
-        What does not work at the moment although `write` does not fail, as with a broker that is away; empty
-        when everything works. May be read from any thread.
+        What does not work now although `write` succeeds, for example a lost broker; empty if everything works. May
+        be read from any thread.
 
     Examples
     --------
@@ -134,23 +134,23 @@ class OpenSink(Protocol):
         """See the class."""
 
     def write(self, result: Result) -> None:
-        """Take one result. After any exception the sink is closed and opened again, sooner or later."""
+        """Take one result. After an exception the sink is closed and, later, opened again."""
 
     def close(self) -> None:
-        """Flush and close; called once, also after an error in `write`."""
+        """Flush and close. Called once, also after an error in `write`."""
 
 
 @runtime_checkable
 class Sink(Protocol):
-    """One place for results.
+    """A destination of results.
 
     Attributes
     ----------
     name : str
         For logs, as in ``jsonl:poses.jsonl``.
     backlog : int
-        How many results may wait while `write` is busy. When more come, the oldest is dropped and counted;
-        1 is "the newest wins".
+        Number of results that may wait while `write` is busy. Beyond it, the oldest is dropped and counted; 1 means
+        that the newest wins.
 
     Examples
     --------
@@ -173,12 +173,12 @@ class Sink(Protocol):
     backlog: int
 
     def open(self, about: About) -> OpenSink:
-        """Open what has to be opened; may be called again after what it returned was closed.
+        """Open the destination. May be called again after the returned object was closed.
 
         Raises
         ------
         UsageError, InputError, DependencyError
-            Waiting does not help.
+            Opening will never succeed.
         OutputError
-            It may work later.
+            Opening may succeed later.
         """

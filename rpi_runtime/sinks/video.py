@@ -1,4 +1,4 @@
-"""An annotated video file, by OpenCV."""
+"""An annotated video file, written with OpenCV."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rpi_runtime.sinks.draw import draw_people
 from rpi_runtime.sinks.sink import About, Result
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
-_RESERVE_BYTES = 8_000_000  # what a container needs to be finished properly, with room to spare
+_RESERVE_BYTES = 8_000_000  # more than a container needs to be finished properly
 _LONGEST_GAP_S = 2.0
 _LOOK_EVERY = 30  # frames, at the free space
 
@@ -30,7 +30,7 @@ class VideoOptions:
     target : str
         File ending in .mp4, .m4v, .mkv or .avi.
     fps : float
-        Rate of the file; 0 takes the source's, or 10 when that is unknown.
+        Rate of the file; 0 takes the source's rate, or 10 if that is unknown.
     """
 
     target: str
@@ -46,7 +46,7 @@ class VideoOptions:
 
 
 class VideoSink:
-    """An annotated film; after a full disk the next one, ``out-2.mp4``, since a finished file stays as it is."""
+    """Annotated video files. After a full disk the next one is ``out-2.mp4``, because a finished file is never changed."""
 
     backlog = 8
 
@@ -56,7 +56,7 @@ class VideoSink:
         self._begun: list[Film] = []
 
     def open(self, about: About) -> Film:
-        """Check that the file can be written; it is opened with the first picture, which gives its size."""
+        """Check that the file can be written. It is opened with the first picture, which determines its size."""
         load("cv2", "video files")
         path = self._path
         number = sum(film.frames > 0 for film in self._begun) + 1
@@ -69,15 +69,15 @@ class VideoSink:
 
 
 class Film:
-    """Writes at a constant rate: a frame stays as long as its timestamps say, dropped ones leave no hole.
+    """Writes at a constant rate: a frame is repeated for as long as its timestamps require, also across dropped frames.
 
-    OpenCV's writer does not report a full disk, so the free space is looked at, and the file is finished
-    while there is room for it.
+    OpenCV's writer does not report a full disk. Therefore the free space is checked, and the file is finished while
+    there is room.
 
     Attributes
     ----------
     frames : int
-        Written so far.
+        Number of frames written so far.
     """
 
     wants_image = True
@@ -92,7 +92,7 @@ class Film:
         self._first_ns = 0
         self._is_new = not path.exists()
         try:
-            path.open("ab").close()  # a former file stays as it is until there is a picture
+            path.open("ab").close()  # an earlier file stays until there is a picture
         except OSError as err:
             raise OutputError(f"{path}: cannot be written ({err.strerror}); choose another place") from err
         if not self._has_room():
@@ -100,7 +100,7 @@ class Film:
             raise OutputError(f"{name}: the disk is full; free some space")
 
     def write(self, result: Result) -> None:
-        """Draw the people and append the picture, once or as often as the constant rate needs it."""
+        """Draw the people and append the picture as often as the constant rate requires."""
         if result.image is None:  # from before the file was open
             return
         if self.frames % _LOOK_EVERY == 0 and not self._has_room():
@@ -115,7 +115,7 @@ class Film:
             self.frames += 1
 
     def close(self) -> None:
-        """Finish the file; one without frames is removed."""
+        """Finish the file; a file without frames is removed."""
         if self._writer is not None:
             self._writer.release()
         if not self.frames and self._is_new:
@@ -141,7 +141,7 @@ class Film:
         raise OutputError(f"{self._name}: OpenCV cannot write this format; try a file ending in .avi")
 
     def _repeats(self, timestamp_ns: int) -> int:
-        """How often to write a picture so that the file is as long as the run; a long gap is cut short."""
+        """Return how often to write a picture so that the file lasts as long as the run; a long gap is shortened."""
         due = math.floor((timestamp_ns - self._first_ns) * self._fps / 1e9 + 0.25) + 1  # 0.25: rounded times
         most = max(1, round(_LONGEST_GAP_S * self._fps))
         if due - self.frames > most:

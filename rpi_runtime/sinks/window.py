@@ -1,7 +1,7 @@
-"""A window on the screen, in a process of its own.
+"""A window on the screen.
 
-The window libraries below OpenCV end their process when the screen goes away, and abort it when there is none:
-that must not be this one.
+The window libraries below OpenCV end their process when the screen disappears, and abort it without a screen.
+Therefore the window has a process of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class WindowOptions:
 
 
 class WindowSink:
-    """Shows the newest frame; closing the window, or Escape or q in it, ends the sink."""
+    """Shows the newest frame. Closing the window, or Escape or q in it, ends the sink."""
 
     backlog = 1
 
@@ -51,7 +51,7 @@ class WindowSink:
         self._title = options.target
 
     def open(self, about: About) -> Window:
-        """Open the window; `OutputError` when there is no screen, or an OpenCV without windows."""
+        """Open the window; raises `OutputError` without a screen or with an OpenCV that has no windows."""
         load("cv2", "a window and its pictures")
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise OutputError(
@@ -61,7 +61,7 @@ class WindowSink:
 
 
 class Window:
-    """An open window, in a process of its own."""
+    """An open window."""
 
     wants_image = True
     trouble = ""
@@ -81,7 +81,7 @@ class Window:
             )
 
     def write(self, result: Result) -> None:
-        """Draw and show; raises `SinkLeftError` when the window was closed, or the screen is gone."""
+        """Draw and show; raises `SinkLeftError` if the window was closed or the screen disappeared."""
         if result.image is None:
             return
         picture = draw_people(result.image, result.tracks, self._skeleton)
@@ -94,7 +94,7 @@ class Window:
             raise SinkLeftError(f"window: {'it was closed' if closed else 'the screen is gone'}") from None
 
     def close(self) -> None:
-        """Close the window; its process ends when nothing more comes."""
+        """Close the window; its process ends with its input."""
         with contextlib.suppress(BrokenPipeError):
             self._pictures.close()
         self._answers.close()

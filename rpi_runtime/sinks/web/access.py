@@ -1,14 +1,13 @@
-"""Who may look: the token, the cookie that stands for it, and the names by which the page may be called.
+"""Access control: the token, the cookie that stands for it, and the host names that the server answers.
 
-The page is for one household, so there is one token and no accounts. A browser sends it once, in the body of
-a form, and gets a cookie: an expiry date signed with a key that is derived from the token. So the token is in
-no URL, a restart logs nobody out, and another token logs everybody out. Programs send
-``Authorization: Bearer TOKEN``.
+The page is for one household, so there is one token and no accounts. A browser sends it once, in the body of a form,
+and gets a cookie: an expiry date signed with a key that is derived from the token. Therefore the token is in no URL,
+sessions survive a restart, and a new token ends all sessions. Programs send ``Authorization: Bearer TOKEN``.
 
-Two attacks come through a visitor's own browser. DNS rebinding: a foreign page calls this server by a name of
-its own that points here; the Host header tells, since only IP addresses and this machine's names are answered.
-Cross-site requests and WebSockets: a foreign page calls this server by its right name; the Origin and
-Sec-Fetch-Site headers tell. Source: OWASP, WebSocket Security Cheat Sheet and Cross-Site Request Forgery
+Two attacks come through a visitor's own browser. DNS rebinding: a foreign page calls this server by a host name of its
+own that points here. The Host header reveals it, because only IP addresses and this machine's names are answered.
+Cross-site requests and WebSockets: a foreign page calls this server by its right name. The Origin and Sec-Fetch-Site
+headers reveal it. Source: OWASP, WebSocket Security Cheat Sheet and Cross-Site Request Forgery
 Prevention Cheat Sheet; W3C, Fetch Metadata Request Headers.
 """
 
@@ -32,20 +31,20 @@ _MAKE_ONE = "python3 -c 'import secrets; print(secrets.token_urlsafe(24))'"
 
 
 def check_token(token: str, *, needed: bool, where: str) -> str:
-    """Return the token of the page, empty for none.
+    """Return the token of the page; empty if none is needed.
 
     Parameters
     ----------
     token : str
     needed : bool
-        Other machines can reach the page.
+        Whether other machines can reach the page.
     where : str
         The address, for messages.
 
     Raises
     ------
     UsageError
-        There is none where one is needed, or it is too short to withstand guessing. The token is not named.
+        A token is needed and missing, or too short to withstand guessing. The message does not contain the token.
     """
     if not token and needed:
         raise UsageError(
@@ -69,9 +68,9 @@ class Access:
     Parameters
     ----------
     token : str
-        Empty: everybody who can reach the page may look.
+        If empty, every client that can reach the page may look.
     clock : callable
-        Seconds since 1970.
+        Returns seconds since 1970.
     """
 
     def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
@@ -93,12 +92,12 @@ class Access:
         return self.token_is_right(given.strip()) and scheme.lower() == "bearer"
 
     def new_cookie(self) -> str:
-        """Return the value of a cookie that is good for `SESSION_S`."""
+        """Return the value of a cookie that is valid for `SESSION_S`."""
         expires = str(int(self._clock()) + SESSION_S)
         return f"{expires}.{self._sign(expires)}"
 
     def cookie_is_right(self, value: str) -> bool:
-        """Whether a cookie was signed with this token, and is not over yet."""
+        """Whether a cookie was signed with this token and has not expired."""
         expires, _, signature = value.partition(".")
         signed = hmac.compare_digest(signature.encode("utf-8", "replace"), self._sign(expires).encode())
         return signed and re.fullmatch(r"\d{1,12}", expires) is not None and int(expires) > self._clock()
@@ -113,9 +112,9 @@ class Names:
     Parameters
     ----------
     is_loopback : bool
-        The server listens on loopback only: then only loopback's names count.
+        Whether the server listens on loopback only; then only loopback's names are accepted.
     more : sequence of str
-        Further names, without port, as a reverse proxy may use them.
+        Further names, without port, for example those of a reverse proxy.
     """
 
     def __init__(self, *, is_loopback: bool, more: Sequence[str] = ()) -> None:
@@ -139,7 +138,7 @@ class Names:
 
 
 def is_cross_site(headers: Mapping[str, str], host: str) -> bool:
-    """Whether another site's page made this request; programs, which send neither header, are none."""
+    """Whether a page of another site made this request. Programs send neither header and pass."""
     if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return True
     origin = headers.get("Origin")

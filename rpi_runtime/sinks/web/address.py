@@ -13,14 +13,14 @@ DEFAULT_PORT = 8080
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Host (a name or an IP address, without brackets) and port; port 0 takes a free one."""
+    """Host (a name or an IP address, without brackets) and port. Port 0 takes a free port."""
 
     host: str
     port: int
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it; a name other than ``localhost`` counts as not."""
+        """Whether only this machine can reach it. False for every name but ``localhost``."""
         if self.host == "localhost":
             return True
         try:
@@ -39,7 +39,7 @@ def parse_address(text: str) -> Address:
     Raises
     ------
     UsageError
-        It is none of these; a host alone is never "all addresses".
+        The text has another form. An empty host never means "all addresses".
     """
     if text.isdigit():
         text = f":{text}"

@@ -1,4 +1,4 @@
-"""The page's own files: read once from the package; no other path leads to a file."""
+"""The page's files, read once from the package. No other file can be reached."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.resources import files
 
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
-# What the login form needs, and nothing more, is served without a token.
+# Only the files of the login form are served without a token.
 PUBLIC = ("page.css", "icon.svg")
 PRIVATE = ("page.js", "link.js", "stage.js", "chart.js", "panel.js")
 

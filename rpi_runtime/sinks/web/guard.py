@@ -1,7 +1,7 @@
-"""Every TCP connection passes here first: how many there may be, and how long a first request may take.
+"""Limits that apply to every TCP connection first: their number, and the time of a first request.
 
-The HTTP library parses requests; it knows no limit on connections, and a client that sends its headers one
-byte at a time ("slowloris") would hold one for ever.
+The HTTP library has no limit on connections, and a client that sends its headers one byte at a time ("slowloris")
+would hold a connection for ever.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Guard:
     Parameters
     ----------
     make : callable
-        The HTTP library's factory.
+        Factory of the HTTP library.
     limits : Limits
 
     Attributes
@@ -40,16 +40,16 @@ class Guard:
         return _Connection(self)
 
     def __len__(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
         return len(self._open)
 
     def served(self, transport: asyncio.BaseTransport | None) -> None:
-        """Say that a whole request has come: its connection is not slow any more."""
+        """Record that a whole request has arrived, so that its connection is no longer slow."""
         if transport is not None and transport in self._open:
             self._open[transport].arrived()
 
     def admit(self, connection: _Connection, transport: asyncio.BaseTransport, address: str) -> bool:
-        """Count a new connection, unless there are too many."""
+        """Count a new connection, or refuse it if there are too many."""
         reason = ""
         if len(self._open) >= self.limits.connections:
             reason = "connections"
@@ -63,7 +63,7 @@ class Guard:
         return True
 
     def forget(self, transport: asyncio.BaseTransport, address: str) -> None:
-        """A connection is closed."""
+        """Record that a connection is closed."""
         del self._open[transport]
         self._from[address] -= 1
         if not self._from[address]:
@@ -71,7 +71,7 @@ class Guard:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: hands everything on to the library's protocol."""
+    """One connection. It forwards everything to the library's protocol."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -93,7 +93,7 @@ class _Connection(asyncio.Protocol):
         self._inner.connection_made(transport)
 
     def arrived(self) -> None:
-        """The first request is here."""
+        """Record that the first request has arrived."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,7 +1,7 @@
-"""The newest frame, between the pipeline's threads and the server's: encoded once, and only for somebody.
+"""The newest frame, passed from the pipeline's threads to the server's: encoded once, and only if a viewer waits.
 
-Nothing queues here. A viewer asks for a frame newer than its last one; while none is asking, no picture is
-copied or encoded, and a viewer that asks late gets the newest: it loses frames, and nobody waits for it.
+Nothing queues here. A viewer asks for a frame newer than its last one. While no viewer asks, no picture is copied or
+encoded. A slow viewer gets the newest frame: it misses frames, and nothing waits for it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _SMOOTHING = 0.1  # weight of the newest interval in the running mean
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Packet:
-    """One frame as viewers get it.
+    """One frame as it is sent to viewers.
 
     Attributes
     ----------
     serial : int
-        Counts the packets, from 1.
+        Number of the packet, from 1.
     frame : int
         `Result.index`.
     picture : bytes
@@ -45,24 +45,24 @@ class Packet:
 
 
 class Hub:
-    """See the module.
+    """Holds the newest frame for all viewers.
 
     Parameters
     ----------
     skeleton : Skeleton
     encode : callable
-        (H, W, 3) BGR uint8 -> JPEG.
+        Returns the JPEG of an (H, W, 3) BGR uint8 picture.
     most_fps : float
-        So many pictures a second at most, however fast the pipeline is.
+        Maximum number of pictures per second, however fast the pipeline is.
 
     Attributes
     ----------
     newest : Result or None
         Without its picture.
     newest_s : float
-        When it came, on `time.monotonic`.
+        Time of its arrival on `time.monotonic`.
     fps : float
-        Running mean of the results a second.
+        Running mean of the results per second.
     counts : Counter
         ``results``, ``encoded``, ``sent``, ``sent_bytes``, ``missed`` (by viewers that were slower).
     """
@@ -71,7 +71,7 @@ class Hub:
         self._skeleton, self._encode = skeleton, encode
         self._least_s = (
             0.9 / most_fps
-        )  # a camera of just this rate jitters, and none of its frames is left out
+        )  # tolerates the jitter of a camera of exactly this rate, so that no frame is skipped
         self._packed_s = 0.0
         self.newest: Result | None = None
         self.newest_s = 0.0
@@ -85,15 +85,15 @@ class Hub:
 
     @property
     def wanted(self) -> bool:
-        """Whether a viewer is waiting for a picture, and may have one by now."""
+        """Whether a viewer is waiting for a picture and one is due."""
         return self._asking > 0 and time.monotonic() - self._packed_s >= self._least_s
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Name the server's loop; called in its thread, before the first viewer."""
+        """Set the server's loop. Called in its thread, before the first viewer."""
         self._loop = loop
 
     def publish(self, result: Result) -> None:
-        """Take one result; called by the sink's thread, which also encodes the picture."""
+        """Take one result. Called by the sink's thread, which also encodes the picture."""
         now = time.monotonic()
         if self.newest is not None:
             spent = now - self.newest_s
@@ -113,7 +113,7 @@ class Hub:
         return make_message(self.newest, self._skeleton) if self.newest is not None else None
 
     async def next(self, after: int, timeout_s: float) -> Packet | None:
-        """Return the newest packet with a serial above `after`; None when none comes in time."""
+        """Return the newest packet with a serial above `after`; None if none arrives in time."""
         if self._packet is None or self._packet.serial <= after:
             self._asking += 1
             try:

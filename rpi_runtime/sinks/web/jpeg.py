@@ -1,4 +1,4 @@
-"""Pictures to JPEG, by OpenCV where it is installed, otherwise by Pillow."""
+"""Encode pictures as JPEG, with OpenCV if it is installed, otherwise with Pillow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rpi_runtime.optional import load
 def make_encoder(quality: int) -> Callable[[NDArray[np.uint8]], bytes]:
     """Return a function from an (H, W, 3) BGR picture to a JPEG of this quality, 1 to 100.
 
-    OpenCV takes B, G, R as it is, and a third of Pillow's time.
+    OpenCV takes B, G, R directly and needs a third of Pillow's time.
     """
     try:
         cv2: Any = load("cv2", "live pictures")

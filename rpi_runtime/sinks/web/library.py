@@ -1,4 +1,4 @@
-"""The one place that imports the HTTP library, and only when a page is started."""
+"""The only place that imports the HTTP library, when a page is started."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from rpi_runtime.optional import load
 
 @cache
 def aiohttp() -> Any:
-    """Return the package; `DependencyError` when it is not installed."""
+    """Return the package; raises `DependencyError` if it is not installed."""
     load("aiohttp.web", "the live page and its server")
     return load("aiohttp", "the live page and its server")

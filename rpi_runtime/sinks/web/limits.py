@@ -1,4 +1,4 @@
-"""What one client, and all of them together, may take."""
+"""Limits for one client and for all of them together."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ class Limits:
     Attributes
     ----------
     viewers : int
-        Pages and streams that are shown at the same time.
+        Maximum number of simultaneous pages and streams.
     connections, per_address : int
-        Open TCP connections, together and from one address.
+        Maximum number of open TCP connections, in total and from one address.
     request_s : float
-        From a new connection to the end of its first request's headers, and for the body of a request.
+        Maximum time from a new connection to the end of its first request's headers, and for the body of a request.
     idle_s : float
-        How long a connection may stay open between two requests.
+        Maximum time that a connection stays open between two requests.
     line, field, headers : int
-        Length of the request line and of one header, and how many headers there may be.
+        Maximum length of the request line and of one header, and maximum number of headers.
     body : int
-        Of a request: nobody has to send more than a token.
+        Maximum size of a request's body, which only has to hold a token.
     requests_per_s, requests_burst : float
-        From one address.
+        Maximum rate and burst of requests from one address.
     wrong_tokens_per_minute, wrong_tokens_burst : float
-        From one address.
+        Maximum rate and burst of wrong tokens from one address.
     stalled_s : float
-        A viewer that takes no frame for so long is disconnected.
+        A viewer that takes no frame for this time is disconnected.
     in_flight : int
-        Frames on the way to a viewer before it has confirmed the first of them.
+        Maximum number of frames sent to a viewer before it has confirmed the first of them.
     """
 
     viewers: int = 12
@@ -53,16 +53,16 @@ class Limits:
 
 
 class RateLimit:
-    """A token bucket for each address. The least recently seen addresses are forgotten: memory is bounded.
+    """A token bucket for each address. The least recently seen addresses are forgotten, so that memory is bounded.
 
     Parameters
     ----------
     per_s : float
-        So many a second in the long run.
+        Long-term rate.
     burst : float
-        So many at once.
+        Maximum number at once.
     clock : callable
-        Seconds, monotonic.
+        Returns monotonic seconds.
     """
 
     _MOST = 1024
@@ -72,11 +72,11 @@ class RateLimit:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def allows(self, address: str) -> bool:
-        """Whether `address` has something left; takes nothing."""
+        """Whether the bucket of `address` is not empty; takes nothing from it."""
         return self._refilled(address) >= 1
 
     def take(self, address: str) -> bool:
-        """Take one for `address`; False when nothing is left."""
+        """Take one from the bucket of `address`; return False if it is empty."""
         left = self._refilled(address)
         allowed = left >= 1
         self._left[address] = (left - 1 if allowed else left, self._clock())

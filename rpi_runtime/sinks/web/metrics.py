@@ -1,4 +1,4 @@
-"""Figures in the text format of Prometheus.
+"""Metrics in the text format of Prometheus.
 
 Source: Prometheus documentation, Exposition formats, text-based format 0.0.4.
 """
@@ -20,11 +20,11 @@ from rpi_runtime.masking import mask
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "pipose_"
-NS = 1e9  # nanoseconds a second
+NS = 1e9  # nanoseconds per second
 
 
 class Exposition:
-    """Collects metrics, one family after the other."""
+    """Collects metrics, family by family."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -50,12 +50,12 @@ class Exposition:
         self._lines.append(f"{prefix}{name}{_labels(labels)} {value:.15g}")
 
     def text(self) -> str:
-        """Return everything."""
+        """Return the text of all metrics."""
         return "\n".join(self._lines) + "\n"
 
 
 def add_status(out: Exposition, status: Status) -> None:
-    """Add what the pipeline says of itself."""
+    """Add the metrics of the pipeline."""
     out.add("frames_total", "counter", "Frames processed.", status.frames)
     out.add("frames_dropped_total", "counter", "Frames dropped because newer ones had come.", status.dropped)
     out.add("frames_undecodable_total", "counter", "Frames that could not be decoded.", status.undecodable)
@@ -78,7 +78,7 @@ def add_status(out: Exposition, status: Status) -> None:
 
 
 def add_process(out: Exposition) -> None:
-    """Add the figures that Prometheus' own client libraries give of a process, under their names."""
+    """Add the metrics that Prometheus' client libraries report for a process, under the same names."""
     for name, kind, text, value in (
         ("cpu_seconds_total", "counter", "Processor time of user and system.", sum(os.times()[:2])),
         ("resident_memory_bytes", "gauge", "Resident memory.", machine.memory()[0] * 1e6),
@@ -91,7 +91,7 @@ def add_process(out: Exposition) -> None:
 
 
 def add_build(out: Exposition) -> None:
-    """Add which pipose this is, as labels of a constant 1, which other metrics can be joined with."""
+    """Add the version of pipose as labels of a constant 1, for joins with other metrics."""
     labels = {"version": __version__, "python": platform.python_version(), "machine": platform.machine()}
     out.add("build_info", "gauge", "Version of pipose and of Python.", [(labels, 1)])
 

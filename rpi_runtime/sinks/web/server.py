@@ -1,4 +1,4 @@
-"""The server's thread: its own event loop, from binding the port to the last goodbye."""
+"""The server's thread and its event loop, from binding the port to closing the last connection."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _START_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """For HTTPS: PEM files with the chain and the private key."""
+    """PEM files with the certificate chain and the private key, for HTTPS."""
 
     chain: str
     key: str
 
     def context(self) -> ssl.SSLContext:
-        """Load both; `OutputError` when they cannot be."""
+        """Load both; raises `OutputError` if that fails."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         try:
             context.load_cert_chain(self.chain, self.key)
@@ -48,7 +48,7 @@ class LiveServer:
     Attributes
     ----------
     port : int
-        The port it listens on, after `start`.
+        The port that it listens on, after `start`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class LiveServer:
         self._thread = threading.Thread(target=self._run, name="pipose-live", daemon=True)
 
     def start(self) -> None:
-        """Bind and serve; `OutputError` when the address cannot be bound."""
+        """Bind and serve; raises `OutputError` if the address cannot be bound."""
         self._thread.start()
         if not self._bound.wait(_START_S):
             raise OutputError(f"live page: {self._address} could not be bound within {_START_S:g} s")
@@ -72,12 +72,12 @@ class LiveServer:
             raise self._error
 
     def check(self) -> None:
-        """Raise what ended the server, when something did."""
+        """Raise the error that ended the server, if there is one."""
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
-        """Say goodbye to the viewers and close; takes a fraction of a second."""
+        """Disconnect the viewers and close. Takes a fraction of a second."""
         if self._loop is not None and self._over is not None:
             with contextlib.suppress(RuntimeError):  # it has ended already
                 self._loop.call_soon_threadsafe(self._over.set)
@@ -89,7 +89,7 @@ class LiveServer:
             asyncio.run(self._serve())
         except PiposeError as err:
             self._error = err
-        except Exception as err:  # nothing of the server may end the run
+        except Exception as err:  # no error of the server may end the run
             self._error = OutputError(f"live page: {type(err).__name__}: {err}")
             log.error("%s", self._error)
         finally:
@@ -135,7 +135,7 @@ class LiveServer:
             ) from err
 
     def _library_settings(self) -> dict[str, Any]:
-        """No line in the log for what clients do: they could fill a disk with it."""
+        """Drop log lines about clients, because clients could fill a disk with them."""
         silent = logging.Logger("rpi_runtime.sinks.web.http", logging.CRITICAL + 1)
         return {
             "handle_signals": False,

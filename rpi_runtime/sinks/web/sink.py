@@ -28,16 +28,16 @@ class WebOptions:
     Attributes
     ----------
     target : str
-        ``HOST:PORT``. Loopback unless told otherwise; any other address needs a token.
+        ``HOST:PORT``. Default: loopback. Any other address needs a token.
     token : str
-        Whoever wants to look has to know it. In a configuration file, or in PIPOSE_LIVE_TOKEN; never on a
-        command line, which everybody on the machine can read.
+        Required of every viewer. It is given in a configuration file or in PIPOSE_LIVE_TOKEN, never on a command line,
+        which every user of the machine can read.
     quality : int
-        Of the JPEG pictures, 20 to 95.
+        Quality of the JPEG pictures, 20 to 95.
     fps : float
-        So many pictures a second at most for each viewer; people are found at full speed all the same.
+        Maximum number of pictures per second for each viewer. It does not slow down the pipeline.
     viewers : int
-        So many may look at the same time.
+        Maximum number of simultaneous viewers.
     names : tuple of str
         Further names by which browsers may call this machine.
     cert_file, key_file : str
@@ -66,12 +66,12 @@ class WebOptions:
 
     @property
     def address(self) -> Address:
-        """Where to listen."""
+        """The address to listen on."""
         return parse_address(self.target)
 
 
 class WebSink:
-    """The live page; the token is checked before the run begins."""
+    """The live page. The token is checked before the run begins."""
 
     backlog = 1
 
@@ -83,7 +83,7 @@ class WebSink:
         self._token = check_token(given, needed=not options.address.is_loopback, where=where)
 
     def open(self, about: About) -> LivePage:
-        """Bind the port; `OutputError` when it cannot be."""
+        """Bind the port; raises `OutputError` if that fails."""
         from rpi_runtime.sinks.web.hub import Hub
         from rpi_runtime.sinks.web.jpeg import make_encoder
         from rpi_runtime.sinks.web.server import Certificate, LiveServer
@@ -113,12 +113,12 @@ class WebSink:
 
 
 class LivePage:
-    """Hands results to the server's thread; encodes a picture only while somebody looks.
+    """Hands results to the server's thread, and encodes a picture only while a viewer waits.
 
     Attributes
     ----------
     url : str
-        Where the page is.
+        Address of the page.
     """
 
     trouble = ""
@@ -132,10 +132,10 @@ class LivePage:
         return self._hub.wanted
 
     def write(self, result: Result) -> None:
-        """Hand over one result; raises what ended the server, when something did."""
+        """Hand over one result; raises the error that ended the server, if there is one."""
         self._server.check()
         self._hub.publish(result)
 
     def close(self) -> None:
-        """Close the page; browsers look for it again by themselves."""
+        """Close the page. Browsers reconnect by themselves."""
         self._server.stop()

@@ -1,4 +1,4 @@
-"""The paths of the page, and what every request has to pass."""
+"""The paths of the page, and the checks that every request has to pass."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SLOW = 3.0
 
 
 class Site:
-    """Everything that is served.
+    """All paths of the server.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ class Site:
     access : Access
     names : Names
     https : bool
-        Cookies are sent over HTTPS only.
+        Whether cookies are sent over HTTPS only.
     say : callable
-        Takes a line for the log; it never holds anything that a client sent but its address.
+        Takes a line for the log. The line holds nothing that a client sent, except its address.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Site:
         self.guard: Guard | None = None
 
     def application(self) -> Any:
-        """Return the application for the HTTP library."""
+        """Return the application of the HTTP library."""
         web = aiohttp().web
 
         async def check(request: Any, handler: Handler) -> Any:
@@ -110,10 +110,8 @@ class Site:
         return app
 
     async def leave(self) -> None:
-        """Say goodbye to all viewers."""
+        """Disconnect all viewers."""
         await asyncio.gather(*(viewer.leave() for viewer in self._viewers if viewer), return_exceptions=True)
-
-    # What every request has to pass.
 
     async def _check(self, request: Any, handler: Handler) -> Any:
         if self.guard is not None:
@@ -130,7 +128,7 @@ class Site:
         return await handler(request)
 
     def _is_visit(self, request: Any) -> bool:
-        """A link from another site to the page itself, which shows nothing to that site."""
+        """Whether this is a link from another site to the page itself, which reveals nothing to that site."""
         wants = request.headers.get("Sec-Fetch-Mode") == "navigate"
         return wants and request.method == "GET" and request.path in ("/", "/login")
 
@@ -141,7 +139,7 @@ class Site:
         return bool(header) and self._guess(request, lambda: self._access.bearer_is_right(header))
 
     def _guess(self, request: Any, is_right: Callable[[], bool]) -> bool:
-        """Compare a token, unless its sender has been wrong too often."""
+        """Compare a token, unless its sender has sent too many wrong ones."""
         address = request.remote or ""
         if not self._guesses.allows(address):
             self.refused["guesses"] += 1
@@ -171,8 +169,6 @@ class Site:
     async def _add_headers(self, request: Any, response: Any) -> None:
         response.headers.update(_HEADERS)
 
-    # Paths.
-
     def _page(self, name: str) -> Handler:
         body, kind = self._assets[name]
 
@@ -182,7 +178,7 @@ class Site:
         return serve
 
     async def _log_in(self, request: Any) -> Any:
-        """Take the token out of a form, and give a cookie for it."""
+        """Check the token of a form and set the cookie."""
         try:
             async with asyncio.timeout(self._limits.request_s):
                 form = await request.post()
@@ -274,10 +270,8 @@ class Site:
         body = out.text().encode()
         return aiohttp().web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
-    # What the page is told.
-
     def _current(self) -> Status:
-        """The pipeline's status, computed at most twice a second however many ask."""
+        """Return the pipeline's status, computed at most twice a second for any number of requests."""
         now = time.monotonic()
         if self._status is None or now - self._status[0] > 0.5:
             asked = self._about.status() if self._about.status else Status(state="running", fps=self._hub.fps)

@@ -1,9 +1,9 @@
-"""One viewer each: the page's WebSocket, with pictures and people in one message, and MJPEG for programs.
+"""The connections of viewers: the page's WebSocket, with pictures and people in one message, and MJPEG for programs.
 
 The WebSocket's protocol: the server sends ``hello`` (text), then binary frames (see
 `rpi_runtime.sinks.web.hub.Packet`) and about once a second ``status`` (text). The page confirms each frame by its
-number, in decimal, when it has drawn it. At most `Limits.in_flight` frames are on the way, so a slow viewer
-gets fewer frames and not older ones.
+number, in decimal, when it has drawn it. At most `Limits.in_flight` frames are unconfirmed, so a slow viewer
+gets fewer frames, not older ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BOUNDARY = "pipose-frame"
 
 
 class SocketViewer:
-    """A page that looks.
+    """The WebSocket of a page.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ class SocketViewer:
         return self._socket
 
     async def leave(self) -> None:
-        """Say goodbye: the server goes down."""
+        """Disconnect because the server is stopping."""
         if self._socket is not None:
             await self._socket.close(code=_CLOSE_GOING_AWAY, message=b"server stops")
 
     async def _read(self) -> None:
-        """Take confirmations; anything else ends the connection."""
+        """Take confirmations. Anything else ends the connection."""
         async for message in self._socket:
             expected = str(self._flying[0]) if self._flying else None
             if message.type is not aiohttp().WSMsgType.TEXT or message.data != expected:
@@ -124,7 +124,7 @@ async def serve_mjpeg(hub: Hub, limits: Limits, request: Any) -> Any:
     )
     await response.prepare(request)
     wire = request.transport.get_extra_info("socket") if request.transport is not None else None
-    if wire is not None:  # little in the system's buffers: a slow viewer loses frames and does not lag
+    if wire is not None:  # small system buffers, so that a slow viewer misses frames instead of lagging
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     last = 0
     with contextlib.suppress(ConnectionError, TimeoutError):
