@@ -1,4 +1,4 @@
-"""Video files, by OpenCV: every frame, upright, at the time that the file gives it."""
+"""Video files, read with OpenCV: every frame, upright, with the file's own times."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _USUAL_FPS = 25.0  # of a file that does not say
 class FilmSource:
     """One video file.
 
-    How many frames a container announces is often wrong (a cut without encoding, a variable rate), so the end is
-    where no frame follows. Only a file that is shorter than its own container says is a `SourceError`, after its
-    frames; so is one of which no frame can be decoded.
+    The number of frames in a container's header is often wrong (a cut without encoding, a variable rate), so the file
+    ends where no frame follows. A file that is shorter than its container states raises `SourceError` after its frames;
+    so does a file without a decodable frame.
 
     Parameters
     ----------
     path : path
     loop : bool
-        Begin again at the end; timestamps go on.
+        Start again at the end; timestamps continue.
     """
 
     live = False
@@ -51,7 +51,7 @@ class FilmSource:
         self._last_ns = -1
 
     def configure(self, wanted: Wanted) -> Delivered:
-        """Open the file and read what it says of itself."""
+        """Open the file and read its properties."""
         del wanted
         if not self._path.is_file():
             hint = "; a stream's address begins with rtsp:// or http://" if _ADDRESS.match(self._name) else ""
@@ -74,7 +74,7 @@ class FilmSource:
         )
 
     def start(self) -> None:
-        """Nothing to do: the file is open."""
+        """Do nothing, because the file is open."""
 
     def read(self, timeout_s: float) -> Frame | None:
         """Return the next frame that can be decoded; None at the end."""
@@ -110,10 +110,12 @@ class FilmSource:
                 f"{self._name}: cannot be opened as a video; check that it plays elsewhere; a download that was "
                 "cut short does not open"
             )
-        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # the versions differ in their default; it is done here
+        capture.set(
+            cv2.CAP_PROP_ORIENTATION_AUTO, 0
+        )  # OpenCV's versions differ in their default, so frames are rotated here
 
     def _next(self, capture: Capture) -> NDArray[np.uint8] | None:
-        """The next good frame of this lap, upright; None when there is none. Sets its time."""
+        """Return the next decodable frame of this pass, upright, or None, and set its time."""
         while capture.grab():
             position_ms = capture.get(capture.cv2.CAP_PROP_POS_MSEC)
             image = capture.retrieve()
@@ -123,12 +125,12 @@ class FilmSource:
             self._last_ns = stamp_ns
             if image is not None:
                 self._lap_index += 1
-                # OpenCV gives the angle clockwise, NumPy turns counter-clockwise
+                # OpenCV's angle is clockwise, NumPy's is counter-clockwise
                 return np.ascontiguousarray(np.rot90(image, -self._turns)) if self._turns else image
         return None
 
     def _begins_again(self, capture: Capture) -> bool:
-        """Go back to the beginning, of a loop; False at the end. Raises when the file was cut short."""
+        """Rewind a loop; return False at the end. Raises if the file was cut short."""
         if not self._loop and (missing := missing_bytes(self._path)):
             raise SourceError(
                 f"{self._name}: ended after {self._index} frames; the file is cut short: {missing} bytes of what "

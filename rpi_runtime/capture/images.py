@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 class ImagesSource:
     """Pictures from a folder (not its subfolders), or one picture.
 
-    A picture that cannot be read is passed over and named in the log; the end of such a folder is a
-    `SourceError`, so that the exit code says it too.
+    A picture that cannot be read is skipped and named in the log. At the end of such a folder, `SourceError` is raised,
+    so that the exit code reports it, too.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class ImagesSource:
     fps : float
         Spacing of the timestamps, for tracking pictures that follow one another.
     loop : bool
-        Begin again at the end.
+        Start again at the end.
     """
 
     live = False
@@ -40,7 +40,7 @@ class ImagesSource:
         self._unreadable: list[str] = []
 
     def configure(self, wanted: Wanted) -> Delivered:
-        """List the files; the pictures keep their own sizes."""
+        """List the files. The pictures keep their own sizes."""
         del wanted
         try:
             found = self._path.iterdir() if self._path.is_dir() else iter([self._path])
@@ -55,11 +55,11 @@ class ImagesSource:
         return Delivered(width=0, height=0, fps=self._fps, frames=len(self._files), what=what)
 
     def start(self) -> None:
-        """Begin with the first picture."""
+        """Start with the first picture."""
         self._position = self._index = 0
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the next readable picture, None at the end."""
+        """Return the next readable picture, or None at the end."""
         del timeout_s
         while (file := self._next_file()) is not None:
             try:
@@ -82,7 +82,7 @@ class ImagesSource:
         return None
 
     def stop(self) -> None:
-        """Nothing is open between two pictures."""
+        """Do nothing, because no file is open between two pictures."""
 
     def _next_file(self) -> Path | None:
         if self._position == len(self._files):
@@ -96,6 +96,6 @@ class ImagesSource:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key under which ``2.jpg`` comes before ``10.jpg``."""
+    """Return a sort key by which ``2.jpg`` comes before ``10.jpg``."""
     parts = re.findall(r"\d+|\D+", path.name)
     return [(int(p), "") if p.isdigit() else (-1, p) for p in parts]

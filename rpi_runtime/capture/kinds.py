@@ -1,6 +1,6 @@
 """Sources by name, as users write them: ``picamera``, ``camera:0``, ``walk.mp4``, ``replay:walk.zip``.
 
-A source is ``KIND:TARGET,key=value,...``. The kind may be left out where the target says it: a folder or a
+A source is ``KIND:TARGET,key=value,...``. The kind may be omitted if the target implies it: a folder or a
 picture, a .zip, a URL, a device, a file.
 """
 
@@ -19,7 +19,7 @@ from rpi_runtime.suggest import did_you_mean
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceConfig:
-    """Where pictures come from; the table ``[source]`` of a configuration file.
+    """The source of pictures; the table ``[source]`` of a configuration file.
 
     Attributes
     ----------
@@ -28,22 +28,22 @@ class SourceConfig:
     target : str
         Camera number, device, URL, file or folder.
     width, height : int
-        Pixels to ask a camera for; 0: the network's own size, or 640x480 where a sink shows the picture.
+        Pixels to request from a camera; 0: the network's own size, or 640x480 if a sink shows the picture.
     fps : float
-        Rate to ask a camera for, 0: `max_fps` or the camera's default; for a folder of images the spacing of
+        Rate to request from a camera, 0: `max_fps` or the camera's default. For a folder of images, the rate of
         their timestamps, 0: 10.
     fourcc : str
-        Pixel format to ask a V4L2 or USB camera for.
+        Pixel format to request from a V4L2 or USB camera.
     loop : bool
-        Begin a file, folder or recording again at its end.
+        Whether to start a file, folder or recording again at its end.
     pace : {"auto", "free", "recorded"}
-        How a recording is played. ``free``: as fast as it can be processed, no frame left out.
-        ``recorded``: at its own speed, as a camera would, the newest frame wins. ``auto``: recorded for
-        replay, otherwise free.
+        How a recording is played. ``free``: as fast as it can be processed, without skipping a frame.
+        ``recorded``: at its own speed, like a camera; the newest frame wins. ``auto``: ``recorded`` for
+        replay, otherwise ``free``.
     open_s, stall_s : float
-        Longest wait in seconds for the first frame, and between two frames, before a source counts as lost.
+        Maximum seconds to the first frame and between two frames, after which the source counts as lost.
     retry_at_start : bool
-        Keep trying when a camera cannot be opened at the start, instead of ending with an error.
+        Whether to keep trying if a camera cannot be opened at the start, instead of ending with an error.
     """
 
     kind: str
@@ -80,7 +80,7 @@ class SourceConfig:
 
     @property
     def live(self) -> bool:
-        """Whether pictures come at the world's pace."""
+        """Whether pictures arrive in real time, as from a camera."""
         return self.kind in ("picamera", "camera", "stream")
 
     @property
@@ -89,11 +89,11 @@ class SourceConfig:
         return not self.live and (self.pace == "recorded" or (self.pace == "auto" and self.kind == "replay"))
 
     def make(self) -> Source:
-        """Return a new source, not yet opened."""
+        """Return a new source that is not open yet."""
         return self.maker()()
 
     def maker(self) -> Callable[[], Source]:
-        """Return what makes new sources, one after the other, that all know what the ones before found out."""
+        """Return a function that makes new sources. Each one shares what the earlier ones have learnt of the device."""
         return KINDS[self.kind](self)
 
 
@@ -108,7 +108,7 @@ EXAMPLES: Mapping[str, str] = {
 
 
 def guess_kind(target: str) -> str:
-    """Return the kind of source that a target without one means."""
+    """Return the kind of source that a target without a kind implies."""
     path = Path(target)
     if target.isdigit() or target.startswith("/dev/"):
         return "camera"

@@ -1,4 +1,4 @@
-"""V4L2 and USB cameras and streams (RTSP, HTTP), by OpenCV; `Capture` also opens the video files of `film`."""
+"""V4L2 and USB cameras and streams (RTSP, HTTP), read with OpenCV; `Capture` also opens the video files of `film`."""
 
 from __future__ import annotations
 
@@ -22,28 +22,30 @@ from rpi_runtime.optional import load
 from rpi_runtime.poses import Frame
 
 _PURPOSE = "cameras, streams and video files"
-_OPEN_MS, _READ_MS = 8000, 4000  # of a stream; the feed has limits of its own
+_OPEN_MS, _READ_MS = 8000, 4000  # of a stream; the feed has its own limits
 
 
 class Capture:
-    """One `cv2.VideoCapture` whose frames that cannot be decoded are passed over and counted.
+    """One `cv2.VideoCapture`, which skips and counts frames that cannot be decoded.
 
     Attributes
     ----------
     cv2 : module
     undecodable : int
-        How many frames came and could not be decoded.
+        Number of frames that arrived and could not be decoded.
     """
 
     def __init__(self) -> None:
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # fatal only: what matters is said here
+        os.environ.setdefault(
+            "OPENCV_FFMPEG_LOGLEVEL", "8"
+        )  # fatal messages only, because this file reports the others
         self.cv2: Any = load("cv2", _PURPOSE)
         _quieten(self.cv2)
         self.undecodable = 0
         self._capture: Any = None
 
     def open(self, target: int | str, backend: int, options: Sequence[int] = ()) -> bool:
-        """Open a device, URL or file; False when OpenCV cannot."""
+        """Open a device, URL or file; return False if OpenCV cannot."""
         if isinstance(target, str) and not _is_utf8(target):
             return False  # OpenCV would crash: it converts the name without a check
         self.release()
@@ -51,22 +53,22 @@ class Capture:
         return bool(self._capture.isOpened())
 
     def get(self, key: int) -> float:
-        """Return one of OpenCV's properties; 0 where it has none."""
+        """Return one of OpenCV's properties; 0 if it is not supported."""
         return float(self._capture.get(key))
 
     def set(self, key: int, value: float) -> None:
-        """Ask for a property; whether it was taken is read back with `get`."""
+        """Request a property. `get` tells whether it was accepted."""
         self._capture.set(key, value)
 
     def grab(self) -> bool:
-        """Wait for the next frame; False at the end, or when none comes."""
+        """Wait for the next frame; return False at the end or if none arrives."""
         return bool(self._capture.grab())
 
     def retrieve(self) -> NDArray[np.uint8] | None:
-        """Return the grabbed frame, (H, W, 3) BGR; None when it cannot be decoded."""
+        """Return the grabbed frame, (H, W, 3) BGR; None if it cannot be decoded."""
         try:
             good, image = self._capture.retrieve()
-        except self.cv2.error:  # an empty buffer of a USB transfer error, for one
+        except self.cv2.error:  # for example an empty buffer after a USB transfer error
             good, image = False, None
         if not good or image is None or image.ndim != 3:
             self.undecodable += 1
@@ -81,9 +83,9 @@ class Capture:
 
 
 class OpenCvSource:
-    """A camera by V4L2, or a stream by FFmpeg.
+    """A camera through V4L2, or a stream through FFmpeg.
 
-    A frame that cannot be decoded is passed over and counted: only silence is a loss.
+    A frame that cannot be decoded is skipped and counted. The source counts as lost only when no frame arrives.
 
     Parameters
     ----------
@@ -91,16 +93,16 @@ class OpenCvSource:
         ``0`` or ``/dev/video0`` for a camera, a URL for a stream.
     kind : {"camera", "stream"}
     fourcc : str
-        Pixel format to ask a camera for; most USB cameras reach their full rate only with ``MJPG``.
+        Pixel format to request from a camera. Most USB cameras reach their full rate only with ``MJPG``.
     device : Device, optional
-        What is known of the camera from earlier openings.
+        Facts about the camera from earlier openings.
     patience_s : float
-        How long a stream may be silent.
+        Maximum time without a frame of a stream.
 
     Notes
     -----
-    A URL may name a file, or HLS, whose frames come as fast as the network is: these are read no faster than
-    their own times say, and a file's end is the end.
+    A URL may name a file or an HLS stream, whose frames arrive as fast as the network allows. These are read no
+    faster than their own times, and the end of a file ends the source.
     """
 
     live = True
@@ -124,7 +126,7 @@ class OpenCvSource:
         self._index = 0
 
     def configure(self, wanted: Wanted) -> Delivered:
-        """Open, ask a camera for size, rate and pixel format, and read back what it set."""
+        """Open, request size, rate and pixel format from a camera, and read back what it set."""
         capture = self._capture = Capture()
         cv2 = capture.cv2
         if self._kind == "camera":
@@ -140,10 +142,10 @@ class OpenCvSource:
         )
 
     def start(self) -> None:
-        """Nothing to do: OpenCV's captures run when they are open."""
+        """Do nothing, because OpenCV's captures run once they are open."""
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the next frame that can be decoded; None at the end of a file that a URL names."""
+        """Return the next decodable frame; None at the end of a file that a URL names."""
         assert self._capture is not None
         capture, begin, before = self._capture, time.monotonic(), self._capture.undecodable
         while True:
@@ -205,12 +207,12 @@ class OpenCvSource:
         return ", " + "".join(chr(code >> shift & 0xFF) for shift in (0, 8, 16, 24)).strip("\0 ")
 
     def _sensor_time(self, capture: Capture, now_ns: int) -> int:
-        """The driver's time of the buffer where it gives one on the monotonic clock (V4L2), otherwise now."""
+        """Return the driver's time of the buffer if it is on the monotonic clock (V4L2), otherwise the current time."""
         stamp_ns = int(capture.get(capture.cv2.CAP_PROP_POS_MSEC) * 1e6)
         return stamp_ns if 0 <= now_ns - stamp_ns < 5_000_000_000 else now_ns
 
     def _check_end(self, waited_s: float, timeout_s: float) -> None:
-        """Raise for a refused frame, unless it is the end of a file that a URL names."""
+        """Raise for a missing frame, unless it is the end of a file that a URL names."""
         if self._frames and self._index:
             return
         what = StalledError if waited_s >= timeout_s else SourceError
@@ -221,7 +223,7 @@ class OpenCvSource:
 
 
 def _why_not(path: Path) -> str:
-    """Why a camera could not be opened, and what to do, as the end of a message."""
+    """Return why a camera could not be opened and what to do, as the end of a message."""
     if users := describe_users(path):
         return f": it is in use by {users}; end that, or choose another camera"
     try:
@@ -235,7 +237,7 @@ def _why_not(path: Path) -> str:
 
 
 def _quieten(cv2: Any) -> None:
-    """Have OpenCV print errors only; version 5.0 keeps the function elsewhere than version 4."""
+    """Make OpenCV print errors only. Version 5.0 has the function in another place than version 4."""
     quieten = getattr(sys.modules.get("cv2.utils.logging", cv2), "setLogLevel", None)
     if quieten is not None:
         quieten(2)

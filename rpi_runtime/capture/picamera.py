@@ -1,4 +1,4 @@
-"""The Raspberry Pi camera, by picamera2: the ISP scales, buffers are mapped and not copied.
+"""The Raspberry Pi camera, through picamera2: the ISP scales, and buffers are mapped, not copied.
 
 Facts of picamera2 that shape this file: the format called RGB888 is B, G, R in memory, which is what the
 pipeline wants; a requested size may be adjusted, so the configuration is read back; rows may be padded to
@@ -31,7 +31,7 @@ class PicameraSource:
     Parameters
     ----------
     number : int
-        Which camera, as `rpicam-hello --list-cameras` counts.
+        Number of the camera, as in `rpicam-hello --list-cameras`.
     """
 
     live = True
@@ -48,7 +48,7 @@ class PicameraSource:
         self._given_back = threading.Condition()
 
     def configure(self, wanted: Wanted) -> Delivered:
-        """Open the camera, ask the ISP for the wanted size in B, G, R, and read back what it will deliver."""
+        """Open the camera, request the wanted size in B, G, R from the ISP, and read back what it will deliver."""
         picamera2 = load("picamera2", "the picamera source and its cameras")
         self._mapped = picamera2.MappedArray
         try:
@@ -76,7 +76,7 @@ class PicameraSource:
         self._camera.start()
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the next frame: a view of the camera's buffer, to be given back with `Frame.done`."""
+        """Return the next frame, a view of the camera's buffer, which `Frame.done` gives back."""
         if self._job is None:
             self._job = self._camera.capture_request(wait=False)
         try:
@@ -112,7 +112,7 @@ class PicameraSource:
         camera.close()
 
     def _request(self, wanted: Wanted) -> dict[str, Any]:
-        """A video configuration with the wanted size and rate, and fresh frames instead of queued ones."""
+        """Return a video configuration with the wanted size and rate, and fresh frames instead of queued ones."""
         main: dict[str, Any] = {"format": FORMAT}
         if wanted.width and wanted.height:
             main["size"] = (wanted.width, wanted.height)
@@ -126,7 +126,7 @@ class PicameraSource:
         return made
 
     def _view(self, buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(bytes,) -> (H, W, 3) without the padding at the end of each row, and without a copy."""
+        """View (bytes,) as (H, W, 3), without the padding at the end of each row."""
         height, width = self._shape
         rows = buffer[: height * self._stride].reshape(height, self._stride)
         return rows[:, : width * 3].reshape(height, width, 3)
@@ -136,10 +136,10 @@ class PicameraSource:
 
 
 def _monotonic_ns(stamp: int | None) -> int:
-    """The sensor's time on `time.monotonic_ns`.
+    """Return the sensor's time on `time.monotonic_ns`.
 
-    libcamera counts from boot, with (CLOCK_BOOTTIME) or without the time that the machine slept; a Pi does
-    not sleep, so that the clocks agree there. A time in the future is taken for the former.
+    libcamera counts from boot, including (CLOCK_BOOTTIME) or excluding the time of suspension. A Pi is never suspended,
+    so both clocks agree there. A time in the future is taken as CLOCK_BOOTTIME.
     """
     now = time.monotonic_ns()
     if stamp is None:

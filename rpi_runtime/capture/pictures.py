@@ -1,7 +1,7 @@
-"""Picture files to BGR arrays and back, by Pillow: the documented formats only, and within bounds of memory.
+"""Read picture files to BGR arrays and write them, with Pillow: the documented formats only, in bounded memory.
 
-Pillow opens whatever it recognises, PostScript included, for which it starts another program; here it is told which
-formats there are. `rpi_runtime.capture.depth` brings more than 8 bits a channel to 8.
+By default Pillow opens every format that it recognises, even PostScript, for which it starts another program. Here it
+is restricted to a list of formats. `rpi_runtime.capture.depth` converts more than 8 bits per channel to 8.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def read_picture(file: Path | str | bytes, name: str = "", *, turn: bool = True)
     ----------
     file : path or bytes
     name : str
-        For messages, when `file` is bytes.
+        Name in messages, if `file` is bytes.
     turn : bool
-        Turn it upright as its EXIF orientation says.
+        Whether to rotate it upright by its EXIF orientation.
 
     Returns
     -------
     ndarray, shape (H, W, 3), uint8, BGR
-        The first picture of a file with several. 16 and 32 bits and floats a channel are scaled to 8.
+        The first picture of the file. Channels of 16 or 32 bits and floats are scaled to 8 bits.
 
     Raises
     ------
     InputError
-        The file is missing, truncated, no picture of a format in `SUFFIXES`, or larger than `MOST_PIXELS`.
+        The file is missing, truncated, not of a format in `SUFFIXES`, or larger than `MOST_PIXELS`.
 
     Examples
     --------
@@ -73,13 +73,13 @@ def read_picture(file: Path | str | bytes, name: str = "", *, turn: bool = True)
         raise
     except FileNotFoundError as err:
         raise InputError(f"{name}: no such file; give the path of a picture") from err
-    except Exception as err:  # damaged bytes make a decoder fail in whatever way comes first
+    except Exception as err:  # damaged bytes make a decoder fail in many ways
         reason = str(err) or type(err).__name__
         raise InputError(f"{name}: cannot be read as a picture ({reason}); copy or export it again") from err
 
 
 def picture_size(file: Path) -> tuple[int, int]:
-    """Return width and height as stored, from the head of a file; errors as `read_picture`."""
+    """Return width and height as stored in the header of a file. Raises the errors of `read_picture`."""
     try:
         with open_input(file) as opened, _open(opened, str(file)) as picture:
             return picture.width, picture.height
@@ -135,7 +135,7 @@ def _pixels(picture: Any) -> NDArray[np.uint8]:
 
 
 def _orientation(picture: Any) -> int:
-    """Return the EXIF orientation, 1 (upright) where it is none or its block is damaged: the pixels are not."""
+    """Return the EXIF orientation; 1 (upright) if it is missing, invalid or in a damaged block."""
     try:
         value = picture.getexif().get(_ORIENTATION, 1)
     except Exception:  # what a damaged block raises is not documented
@@ -144,7 +144,7 @@ def _orientation(picture: Any) -> int:
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn and mirror as EXIF 2.3, section 4.6.4, says of tag 274."""
+    """Rotate and mirror as EXIF 2.3, section 4.6.4, defines for tag 274."""
     if orientation == 1:
         return pixels
     if orientation >= 5:
@@ -157,7 +157,7 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 def encode_picture(image: NDArray[np.uint8], suffix: str, quality: int = 95) -> bytes:
-    """Encode a (H, W, 3) BGR picture by the format that `suffix` (``.jpg``, ``.png``...) names."""
+    """Encode an (H, W, 3) BGR picture in the format that `suffix` (``.jpg``, ``.png``...) names."""
     kind = FORMATS.get(suffix.lower())
     if kind is None:
         raise UsageError(f"unknown picture format {suffix!r}; use one of {', '.join(SUFFIXES)}")

@@ -3,7 +3,7 @@
 The format, in a folder or in a .zip with the same members:
 
 ``frames.jsonl``
-    One JSON object a line. The first line is the header, ``{"replay": 1, "source": "..."}``; every other line
+    One JSON object per line. The first line is the header, ``{"replay": 1, "source": "..."}``; every other line
     is a frame, ``{"file": "000000.jpg", "timestamp_ns": 0}``, in the order in which they were taken, with
     timestamps in nanoseconds that never go back.
 ``000000.jpg``, ...
@@ -41,7 +41,7 @@ class ReplaySource:
     path : path
         Folder or .zip.
     loop : bool
-        Begin again at the end; timestamps go on.
+        Start again at the end; timestamps continue.
     """
 
     live = False
@@ -55,7 +55,7 @@ class ReplaySource:
         self._lap_ns = 0
 
     def configure(self, wanted: Wanted) -> Delivered:
-        """Read the index; the pictures keep their recorded size."""
+        """Read the index. The pictures keep their recorded size."""
         del wanted
         if not self._path.exists():
             raise SourceError(f"{self._path}: no such recording; {_REMEDY}")
@@ -73,11 +73,11 @@ class ReplaySource:
         return Delivered(width=width, height=height, fps=fps, frames=count, what=f"recording {self._path}")
 
     def start(self) -> None:
-        """Begin with the first frame."""
+        """Start with the first frame."""
         self._position = self._index = self._lap_ns = 0
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Return the next frame; None at the end; `SourceError` names a damaged member."""
+        """Return the next frame, or None at the end. A `SourceError` names a damaged member."""
         del timeout_s
         if self._position == len(self._entries):
             if not self._loop:
@@ -103,7 +103,7 @@ class ReplaySource:
             self._archive.close()
 
     def _lap_length_ns(self) -> int:
-        """From the first frame to where the one after the last would be."""
+        """Duration from the first frame to the end of the last one."""
         span = self._entries[-1][1] - self._entries[0][1]
         return span + (span // (len(self._entries) - 1) if len(self._entries) > 1 else 100_000_000)
 

@@ -1,7 +1,7 @@
-"""The hand-over between the reader's thread and the pipeline's: one frame, never more.
+"""The slot between the reader's thread and the pipeline's: at most one frame.
 
-Live sources overwrite a frame that nobody took: the newest wins. Recordings wait until it is taken: none is
-lost, and none piles up.
+Live sources overwrite a frame that was not taken, so that the newest wins. Recordings wait until it is taken, so that
+no frame is lost and none accumulates.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from rpi_runtime.poses import Frame
 
 
 class Slot:
-    """One frame at most, between one thread that puts and one that takes.
+    """Holds at most one frame, between one thread that puts and one that takes.
 
     Parameters
     ----------
     lossless : bool
-        Wait for the taker instead of overwriting.
+        Whether to wait for the taker instead of overwriting.
 
     Attributes
     ----------
     dropped : int
-        Frames that were overwritten before anybody took them.
+        Number of frames that were overwritten before they were taken.
     ended : bool
-        No further frame will be put; the one inside can still be taken.
+        Whether no further frame will be put. The one inside can still be taken.
     """
 
     def __init__(self, *, lossless: bool) -> None:
@@ -36,7 +36,7 @@ class Slot:
         self._changed = threading.Condition()
 
     def put(self, frame: Frame) -> bool:
-        """Hand over a frame; False when the taker has gone, and then the frame has been given back."""
+        """Hand over a frame. Return False if the taker has left; then the frame has been given back."""
         with self._changed:
             while self.lossless and self._frame is not None and not self._closed:
                 self._changed.wait()
@@ -51,7 +51,7 @@ class Slot:
         return taken
 
     def take(self, timeout_s: float) -> Frame | None:
-        """Return the frame, waiting for it up to `timeout_s`; None when there is none."""
+        """Return the frame, waiting for it up to `timeout_s`; None if none arrives."""
         with self._changed:
             if self._frame is None and not self.ended and timeout_s > 0:
                 self._changed.wait(timeout_s)
@@ -61,13 +61,13 @@ class Slot:
             return frame
 
     def end(self) -> None:
-        """Say that nothing more comes."""
+        """Announce that no frame follows."""
         with self._changed:
             self.ended = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Take nothing more: wake a waiting `put`, and give back the frame inside."""
+        """Stop taking frames: wake a waiting `put`, and give back the frame inside."""
         with self._changed:
             self._closed = True
             frame, self._frame = self._frame, None

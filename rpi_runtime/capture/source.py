@@ -1,7 +1,7 @@
-"""What every source of pictures looks like: configure, start, read, stop.
+"""The protocol of sources of pictures: configure, start, read, stop.
 
-A source is made, used and stopped by one thread, the reader of `rpi_runtime.capture.feed`. It does not
-recover by itself: whatever goes wrong is raised, and the feed makes a new one.
+One thread makes, uses and stops a source: the reader of `rpi_runtime.capture.feed`. A source does not recover by
+itself: it raises every failure, and the feed makes a new one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from rpi_runtime.poses import Frame
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the pipeline would like to get; a source may deliver something else, and says so.
+    """The format that the pipeline requests. A source may deliver another one, which it reports.
 
     Attributes
     ----------
     width, height : int
-        Pixels; 0 leaves it to the source.
+        Pixels; 0: the source decides.
     fps : float
-        Frames per second; 0 leaves it to the source.
+        Frames per second; 0: the source decides.
     """
 
     width: int = 0
@@ -32,18 +32,18 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """What a source really delivers, read back after `configure`.
+    """The format that a source delivers, read back after `configure`.
 
     Attributes
     ----------
     width, height : int
-        Pixels; 0 when the pictures differ in size.
+        Pixels; 0 if the pictures differ in size.
     fps : float
-        Frames per second; 0 when unknown.
+        Frames per second; 0 if unknown.
     frames : int
-        How many pictures there are; 0 when unknown or endless.
+        Number of pictures; 0 if unknown or endless.
     what : str
-        For the log, as in ``V4L2 camera 0, MJPG``; never holds a password.
+        Description for the log, as in ``V4L2 camera 0, MJPG``. It never holds a password.
     """
 
     width: int
@@ -54,7 +54,7 @@ class Delivered:
 
 
 class StalledError(SourceError):
-    """No picture within the time-out."""
+    """No picture arrived within the time-out."""
 
 
 class Source(Protocol):
@@ -63,17 +63,17 @@ class Source(Protocol):
     Attributes
     ----------
     live : bool
-        True: pictures come at the world's pace, so the newest wins, and a failure is worth another try.
-        False: pictures wait until they are asked for, so none is dropped, and a failure is final.
+        True: pictures arrive in real time, so the newest wins, and the feed recovers from a failure.
+        False: pictures wait until they are read, so none is dropped, and a failure is final.
     """
 
     live: bool
 
     def configure(self, wanted: Wanted) -> Delivered:
-        """Open, ask for what is wanted and read back what comes; `SourceError` when it fails."""
+        """Open, request the wanted format and return the delivered one. Raises `SourceError`."""
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start to deliver."""
 
     def read(self, timeout_s: float) -> Frame | None:
         """Return the next picture, or None at the end of a recording.
@@ -81,10 +81,10 @@ class Source(Protocol):
         Raises
         ------
         StalledError
-            Nothing came within `timeout_s` (where the device can be asked with a time-out).
+            Nothing arrived within `timeout_s` (for devices that can be read with a time-out).
         SourceError
-            The device vanished, or the recording is damaged.
+            The device disappeared, or the recording is damaged.
         """
 
     def stop(self) -> None:
-        """Stop and close; may be called at any time, also twice; never raises for a device that is gone."""
+        """Stop and close. May be called at any time, also twice. Never raises for a device that is gone."""

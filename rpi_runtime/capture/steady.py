@@ -1,4 +1,4 @@
-"""Times that only go forward, whatever a driver or a container says."""
+"""Timestamps that always increase, even if those of a driver or container do not."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _INTERVAL_NS = 40_000_000  # of a recording whose second time goes back already
 class Steady:
     """Gives each frame a `timestamp_ns` later than the one before.
 
-    A live source whose driver's times have gone back once gets the times at which its frames arrived, from then
-    on: they are late by the transfer and never wrong. A recording goes on by its usual interval. Trackers divide
-    by the time between two frames, so a tiny step would do as much harm as one backwards.
+    After the driver's times of a live source have gone back once, its frames get their times of arrival, which are
+    late by the transfer but never wrong. A recording continues with its usual interval. Trackers divide by the time
+    between two frames, so a tiny step would do as much harm as a step back.
     """
 
     def __init__(self) -> None:
@@ -26,14 +26,14 @@ class Steady:
         self._distrusted = self._said = False
 
     def frame(self, frame: Frame, *, live: bool, arrived_ns: int) -> Frame:
-        """Return the frame, with another time where its own does not follow the last one.
+        """Return the frame, with another time if its own does not follow that of the last frame.
 
         Parameters
         ----------
         frame : Frame
         live : bool
         arrived_ns : int
-            When it came, on `time.monotonic_ns`.
+            Time of arrival on `time.monotonic_ns`.
         """
         last, stamp = self._last_ns, frame.timestamp_ns
         if last is not None and stamp <= last and not self._said:

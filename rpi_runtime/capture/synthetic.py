@@ -15,7 +15,7 @@ PICTURES = 4
 
 
 class SyntheticSource:
-    """A few pictures of seeded noise in turn, as fast as they are asked for, without end.
+    """Delivers a few pictures of seeded noise in turn, without end, as fast as they are read.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class SyntheticSource:
         return Delivered(width=self._width, height=self._height, what=what)
 
     def start(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def read(self, timeout_s: float) -> Frame | None:
         """Return the next picture."""
@@ -51,4 +51,4 @@ class SyntheticSource:
         return frame
 
     def stop(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""

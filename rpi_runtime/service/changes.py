@@ -1,4 +1,4 @@
-"""Files to write or remove: what is there, what is wanted, what somebody edited in between."""
+"""Files to write or remove, with respect for files that the user has edited."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PAST = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One step: a verb of `PAST` with what follows it, and how it is done; without `do` there is nothing to do.
+    """One step: a verb of `PAST` with its object, and a function that does it. Without `do` there is nothing to do.
 
-    `shows` is the text of the file, for a dry run.
+    `shows` is the text of the file, shown in a dry run.
     """
 
     verb: str
@@ -66,7 +66,7 @@ class Record:
             files = {str(k): str(v) for k, v in data["files"].items()}
             known = {1: self._of_format_1(files), RECORD_FORMAT: files}[data["installed"]]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return  # without a record everything counts as somebody else's, and is kept
+            return  # without a record every file counts as the user's, and is kept
         self.hashes = {k: v for k, v in known.items() if self._layout.knows(Path(k))}
         self.foreign = tuple(k for k in known if not self._layout.knows(Path(k)))
 
@@ -84,11 +84,11 @@ class Record:
         return [self._layout.inside(Path(name)) for name in self.hashes]
 
     def wrote(self, path: Path, data: bytes) -> bool:
-        """Whether these bytes are what was written to `path` last."""
+        """Whether these bytes are those last written to `path`."""
         return self.hashes.get(str(self._layout.name_of(path))) == _hash(data)
 
     def note(self, path: Path, data: bytes) -> None:
-        """Remember what was written, also on disk."""
+        """Record the hash of a written file, also on disk."""
         self.hashes[str(self._layout.name_of(path))] = _hash(data)
         text = json.dumps({"installed": RECORD_FORMAT, "files": self.hashes}, indent=1) + "\n"
         write_bytes(self.path, text.encode())
@@ -99,8 +99,8 @@ def plan_file(
 ) -> list[Change]:
     """Return what has to be done so that `path` holds `data`, with permissions `mode`.
 
-    A file that is not as the installer left it is somebody's work: it stays, and what would have been written
-    lies beside it as ``.new``, unless that is what was written the last time too.
+    A file that differs from what the installer wrote was edited by the user: it stays, and the new content goes beside
+    it as ``.new``, unless the new content equals that of the last installation.
     """
     shows = data.decode() if text else ""
 
@@ -128,7 +128,7 @@ def plan_file(
 
 
 def plan_link(path: Path, target: str) -> list[Change]:
-    """Return what has to be done so that `path` is a link to `target`."""
+    """Return the changes that make `path` a link to `target`."""
     if path.is_symlink() and str(path.readlink()) == target:
         return []
 
@@ -142,7 +142,7 @@ def plan_link(path: Path, target: str) -> list[Change]:
 
 
 def plan_removal(path: Path, record: Record | None = None) -> list[Change]:
-    """Return what has to be done so that there is no `path`; with a record, an edited file stays."""
+    """Return the changes that remove `path`. With a record, an edited file stays."""
     if not path.is_symlink() and not path.exists():
         return []
     if record is not None and not record.wrote(path, read(path) or b""):
@@ -156,7 +156,7 @@ def plan_removal(path: Path, record: Record | None = None) -> list[Change]:
 
 
 def apply(changes: Iterable[Change], *, dry_run: bool, say: Callable[[str], None]) -> int:
-    """Make the changes, or only say what would be done; how many there were to make."""
+    """Make the changes, or only report them; return the number of changes."""
     made = 0
     for change in changes:
         if change.do:
@@ -170,7 +170,7 @@ def apply(changes: Iterable[Change], *, dry_run: bool, say: Callable[[str], None
 
 
 class writing:  # noqa: N801 - reads as a word of the language, as contextlib.suppress does
-    """Turns an error of the system, while changing `path`, into one of ours."""
+    """Turns a system error while changing `path` into an `OutputError`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -186,7 +186,7 @@ class writing:  # noqa: N801 - reads as a word of the language, as contextlib.su
 
 
 def read(path: Path) -> bytes | None:
-    """Return what is in a file; None when there is none."""
+    """Return the bytes of a file, or None if it does not exist."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -1,9 +1,9 @@
-"""A run under a supervisor: says how it is, changes its configuration on SIGHUP, stops on SIGTERM.
+"""A run under a supervisor: it reports its state, changes its configuration on SIGHUP and stops on SIGTERM.
 
-Two threads. The first one has the pipeline. The other, the attendant, looks at it four times a second, tells
-systemd, and when a reload was asked for prepares the next run, models included, beside the running one. Only
-when all of that went well is the running one stopped; and when the new one fails before its first result, the
-former one is started again.
+There are two threads. The first one runs the pipeline. The second one, the attendant, checks the pipeline four times a
+second and reports to systemd. On a reload it prepares the next run, including its models, beside the running one, and
+stops the running one only if everything has succeeded. If the new run fails before its first result, the former one is
+started again.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ build_patiently = partial(build, patient=True)
 
 
 class Daemon:
-    """Runs what a configuration says until told to stop.
+    """Runs a configuration until it is told to stop.
 
     Parameters
     ----------
     load : callable
-        Reads the configuration; called at the start and for each reload.
+        Reads the configuration. Called at the start and at each reload.
     notifier : Notifier
     build : callable
-        Makes the pipeline of a configuration with a flag that stops it; for tests.
+        Builds the pipeline of a configuration, with a flag that stops it; for tests.
 
     Attributes
     ----------
     ready : bool
-        There was a result.
+        Whether there was a result.
     hung : bool
-        A thread is stuck in a driver or a pipe: the process has to be left without waiting for it.
+        Whether a thread is stuck in a driver or a pipe, so that the process must end without waiting for it.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Daemon:
                     return
 
     def ask_for_reload(self) -> None:
-        """Have the configuration read again, soon; may be called from a signal handler."""
+        """Ask for a reload of the configuration. A signal handler may call this."""
         self._asked = True
 
     def _prepare(self, config: RunConfig) -> Run:
@@ -117,7 +117,7 @@ class Daemon:
         return Run(config=config, pipeline=self._build(config, StopFlag(self.leaving)))
 
     def _play(self, run: Run) -> PiposeError | None:
-        """Run one pipeline to its end; the error that ended it."""
+        """Run one pipeline to its end; return the error that ended it."""
         self._current = run
         try:
             run.pipeline.run()
@@ -139,7 +139,7 @@ class Daemon:
         self._note = f"reload refused: {error}"
 
     def _reload(self, running: Run) -> None:
-        """Prepare the next run and stop the running one, or say what is wrong and leave it alone."""
+        """Prepare the next run and stop the running one; if that fails, log the reason and keep the running one."""
         log.info("reloading the configuration")
         self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         self._note = ""
@@ -163,7 +163,7 @@ class Daemon:
 
     @contextlib.contextmanager
     def _attendant(self) -> Iterator[None]:
-        """The second thread, as long as this context lasts."""
+        """Run the second thread within this context."""
         quit_ = threading.Event()
         thread = threading.Thread(target=self._attend, args=(quit_,), name="pipose-attendant", daemon=True)
         thread.start()
@@ -212,11 +212,11 @@ def as_configuration_error(err: Exception) -> PiposeError:
 
 
 def _settle_memory() -> None:
-    """Take what is there at readiness out of the garbage collector's sight, former runs' remains excepted.
+    """Freeze the objects alive at readiness, after collecting those of earlier runs, to keep later collections short.
 
-    A full collection waits until a quarter as many new objects are around as survived the last one (Python's `gc`
-    module). With the tens of thousands that imports leave, connections that came and went, which are cyclic
-    garbage, would pile up for hours before the first one. From now on collections are small, and come in time.
+    A full collection waits until the number of new objects reaches a quarter of the survivors of the last one (Python's
+    `gc` module). Imports leave tens of thousands of objects, so closed connections, which are cyclic garbage, would
+    accumulate for hours before the first collection. With frozen objects, collections are small and frequent enough.
     """
     gc.unfreeze()
     gc.collect()

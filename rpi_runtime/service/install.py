@@ -1,4 +1,4 @@
-"""Puts the service into a system."""
+"""Install the service."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Wishes:
     source : SourceConfig
     layout : Layout
     start : bool
-        Also start it.
+        Whether to start the service, too.
     dry_run : bool
-        Only say what would be done.
+        Only report what would be done.
     """
 
     models: tuple[Path, ...]
@@ -63,14 +63,14 @@ class Wishes:
 
 
 def install(wishes: Wishes, say: Say = print) -> None:
-    """Write what is missing, and start the service unless told otherwise; says what it did.
+    """Write missing files, start the service if `spec.start` is set, and report each step.
 
     Raises
     ------
     InputError
         A model cannot be read, or has no card.
     UsageError, DependencyError
-        Not root, or no systemd.
+        The user is not root, or there is no systemd.
     OutputError
         A folder cannot be written.
     """
@@ -97,7 +97,7 @@ def install(wishes: Wishes, say: Say = print) -> None:
 
 
 def _files(wishes: Wishes, record: Record) -> list[Change]:
-    """The models, the configuration, the unit and the user's declaration."""
+    """Return the changes of the models, the configuration, the unit and the declaration of the user."""
     layout = wishes.layout
     copies = {layout.models / model.name: model for model in wishes.models}
     changes: list[Change] = []
@@ -114,7 +114,7 @@ def _files(wishes: Wishes, record: Record) -> list[Change]:
 
 
 def _activate(wishes: Wishes, *, changed: bool, say: Say) -> None:
-    """Tell systemd, and see to it that the service runs with what is installed now."""
+    """Reload systemd, and make the service run with the installed files."""
     if changed:
         systemd.systemctl("daemon-reload")
     if wishes.start and (changed or not systemd.is_active()):
@@ -125,7 +125,7 @@ def _activate(wishes: Wishes, *, changed: bool, say: Say) -> None:
 
 
 def _notes(layout: Layout) -> list[str]:
-    """What the user should know about this machine."""
+    """Return advice about this machine."""
     if not systemd.has_user(layout) and not systemd.can_make_user(layout):
         return [
             f"note: systemd-sysusers is not installed here, so the user {USER} is made when that system boots; until "

@@ -1,7 +1,7 @@
-"""Log lines as the journal wants them: one line an event, with its priority in front.
+"""Log lines in the journal's format: one line per event, with its priority in front.
 
 The prefix is that of sd-daemon(3), ``<3>`` for an error and so on; the journal strips it. Whether the standard
-error is the journal is found out as systemd.exec(5) says at ``$JOURNAL_STREAM``.
+error is the journal is determined as in systemd.exec(5), ``$JOURNAL_STREAM``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.
 
 
 class JournalFormatter(logging.Formatter):
-    """Priority and message, always in one line."""
+    """Formats priority and message in one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -35,7 +35,7 @@ def goes_to_journal() -> bool:
 
 
 def set_up_journal(logger: logging.Logger) -> None:
-    """Use the journal's format for the handlers of `logger`, where the standard error is the journal."""
+    """Use the journal's format for the handlers of `logger` if the standard error is the journal."""
     if goes_to_journal():
         for handler in logger.handlers:
             handler.setFormatter(JournalFormatter("%(message)s"))

@@ -36,12 +36,12 @@ class Layout:
 
     @property
     def config(self) -> Path:
-        """The configuration, for the user to edit."""
+        """The configuration, which the user edits."""
         return self.inside(Path("/etc/pipose/config.toml"))
 
     @property
     def record(self) -> Path:
-        """What the installer wrote, by hash; so that it knows what was edited since."""
+        """The hashes of what the installer wrote, by which it recognizes edited files."""
         return self.inside(Path("/etc/pipose/installed.json"))
 
     @property
@@ -56,7 +56,7 @@ class Layout:
 
     @property
     def user(self) -> Path:
-        """The declaration of its user, for systemd-sysusers(8)."""
+        """The declaration of the service's user, for systemd-sysusers(8)."""
         return self.inside(Path("/etc/sysusers.d/pipose.conf"))
 
     @property
@@ -107,7 +107,7 @@ class Layout:
         return place
 
     def seen(self, path: Path) -> Path:
-        """Return a path of here as that system sees it."""
+        """Return the path, seen from that system, of a path of here."""
         return Path("/") / path.relative_to(self.root)
 
     def name_of(self, path: Path) -> Path:

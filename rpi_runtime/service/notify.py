@@ -1,8 +1,8 @@
-"""Words to systemd about the state of this process: readiness, watchdog, status.
+"""Notify systemd of the state of this process: readiness, watchdog, status.
 
 The protocol is that of sd_notify(3), under "Standalone Implementations": one datagram of newline-separated
 ``KEY=value`` assignments to the socket that ``$NOTIFY_SOCKET`` names, a path, or with a leading ``@`` a name in
-the abstract namespace. The watchdog's time comes as sd_watchdog_enabled(3) says.
+the abstract namespace. The watchdog's time is read as in sd_watchdog_enabled(3).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from rpi_runtime.masking import mask
 
 
 class Notifier:
-    """Sends to whoever supervises this process; does nothing where nobody does.
+    """Sends to the supervisor of this process; does nothing without a supervisor.
 
     Parameters
     ----------
     environ : mapping, optional
-        Where ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` are looked for.
+        Holds ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
 
     Attributes
     ----------
     watchdog_s : float
-        Within this time each ``WATCHDOG=1`` has to follow the one before; 0: nobody waits for it.
+        Maximum time between two ``WATCHDOG=1``; 0 without a watchdog.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -36,7 +36,7 @@ class Notifier:
         self.watchdog_s = int(period) / 1e6 if mine and period.isdigit() else 0.0
 
     def send(self, *assignments: str) -> bool:
-        """Send assignments such as ``READY=1`` in one datagram; False when nobody took them."""
+        """Send assignments such as ``READY=1`` in one datagram; return False if they were not delivered."""
         if not self._address or not assignments:
             return False
         text = "\n".join(mask(a).replace("\n", " ") for a in assignments)
@@ -44,6 +44,6 @@ class Notifier:
             sock.settimeout(1.0)
             try:
                 sock.sendto(text.encode("utf-8", "backslashreplace"), self._address)
-            except OSError:  # a supervisor that has gone, or is too busy, must not stop the poses
+            except OSError:  # a supervisor that is gone or too busy must not stop the run
                 return False
         return True

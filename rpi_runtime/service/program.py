@@ -1,4 +1,4 @@
-"""Finds out how to start this very program again: the same interpreter, the same packages."""
+"""Determine how to start this program again with the same interpreter and packages."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Poses and states to an MQTT broker, Home Assistant included."""
+"""Publish poses and states to an MQTT broker, with discovery for Home Assistant."""

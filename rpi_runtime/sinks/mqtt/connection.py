@@ -1,7 +1,7 @@
-"""A connection to an MQTT broker that keeps going: back-off with jitter, a bounded number on the way.
+"""A connection to an MQTT broker that recovers: back-off with jitter, a bounded number of unconfirmed messages.
 
-One thread does everything, with paho-mqtt's interface for event loops of others: paho's own threads leave two
-sockets behind at each reconnection, know no jitter, and hold their locks while they call back.
+One thread does everything, through paho-mqtt's interface for external event loops: paho's own threads leak two
+sockets at each reconnection, have no jitter, and hold their locks during callbacks.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ _HUNG_UP = {
     True: "it hung up before it answered; if it asks for a certificate, cert_file has to be one that it knows "
     "and that has not expired",
 }
-# What may come in: nobody subscribes here, so answers and pings are all there is. More is an error or an attack.
+# Limit of incoming data. This client never subscribes, so it receives answers and pings only; more is an attack.
 _HEARD_BYTES, _HEARD_PER_MESSAGE, _HEARD_PER_S = 16 * 1024, 512, 16
 _CHUNK = 4096
-_SEND_BUFFER = 32 * 1024  # with megabytes of it, a slow network would get minutes behind
+_SEND_BUFFER = 32 * 1024  # with megabytes of it, a slow network would lag by minutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSpec:
-    """Which broker, and how to get in.
+    """The broker, and how to connect to it.
 
     Attributes
     ----------
     host, port
     client_id : str
     username, password : str
-        Empty for none.
+        Empty for a broker without accounts.
     tls : bool
         The broker's certificate and name are always verified.
     ca_file, cert_file, key_file : str
-        PEM: authorities instead of the system's; a certificate of our own and its key.
+        PEM: certificate authorities instead of the system's; a client certificate and its key.
     keepalive_s : int
     will : Mail
-        Sent by the broker when this client vanishes.
+        Sent by the broker when this client disappears.
     first_wait_s, most_wait_s : float
-        Of the back-off between two tries.
+        First and longest wait between two attempts.
     """
 
     host: str
@@ -77,29 +77,29 @@ class BrokerSpec:
 
 
 class _WrongVersionError(ConnectionError):
-    """The broker does not speak this version of MQTT."""
+    """The broker does not support this version of MQTT."""
 
 
 class Broker:
-    """Sends what is in an outbox, whenever the broker can be reached.
+    """Sends the messages of an outbox whenever the broker can be reached.
 
     Parameters
     ----------
     spec : BrokerSpec
     outbox : Outbox
     greetings : callable
-        Messages to send first after each connection: status and descriptions.
+        Returns the messages to send first after each connection: status and descriptions.
     periodic : callable
-        Called about every `period_s` while connected; returns messages that are worth nothing later, or none.
+        Called about every `period_s` while connected. Returns messages that need not be kept for later.
     period_s : float
 
     Attributes
     ----------
     connected : bool
     connections, sent, lost : int
-        `lost` were given to the network and not confirmed.
+        Counts. `lost` messages were handed to the network and not confirmed.
     trouble : str
-        Why messages do not arrive at the moment; empty when they do.
+        Why messages do not arrive now; empty if they do.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Broker:
         self._thread = threading.Thread(target=self._run, name="pipose-mqtt", daemon=True)
 
     def start(self) -> None:
-        """Begin to connect; `InputError` when a certificate cannot be used. A missing broker is no error."""
+        """Start to connect; raises `InputError` if a certificate cannot be used. A missing broker is not an error."""
         self._paho = load("paho.mqtt.client", "messages to an MQTT broker")
         self._protocol = self._paho.MQTTv311
         self._client = self._make_client()
@@ -145,17 +145,17 @@ class Broker:
 
     @property
     def trouble(self) -> str:
-        """See the class."""
+        """Why messages do not arrive now; empty if they do."""
         return self._said or self._refused
 
     def wake(self) -> None:
-        """Say that there is something in the outbox."""
+        """Wake the thread because the outbox has a message."""
         if self._bell is not None:
-            with contextlib.suppress(OSError):  # full: it is awake already; closed: it has ended
+            with contextlib.suppress(OSError):  # full: the thread is awake already; closed: it has ended
                 self._bell.send(b"!")
 
     def stop(self, farewell: tuple[Mail, ...], timeout_s: float) -> None:
-        """Send what can be sent at once and `farewell`, and disconnect."""
+        """Send the messages that can be sent at once and `farewell`, then disconnect."""
         self._farewell = farewell
         self._quit.set()
         self.wake()
@@ -187,8 +187,8 @@ class Broker:
         return client
 
     def _bound(self, client: Any) -> None:
-        """Bound what the broker can make this process keep: paho itself takes packets of 256 MB."""
-        receive = client._sock_recv  # paho has no public place for it
+        """Limit the memory that the broker can make this process use: paho itself accepts packets of 256 MB."""
+        receive = client._sock_recv  # paho has no public interface for it
 
         def receive_some(size: int) -> bytes:
             data: bytes = receive(min(size, _CHUNK))
@@ -219,7 +219,7 @@ class Broker:
         raise ConnectionError(self._answer)
 
     def _refuse(self, reason: str) -> None:
-        """Say once what the broker refuses."""
+        """Log once what the broker refuses."""
         if not self._refused:
             self._refused = f"{self._where}: {reason}"
             log.warning("mqtt: %s", self._refused)
@@ -238,14 +238,14 @@ class Broker:
             try:
                 self._connect()
                 self._serve()
-            except Exception as err:  # whatever a network or paho does: try again
+            except Exception as err:  # try again after any error of the network or of paho
                 self._answer = self._answer or _explain(err)
             self._hang_up()
             if not self._quit.is_set():
                 self._wait_for_next_try()
 
     def _connect(self) -> None:
-        """Connect, and wait for the broker's answer; `ConnectionError` when it is none or a refusal."""
+        """Connect and wait for the broker's answer; raises `ConnectionError` without one or when it refuses."""
         self._answer = self._refused = ""
         self._heard = self._given = 0
         self._client.connect(self._spec.host, self._spec.port, self._spec.keepalive_s)
@@ -271,7 +271,7 @@ class Broker:
             log.info("mqtt: connected to %s", self._where)
 
     def _change_version(self) -> None:
-        """Speak MQTT 5 to a broker that refuses 3.1.1, and the other way round."""
+        """Use MQTT 5 with a broker that refuses 3.1.1, and vice versa."""
         paho = self._paho
         self._protocol = paho.MQTTv5 if self._protocol == paho.MQTTv311 else paho.MQTTv311
         self._hang_up()
@@ -280,7 +280,7 @@ class Broker:
         self._client = self._make_client()
 
     def _serve(self) -> None:
-        """Send until the connection is lost, or the end."""
+        """Send until the connection is lost or the sink is closed."""
         for mail in self._greetings():
             self._send(mail)
         periodic_at = time.monotonic()
@@ -299,7 +299,7 @@ class Broker:
             self._say_goodbye()
 
     def _turn(self, timeout_s: float) -> None:
-        """Move bytes, or wait until there are some, at most `timeout_s`; `ConnectionError` when it is lost."""
+        """Transfer bytes, or wait for some up to `timeout_s`; raises `ConnectionError` if the connection is lost."""
         wire, ear = self._client.socket(), self._ear
         if wire is None or ear is None:
             raise ConnectionError("connection lost")
@@ -319,7 +319,7 @@ class Broker:
             raise ConnectionError("connection lost")
 
     def _pump(self) -> None:
-        """Hand on as much as may be on the way at once."""
+        """Hand over as many messages as may be unconfirmed."""
         self._settle()
         while self.connected and len(self._flying) < _IN_FLIGHT:
             mail = self._outbox.take()
@@ -330,7 +330,7 @@ class Broker:
                 return
 
     def _send(self, mail: Mail) -> bool:
-        """Give one message to paho; False when it did not take it."""
+        """Hand one message to paho; return False if paho refused it."""
         info = self._client.publish(mail.topic, mail.payload, mail.qos, mail.retain)
         kept = info.rc in (self._paho.MQTT_ERR_SUCCESS, self._paho.MQTT_ERR_NO_CONN) and (
             mail.qos > 0 or info.rc == self._paho.MQTT_ERR_SUCCESS
@@ -342,7 +342,7 @@ class Broker:
         return kept
 
     def _settle(self) -> None:
-        """Forget what has arrived, in whatever order the broker confirmed it."""
+        """Forget the confirmed messages, in any order of confirmation."""
         left: deque[tuple[Any, int]] = deque()
         for info, qos in self._flying:
             try:
@@ -367,7 +367,7 @@ class Broker:
         self._client.disconnect()
 
     def _hang_up(self) -> None:
-        """Close the socket; paho sends again what quality 1 and 2 still owe."""
+        """Close the socket. paho resends unconfirmed messages of quality 1 and 2."""
         self.connected = False
         wire = self._client.socket()
         if wire is not None:
@@ -380,7 +380,7 @@ class Broker:
         self._flying = owed
 
     def _wait_for_next_try(self) -> None:
-        """Wait longer each time; from the beginning after a connection that lasted."""
+        """Wait longer each time; start again with the first wait after a connection that lasted."""
         lasted_s = time.monotonic() - self._connected_at if self._connected_at else None
         if lasted_s is not None and lasted_s > _HEALTHY_S:
             self._backoff.reset()
@@ -401,7 +401,7 @@ class Broker:
 
 
 def make_tls_context(spec: BrokerSpec) -> ssl.SSLContext:
-    """Return a context that verifies the broker; `InputError` when a file cannot be used."""
+    """Return a context that verifies the broker; raises `InputError` if a file cannot be used."""
     if spec.key_file and not spec.cert_file:
         raise InputError(f"mqtt: key_file {spec.key_file}: it has no certificate; give cert_file too")
     try:
@@ -419,7 +419,7 @@ def make_tls_context(spec: BrokerSpec) -> ssl.SSLContext:
 
 
 def _passphrase_refusal(file: str) -> Callable[[], str]:
-    """What OpenSSL calls for a passphrase, instead of asking at a terminal that a service does not have."""
+    """Answer OpenSSL's request for a passphrase, which would otherwise ask at a terminal that a service lacks."""
 
     def refuse() -> str:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What Home Assistant needs to show a machine by itself.
+"""Descriptions by which Home Assistant discovers a machine.
 
 Source: Home Assistant documentation, MQTT integration, MQTT Discovery.
 """
@@ -86,9 +86,9 @@ def describe_device(prefix: str, device: str, topic: str, model: str) -> Iterato
     device : str
         Identifies this machine: letters, digits, ``_`` and ``-``.
     topic : str
-        Where ``state`` and ``status`` are published.
+        Topic below which ``state`` and ``status`` are published.
     model : str
-        Name of the network, for people.
+        Name of the network, as shown to people.
     """
     shared = {
         "device": {

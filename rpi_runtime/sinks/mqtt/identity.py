@@ -1,7 +1,7 @@
-"""What a machine is called at a broker: the same name at each start, another one than its twin's.
+"""The name of a machine at a broker: the same at each start, and different from that of another machine.
 
-Two Raspberry Pis fresh from the box are both called raspberrypi. With one client id they would throw each other out
-for ever, and with one topic their states would overwrite each other.
+Two new Raspberry Pis are both called raspberrypi. With the same client id they would disconnect each other for ever,
+and with the same topic their states would overwrite each other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 _KEY = b"pipose device"  # machine-id(5): an application shows the id only in a keyed, hashed form
-_IDS = ("proc/device-tree/serial-number", "etc/machine-id")  # the board's own survives a cloned card
+_IDS = (
+    "proc/device-tree/serial-number",
+    "etc/machine-id",
+)  # the board's serial number distinguishes machines with cloned cards
 
 
 def default_name(root: Path = Path("/")) -> str:
@@ -30,9 +33,9 @@ def default_name(root: Path = Path("/")) -> str:
 
 
 class Claim:
-    """Says in the log when another run on this machine goes by the same name at the same broker.
+    """Logs a warning if another run on this machine uses the same name at the same broker.
 
-    It is a name in the abstract socket namespace (unix(7)), which the kernel frees when the process ends.
+    The claim is a name in the abstract socket namespace (unix(7)), which the kernel frees when the process ends.
     """
 
     def __init__(self, device: str, target: str) -> None:
@@ -52,6 +55,6 @@ class Claim:
         self._socket = claim
 
     def close(self) -> None:
-        """Give the name back."""
+        """Release the name."""
         if self._socket is not None:
             self._socket.close()

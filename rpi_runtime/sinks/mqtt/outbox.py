@@ -1,4 +1,4 @@
-"""What waits for a broker: bounded, the oldest goes first, and what goes is counted."""
+"""Messages that wait for a broker: bounded; the oldest is dropped first, and dropped ones are counted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Outbox:
     Parameters
     ----------
     capacity : int
-        Messages; one more drops the oldest.
+        Maximum number of messages. One more drops the oldest.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Outbox:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """How many wait."""
+        """Number of waiting messages."""
         return len(self._mail)
 
     def put(self, mail: Mail) -> None:
@@ -49,12 +49,12 @@ class Outbox:
                 self.dropped += 1
 
     def take(self) -> Mail | None:
-        """Return the oldest message, None without any."""
+        """Return the oldest message, or None."""
         with self._lock:
             return self._mail.popleft() if self._mail else None
 
     def put_back(self, mail: Mail) -> None:
-        """Put a message that could not be sent in front again; it is dropped when there is no room."""
+        """Put a message that could not be sent back in front. It is dropped if there is no room."""
         with self._lock:
             if len(self._mail) >= self.capacity:
                 self.dropped += 1

@@ -1,8 +1,8 @@
-"""Poses and states to an MQTT broker, by paho-mqtt.
+"""Publish poses and states to an MQTT broker, with paho-mqtt.
 
-Topics below ``topic``: ``poses``, a message a frame (see `rpi_runtime.sinks.message`); ``state``, retained, a
-summary whenever the number of people changes and every few seconds; ``status``, retained, ``online`` or
-``offline``, the latter also by the broker when this machine vanishes.
+Topics below ``topic``: ``poses``, one message per frame (see `rpi_runtime.sinks.message`); ``state``, retained, a
+summary whenever the number of people changes and every few seconds; ``status``, retained, ``online`` or ``offline``;
+the broker publishes the latter when this machine disappears.
 """
 
 from __future__ import annotations
@@ -43,28 +43,28 @@ class MqttOptions:
     target : str
         ``HOST`` or ``HOST:PORT``; port 1883, or 8883 with TLS.
     username, password : str
-        In a table of a configuration file, or in PIPOSE_MQTT_USERNAME and PIPOSE_MQTT_PASSWORD; never on a
-        command line, which everybody on the machine can read.
+        Given in a configuration file, or in PIPOSE_MQTT_USERNAME and PIPOSE_MQTT_PASSWORD; never on a command line,
+        which every user of the machine can read.
     tls : {"auto", "on", "off"}
-        ``auto`` is on for port 8883 and when ``ca_file`` or ``cert_file`` is given. The broker's certificate
+        ``auto`` is on for port 8883 and if ``ca_file`` or ``cert_file`` is given. The broker's certificate
         and name are always verified.
     ca_file, cert_file, key_file : str
-        PEM: the authority that signed the broker's certificate, when the system does not know it; a
-        certificate of our own and its key, when the broker asks. Also PIPOSE_MQTT_CA_FILE and so on.
+        PEM: the authority that signed the broker's certificate, if the system does not know it; a client
+        certificate and its key, if the broker requires one. Also PIPOSE_MQTT_CA_FILE and so on.
     topic : str
-        Where topics begin; default ``pipose/NAME``.
+        Prefix of all topics; default ``pipose/NAME``.
     name : str
-        Of this machine; default its host name and six digits that tell it from others of that name.
+        Name of this machine. Default: its host name and six digits that distinguish machines with that name.
     qos : int
         Quality of service of poses and states: 0, 1 or 2.
     buffer : int
-        So many messages wait while the broker is away; then the oldest is dropped.
+        Maximum number of messages that wait for a lost broker. Beyond it, the oldest is dropped.
     rate : float
-        At most so many poses a second; 0: every frame.
+        Maximum number of poses messages per second; 0: every frame.
     state_s : float
-        A state at least this often.
+        Maximum time between two states.
     discovery : str
-        Home Assistant's prefix; empty: no discovery.
+        Home Assistant's discovery prefix; empty: no discovery.
     """
 
     target: str
@@ -111,7 +111,7 @@ class MqttOptions:
 
 
 class MqttSink:
-    """Messages and states to a broker."""
+    """Publishes messages and states to a broker."""
 
     backlog = 8
 
@@ -122,13 +122,13 @@ class MqttSink:
         self.topic = options.topic or f"pipose/{self.device}"
 
     def open(self, about: About) -> Publisher:
-        """Begin to connect; `InputError` when a certificate cannot be used. A missing broker is no error."""
+        """Start to connect; raises `InputError` if a certificate cannot be used. A missing broker is not an error."""
         if self.options.username and not self.options.uses_tls:
             log.warning("%s: the password goes over the network in the clear; use tls", self.name)
         return Publisher(self, about)
 
     def spec(self) -> BrokerSpec:
-        """Return which broker, and how to get in."""
+        """Return the broker, and how to connect to it."""
         options = self.options
         host, _, port = (
             options.target.rpartition(":") if _has_port(options.target) else (options.target, "", "")
@@ -152,7 +152,7 @@ class MqttSink:
 
 
 class Publisher:
-    """Queues messages; a thread of its own has the connection, so that a slow broker slows nobody."""
+    """Queues messages. The connection has its own thread, so that a slow broker delays nothing else."""
 
     wants_image = False
 
@@ -174,11 +174,11 @@ class Publisher:
 
     @property
     def trouble(self) -> str:
-        """Why the broker cannot be reached at the moment."""
+        """Why the broker cannot be reached now; empty if it can."""
         return self.broker.trouble
 
     def write(self, result: Result) -> None:
-        """Queue one message, and a state when the number of people changed."""
+        """Queue one message, and a state if the number of people changed."""
         now = time.monotonic()
         changed = len(result.tracks) != self._people and now - self._stated_at >= _STATE_GAP_S
         due = now >= self._next_at
@@ -194,7 +194,7 @@ class Publisher:
             self.broker.wake()
 
     def close(self) -> None:
-        """Send what can be sent at once, say that nothing is known any more and ``offline``, and disconnect."""
+        """Send the messages that can be sent at once, an unknown state and ``offline``, then disconnect."""
         self._people = None
         self.broker.stop((self._state(), self._sink.status("offline")), _STOP_S)
         self._claim.close()
@@ -209,7 +209,7 @@ class Publisher:
         yield self._state()
 
     def _state(self) -> Mail:
-        """The summary that Home Assistant's entities read; null is what cannot be known."""
+        """Return the summary that Home Assistant's entities read; null stands for unknown."""
         status = self._about.status() if self._about.status is not None else None
         running = status is None or status.state == "running"
         people = self._people if running else None
@@ -243,7 +243,7 @@ def _has_port(target: str) -> bool:
 
 
 def _with_environment(options: MqttOptions) -> MqttOptions:
-    """Fill what the configuration leaves empty from the environment."""
+    """Fill empty settings from the environment."""
     found: dict[str, Any] = {
         key: value
         for key in _FROM_ENVIRONMENT
