@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.graph.equalize import equalize
 from export.tflite import main
 from quant.cli import run_command
 from quant.gate import _at_most
@@ -135,7 +136,10 @@ def broken_onnx(place: Place) -> None:
 
 
 def card(change: Callable[[str], str]) -> Callable[[Place], None]:
-    return lambda place: place.path("toy.toml").write_text(change(CARD)) and None
+    def write(place: Place) -> None:
+        place.path("toy.toml").write_text(change(CARD))
+
+    return write
 
 
 def empty_folder(place: Place) -> None:
@@ -279,7 +283,7 @@ def test_an_output_that_is_a_file_is_exit_code_5(place: Place, capfd: pytest.Cap
 def test_a_step_that_changes_the_network_is_exit_code_6(
     place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true = chain.equalize
+    true = equalize
 
     def wrong(*args: object) -> object:
         graph = true(*args)  # type: ignore[arg-type]

@@ -82,7 +82,9 @@ def main() -> None:
     print(f"{'':12} {'ms':>7} {'cpu':>7} {'+ cpu':>7} {'MB':>7} {'peak MB':>8}   heavy packages")
     before = 0.0
     for name, taken in results.items():
-        ms, cpu, rss, peak = (statistics.median(row[i] for row in taken) for i in range(4))
+        ms, cpu, rss, peak = (
+            statistics.median(column) for column in zip(*(row[:4] for row in taken), strict=True)
+        )
         heavy = ", ".join(taken[0].heavy) or "-"
         print(f"{name:12} {ms:7.1f} {cpu:7.1f} {cpu - before:7.1f} {rss:7.1f} {peak:8.1f}   {heavy}")
         before = cpu

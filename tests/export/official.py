@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from export.zoo.efficienthrnet.module import SCALES, EfficientHRNet
+from export.zoo.efficienthrnet.module import EfficientHRNet
+from export.zoo.efficienthrnet.scales import SCALES
 from export.zoo.hwl.module import Hwl
 from export.zoo.lpn.module import Lpn
 

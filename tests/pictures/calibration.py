@@ -50,7 +50,8 @@ class Statistics:
 
 def measure(weights: str, frames: Iterable[Frame]) -> Statistics:
     """Run pictures through the float network."""
-    from export.graph.equalize import find_pairs, measure_channels
+    from export.graph.equalize import measure_channels
+    from export.graph.regions import find_pairs
     from export.zoo.registry import find_model
     from quant.calibration import CalibrationSet, Manifest
     from quant.progress import Progress

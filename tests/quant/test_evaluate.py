@@ -17,15 +17,15 @@ from quant import evaluate
 from quant.calibration import Manifest, read_calibration
 from quant.cli import run_command
 from quant.evaluate import EvaluationSpec, evaluate_file, main, score
-from quant.predict import detection
 from quant.progress import Progress
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import CardError, InputError
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
+from rpi_runtime.evaluate.coco_pose import detection
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.model.member import CALIBRATION_MEMBER
 from rpi_runtime.poses import Pose
-from tests.quant.toycoco import annotations, write_toy_coco, write_toy_model
+from tests.quant.toycoco import people_of, write_toy_coco, write_toy_model
 from tests.rpi_runtime.toys import write_toy
 
 QUIET = Progress(quiet=True)
@@ -170,7 +170,7 @@ def test_an_unreadable_evaluation_image(toy_coco: tuple[Path, Path], tmp_path: P
 
 
 def damage(kind: str) -> dict[str, Any] | list[Any]:
-    data = annotations(range(101, 105))
+    data = people_of(range(101, 105))
     match kind:
         case "no list":
             return [data]

@@ -19,6 +19,7 @@ from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.model.card import ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
+from rpi_runtime.preprocess.crop import Cutter, crop_transform
 from tests.quant.standin_network import CROPS, PAIRS, SKELETON, TAGS, PerfectNetwork, coordinates, people
 from tests.rpi_runtime.toys import CARD, write_toy
 
@@ -73,18 +74,18 @@ def test_boxes_of_a_detector(split: CocoSplit, tmp_path: Path) -> None:
 def test_a_shifted_crop_is_noticed(split: CocoSplit, monkeypatch: pytest.MonkeyPatch) -> None:
     from quant import predict
 
-    original = predict.crop_transform
+    original = crop_transform
 
     def off(*args: Any) -> Any:
         found = original(*args)
         return replace(found, pad_x=found.pad_x + 12)
 
-    class Cutter(predict.Cutter):
+    class OffCutter(Cutter):
         def __call__(self, frame: Any, transform: Any) -> Any:
             return super().__call__(frame, replace(transform, pad_x=transform.pad_x - 12))
 
     monkeypatch.setattr(predict, "crop_transform", off)
-    monkeypatch.setattr(predict, "Cutter", Cutter)
+    monkeypatch.setattr(predict, "Cutter", OffCutter)
     assert evaluate(CROPS, split, Procedure(boxes=annotated_boxes(split)))[0] < 80
 
 

@@ -37,7 +37,7 @@ def person(image: int, number: int) -> dict[str, Any]:
     }
 
 
-def annotations(ids: range) -> dict[str, Any]:
+def people_of(ids: range) -> dict[str, Any]:
     """COCO person keypoint annotations of one person in each image."""
     height, width = SIZE
     return {
@@ -51,7 +51,7 @@ def write_toy_coco(folder: Path, train: int = 6, val: int = 4) -> Path:
     """Write ``train2017`` with ids from 1 and ``val2017`` with ids from 101; return the folder."""
     (folder / "annotations").mkdir(parents=True)
     for split, ids in (("train2017", range(1, 1 + train)), ("val2017", range(101, 101 + val))):
-        data = annotations(ids)
+        data = people_of(ids)
         (folder / "annotations" / f"person_keypoints_{split}.json").write_text(json.dumps(data))
         (folder / split).mkdir()
         for i in ids:

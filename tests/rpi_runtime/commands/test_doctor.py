@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -10,6 +12,7 @@ import pytest
 
 from rpi_runtime.commands import doctor
 from rpi_runtime.commands.doctor import Finding, Patient
+from rpi_runtime.errors import DependencyError
 from tests.rpi_runtime.health.test_machine import write
 from tests.rpi_runtime.toys import toy_bytes, write_toy
 
@@ -39,7 +42,7 @@ def test_without_sys_xnnpack_would_be_left_out(tmp_path):
 
 @pytest.mark.parametrize(("version", "level"), [((3, 10), "error"), ((3, 13), "ok"), ((3, 14), "error")])
 def test_python_that_has_no_interpreter(monkeypatch, tmp_path, version, level):
-    monkeypatch.setattr(doctor.sys, "version_info", Version(*version, 0))
+    monkeypatch.setattr(sys, "version_info", Version(*version, 0))  # type: ignore[call-arg]
     finding = only(doctor.check_python(Patient(root=tmp_path)))
     assert finding.level == level
     assert (level == "ok") or "3.11 to 3.13" in finding.remedy
@@ -51,7 +54,7 @@ def test_interpreters_that_do_not_suit_numpy(monkeypatch, tmp_path):
         doctor,
         "unfit",
         lambda name: (
-            doctor.DependencyError("needs numpy < 2, found 2.1", remedy="pip install 'numpy<2'")
+            DependencyError("needs numpy < 2, found 2.1", remedy="pip install 'numpy<2'")
             if "tflite" in name
             else None
         ),
@@ -65,7 +68,7 @@ def test_interpreters_that_do_not_suit_numpy(monkeypatch, tmp_path):
 
 def test_no_interpreter(monkeypatch, tmp_path):
     def none():
-        raise doctor.DependencyError("no TFLite interpreter works", remedy="pip install ai-edge-litert")
+        raise DependencyError("no TFLite interpreter works", remedy="pip install ai-edge-litert")
 
     monkeypatch.setattr(doctor, "find_module", none)
     finding = list(doctor.check_interpreter(Patient(root=tmp_path)))[-1]
@@ -105,7 +108,7 @@ def test_governor(tmp_path, governor, level):
 
 def test_a_camera_that_may_not_be_opened(monkeypatch, tmp_path):
     root = write(tmp_path, {"dev/video0": "", "sys/class/video4linux/video0/name": "HD Webcam"})
-    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     camera, group = doctor.check_camera(Patient(root=root))
     assert (camera.level, camera.text) == ("ok", "video0: HD Webcam")
     assert group.level == "error" and "usermod -aG video" in group.remedy
@@ -114,9 +117,7 @@ def test_a_camera_that_may_not_be_opened(monkeypatch, tmp_path):
 def test_a_pi_without_picamera2(monkeypatch, tmp_path):
     def missing(module, purpose):
         if module == "picamera2":
-            raise doctor.DependencyError(
-                f"{purpose} need picamera2, which is not installed", remedy="sudo apt ..."
-            )
+            raise DependencyError(f"{purpose} need picamera2, which is not installed", remedy="sudo apt ...")
         return SimpleNamespace(__version__="4.11.0")
 
     monkeypatch.setattr(doctor, "load", missing)

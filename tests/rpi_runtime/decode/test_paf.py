@@ -108,9 +108,11 @@ def test_int8_maps_give_what_their_real_values_give(options: PafOptions) -> None
     heatmaps, pafs = crowd(8, (32, 57))
     h, p = Quantization(scale=1 / 200, zero_point=-100), Quantization(scale=1 / 120, zero_point=3)
     stored = quantize(heatmaps, h.scale, h.zero_point), quantize(pafs, p.scale, p.zero_point)
-    real = [reference.dequantize(m, q.scale, q.zero_point) for m, q in zip(stored, (h, p), strict=True)]
+    real, fields = (
+        reference.dequantize(m, q.scale, q.zero_point) for m, q in zip(stored, (h, p), strict=True)
+    )
     decoder = PafDecode(CARD, options)
-    expected = PafDecode(CARD, options).decode(*real, IDENTITY)
+    expected = PafDecode(CARD, options).decode(real, fields, IDENTITY)
     poses = decoder.decode(stored[0][None], stored[1][None], IDENTITY, h, p)
     assert len(poses) == len(expected) > 4
     for pose, other in zip(poses, expected, strict=True):

@@ -9,8 +9,7 @@ import pytest
 
 from export.train.label import _person
 from export.zoo.skeletons import COCO_17
-from quant.predict import detection
-from rpi_runtime.evaluate.coco_pose import coco_points
+from rpi_runtime.evaluate.coco_pose import coco_points, detection
 from rpi_runtime.poses import Pose
 
 WITHOUT_NOSE = replace(COCO_17, coco=(-1, *range(1, 17)))

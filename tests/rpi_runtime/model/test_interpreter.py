@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 from dataclasses import replace
@@ -140,8 +141,8 @@ def test_no_interpreter_gives_the_reason_for_each(monkeypatch):
         raise ModuleNotFoundError(f"No module named {name.split('.')[0]!r}")
 
     monkeypatch.setattr(interpreter, "INTERPRETERS", EVERY_INTERPRETER)
-    monkeypatch.setattr(interpreter.importlib, "import_module", missing)
-    monkeypatch.setattr(interpreter.np, "__version__", "2.1.0")
+    monkeypatch.setattr(importlib, "import_module", missing)
+    monkeypatch.setattr(np, "__version__", "2.1.0")
     with pytest.raises(DependencyError) as caught:
         interpreter.find_module()
     message = str(caught.value)

@@ -45,7 +45,7 @@ def config(tmp_path):
         return path
 
     write()
-    write.path = path
+    write.path = path  # type: ignore[attr-defined]
     return write
 
 

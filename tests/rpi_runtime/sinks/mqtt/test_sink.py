@@ -41,8 +41,8 @@ def test_secrets_come_from_the_file_and_stay_out_of_sight(tmp_path):
 def test_secrets_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("PIPOSE_MQTT_USERNAME", "pi")
     monkeypatch.setenv("PIPOSE_MQTT_PASSWORD", "hunter22")
-    sink = sink_config("mqtt:broker").make()
-    assert (sink.options.username, sink.options.password) == ("pi", "hunter22")
+    options = sink_config("mqtt:broker").make().options  # type: ignore[attr-defined]
+    assert (options.username, options.password) == ("pi", "hunter22")
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ class Page:
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self.complaints: list[str] = []
         self.requested: list[str] = []
+        self.task: asyncio.Task[None] | None = None  # keeps `listen` alive
 
     async def listen(self) -> None:
         async for message in self._socket:
