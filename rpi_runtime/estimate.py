@@ -35,7 +35,7 @@ class Estimate:
     ----------
     tracks : tuple of Track
     latency_ns : dict of str to int
-        Nanoseconds of each stage, in order: `LOOK_STAGES` after a full-frame pass, ``refine`` with a cascade, ``track``.
+        Nanoseconds of each stage in order: `LOOK_STAGES` after a full-frame pass, ``refine`` with a cascade, ``track``.
     looked : bool or None
         With a cascade: whether there was a full-frame pass.
 
@@ -200,7 +200,7 @@ class Estimator:
         smaller: int,
         prepared: Callable[[], None],
     ) -> Estimate:
-        """Do the same with a cascade, which needs the picture until its last crop; without ids every frame gets a pass."""
+        """Do the same with a cascade, which needs the picture until the last crop. Without ids, every pass is full."""
         poses: tuple[Pose, ...] | None = None
         spans: dict[str, int] = {}
         if self._tracker is None:

@@ -120,7 +120,9 @@ def test_wrong_usage_is_exit_code_2(
     check(place, capfd, argv, 2, message)
 
 
-@pytest.mark.parametrize("argv", [["--modell"], ["--calibration-images", "x"], ["--size"], ["--max-ap-drop", "nan"]])
+@pytest.mark.parametrize(
+    "argv", [["--modell"], ["--calibration-images", "x"], ["--size"], ["--max-ap-drop", "nan"]]
+)
 def test_argparse_refuses_with_2_as_well(
     place: Place, capfd: pytest.CaptureFixture[str], argv: list[str]
 ) -> None:

@@ -46,7 +46,7 @@ class VideoOptions:
 
 
 class VideoSink:
-    """Annotated video files. After a full disk the next one is ``out-2.mp4``, because a finished file is never changed."""
+    """Annotated video files. After a full disk the next is ``out-2.mp4``, because a finished file is never changed."""
 
     backlog = 8
 
