@@ -24,7 +24,7 @@ from rpi_runtime.track.smooth import NANOSECONDS, NEVER_NS, OneEuro, SmoothSpec
 T = TypeVar("T", np.int64, np.float64)
 
 DEFAULT_SIGMA = 0.072  # mean of COCO's 17
-# COCO takes 0.53 of the box for a person's area; sqrt(0.53 * 0.4) of the height for a box whose width is 0.4 of its height.
+# COCO takes 0.53 of the box for a person's area: sqrt(0.53 * 0.4) of the height for a box 0.4 times as wide as high.
 SCALE_OF_LONG_SIDE = 0.46
 LONGEST_REACH_S = 0.1
 KEEP_INTERVALS = 2.5  # frames that a person may miss when they come more seldom than once a second
