@@ -12,20 +12,18 @@ from numpy.typing import NDArray
 
 from export.weights.bundled import BUNDLED, find_bundled
 from export.weights.download import Source, cache_folder, checksum, fetch
-from export.weights.state import State
+from export.weights.state import UNUSED, State
+from export.weights.wrappers import plain_keys
 from quant.progress import Progress
 from rpi_runtime.errors import DownloadError, WeightsError
 from rpi_runtime.files import reading
-from rpi_runtime.inputs import shown_name
+from rpi_runtime.inputs import open_input, read_input, shown_name
 from rpi_runtime.model.card import Provenance
 
 if TYPE_CHECKING:
     from export.weights.openvino_ir import Graph
 
-DTYPES = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1",
-    "BOOL": "?",
-}  # fmt: skip
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 _READABLE = "make it readable, or give other --weights"
 
 
@@ -130,7 +128,7 @@ def _read(path: Path, source: str, licence: str) -> Weights:
     ir, values = None, path
     state: State = {}
     with reading(path, _READABLE, WeightsError):
-        path.open("rb").close()  # the readers below would call it damaged
+        open_input(path).close()  # the readers below would call it damaged
     if suffix in (".xml", ".bin"):
         from export.weights.openvino_ir import Graph  # a reader of XML: no other kind of weights needs it
 
@@ -143,7 +141,6 @@ def _read(path: Path, source: str, licence: str) -> Weights:
         raise WeightsError(
             f"{path}: unknown kind of weights {suffix!r}; expected .xml, .pth, .pt or .safetensors"
         )
-    state = {k.removeprefix("module."): v for k, v in state.items()}  # of a network trained on several GPUs
     return Weights(state=state, ir=ir, source=source, sha256=checksum(values), licence=licence)
 
 
@@ -157,10 +154,11 @@ def _read_safetensors(path: Path) -> State:
     from safetensors import SafetensorError, deserialize
 
     try:
-        tensors = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+        tensors = deserialize(read_input(path))  # type: ignore[no-untyped-call]
     except (OSError, SafetensorError) as err:
         raise WeightsError(f"{path}: not a whole safetensors file ({err}); fetch it again") from err
-    return {name: _float32(path, name, tensor) for name, tensor in tensors}
+    state = plain_keys(dict(tensors)).items()
+    return {name: _float32(path, name, tensor) for name, tensor in state if not name.endswith(UNUSED)}
 
 
 def _float32(path: Path, name: str, tensor: Mapping[str, Any]) -> NDArray[np.float32]:

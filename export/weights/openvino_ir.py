@@ -21,7 +21,12 @@ from defusedxml.common import DefusedXmlException
 from numpy.typing import NDArray
 
 from rpi_runtime.errors import WeightsError, first_line
+from rpi_runtime.inputs import read_input
 
+OTHERWISE = (
+    "give the file without preprocessing built in, as Open Model Zoo publishes it, or export the network as ONNX and "
+    "give it by --onnx with a --card"
+)
 DTYPES = {
     "f32": np.float32,
     "f16": np.float16,
@@ -118,7 +123,9 @@ class Graph:
         elif layer.type == "Reshape":
             self.constants[layer.id] = args[0].reshape([int(n) for n in args[1]])
         else:
-            raise WeightsError(f"{self.path}: {layer.type} of constants ({layer.name}) is not supported")
+            raise WeightsError(
+                f"{self.path}: {layer.type} of constants ({layer.name}) is not supported; {OTHERWISE}"
+            )
 
     def _constant(self, layer: Layer) -> Array:
         attr = layer.attributes
@@ -160,7 +167,7 @@ class Graph:
 
     def _read_xml(self, xml: Path) -> Element:
         try:
-            root: Element = defusedxml.ElementTree.parse(xml).getroot()
+            root: Element = defusedxml.ElementTree.fromstring(read_input(xml))
         except OSError as err:
             raise WeightsError(f"{xml}: cannot be read ({err.strerror})") from err
         except (ParseError, DefusedXmlException, ValueError) as err:
@@ -173,7 +180,7 @@ class Graph:
     @staticmethod
     def _read_values(path: Path) -> bytes:
         try:
-            return path.read_bytes()
+            return read_input(path)
         except OSError as err:
             raise WeightsError(
                 f"{path}: cannot be read ({err.strerror}); an OpenVINO model is two files, .xml and .bin, side by side"
@@ -197,15 +204,27 @@ def ints(text: str) -> list[int]:
 
 
 def _ordered(layers: dict[str, Layer], path: Path) -> dict[str, Layer]:
-    """Sort topologically: layer by layer of depth, the file's order within each."""
+    """Sort topologically: layer by layer of depth, the file's order within each (Kahn 1962), in linear time."""
+    readers: dict[str, list[str]] = {}
+    missing = {}
+    for layer in layers.values():
+        sources = set(layer.inputs)
+        missing[layer.id] = len(sources)
+        for source in sources:
+            readers.setdefault(source, []).append(layer.id)
+    place = {name: number for number, name in enumerate(layers)}
     done: dict[str, Layer] = {}
-    waiting = list(layers.values())
-    while waiting:
-        ready = [layer for layer in waiting if all(i in done for i in layer.inputs)]
-        if not ready:
-            raise WeightsError(
-                f"{path}: layer {waiting[0].name!r} reads a layer that does not exist, or a cycle"
-            )
-        done.update((layer.id, layer) for layer in ready)
-        waiting = [layer for layer in waiting if layer.id not in done]
+    ready = [name for name, count in missing.items() if count == 0]
+    while ready:
+        done.update((name, layers[name]) for name in ready)
+        found = []
+        for name in ready:
+            for reader in readers.get(name, ()):
+                missing[reader] -= 1
+                if missing[reader] == 0:
+                    found.append(reader)
+        ready = sorted(found, key=place.__getitem__)
+    if len(done) < len(layers):
+        first = next(layer for name, layer in layers.items() if name not in done)
+        raise WeightsError(f"{path}: layer {first.name!r} reads a layer that does not exist, or a cycle")
     return done

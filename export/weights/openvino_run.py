@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from export.weights.openvino_ir import CONVOLUTIONS, Graph, Layer, ints
+from export.weights.openvino_ir import CONVOLUTIONS, OTHERWISE, Graph, Layer, ints
 from rpi_runtime.errors import WeightsError
 
 OPSET = 17
@@ -71,7 +71,7 @@ def _node(graph: Graph, layer: Layer) -> onnx.NodeProto:
     if layer.type in IGNORED:
         return helper.make_node("Identity", inputs[:1], [layer.id])
     raise WeightsError(
-        f"{graph.path}: operation {layer.type} ({layer.name}) is not one of a pose network here"
+        f"{graph.path}: operation {layer.type} ({layer.name}) is not one of the published network; {OTHERWISE}"
     )
 
 

@@ -129,7 +129,8 @@ def _person_category(categories: list[Any], path: Path) -> int:
 def _person(entry: Mapping[str, Any], image_id: int) -> Entry:
     keypoints = _keypoints(entry.get("keypoints"))
     labelled = sum(v > 0 for v in keypoints[2::3])
-    crowd = _whole(entry.get("iscrowd", 0))
+    # in COCO's files an outline in run lengths, a table, is that of a crowd
+    crowd = _whole(entry.get("iscrowd", isinstance(entry.get("segmentation"), dict)))
     if crowd not in (0, 1):
         raise ValueError(f"iscrowd {crowd}, expected 0 or 1")
     unknown = labelled == 0 and entry.get("bbox") is None  # such a person counts neither way
@@ -181,7 +182,7 @@ def _check_all(people: list[Entry], images: list[Entry], path: Path) -> None:
     if outside > len(people) / 4 and outside > 1:
         raise InputError(
             f"{path}: {outside} of {len(people)} boxes reach far outside their images; "
-            "expected x, y, width, height: are these x, y of two corners?"
+            "expected x, y, width, height: are these two corners, or is the size that of other images?"
         )
 
 

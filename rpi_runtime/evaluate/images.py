@@ -24,7 +24,9 @@ def read_image(image: CocoImage) -> NDArray[np.uint8]:
 
 
 def check_sizes(split: CocoSplit) -> None:
-    """Refuse images of another size than annotated before minutes of work on those in front."""
+    """Refuse images of another size than annotated, or without people, before minutes of work on those in front."""
+    if not any(person["num_keypoints"] for person in split.people):
+        raise InputError(f"{split.annotations}: no person with keypoints on its images, so there is no AP")
     for image in split.images:
         width, height = picture_size(image.path)
         if (image.width, image.height) not in ((width, height), (height, width)):

@@ -79,7 +79,10 @@ def _from_ir(ir: IrGraph, source: str) -> LwWeights:
     state, _ = check_state(stored.shapes, state, source)
     mean, scale = _normalisation(ir)
     if abs(mean - 128) > 0.5:
-        raise WeightsError(f"{source}: the graph subtracts {mean:.2f} from its input; expected 128")
+        raise WeightsError(
+            f"{source}: the graph subtracts {mean:.2f} from its input, expected 128; "
+            "give the file as Open Model Zoo publishes it, or the network as ONNX by --onnx with a --card"
+        )
     _check_against_ir(stored, state, ir, scale, source)
     return LwWeights(form="omz", state=state, scale=scale)
 

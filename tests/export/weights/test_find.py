@@ -57,7 +57,8 @@ def test_legacy_checkpoint(legacy: Path) -> None:
     state = read(legacy)
     assert not zipfile.is_zipfile(legacy)
     for key, value in tiny().state_dict().items():
-        np.testing.assert_array_equal(state[key], value.numpy())
+        if not key.endswith("num_batches_tracked"):
+            np.testing.assert_array_equal(state[key], value.numpy())
 
 
 def test_a_trainers_checkpoint_gives_its_best_weights(tmp_path: Path) -> None:
@@ -67,9 +68,10 @@ def test_a_trainers_checkpoint_gives_its_best_weights(tmp_path: Path) -> None:
     torch.save({**figures, "state_dict": last, "best_state_dict": net.state_dict()}, path)
     state = read(path)
     for key, value in net.state_dict().items():
-        np.testing.assert_array_equal(state[key], value.numpy())
+        if not key.endswith("num_batches_tracked"):
+            np.testing.assert_array_equal(state[key], value.numpy())
     torch.save({**figures, "state_dict": last}, path)
-    assert list(read(path)) == list(net.state_dict())
+    assert list(read(path)) == [k for k in net.state_dict() if not k.endswith("num_batches_tracked")]
     assert not any(v.any() for v in read(path).values())
 
 
@@ -190,7 +192,7 @@ def test_files_that_may_not_be_read_are_not_called_damaged(
     def refuse(path: Path, *args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, call, refuse)
+    monkeypatch.setattr(os if call == "open" else Path, call, refuse)
     with pytest.raises(WeightsError) as caught:
         read(path)
     expected = f"{path}: cannot be read (Permission denied); make it readable, or give other --weights"

@@ -246,3 +246,21 @@ def test_a_folder_or_the_bin_names_the_same_weights(published: Path) -> None:
     folder, values = published.parent, published.with_suffix(".bin")
     found = [find_weights(str(p), {}, QUIET) for p in (folder, values)]
     assert {w.sha256 for w in found} == {"df2a9f41f15c3a0c8a0c5a704650338a3cc5c7bb588f2bfc14ea7093fa37b446"}
+
+
+def test_a_chain_of_20000_layers_is_read(tmp_path: Path) -> None:
+    """Sorting them took the square of their number."""
+    writer = IrWriter()
+    last = writer.add("Parameter", shape="1,3,8,8", element_type="f32")
+    for _ in range(20_000):
+        last = writer.add("ReLU", last)
+    graph = Graph(writer.write(tmp_path))
+    assert [*graph.layers][-1] == last
+
+
+def test_an_operation_of_no_pose_network_says_what_to_do(tmp_path: Path) -> None:
+    writer = IrWriter()
+    image = writer.add("Parameter", shape="1,8,8,3", element_type="u8")
+    writer.add("Result", writer.add("Transpose", image, writer.const(np.array([0, 3, 1, 2]))))
+    with pytest.raises(WeightsError, match=r"without preprocessing built in.* --onnx with a --card"):
+        run_ir(Graph(writer.write(tmp_path)), np.zeros((1, 8, 8, 3), np.float32))
