@@ -247,3 +247,15 @@ def test_results_name_the_images_as_their_file_does(tmp_path: Path) -> None:
         one, split, Evaluation(file="f", model="m", recipe="r", size="s"), Progress(quiet=True)
     )
     assert [d["image_id"] for d in results.detections] == ["img101", "img102", "img103", "img104"]
+
+
+def test_images_without_people_give_no_ap(tmp_path: Path) -> None:
+    """It was -1, with exit code 0."""
+
+    def never(*_: Any) -> list[Any]:
+        raise AssertionError("a picture was looked at")
+
+    split = read_split(rewritten(tmp_path, lambda data: data["annotations"].clear()), "val2017")
+    facts = Evaluation(file="f", model="m", recipe="r", size="s")
+    with pytest.raises(InputError, match="no person with keypoints on its images"):
+        evaluate(never, split, facts, Progress(quiet=True))
