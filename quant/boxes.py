@@ -1,4 +1,4 @@
-"""Where people are on the images of a COCO split: as annotated, or as a detector found them."""
+"""Boxes of the people on the images of a COCO split: annotated, or found by a detector."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ XYWH = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """x, y, width, height in pixels of the image, and how sure its finder was."""
+    """x, y, width, height in pixels of the image, and the confidence."""
 
     xywh: XYWH
     score: float = 1.0
@@ -26,18 +26,18 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boxes:
-    """Boxes by image id; `source` says in a word where from."""
+    """Boxes by image id; `source` names their origin in one word."""
 
     source: str
     by_image: Mapping[int, tuple[Box, ...]]
 
     def of(self, image_id: int) -> tuple[Box, ...]:
-        """Return the boxes of an image, none where there is nobody."""
+        """Return the boxes of an image; empty if there are no people."""
         return self.by_image.get(image_id, ())
 
 
 def annotated_boxes(split: CocoSplit) -> Boxes:
-    """Return the boxes of annotated people with keypoints, clipped to the image as HRNet's test code does."""
+    """Return the boxes of annotated people with keypoints, clipped to the image as in HRNet's test code."""
     sizes = {i.id: (i.width, i.height) for i in split.images}
     found: dict[int, list[Box]] = {}
     for person in split.people:
@@ -51,7 +51,7 @@ def annotated_boxes(split: CocoSplit) -> Boxes:
 
 
 def clip(box: Iterable[float], size: tuple[int, int]) -> XYWH | None:
-    """Clip a box to an image of (width, height), its last pixel included; None where nothing is left."""
+    """Clip a box to an image of (width, height), including its last pixel; return None if nothing is left."""
     x, y, width, height = (float(v) for v in box)
     left, top = max(0.0, x), max(0.0, y)
     right = min(size[0] - 1.0, left + max(0.0, width - 1))
@@ -60,12 +60,12 @@ def clip(box: Iterable[float], size: tuple[int, int]) -> XYWH | None:
 
 
 def detected_boxes(path: Path) -> Boxes:
-    """Read people out of a detector's results in COCO's format: image_id, category_id, bbox, score.
+    """Read the people of a detector's results in COCO's format: image_id, category_id, bbox, score.
 
     Raises
     ------
     InputError
-        The file is missing or is something else.
+        The file is missing or has another format.
     """
     try:
         text = read_input(path)

@@ -1,4 +1,4 @@
-"""Which images calibrate a model, in which order, with which hash."""
+"""The images that calibrate a model: their choice, order and hashes."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Manifest:
     images: tuple[tuple[str, str], ...]
 
     def to_json(self) -> str:
-        """Return the manifest as JSON, the same bytes for the same images."""
+        """Return the manifest as JSON; the same images give the same bytes."""
         data = {"format": 1, "source": self.source, "images": self.images}
         return json.dumps(data, indent=0, sort_keys=True) + "\n"
 
     @classmethod
     def from_json(cls, text: bytes | str) -> Manifest:
-        """Read what `to_json` wrote; `ValueError` when it is something else."""
+        """Read the output of `to_json`; raises `ValueError` for anything else."""
         try:
             data = json.loads(text)
         except RecursionError as err:
@@ -56,9 +56,9 @@ class Manifest:
         return cls(source=str(data.get("source")), images=tuple((str(n), str(d)) for n, d in data["images"]))
 
     def images_among(self, paths: Sequence[Path]) -> list[str]:
-        """Return the names of the images that are among `paths`, by name or by content.
+        """Return the names of the manifest's images that are among `paths`, by name or by content.
 
-        `InputError` when one of `paths` cannot be read.
+        Raises `InputError` if one of `paths` cannot be read.
         """
         names = {shown_name(p) for p in paths}
         hashes = {_sha256(p) for p in paths}
@@ -66,7 +66,7 @@ class Manifest:
 
     @property
     def sha256(self) -> str:
-        """Hash of the JSON form."""
+        """The sha256 of the JSON form."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
@@ -78,7 +78,7 @@ class CalibrationSet:
     ----------
     manifest : Manifest
     frames : sequence of ndarray, (H, W, 3) uint8 BGR
-        In the manifest's order, at their own sizes. Those of files are decoded each time that they are taken, so that
+        In the manifest's order, at their own sizes. Frames from files are decoded each time they are read, so that
         hundreds of a camera's pictures need the memory of one.
     skipped : tuple of str
         Images that could not be read, by name.
@@ -94,8 +94,8 @@ class CalibrationSet:
     def inputs(self, spec: InputSpec, *, span: bool = True) -> Iterator[NDArray[np.float32]]:
         """Yield (1, H, W, 3) float32 inputs, letterboxed and normalised by the runtime's own code.
 
-        With `span`, one pixel of the first image is black and one is white: pixels run from 0 to 255 on a camera
-        whatever this set holds, and only a range that spans them gives the int8 input ``value - 128``.
+        With `span`, one pixel of the first image is set to black and one to white: a camera's pixels run from 0 to 255
+        whatever this set contains, and only a range that spans them gives the int8 input ``value - 128``.
         """
         prepare = Preprocessor(spec)
         out = np.empty((1, spec.height, spec.width, 3), np.float32)
@@ -108,13 +108,13 @@ class CalibrationSet:
 
 
 class PictureFiles(Sequence[Frame]):
-    """Pictures in files, each decoded when it is taken.
+    """Pictures in files, each decoded when it is read.
 
     Parameters
     ----------
     paths : sequence of path
     digests : sequence of str
-        sha256 of each, as it was when it was chosen.
+        sha256 of each file when it was chosen.
     """
 
     def __init__(self, paths: Sequence[Path], digests: Sequence[str]) -> None:
@@ -151,21 +151,21 @@ def choose_images(folder: Path, count: int) -> tuple[list[Path], str]:
     Parameters
     ----------
     folder : path
-        COCO layout, of which only the training split is taken, or a folder of pictures.
+        COCO layout, of which only the training split is used, or a folder of pictures.
     count : int
-        How many; evenly spread over the sorted names when there are more.
+        Number of images, spread evenly over the sorted names if there are more.
 
     Returns
     -------
     list of Path
         In the order in which they calibrate.
     str
-        Where they come from, for the manifest.
+        Their source, for the manifest.
 
     Raises
     ------
     InputError
-        No such folder, one that may not be read, or no picture in it.
+        The folder does not exist, cannot be read, or has no picture in it.
     """
     with reading(folder, READABLE):
         there = folder.is_dir()
@@ -178,7 +178,7 @@ def choose_images(folder: Path, count: int) -> tuple[list[Path], str]:
 
 
 def spread(paths: list[Path], count: int) -> list[Path]:
-    """Return `count` paths evenly spread over those given, or all when there are no more."""
+    """Return `count` paths spread evenly over `paths`, or all of them if there are no more."""
     if len(paths) <= count:
         return paths
     return [paths[i * len(paths) // count] for i in range(count)]
@@ -206,20 +206,20 @@ def _pictures(folder: Path) -> tuple[list[Path], str]:
 
 
 def read_calibration(paths: Sequence[Path], source: str, refused: Sequence[Path] = ()) -> CalibrationSet:
-    """Read chosen images; broken ones are skipped and named.
+    """Read chosen images. Damaged ones are skipped and named.
 
     Parameters
     ----------
     paths : sequence of path
     source : str
-        For the manifest.
+        Source, for the manifest.
     refused : sequence of path
-        Evaluation images; none of these may be among the chosen, by name or content.
+        Evaluation images. None of them may be among the chosen images, by name or content.
 
     Raises
     ------
     InputError
-        None can be read, an evaluation image is among them, or one cannot be read.
+        No image can be read, one is an evaluation image, or an evaluation image cannot be read.
     """
     entries: list[tuple[str, str]] = []
     found: list[Path] = []
@@ -249,7 +249,7 @@ def read_calibration(paths: Sequence[Path], source: str, refused: Sequence[Path]
 
 
 def _refuse_evaluation_images(manifest: Manifest, sizes: set[int], refused: Sequence[Path]) -> None:
-    # only a file of the same size can have the same content: the rest need not be read
+    # only files of the same size can have the same content, so the others need not be read
     names = {name for name, _ in manifest.images}
     both = manifest.images_among([p for p in refused if shown_name(p) in names or p.stat().st_size in sizes])
     if both:

@@ -21,7 +21,7 @@ from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member
 
 
 def describe(card: ModelCard) -> str:
-    """Return the card as a person would read it."""
+    """Return the card as readable text."""
     spec, origin = card.input, card.provenance
     lines = [
         f"{card.name}, {card.recipe}",

@@ -1,4 +1,4 @@
-"""What every command line here shares: errors on one line, exit codes, a clean Ctrl-C."""
+"""What the command lines share: errors on one line, exit codes, a clean Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def missing_package(err: ModuleNotFoundError) -> str:
-    """Return what to say of a package that is not installed: which, and the command that installs it."""
+    """Return the error for a package that is not installed, with the command that installs it."""
     name = (err.name or str(err)).split(".")[0]
     extra = "train" if name in TRAINING else "export"
     return f"this needs {name}, which is not installed; run: {install_line(extra)}"
 
 
 def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
-    """Run a command's `main` and return its exit code; a user's mistake is one line, never a traceback."""
+    """Run a command's `main` and return its exit code. A user's mistake prints one line, never a traceback."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names need not be text that the terminal knows
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # file names may hold characters that the terminal cannot encode
     try:
         return main(argv)
     except PiposeError as err:
@@ -41,7 +43,7 @@ def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str]
         print("interrupted; nothing was left half written", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # the reader of our output went away, as `| head` does; keep Python from complaining at exit
+        # the reader of our output has left, as `| head` does; keep Python from printing an error at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
     except ModuleNotFoundError as err:

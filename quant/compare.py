@@ -12,12 +12,12 @@ from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
 
 
 def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence[Frame]) -> Agreement:
-    """Return how far `quantized` is from `real` over BGR pictures of any size.
+    """Return the difference of `quantized` from `real` over BGR pictures of any size.
 
     Parameters
     ----------
     real, quantized : path
-        .tflite files with the tensors that `card` describes; they need no card of their own.
+        .tflite files with the tensors that `card` describes. They need not have a card.
     """
     models = [Model(path, card=card) for path in (real, quantized)]
     prepare = Preprocessor(card.input)

@@ -1,12 +1,12 @@
-"""What some operations of a file cost: they alone against the whole file, timed in turn on this machine.
+"""The cost of some operations of a file: a file of them alone and the whole file are timed alternately.
 
-The interpreter has no profile of its own in Python. The operations in question are cut out into a file of their own,
-whose inputs are the tensors that they read, and run by the same interpreter, so that whatever runs them there (XNNPACK,
-a fallback) runs them here. An estimate: what borders between partitions cost is not in it, and what XNNPACK would fuse
-with a neighbour, such as padding, counts in full.
+The interpreter has no profiler in Python. The operations in question are cut out into a file of their own, whose inputs
+are the tensors that they read, and run by the same interpreter, so that the same kernels (XNNPACK or a fallback) run
+them. The result is an estimate: it lacks the cost of borders between partitions, and operations that XNNPACK would fuse
+with a neighbour, such as padding, count in full.
 
-One thread computes, and its processor time counts, not the clock on the wall: on a machine that does other things too,
-a whole network is interrupted far more often than a few operations, and they would look cheap.
+One thread computes, and its processor time is measured instead of wall-clock time: on a busy machine a whole network is
+interrupted far more often than a few operations, which would then look cheap.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def cut_out(data: bytes, chosen: Collection[int]) -> bytes:
 
 
 def share_of_time(data: bytes, chosen: Collection[int], repeats: int = REPEATS) -> float:
-    """Return the time of the chosen operations over the whole file's, the least of several runs in turn of each."""
+    """Return the time of the chosen operations over that of the whole file, each the least of alternating runs."""
     if not chosen:
         return 0.0
     runs = [_prepared(data), _prepared(cut_out(data, chosen))]
@@ -50,9 +50,9 @@ def share_of_time(data: bytes, chosen: Collection[int], repeats: int = REPEATS) 
 def least_times(
     interpreters: Iterable[Any], repeats: int, clock: Callable[[], float] = time.thread_time
 ) -> list[float]:
-    """Return the least seconds that each interpreter took, run in turn; the first round does not count.
+    """Return the least seconds of each interpreter over alternating runs. The first round does not count.
 
-    With several threads give a clock that sees them all.
+    For several threads, give a clock that counts all of them.
     """
     runs = list(interpreters)
     best = [float("inf")] * len(runs)

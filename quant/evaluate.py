@@ -2,9 +2,9 @@
 
     python -m quant.evaluate FILE... --coco DIR [--boxes gt|FILE.json] [--flip]
 
-Networks with tags and of crops are tested as their papers do, but for one thing: a .tflite has one input size, into
-which every picture is fitted whole, where the papers give each picture a size of its own aspect ratio.
-`export.evaluate` does that, with the float network.
+Networks with tags and top-down networks are tested as in their papers, with one exception: a .tflite has one input
+size, into which every picture is fitted whole, whereas the papers of networks with tags use a size of each picture's
+aspect ratio. `export.evaluate` does that, with the float network.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Evaluation:
     ----------
     file, model, recipe, size : str
     ap, ap50, ap75, ap_medium, ap_large, ar : float
-        As `rpi_runtime.evaluate.average_precision.Figures` has them; -1 where the set has no such person.
+        As in `rpi_runtime.evaluate.average_precision.Figures`; -1 if the set has no such person.
     images, poses : int
-        Images evaluated, people found in them.
+        Number of images evaluated and of people found.
     ms_per_image : float
-        Preprocessing, inference and decoding, mean, on this machine.
+        Mean time of preprocessing, inference and decoding on this machine.
     procedure : str
-        How it was decoded, whether with a flip test, and whose boxes were used.
+        Decoding, flip test and source of the boxes.
 
     Examples
     --------
@@ -89,15 +89,15 @@ class Results:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationSpec:
-    """What to evaluate on and how.
+    """The images and the procedure of an evaluation.
 
     Attributes
     ----------
     split : CocoSplit
     threads : int or None
-        Of the interpreter; None for the machine's default.
+        Threads of the interpreter; None for the machine's default.
     procedure : Procedure
-        Where it has no boxes, those of the annotations are used.
+        If it has no boxes, the annotated ones are used.
     """
 
     split: CocoSplit
@@ -117,7 +117,7 @@ def measure_ap(
         A folder in COCO's layout: ``annotations/`` and the pictures.
     split : str
     progress : Progress, optional
-        Where to say how far the work is; by default nothing is said.
+        Progress reporter. Default: silent.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def evaluate_file(
 
 
 def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, progress: Progress) -> Results:
-    """Run anything that finds people over a split and score it; `facts` is an evaluation that still lacks the figures.
+    """Run any predictor over a split and score it; `facts` is an evaluation that still lacks the figures.
 
     Raises
     ------
@@ -208,9 +208,9 @@ def refuse_calibrated(path: Path, split: CocoSplit) -> None:
     Raises
     ------
     InputError
-        It was calibrated on one of them, or one of them cannot be read.
+        The file was calibrated on one of them, or one of them cannot be read.
     CardError
-        Its calibration manifest is damaged, so that nobody can tell.
+        The file's calibration manifest is damaged, so that this cannot be determined.
     """
     try:
         data = read_member(path, CALIBRATION_MEMBER)
@@ -229,7 +229,7 @@ def refuse_calibrated(path: Path, split: CocoSplit) -> None:
 
 
 def score(detections: list[dict[str, Any]], split: CocoSplit) -> tuple[list[float], list[dict[str, Any]]]:
-    """Score detections as the runtime does on the device.
+    """Score detections in the same way as the runtime on the device.
 
     Returns
     -------
@@ -252,7 +252,7 @@ def score(detections: list[dict[str, Any]], split: CocoSplit) -> tuple[list[floa
 
 
 def table(evaluations: Sequence[Evaluation]) -> Table:
-    """Return the figures as a table, one row a file."""
+    """Return the figures as a table, one row per file."""
     from rich.table import Table
 
     columns = (
@@ -278,7 +278,7 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
 
 
 def say_missing(split: CocoSplit, progress: Progress) -> None:
-    """Tell the user when a split is evaluated on a part of its images."""
+    """Tell the user if only a part of a split's images is evaluated."""
     if split.missing:
         progress.say(f"{split.missing} images of {split.name} are not on disk; evaluating on the others")
 
@@ -323,7 +323,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _check_files(files: Sequence[Path], results: Path | None) -> None:
-    """Fail before minutes of work on the files in front."""
+    """Check every file before minutes of work on the first one."""
     for path in files:
         read_card(path)
     names = Counter(_results_name(path) for path in files)

@@ -1,7 +1,7 @@
-"""Compute in float what INT8 has no sound kernel for, inside the one XNNPACK partition.
+"""Compute operations without a sound INT8 kernel in float, inside the one XNNPACK partition.
 
-XNNPACK takes DEQUANTIZE, QUANTIZE and nearly every operation in float, so an island of float in an INT8 graph costs its
-own arithmetic and two conversions, and no border of partitions. Two kinds are made:
+XNNPACK supports DEQUANTIZE, QUANTIZE and nearly every operation in float. Therefore an island of float in an INT8 graph
+costs its own arithmetic and two conversions, but no border between partitions. Two kinds are made:
 
 tables
     One function of one tensor, between a DEQUANTIZE and a QUANTIZE: hard-swish above all, for which XNNPACK has no INT8
@@ -27,10 +27,10 @@ from quant.unused import drop_unused
 
 # Functions of one tensor that XNNPACK has in float and not in INT8.
 TABLES = ("HARD_SWISH", "ABS", "GELU")
-# What begins a chain, and what a chain goes on through.
+# Operations that start a chain, and operations through which a chain continues.
 FRAGILE = ("EXP", "DIV", "SQRT", "RSQRT", "SQUARED_DIFFERENCE", "SOFTMAX")
 CHAINED = (*FRAGILE, "ADD", "SUB", "MUL", "MEAN", "SUM", "SQUARE", "NEG", "RESHAPE", "RELU")
-# A chain that would hold a larger part of the network's activations is left as it is, for the gate to name.
+# A chain with a larger part of the network's activations stays INT8, and the gate names it.
 LARGEST_SHARE = 0.1
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 FLOAT, INT8 = schema.TensorType.FLOAT32, schema.TensorType.INT8
@@ -45,9 +45,9 @@ class Island:
     kind : {"table", "chain"}
     operations : tuple of str
     elements : int
-        Values that they compute.
+        Number of values that they compute.
     share : float
-        `elements` over those of the whole network.
+        `elements` over the number of values of the whole network.
     tensors : frozenset of int
         Their inputs and outputs in the file.
     """
@@ -60,14 +60,14 @@ class Island:
 
     @property
     def allowed(self) -> bool:
-        """Whether it is one of those that `compute_in_float` makes."""
+        """Whether `compute_in_float` makes islands of this form."""
         if self.kind == "table":
             return self.operations[0] in TABLES
         return bool(set(FRAGILE) & set(self.operations)) and self.share <= LARGEST_SHARE
 
 
 def compute_in_float(data: bytes) -> tuple[bytes, list[Island]]:
-    """Return the file with its tables and chains in float, and what they are."""
+    """Return the file with its tables and chains in float, and a list of them."""
     file = TFLiteFile(data)
     graph = _Graph(file)
     islands = [*graph.tables(), *graph.chains()]
@@ -80,7 +80,7 @@ def compute_in_float(data: bytes) -> tuple[bytes, list[Island]]:
 
 
 def find_islands(data: bytes) -> list[Island]:
-    """Return what a file computes in float: operations with float outputs, joined where one feeds the other."""
+    """Return a file's islands of float: operations with float outputs, joined where one feeds the other."""
     graph = _Graph(TFLiteFile(data))
     return [graph.describe(island) for island in graph.float_islands()]
 
@@ -110,7 +110,7 @@ class _Graph:
                 self.readers.setdefault(tensor, []).append(index)
 
     def _converts(self, op: Any) -> bool:
-        """Whether an operation changes the format; a change of scale alone is an operation like others."""
+        """Whether an operation changes the number format. A change of scale alone does not count."""
         if self.file.operator_name(op) not in CONVERSIONS:
             return False
         return self.type_of(int(op.inputs[0])) != self.type_of(int(op.outputs[0]))
@@ -122,7 +122,7 @@ class _Graph:
         return self.file.operator_name(self.operators[index])
 
     def activations(self, op: Any) -> list[int]:
-        """Roots of an operation's inputs that are no constants."""
+        """Return the roots of an operation's inputs that are not constants."""
         inputs = [int(t) for t in op.inputs if t >= 0 and self.file.constant(int(t)) is None]
         return [self.root.get(t, t) for t in inputs]
 
@@ -145,19 +145,19 @@ class _Graph:
         )
 
     def tables(self) -> list[set[int]]:
-        """Single operations to compute in float."""
+        """Return the single operations to compute in float."""
         found = [i for i, op in enumerate(self.operators) if self.name(i) in TABLES]
         return [{i} for i in found if self.type_of(int(self.operators[i].outputs[0])) == INT8]
 
     def chains(self) -> list[set[int]]:
-        """Sets of operations round each fragile one, as far as they do not exceed `LARGEST_SHARE`."""
+        """Return a set of operations around each fragile one, unless it exceeds `LARGEST_SHARE`."""
         whole = self.elements(range(len(self.operators)))
         seeds = {i for i in range(len(self.operators)) if self.name(i) in FRAGILE}
         found = self._grown(seeds, CHAINED)
         return [chain for chain in found if self.elements(chain) <= LARGEST_SHARE * whole]
 
     def float_islands(self) -> list[set[int]]:
-        """Sets of operations whose outputs are float already."""
+        """Return the sets of operations whose outputs are already float."""
         floats = {
             i for i, op in enumerate(self.operators) if any(self.type_of(int(t)) == FLOAT for t in op.outputs)
         }
@@ -167,7 +167,7 @@ class _Graph:
     def _grown(
         self, seeds: set[int], through: tuple[str, ...], within: set[int] | None = None
     ) -> list[set[int]]:
-        """Connected sets of operations of the kinds `through` that hold a seed."""
+        """Return the connected sets of operations of the kinds `through` that contain a seed."""
         chains, left = [], set(seeds)
         while left:
             chain: set[int] = set()
@@ -185,7 +185,7 @@ class _Graph:
         return chains
 
     def retype(self, chosen: set[int]) -> None:
-        """Make the chosen operations float, and convert wherever a value is wanted in its other format."""
+        """Make the chosen operations float, and convert each value that is needed in its other format."""
         forms = _Forms(self)
         operators = []
         for index, op in enumerate(self.operators):
@@ -208,7 +208,7 @@ class _Graph:
 
 
 class _Forms:
-    """The float and the int8 tensor of each value; conversions are made when the missing one is first wanted."""
+    """The float and the int8 tensor of each value. A conversion is added when the missing one is first needed."""
 
     def __init__(self, graph: _Graph) -> None:
         self._graph, self._file = graph, graph.file
@@ -219,7 +219,7 @@ class _Forms:
                 self._quantized.setdefault(graph.root.get(tensor, tensor), tensor)
 
     def inputs(self, op: Any, real: bool) -> tuple[list[Any], Any]:
-        """Conversions that an operation needs, and its inputs with them."""
+        """Return the conversions that an operation needs, and its inputs after them."""
         nodes, inputs = [], []
         for tensor in map(int, op.inputs):
             if tensor >= 0 and self._file.constant(tensor) is not None:
@@ -234,7 +234,7 @@ class _Forms:
         return nodes, np.array(inputs, np.int32)
 
     def form(self, root: int, wanted: int) -> tuple[list[Any], int]:
-        """The tensor that holds a value in a format, and what converts it where that is new."""
+        """Return the tensor of a value in a format, and the operation that converts it if it is new."""
         if (root, wanted) in self._known:
             return [], self._known[root, wanted]
         other = INT8 if wanted == FLOAT else FLOAT
@@ -255,7 +255,7 @@ class _Forms:
         return [op], target
 
     def computed_in_float(self, tensor: int) -> int:
-        """The float tensor for what an int8 operation gave before; float ones are kept."""
+        """Return the float tensor that replaces an int8 operation's output; float tensors are kept."""
         if self._graph.type_of(tensor) == FLOAT:
             return tensor
         made = self._float_like(tensor)
@@ -266,7 +266,7 @@ class _Forms:
         return self._new(tensor, 0)
 
     def _real_constant(self, tensor: int) -> int:
-        """A constant in float; steering integers stay what they are."""
+        """Return a constant in float; integers that steer an operation stay as they are."""
         item, raw = self._file.graph.tensors[tensor], self._file.constant(tensor)
         if item.type != INT8:
             return tensor

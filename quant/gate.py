@@ -1,4 +1,4 @@
-"""What a file must satisfy before it is called INT8; what fails is named with its figures."""
+"""The checks that a file must pass before it is called INT8. A failed check reports its figures."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from rpi_runtime.model.delegation import Delegation
 FORBIDDEN = ("QUANTIZE", "DEQUANTIZE", "TRANSPOSE", "CAST")
 # Constant tensors that steer an operation (paddings, shapes, axes) are integers by TFLite's definition.
 CONTROL_TYPES = ("INT32", "INT64")
-# What XNNPACK computes in INT8. Sources: README of TensorFlow Lite's XNNPACK delegate, quantized operators; from
-# BATCH_MATMUL on what LiteRT 2.1 takes beside.
+# Operations that XNNPACK computes in INT8. Sources: README of TensorFlow Lite's XNNPACK delegate, quantized operators;
+# from BATCH_MATMUL on, what LiteRT 2.1 supports in addition.
 XNNPACK_INT8 = (
     "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "ADD", "SUB", "MUL", "CONCATENATION", "RESIZE_BILINEAR",
     "LOGISTIC", "TANH", "ELU", "LEAKY_RELU", "MEAN", "PAD", "SLICE", "SPLIT", "MAX_POOL_2D", "FULLY_CONNECTED",
@@ -35,10 +35,10 @@ CONVOLUTIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Largest loss allowed, measured on the calibration images, and of AP with evaluation images.
+    """The largest losses allowed, measured on the calibration images; that of AP on evaluation images.
 
-    The first three are the bar of this project's measurements: exact equalization stays well below, a plain
-    conversion far above.
+    The first three come from this project's measurements: exact equalization stays well below them, and a plain
+    conversion is far above.
     """
 
     heatmap_rmse: float = 0.008
@@ -49,7 +49,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One requirement: what was found, what is allowed, whether it holds."""
+    """One check: the value found, the value allowed, and whether it passed."""
 
     name: str
     found: str
@@ -114,9 +114,9 @@ def _input_check(entry: Tensor, spec: InputSpec) -> Check:
 
 
 def check_floats(data: bytes) -> list[Check]:
-    """Name what a file computes in float, and its part of the time; empty for a file that computes nothing so.
+    """Name a file's islands of float, with their part of the time; empty for a file without islands.
 
-    Tables and chains (`quant.floats`) are allowed: the one are exact to a step of INT8, the other more exact than it.
+    Tables and chains (`quant.floats`) are allowed: tables are exact to one step of INT8, and chains are more exact.
     """
     islands = find_islands(data)
     if not islands:
@@ -151,7 +151,7 @@ def _listed(islands: list[Island]) -> str:
 
 
 def check_delegation(delegation: Delegation, data: bytes | None = None) -> list[Check]:
-    """Check that XNNPACK takes the whole graph as one partition; with the file, what falls back is timed."""
+    """Check that XNNPACK takes the whole graph as one partition. With the file, operations that fall back are timed."""
     names = set(delegation.fell_back)
     cost = ""
     if names and data is not None:
@@ -177,7 +177,7 @@ def _why(operation: str) -> str:
 
 
 def check_agreement(agreement: Agreement, limits: Limits) -> list[Check]:
-    """Check the maps against those of the float file; without a single peak, their figures say nothing."""
+    """Check the maps against those of the float file. Without any peak, their figures mean nothing."""
     return [
         Check(
             name="peaks compared",

@@ -17,7 +17,7 @@ ISLANDS = ("ELU",)
 
 
 def rewrite_islands(data: bytes) -> tuple[bytes, int]:
-    """Return the file without float ELU islands, and how many there were."""
+    """Return the file without float ELU islands, and their number."""
     file = TFLiteFile(data)
     operators = file.graph.operators
     readers: dict[int, list[Any]] = {}
@@ -37,7 +37,7 @@ def rewrite_islands(data: bytes) -> tuple[bytes, int]:
         quantized = file.graph.tensors[int(after[0].outputs[0])]
         if quantized.type != schema.TensorType.INT8:
             continue
-        # the float tensor's name is the one that the float file has too: comparisons go by name
+        # keep the float tensor's name, because comparisons with the float file go by name
         quantized.name = file.graph.tensors[int(op.outputs[0])].name
         op.inputs, op.outputs = before.inputs, after[0].outputs
         dropped += [before, after[0]]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rpi_runtime.model.interpreter import find_module
 
 Map = NDArray[np.float32]
-MOVES = ("PAD", "CONCATENATION")  # add no noise of their own
+MOVES = ("PAD", "CONCATENATION")  # operations that add no noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +23,12 @@ class LayerNoise:
     Attributes
     ----------
     name : str
-        Of the tensor, shortened to what tells it apart.
+        Shortened name of the tensor.
     operation : str
     snr_db : float
-        Mean over channels of 10 log10(signal / noise), noise being what all layers so far have added. The mean over
-        channels, not the ratio of total energies: one outlier channel carries nearly all energy and would hide what
-        the others lose.
+        Mean over channels of 10 log10(signal / noise), where noise is accumulated over all layers so far. The mean over
+        channels is used instead of the ratio of total energies, because one outlier channel carries nearly all energy
+        and would hide the loss of the others.
     """
 
     name: str
@@ -44,7 +44,7 @@ def layer_noise(real: Path, quantized: Path, inputs: Iterable[Map]) -> list[Laye
     real, quantized : path
         .tflite files of the same network; tensors are matched by name.
     inputs : iterable of ndarray, (1, H, W, 3) float32
-        Normalised; a few images are enough.
+        Normalised. A few images are enough.
     """
     probes = [_Probe(real), _Probe(quantized)]
     shared = [n for n, op in probes[1].operations.items() if n in probes[0].operations and op not in MOVES]
@@ -65,7 +65,7 @@ def layer_noise(real: Path, quantized: Path, inputs: Iterable[Map]) -> list[Laye
 
 
 def _mean_db(signal: Map, noise: Map) -> float:
-    """Mean over the channels that carry any signal; noise is floored at 1e-10 of it (100 dB)."""
+    """Return the mean over the channels with a signal; noise is at least 1e-10 of it (100 dB)."""
     alive = signal > 0
     if not alive.any():
         return 0.0
@@ -74,7 +74,7 @@ def _mean_db(signal: Map, noise: Map) -> float:
 
 
 class _Probe:
-    """An interpreter that keeps every intermediate tensor, which delegates do not."""
+    """Return an interpreter that keeps every intermediate tensor, unlike delegates."""
 
     def __init__(self, path: Path) -> None:
         _, module = find_module()
@@ -113,7 +113,7 @@ def _quantize(image: Map, entry: dict[str, Any]) -> NDArray[Any]:
 
 
 def _short(name: str) -> str:
-    """``model/tf.nn.relu_3/Relu;model/...`` -> ``relu_3``; the operations that were fused into it follow the first."""
+    """Shorten ``model/tf.nn.relu_3/Relu;model/...`` to ``relu_3``. Names of fused operations follow the first."""
     first = name.replace("compat.v1.", "").split(";")[0].split("/")
     return (
         first[-2].removeprefix("tf.nn.").removeprefix("tf.math.").removeprefix("tf.")

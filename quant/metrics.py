@@ -1,4 +1,4 @@
-"""How far quantized maps are from float ones, in the field's own terms."""
+"""The difference of quantized maps from float ones, in the field's terms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cython_ext.specs import PeakRules
 
 Maps = NDArray[np.float32]
 
-# A peak is found again when the other map has one of its type within one cell, that is one stride of the network.
+# A peak counts as found again if the other map has one of its type within one cell, which is the network's stride.
 MATCH_RADIUS_CELLS = 1.0
 
 
@@ -30,12 +30,12 @@ class Agreement:
     peaks : int
         Keypoint peaks in the float maps.
     lost, added : float
-        Part of `peaks` with no INT8 peak near; INT8 peaks with no float peak near, as a part of `peaks`.
+        Fraction of `peaks` without an INT8 peak nearby; number of INT8 peaks without a float peak nearby over `peaks`.
     shift_px, shift_p95_px : float
         Mean and 95th percentile distance of matched peaks, pixels of the network's input.
     tag_rmse : float
-        Root mean square difference of tags where the float heatmap of their keypoint reaches the threshold; people
-        are told apart by a difference of about 1. 0 without tags.
+        Root mean square difference of tags where the float heatmap of their keypoint reaches the threshold. Tags of
+        different people differ by about 1. 0 without tags.
     """
 
     images: int
@@ -55,11 +55,11 @@ class AgreementMeter:
     Parameters
     ----------
     keypoints : int
-        Heatmap channels that are keypoints; a background channel behind them counts in the rmse only.
+        Number of heatmap channels that are keypoints. A background channel after them counts in the rmse only.
     stride : int
         Input pixels per cell.
     threshold : float
-        Least heatmap value of a peak.
+        Minimum heatmap value of a peak.
     """
 
     def __init__(self, keypoints: int, stride: int, threshold: float) -> None:
@@ -71,7 +71,7 @@ class AgreementMeter:
         self._shifts: list[float] = []
 
     def add(self, heatmaps: tuple[Maps, Maps], pafs: tuple[Maps, Maps] | None = None) -> None:
-        """Take one image's float and INT8 maps, (H, W, C) each; of heatmaps of several strides the finest."""
+        """Add one image's float and INT8 maps, (H, W, C) each. Of heatmaps at several strides, give the finest."""
         self._images += 1
         self.add_values(heatmaps)
         if pafs is not None:
@@ -84,12 +84,12 @@ class AgreementMeter:
             self._match(here, there)
 
     def add_values(self, heatmaps: tuple[Maps, Maps]) -> None:
-        """Take heatmaps that count in the rmse only: those of coarser strides."""
+        """Add heatmaps of coarser strides, which count in the rmse only."""
         self._values += heatmaps[0].size
         self._heatmap_error += _energy(heatmaps[0] - heatmaps[1])
 
     def add_tags(self, heatmaps: Maps, tags: tuple[Maps, Maps]) -> None:
-        """Take float and INT8 tags and the float heatmaps of the same stride."""
+        """Add float and INT8 tags and the float heatmaps of the same stride."""
         count = self._rules.keypoints
         there = heatmaps[..., :count] >= self._rules.threshold
         self._tags += int(np.count_nonzero(there))
@@ -109,7 +109,7 @@ class AgreementMeter:
         self._shifts.extend((nearest[matched] * self._stride).tolist())
 
     def result(self) -> Agreement:
-        """Return the figures so far; needs at least one image."""
+        """Return the figures so far. At least one image is required."""
         shifts = np.array(self._shifts or [0.0])
         peaks = max(self._peaks, 1)
         return Agreement(

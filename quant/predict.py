@@ -1,4 +1,4 @@
-"""A network's people on one image in COCO's result format: by the kind of its decoder, with or without a flip test."""
+"""Predict the people on one image in COCO's result format, by the kind of decoder, with or without a flip test."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Procedure:
     Attributes
     ----------
     decode : str
-        A key of `PAF_DECODING`; empty for the runtime's with PAFs and the papers' with tags and crops. Networks of the
-        latter two know "fast" and "exact" only.
+        A key of `PAF_DECODING`. Empty: the runtime's decoding for PAFs, the papers' for tags and crops. The latter two
+        support "fast" and "exact" only.
     flip : bool
-        Average with the outputs for the mirrored input; not for PAFs.
+        Whether to average with the outputs for the mirrored input. Not for PAFs.
     boxes : Boxes or None
-        Where people are, for networks of crops.
+        The boxes of people, for top-down networks.
     """
 
     decode: str = ""
@@ -53,7 +53,7 @@ class Procedure:
     boxes: Boxes | None = None
 
     def mode(self, card: ModelCard) -> Mode:
-        """How tags and crops are decoded; `UsageError` for a way that only PAFs have."""
+        """How tags and crops are decoded; raises `UsageError` for a way that only PAFs have."""
         if self.decode in ("", "exact"):
             return "exact"
         if self.decode == "fast":
@@ -63,7 +63,7 @@ class Procedure:
         )
 
     def describe(self, card: ModelCard) -> str:
-        """Return the procedure for a table."""
+        """Return the procedure as text for a table."""
         if isinstance(card.decoder, PafDecoder):
             return self.decode or "fast"
         parts = [self.mode(card), *(["flip"] if self.flip else [])]
@@ -73,21 +73,21 @@ class Procedure:
 
 
 class Predict(Protocol):
-    """One image's people."""
+    """Predicts the people of one image."""
 
     def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
         """Return detections in COCO's result format."""
 
 
 def predictor(model: Model, procedure: Procedure) -> Predict:
-    """Return what finds people with a model.
+    """Return the predictor of a model.
 
     Raises
     ------
     CardError
-        The skeleton is not COCO's, or nobody knows which keypoints a mirror swaps.
+        The skeleton is not COCO's, or the card does not say which keypoints a mirror swaps.
     UsageError
-        The procedure is of another kind of network, or lacks boxes.
+        The procedure is for another kind of network, or lacks boxes.
     """
     card = model.card
     if not card.skeleton.coco:
@@ -156,7 +156,7 @@ class _Crops:
         poses = [self._pose(frame, t, b.score) for t, b in zip(transforms, boxes, strict=True)]
         skeleton = self._model.card.skeleton
         kept = [poses[i] for i in self._decode.select(poses, transforms)]
-        # as published: a position is the index of a pixel, whose centre is half a pixel further
+        # as published, a position is the index of a pixel, whose centre is half a pixel further
         return [detection(image.id, pose, skeleton, pose.score, shift=-0.5) for pose in kept]
 
     def _transform(self, box: tuple[float, float, float, float]) -> Transform:
@@ -174,7 +174,7 @@ class _Crops:
 def _infer(
     model: Model, outputs: Sequence[OutputSpec], *, flip: bool
 ) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]] | None]:
-    """Run the prepared input and, for a flip test, its mirror image; outputs by name."""
+    """Run the prepared input and, for a flip test, its mirror image; return the outputs by name."""
     mirrored = model.input[:, :, ::-1].copy() if flip else None
     model.invoke()
     plain = {o.name: model.output(o.role, o.stride) for o in outputs}

@@ -1,4 +1,4 @@
-"""Stage names, times and progress bars on standard error; silent when asked to be."""
+"""Stage names, times and progress bars on standard error, unless told to be silent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # rich is imported where it is used, so that its absence is an error on one line
+if TYPE_CHECKING:  # rich is imported where it is used, so that a missing package gives an error on one line
     from rich.console import Console
     from rich.progress import ProgressColumn
     from rich.table import Table
@@ -19,7 +19,7 @@ Step = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One finished stage: its name, how long it took, what it says of itself."""
+    """One finished stage: name, duration and note."""
 
     name: str
     seconds: float
@@ -34,13 +34,13 @@ def _stderr() -> Console:
 
 @dataclass(slots=True)
 class Progress:
-    """Where long work says how far it is.
+    """Progress reporter for long-running work.
 
     Parameters
     ----------
     console : rich.console.Console
     quiet : bool
-        No bars and no lines.
+        Whether to print neither bars nor lines.
     """
 
     console: Console = field(default_factory=_stderr)
@@ -48,7 +48,7 @@ class Progress:
     stages: list[Stage] = field(default_factory=list)
 
     def silent(self) -> Progress:
-        """Return a progress for work inside other work that has a bar."""
+        """Return a reporter for work inside other work that has a bar."""
         return Progress(console=self.console, quiet=True)
 
     def say(self, text: str) -> None:
@@ -58,7 +58,7 @@ class Progress:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[list[str]]:
-        """Time a stage; what is appended to the yielded list becomes its note."""
+        """Time a stage. Text appended to the yielded list becomes its note."""
         notes: list[str] = []
         start = time.perf_counter()
         if self.console.is_terminal and not self.quiet:
@@ -69,13 +69,13 @@ class Progress:
         self.say(f"  {stage.name:<12} {stage.seconds:6.1f} s  {stage.note}")
 
     def bytes(self, name: str, total: int) -> AbstractContextManager[Step]:
-        """Progress bar of a download, in bytes."""
+        """Show the progress of a download, in bytes."""
         from rich.progress import DownloadColumn
 
         return self._bar(name, total, DownloadColumn())
 
     def items(self, name: str, total: int) -> AbstractContextManager[Step]:
-        """Progress bar of counted work."""
+        """Show the progress of counted work."""
         from rich.progress import MofNCompleteColumn
 
         return self._bar(name, total, MofNCompleteColumn())
@@ -94,7 +94,7 @@ class Progress:
 
 
 def print_table(table: Table) -> None:
-    """Print a table on standard output, whole: a pipe has no width, and a table cut to 80 columns loses figures."""
+    """Print a table on standard output at full width: in a pipe, a table cut to 80 columns would lose figures."""
     from rich.console import Console
 
     console = Console() if sys.stdout.isatty() else Console(width=200)

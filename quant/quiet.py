@@ -1,4 +1,4 @@
-"""Keep what TensorFlow's C++ code prints out of the user's sight, unless asked or something fails."""
+"""Hide the output of TensorFlow's C++ code, unless it is asked for or something fails."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @contextmanager
 def quiet(verbose: bool = False) -> Iterator[None]:
-    """Send file descriptors 1 and 2 to a temporary file inside the block; show it when the block raises.
+    """Redirect file descriptors 1 and 2 to a temporary file inside the block, and print it if the block raises.
 
-    Python's own warnings are silenced too: the exporters of today warn of each other's deprecations.
+    Python's warnings are silenced, too, because exporters warn of each other's deprecations.
     """
     if verbose:
         yield
@@ -34,7 +34,7 @@ def quiet(verbose: bool = False) -> Iterator[None]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 yield
-        except PiposeError:  # says by itself what is wrong
+        except PiposeError:  # an error of ours explains itself
             raise
         except Exception:
             _restore(saved)

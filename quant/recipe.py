@@ -1,6 +1,6 @@
 """Named quantization recipes, one small file each in ``quant/recipes``.
 
-The name says what is done::
+The name describes what is done::
 
     recipe   = weights "_" activations [ "_" equalization ]     w8c_a8_eq
     weights  = "w" bits granularity     w8c  int8, a scale per output channel
@@ -9,8 +9,8 @@ The name says what is done::
     equalization = "eq"                 channels equalized by what calibration images make of them
                  | "eqw"                by the weights alone
 
-Under every int8 recipe ELU is made int8, and what has no sound int8 kernel is computed in float (`quant.floats`): the
-gate names it, with its part of the time, in the report.
+With every int8 recipe, ELU is computed in int8, and operations without a sound int8 kernel are computed in float
+(`quant.floats`); the gate names them in the report, with their part of the time.
 
 A new recipe is a new .toml file there, or anywhere with ``--recipe FILE.toml``.
 """
@@ -33,15 +33,15 @@ GRAMMAR = re.compile(r"w(8c|16|32)_a(8|32)(_eq|_eqw)?\Z")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Equalization:
-    """How channels are brought to one scale before quantization (`export.graph.equalize`).
+    """How channels are scaled alike before quantization (`export.graph.equalize`).
 
     Attributes
     ----------
     source : {"data", "weights", "off"}
     limit : float
-        No channel is multiplied by more.
+        Maximum factor of a channel.
     passes : int
-        Sweeps over the network; one is enough with data.
+        Number of sweeps over the network. One is enough with data.
     """
 
     source: Literal["data", "weights", "off"] = "off"
@@ -55,16 +55,16 @@ class Equalization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What happens to weights and activations.
+    """The treatment of weights and activations.
 
     Attributes
     ----------
     name : str
-        By the grammar above.
+        Name by the grammar above.
     summary : str
         One line for ``--list-recipes``.
     kind : {"int8", "float16", "float32"}
-        For the file's name when the recipe is its kind's default.
+        Stands in the file's name if the recipe is the default of its kind.
     equalization : Equalization
     """
 
@@ -93,7 +93,7 @@ DEFAULTS = {"int8": "w8c_a8_eq", "float16": "w16_a32", "float32": "w32_a32"}
 
 
 def load_recipe(name: str) -> Recipe:
-    """Return a recipe by name, or from the path of a .toml file; `InputError` when there is none."""
+    """Return a recipe by name or from the path of a .toml file; raises `InputError` if neither exists."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     try:
         text = read_input(path, MOST_BYTES)

@@ -1,4 +1,4 @@
-"""Remove from a .tflite what nothing refers to any more."""
+"""Remove unreferenced parts of a .tflite."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quant.flatbuffer import TFLiteFile
 
 
 def drop_unused(file: TFLiteFile) -> None:
-    """Remove tensors, buffers and operator codes that nothing refers to any more, and renumber."""
+    """Remove unreferenced tensors, buffers and operator codes, and renumber the rest."""
     graph, model = file.graph, file.model
     lists = [op.inputs for op in graph.operators] + [op.outputs for op in graph.operators]
     used = {int(i) for ids in [*lists, graph.inputs, graph.outputs] for i in ids if i >= 0}

@@ -1,4 +1,4 @@
-"""The command `python -m export.train`, which says what is missing where PyTorch is not installed."""
+"""The command `python -m export.train`, which names the missing package if PyTorch is not installed."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check_machine(device: str, loaders: int, minutes: float | None) -> None:
-    """Raise `UsageError` for what this machine does not have, before minutes of reading pictures."""
+    """Raise `UsageError` for options that this machine does not support, before minutes of reading pictures."""
     if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
         raise UsageError(f"--device {device}: expected cpu, cuda or cuda:0")
     if device != "cpu" and not torch.cuda.is_available():
@@ -83,7 +83,7 @@ def check_machine(device: str, loaders: int, minutes: float | None) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make the output folder; `OutputError` when that fails."""
+    """Create the output folder; raises `OutputError` if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as err:
@@ -91,10 +91,10 @@ def make_folder(path: Path) -> None:
 
 
 def keep_samples(samples: Samples, task: Task, folder: Path) -> None:
-    """Let the samples be kept in a folder."""
+    """Keep the samples in a folder."""
     if not task.recipe.reuse:
         raise UsageError("--samples: the recipe draws new samples in every epoch; give it reuse = 5, say")
-    like = samples[0]  # says what is wrong with the teacher, if anything is
+    like = samples[0]  # raises if the teacher does not fit
     names = (e.name for e in samples.examples)
     samples.kept = KeptSamples(folder, samples_key(task.recipe, str(task.description.outputs), names), like)
 

@@ -1,9 +1,9 @@
-"""Label pictures with a trained network: its people become training labels for another one.
+"""Label pictures with a trained network, so that the people it finds train another one.
 
 python -m export.train.label PICTURES --model TEACHER.tflite --output LABELS.json
 
-A teacher that sees pictures larger than its student can does the student's looking (self-training; Xie et al.
-2020, arXiv:1911.04252). The labels are in COCO's keypoint format, so that real and made ones are read alike.
+A teacher that processes larger pictures than its student finds people that the student would miss (self-training; Xie
+et al. 2020, arXiv:1911.04252). The labels are in COCO's keypoint format, so that real and made ones are read alike.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Preprocessor
 
-MIN_KEYPOINTS = 4  # fewer say too little of a person to teach
+MIN_KEYPOINTS = 4  # a person with fewer keypoints teaches too little
 
 
 def label(
@@ -50,7 +50,7 @@ def label(
     Raises
     ------
     CardError
-        The teacher is no PAF network with COCO keypoints.
+        The teacher is not a PAF network with COCO keypoints.
     """
     model = Model(teacher, threads=threads)
     card = model.card

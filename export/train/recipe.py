@@ -1,4 +1,4 @@
-"""A training recipe: one TOML file that says everything about a run but where its pictures lie."""
+"""A training recipe: one TOML file that determines a run, except for the paths of its pictures."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from rpi_runtime.inputs import parse_toml, read_input
 from rpi_runtime.strict import from_mapping
 
 FOLDER = Path(__file__).parent / "recipes"
-KEY = re.compile(r"\{([A-Za-z_]\w*)\}")  # what --path fills; {2} in a group's pattern is none
+KEY = re.compile(r"\{([A-Za-z_]\w*)\}")  # a placeholder that --path fills; unlike {2} in a group's pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Where the weights come from.
+    """The weights that a run starts from.
 
     Attributes
     ----------
     method : {"scratch", "load", "prune"}
-        Random; those of `weights`; or what `export.zoo.lw_openpose.prune` leaves of them.
+        Random weights; those of `weights`; or those pruned by `export.zoo.lw_openpose.prune`.
     weights : str
         As ``export.tflite --weights`` takes them.
     network : str
-        Whose they are, where `prune` cuts another network than the published one down.
+        The network of `weights`, if `prune` cuts down another one than the published network.
     pictures : int
-        That `prune` looks at.
+        Number of pictures that `prune` uses.
     """
 
     method: Literal["scratch", "load", "prune"] = "scratch"
@@ -56,13 +56,13 @@ class Targets:
     Attributes
     ----------
     sigma, limb_width, weighting : float
-        With PAFs: of the Gaussians in network pixels; half a limb's width in cells; see `stage_loss`.
+        For PAFs: sigma of the Gaussians in network pixels; half a limb's width in cells; see `stage_loss`.
     cell_sigma : float
-        With tags and of crops: of the Gaussians in cells, at each resolution.
+        For tags and crops: sigma of the Gaussians in cells, at each resolution.
     tag_weight : float
-        With tags: of pushing and of pulling, against the heatmaps' 1.
+        For tags: weight of the push and of the pull loss, relative to 1 for the heatmaps.
     function : {"none", "x", "2x", "x^2", "e^x"}
-        Of crops: F of the heatmap-weighting loss, or the plain loss of joints.
+        For crops: F of the heatmap-weighting loss, or the plain loss of joints.
     """
 
     sigma: float = 7.0
@@ -79,16 +79,16 @@ class Targets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distillation:
-    """A trained network with PAFs whose maps are learnt too (Hinton et al. 2015, arXiv:1503.02531).
+    """A trained network with PAFs whose maps are learnt, too (Hinton et al. 2015, arXiv:1503.02531).
 
     Attributes
     ----------
     weights : str
         As ``export.tflite --model lw-openpose --weights`` takes them.
     scale : float
-        The teacher sees the same crop so many times larger.
+        Factor by which the teacher's crop is larger than the student's.
     share : float
-        Of the teacher's maps in the loss; the labels have the rest.
+        Weight of the teacher's maps in the loss; the labels have the rest.
     """
 
     weights: str
@@ -127,11 +127,12 @@ class Holdout:
         A folder in COCO's layout.
     split : str
     train_every : int
-        One picture in so many is left to training, the others are held out.
+        Every n-th picture is used for training; the others are held out.
     held_every : int
-        One picture in so many is held out, the others are left to training. With both 0 all are held out.
+        Every n-th picture is held out; the others are used for training. If both are 0, all are held out.
     every : int
-        Measure after so many steps of a stage, and at its end; 0 for the end only. The best weights measured are kept.
+        Number of steps between two measurements; each stage is also measured at its end. 0: at the end only. The best
+        weights measured are kept.
     """
 
     coco: str
@@ -163,28 +164,28 @@ class TrainRecipe:
         A name of `export.train.tasks.networks`.
     summary : str
     sizes : tuple of str
-        Input sizes, WxH; one batch after the other takes the next.
+        Input sizes, WxH. Consecutive batches use them in turn.
     batch : int
     pictures : int
-        Samples of a stage, there is one unless `iterate` says more; its steps are this over `batch`.
+        Samples of a stage; a stage has `pictures` / `batch` steps. There is one stage unless `iterate` is given.
     precision : {"float32", "bfloat16"}
-        Of the convolutions; weights and losses stay float32.
+        Precision of the convolutions. Weights and losses stay float32.
     quantization_aware : bool
-        Train with weights and activations rounded as in INT8 (`export.train.run.quantization_aware`): for a last run,
+        Train with weights and activations rounded as in INT8 (`export.train.run.quantization_aware`): for a final run
         of weights that lose too much when they are quantized.
     clip : float
-        Largest norm of a step's gradient; 0 for no limit.
+        Maximum norm of a step's gradient; 0 for no limit.
     average : float
         Decay of the moving average of the weights.
     seed : int
     reuse : int
-        After so many epochs the samples of the first one come again, in another order; 0 for always new ones. With
-        one size only, and worth it where a teacher looks at them: see ``--samples``.
+        Number of epochs after which the samples of the first epochs are used again, in another order; 0 for always new
+        ones. For one size only; it pays if a teacher processes the samples, see ``--samples``.
     teacher : str
-        A .tflite of the only size that completes the labels (`export.train.data.teacher`); "" for the labels alone.
-        With PAFs only.
+        Teacher .tflite, exported at the recipe's single input size, whose maps fill in unlabelled people
+        (`export.train.data.teacher`); "" for the labels alone. For PAFs only.
     start, data, targets, augmentation, crops, schedule, groups, holdout, distillation, iterate
-        Their tables; `crops` are for networks of crops, `distillation` for those with PAFs.
+        Their tables. `crops` is for top-down networks, `distillation` for those with PAFs.
     """
 
     network: str
@@ -225,7 +226,7 @@ class TrainRecipe:
 
     @property
     def steps(self) -> int:
-        """How many batches a stage has."""
+        """Number of batches of a stage."""
         return self.pictures // self.batch
 
     @property
@@ -246,9 +247,9 @@ def read_recipe(name: str, paths: Mapping[str, str]) -> TrainRecipe:
     Raises
     ------
     UsageError
-        No such recipe, or a path that it needs was not given.
+        The recipe does not exist, or a path that it needs was not given.
     InputError
-        Not a valid recipe, with the key that is wrong.
+        The recipe is invalid; the message names the key.
     """
     return from_mapping(TrainRecipe, _filled(_read(name), paths), InputError)
 
@@ -259,7 +260,7 @@ def as_written(name: str) -> str:
 
 
 def same_recipe(one: str, other: str) -> bool:
-    """Whether two recipes as JSON say the same; an older one lacks keys that have their defaults then."""
+    """Whether two recipes as JSON are equal. Keys that an older one lacks have their defaults."""
     try:
         first, second = (from_mapping(TrainRecipe, json.loads(text), InputError) for text in (one, other))
     except (ValueError, InputError):
@@ -268,15 +269,15 @@ def same_recipe(one: str, other: str) -> bool:
 
 
 def samples_key(recipe: TrainRecipe, outputs: str, pictures: Iterable[str]) -> str:
-    """Return what decides a recipe's samples: a digest of what it says, of labels and teacher, and of `pictures`.
+    """Return a digest of everything that determines a recipe's samples: settings, labels, teacher and `pictures`.
 
     Parameters
     ----------
     recipe : TrainRecipe
     outputs : str
-        Describes the network's outputs: samples serve every network that has them.
+        Description of the network's outputs. Samples serve every network with these outputs.
     pictures : iterable of str
-        Names of those that are trained on, in their order.
+        Names of the training pictures, in their order.
     """
     said = asdict(recipe)
     for key in ("weighting", "function"):  # of the loss

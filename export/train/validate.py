@@ -39,15 +39,15 @@ class Validation:
 
 
 def validate(compute: Compute, card: ModelCard, split: CocoSplit) -> Validation:
-    """Measure a network at its card's size; one of crops on annotated boxes, without a flip test.
+    """Measure a network at its card's size; a top-down network on annotated boxes, without a flip test.
 
     Parameters
     ----------
     compute : callable
-        (1, 3, H, W) float32 to maps (1, C, h, w) in the order of the card's outputs.
+        Maps (1, 3, H, W) float32 to maps (1, C, h, w) in the order of the card's outputs.
     card : ModelCard
     split : CocoSplit
-        Never the one that the results are reported on.
+        Never the split on which results are reported.
     """
 
     def maps(image: Array) -> list[Array]:

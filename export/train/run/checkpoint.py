@@ -1,4 +1,4 @@
-"""Everything that a run needs to go on exactly where it stopped."""
+"""Checkpoints, from which a run resumes exactly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIGURES = ("step", "seconds", "stage", "measured", "best", "stage_best", "losses
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """The moving parts of a run.
+    """The state of a run.
 
     Attributes
     ----------
@@ -31,16 +31,16 @@ class Run:
     recipe : str
         As JSON, without the paths of this machine.
     step : int
-        Batches of the stage that are done.
+        Number of finished batches of the stage.
     seconds : float
     stage : int
         See `export.train.recipe.Iterate`.
     measured : int
-        Step of the stage at which AP was last measured to choose weights, -1 for none.
+        Step of the stage at which AP was last measured to choose weights; -1 before the first.
     best, stage_best : float
-        Highest AP of those measurements, of all and of this stage; `NONE` before the first.
+        Highest AP of all measurements and of those of this stage; `NONE` before the first.
     lost, losses : float, int
-        Sum of the losses since the last row of the log, and how many.
+        Sum and number of the losses since the last row of the log.
     """
 
     net: nn.Module
@@ -57,7 +57,7 @@ class Run:
     losses: int = 0
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint; a former one stays whole until the new one is."""
+        """Write a checkpoint. The former one stays until the new one is complete."""
         buffer = io.BytesIO()
         torch.save(
             {
@@ -74,12 +74,12 @@ class Run:
         write_bytes(path, buffer.getvalue())
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Resume from a checkpoint.
 
         Raises
         ------
         InputError
-            Not a checkpoint, cut short, or of a run with another recipe.
+            The file is not a checkpoint, is truncated, or belongs to a run with another recipe.
         """
         try:
             data = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""One process or several: what torchrun sets, and how a batch is shared."""
+"""One process or several: torchrun's settings, and the division of a batch."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ PATIENCE = timedelta(hours=12)  # while the first process measures, the others w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers:
-    """Which of `count` processes this is."""
+    """The index of this process among `count`."""
 
     index: int = 0
     count: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this process writes the files and talks to the user."""
+        """Whether this process writes the files and reports to the user."""
         return self.index == 0
 
     def share(self, batch: int) -> range:
-        """Return which samples of each batch are this process's."""
+        """Return this process's samples of each batch."""
         if batch % self.count:
             raise UsageError(f"a batch of {batch} cannot be shared by {self.count} processes")
         part = batch // self.count
@@ -39,7 +39,7 @@ class Workers:
         return net if self.count == 1 else nn.parallel.DistributedDataParallel(net)
 
     def agree(self, yes: bool) -> bool:
-        """Return what the first process says, in every process: their clocks differ."""
+        """Return the first process's value in every process, because their clocks differ."""
         if self.count == 1:
             return yes
         device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
@@ -48,13 +48,13 @@ class Workers:
         return bool(said.item())
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process has arrived."""
         if self.count > 1:
             torch.distributed.barrier()
 
 
 def join(device: str) -> Workers:
-    """Join the other processes that torchrun started; alone without it."""
+    """Join the other processes of torchrun, if there are any."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Workers()

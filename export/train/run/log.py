@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def append_row(path: Path, row: dict[str, object]) -> None:
-    """Append to a CSV file, with a header when it is new.
+    """Append a row to a CSV file, after a header if the file is new.
 
-    In a file that an earlier version began, the columns are those of its header.
+    In a file from an earlier version, the columns are those of its header.
     """
     new = not path.exists()
     with path.open("a+", newline="") as file:

@@ -33,16 +33,16 @@ HOPELESS = 20  # steps in a row without a finite gradient
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopSpec:
-    """What the recipe does not say.
+    """Per-run settings that are not part of the recipe.
 
     Attributes
     ----------
     output : Path
         Folder of checkpoint and log.
     seconds : float or None
-        Stop after so long, with a checkpoint, to go on later.
+        Time after which the run stops with a checkpoint, to be resumed later.
     loaders : int
-        Processes that prepare samples.
+        Number of processes that prepare samples.
     device : str
     """
 
@@ -66,7 +66,7 @@ class Share(Dataset[tuple[Tensor, ...]]):
         return self.samples[self.steps[step] * self.batch + self.mine[part]]
 
     def __getitems__(self, indices: list[int]) -> list[Tensor] | PiposeError:
-        """Make a batch, or the error that says why not: raised in a loading process it would arrive as a traceback."""
+        """Return a batch, or the error, which would arrive as a traceback if a loading process raised it."""
         try:
             return list(default_collate([self[index] for index in indices]))
         except PiposeError as err:
@@ -83,12 +83,12 @@ class Loop:
     Parameters
     ----------
     run : Run
-        Restored where a checkpoint was.
+        Restored if there was a checkpoint.
     task : Task
     samples : Samples
     spec : LoopSpec
     workers : Workers
-        Which of several processes this is.
+        This process among several.
     """
 
     def __init__(self, run: Run, task: Task, samples: Samples, spec: LoopSpec, workers: Workers) -> None:
@@ -105,7 +105,7 @@ class Loop:
         self._left_out = 0
 
     def __call__(self, progress: Progress) -> bool:
-        """Train to the end of the recipe, or as long as there is time; returns whether the end was reached."""
+        """Train to the end of the recipe or of the given time; return whether the end of the recipe was reached."""
         while self._stage(progress):
             if self.run.stage + 1 == self.recipe.iterate.stages:
                 return True
@@ -113,7 +113,7 @@ class Loop:
         return False
 
     def _stage(self, progress: Progress) -> bool:
-        """Train to the end of a stage, or as long as there is time; returns whether the end was reached."""
+        """Train to the end of a stage or of the given time; return whether the end of the stage was reached."""
         with progress.items(self.recipe.network, self.recipe.steps) as bar:
             bar(self.run.step)
             for batch in self._batches():
@@ -135,7 +135,7 @@ class Loop:
         return self.workers.agree(time.monotonic() - self._began > self.spec.seconds)
 
     def _keep(self, progress: Progress) -> None:
-        """Measure where it is due, and save after that or when the last checkpoint is old."""
+        """Measure if it is due, and save afterwards or if the last checkpoint is old."""
         if self.measure.due(self.run):
             self._count_seconds()
             if self.workers.first:
@@ -146,7 +146,7 @@ class Loop:
             self.save()
 
     def _next_stage(self, progress: Progress) -> None:
-        """Start anew from the best weights of this stage: optimizer, schedule, average."""
+        """Restart optimizer, schedule and average from the best weights of this stage."""
         run, recipe = self.run, self.recipe
         self.workers.wait()  # the first process writes them
         self.net.load_state_dict(self.measure.best_of_stage(run.stage))
@@ -169,7 +169,7 @@ class Loop:
         self.run.seconds, self._started = self.run.seconds + now - self._started, now
 
     def _batches(self) -> Iterator[list[Tensor]]:
-        """Batches from where the run stands; each process takes its share of every batch."""
+        """Yield the remaining batches; each process takes its share of every batch."""
         recipe, run = self.recipe, self.run
         mine, before = self.workers.share(recipe.batch), run.stage * recipe.steps
         steps = range(before + run.step, before + recipe.steps)
@@ -213,7 +213,7 @@ class Loop:
         return self.task.loss(outputs, targets)
 
     def _leave_out(self, buffers: list[Tensor]) -> None:
-        """Go on without a step whose gradient is not finite; many in a row are no accident."""
+        """Skip a step whose gradient is not finite. Many in a row raise an error."""
         for now, before in zip(self.net.buffers(), buffers, strict=True):
             now.copy_(before)
         self._left_out += 1

@@ -34,17 +34,17 @@ class Measure:
         self.task, self.output, self.recipe = task, output, task.recipe
         self._split = held_out(task.recipe.holdout)[0] if task.recipe.holdout else None
         if self._split:
-            score([], self._split)  # what cannot be scored is said now, not after hours
+            score([], self._split)  # an unusable network raises now instead of after hours
 
     def due(self, run: Run) -> bool:
-        """Whether the weights of this step are among those to choose from: every so many steps and a stage's last."""
+        """Whether the weights of this step are candidates: at each measurement and at the end of a stage."""
         holdout = self.recipe.holdout
         if holdout is None or run.step == run.measured:
             return False
         return run.step == self.recipe.steps or bool(holdout.every and run.step % holdout.every == 0)
 
     def choose(self, run: Run, progress: Progress) -> None:
-        """Measure, and keep the weights if there were no better ones."""
+        """Measure, and keep the weights if they are the best so far."""
         ap = self(run, progress)
         run.measured = run.step
         state = _saved(run)
@@ -80,7 +80,7 @@ class Measure:
         return total / len(self.task.cards)
 
     def stage_file(self, stage: int) -> Path:
-        """Where the best weights of a stage are."""
+        """Return the path of the best weights of a stage."""
         return self.output / f"stage-{stage}.safetensors"
 
     def best_of_stage(self, stage: int) -> State:

@@ -39,8 +39,8 @@ class Schedule:
     warmup : int
         Steps of linear rise.
     kind : {"cosine", "steps"}
-        Down to `last` of the rate along half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983), or times
-        `factor` at each of `milestones`, parts of the whole.
+        Decay to `last` of the rate along half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983), or
+        multiplication by `factor` at each of `milestones`, which are fractions of the run.
     """
 
     rate: float
@@ -66,7 +66,7 @@ def parameter_groups(net: nn.Module, groups: tuple[Group, ...]) -> list[dict[str
     Raises
     ------
     InputError
-        A group matches nothing: most likely a misspelt pattern.
+        A group matches no parameter, most likely because its pattern is misspelt.
     """
     found: list[list[Tensor]] = [[] for _ in groups]
     rest: list[Tensor] = []
@@ -90,9 +90,9 @@ def adam(net: nn.Module, groups: tuple[Group, ...], rate: float) -> torch.optim.
 
 
 class MovingAverage:
-    """Exponential moving average of the weights (Polyak and Juditsky 1992); what is evaluated and shipped.
+    """Exponential moving average of the weights (Polyak and Juditsky 1992), which is evaluated and shipped.
 
-    The early steps count less: the average of step n keeps ``min(decay, (1 + n) / (10 + n))``.
+    Early steps count less: the decay at step n is ``min(decay, (1 + n) / (10 + n))``.
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
@@ -100,7 +100,7 @@ class MovingAverage:
         self.state = {k: v.detach().clone().float() for k, v in net.state_dict().items()}
 
     def update(self, net: nn.Module) -> None:
-        """Take in one step's weights."""
+        """Update the average with one step's weights."""
         keep = min(self.decay, (1 + self.count) / (10 + self.count))
         self.count += 1
         with torch.no_grad():

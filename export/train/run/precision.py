@@ -1,4 +1,4 @@
-"""Which layers bfloat16 suits, on a processor.
+"""The layers that can use bfloat16 on a CPU.
 
 oneDNN's gradient of a dilated bfloat16 convolution towards its kernel holds garbage, now and then infinite, in the last
 channels where their number is no multiple of 16 (torch 2.13, AVX512-BF16: 5 of 300 such gradients of a 3x3
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, autocast, nn
 
-BLOCK = 16  # channels that oneDNN handles at once
+BLOCK = 16  # number of channels that oneDNN processes at once
 
 
 class Float32Conv2d(nn.Conv2d):
@@ -22,7 +22,7 @@ class Float32Conv2d(nn.Conv2d):
 
 
 def keep_unsafe_in_float32(net: nn.Module) -> None:
-    """Turn the layers that bfloat16 does not suit into `Float32Conv2d`, in place; the state keeps its names."""
+    """Turn the layers that bfloat16 would damage into `Float32Conv2d`, in place. The state keeps its names."""
     for module in net.modules():
         if type(module) is nn.Conv2d and _is_unsafe(module):
             module.__class__ = Float32Conv2d

@@ -1,6 +1,6 @@
-"""Quantization-aware training: weights and activations rounded as an INT8 file rounds them.
+"""Quantization-aware training: weights and activations are rounded as in an INT8 file.
 
-Values are rounded on the way forward; gradients pass as if they were not, and change the weights that are not rounded
+Values are rounded in the forward pass. Gradients pass as if they were not rounded and update the unrounded weights
 (Jacob et al. 2018, arXiv:1712.05877, section 3). Scales come from the batch, so the network's state stays as it is.
 """
 
@@ -19,7 +19,7 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 class _Rounded(torch.autograd.Function):
-    """To the nearest of 256 levels from the least to the largest value, 0 among them."""
+    """Round to the nearest of 256 levels between the least and the largest value, including 0."""
 
     @staticmethod
     def forward(_: Any, values: Tensor, each: bool) -> Tensor:
@@ -36,7 +36,7 @@ class _Rounded(torch.autograd.Function):
 
 
 def round_activations(net: nn.Module) -> None:
-    """Round, from now on and in training mode only, what every convolution but the first and every ELU reads.
+    """Round the inputs of every convolution but the first and of every ELU, in training mode only.
 
     Rectified values that a depthwise convolution reads are rounded per channel, the rest per tensor:
     `export.graph.equalize` raises each of the former's channels to the largest. Operands of sums and the outputs
@@ -74,7 +74,7 @@ def rounded_weights(net: nn.Module) -> Iterator[None]:
 
 
 def _by_output(layer: nn.Conv2d | nn.ConvTranspose2d) -> tuple[Tensor, tuple[int, ...]]:
-    """A view of the kernel, and the axes over which an output channel reads."""
+    """Return a view of the kernel, and the axes that an output channel sums over."""
     if isinstance(layer, nn.ConvTranspose2d):  # (in, out / groups, kh, kw), the groups one after the other
         return layer.weight.unflatten(0, (layer.groups, -1)), (1, 3, 4)
     return layer.weight, (1, 2, 3)

@@ -1,1 +1,1 @@
-"""What a run starts from."""
+"""The weights that a run starts from."""

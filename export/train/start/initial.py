@@ -1,4 +1,4 @@
-"""Random weights as the papers of networks with batch norm start them."""
+"""Random initial weights, as in the papers of networks with batch norm."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ DEVIATION = 0.001  # of HRNet's code and of all that follow it
 
 
 def small_normal(net: Net, small: str = "") -> Net:
-    """Draw every convolution anew and return the network.
+    """Initialize every convolution and return the network.
 
     Parameters
     ----------
     net : Module
     small : str
-        Convolutions whose name starts like this get N(0, 0.001) (Sun et al. 2019, HRNet; LPN, EfficientHRNet); the
-        others He et al.'s normal weights by their outputs. Batch norm starts as 1 and 0 by itself.
+        Convolutions whose name starts with this get N(0, 0.001) (Sun et al. 2019, HRNet; LPN, EfficientHRNet); the
+        others get He et al.'s normal weights by fan-out. PyTorch initializes batch norm with 1 and 0.
     """
     for name, module in net.named_modules():
         if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
