@@ -66,3 +66,20 @@ cdef inline void sort(const double[::1] keys, int[::1] order, Py_ssize_t count) 
 
 cdef inline bint before(const double[::1] keys, int one, int other) noexcept nogil:
     return keys[one] < keys[other] or (keys[one] == keys[other] and one < other)
+
+
+cdef inline float exponential(float value) noexcept nogil:
+    """e to the power of `value`, which is clipped to about -87..87; not a number for what is none."""
+    cdef float t = value * <float>1.4426950408889634
+    if t != t:
+        return t
+    t = t if t > -125 else <float>-125
+    t = t if t < 126 else <float>126
+    return power2(t)
+
+
+cdef inline float logistic(float value) noexcept nogil:
+    """1 / (1 + exp(-value)); 0 for what is no number."""
+    cdef float size = value if value > 0 else -value
+    cdef float decay = power2(-size * <float>1.4426950408889634) if size < 87 else <float>0
+    return <float>1 / (<float>1 + decay) if value >= 0 else decay / (<float>1 + decay)

@@ -55,8 +55,10 @@ def kernels(request: pytest.FixtureRequest) -> SimpleNamespace:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
         package = "checked_ext"
-    names = ("heatmaps", "paf", "topdown", "tags", "_assignment")
-    heatmaps, paf, topdown, tags, assignment = (importlib.import_module(f"{package}.{n}") for n in names)
+    names = ("heatmaps", "paf", "topdown", "tags", "_assignment", "boxes", "centres", "simcc", "crops")
+    heatmaps, paf, topdown, tags, assignment, boxes, centres, simcc, crops = (
+        importlib.import_module(f"{package}.{n}") for n in names
+    )
     return SimpleNamespace(
         PeakFinder=heatmaps.PeakFinder,
         Grouper=paf.Grouper,
@@ -66,4 +68,8 @@ def kernels(request: pytest.FixtureRequest) -> SimpleNamespace:
         PlaneResizer=tags.PlaneResizer,
         TagGrouper=tags.TagGrouper,
         assign=assignment.assign,
+        BoxFinder=boxes.BoxFinder,
+        CentreFinder=centres.CentreFinder,
+        SimccFinder=simcc.SimccFinder,
+        Cropper=crops.Cropper,
     )

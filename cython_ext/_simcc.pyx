@@ -1,0 +1,106 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# distutils: extra_compile_args = -O3 -ffp-contract=off
+"""Kernel behind `cython_ext.simcc`; `cython_ext.reference_simcc` defines what it computes, bit for bit."""
+
+import numpy as np
+
+from libc.math cimport INFINITY
+
+from cython_ext._scalar cimport power2
+
+ctypedef fused stored:
+    float
+    signed char
+
+cdef enum:
+    LEAST_INT8 = -128
+
+cdef float LOG2_E = 1.4426950408889634
+cdef float LEAST_EXPONENT = -40
+
+
+cdef class SimccBuffers:
+    """Memory that calls share."""
+
+    cdef readonly object points_array
+    cdef float[:, ::1] points  # x, y, value
+    cdef bint softmax
+
+    def __init__(self, rules):
+        self.points_array = np.zeros((rules.keypoints, 3), np.float32)
+        self.points = self.points_array
+        self.softmax = rules.softmax
+
+
+def find(
+    SimccBuffers ws,
+    const stored[:, :] across,
+    const stored[:, :] down,
+    const float[:, ::1] reals,
+    const float[:, ::1] weights,
+):
+    """Keypoints into ``ws.points``; tables of int8 along x and y: real values, and weights by steps below the largest."""
+    cdef Py_ssize_t k
+    with nogil:
+        for k in range(ws.points.shape[0]):
+            locate(ws, k, across, down, reals, weights)
+
+
+cdef void locate(
+    SimccBuffers ws,
+    Py_ssize_t k,
+    const stored[:, :] across,
+    const stored[:, :] down,
+    const float[:, ::1] reals,
+    const float[:, ::1] weights,
+) noexcept nogil:
+    """One keypoint; 0 where one of its distributions holds no finite number."""
+    cdef Py_ssize_t x = highest(across, k), y = highest(down, k)
+    cdef float one, other
+    ws.points[k, 0] = ws.points[k, 1] = ws.points[k, 2] = 0
+    if x < 0 or y < 0:
+        return
+    if ws.softmax:
+        one, other = probability(across, k, x, weights[0]), probability(down, k, y, weights[1])
+    else:
+        one, other = real(across[k, x], reals[0]), real(down[k, y], reals[1])
+    ws.points[k, 0], ws.points[k, 1] = <float>x, <float>y
+    ws.points[k, 2] = one if one < other else other
+
+
+cdef inline float real(stored value, const float[::1] table) noexcept nogil:
+    if stored is float:
+        return value
+    else:
+        return table[<Py_ssize_t>value - LEAST_INT8]
+
+
+cdef Py_ssize_t highest(const stored[:, :] bins, Py_ssize_t k) noexcept nogil:
+    """The first bin with the largest finite number; -1 where there is none."""
+    cdef Py_ssize_t i, best = -1
+    cdef stored value, most = 0
+    for i in range(bins.shape[1]):
+        value = bins[k, i]
+        if stored is float:
+            if not -INFINITY < value < INFINITY:
+                continue
+        if best < 0 or value > most:
+            best, most = i, value
+    return best
+
+
+cdef float probability(
+    const stored[:, :] bins, Py_ssize_t k, Py_ssize_t best, const float[::1] weights
+) noexcept nogil:
+    """The largest number's part in a softmax; what is not finite has none."""
+    cdef Py_ssize_t i
+    cdef stored most = bins[k, best]
+    cdef float t, total = 0
+    for i in range(bins.shape[1]):
+        if stored is float:
+            t = (bins[k, i] - most) * LOG2_E
+            if LEAST_EXPONENT < t <= 0:
+                total += power2(t)
+        else:
+            total += weights[<Py_ssize_t>most - <Py_ssize_t>bins[k, i]]
+    return <float>1 / total

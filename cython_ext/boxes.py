@@ -1,0 +1,143 @@
+"""An anchor-free detector's maps to boxes, and to keypoints where it gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cython_ext.activations import score_table, softmax_table
+from cython_ext.rules import BoxLevel, BoxRules, Detections, Quantized
+from cython_ext.specs import NOT_BUILT, dequantization_table
+
+try:
+    import cython_ext._boxes as kernels
+except ImportError as err:
+    raise ImportError(NOT_BUILT) from err
+
+Table = NDArray[np.float32]
+NO_TABLE = np.zeros(256, np.float32)  # of float maps, which need none
+# one fused kernel each; chosen here by type, since choosing at each call takes longer than the kernel
+COLLECT, PLACE, POINT = (
+    {np.dtype(np.float32): fused["float"], np.dtype(np.int8): fused["signed char"]}
+    for fused in (kernels.collect, kernels.place, kernels.point)
+)
+
+
+class BoxFinder:
+    """Finds people in a detector's maps; keeps its memory between calls.
+
+    Parameters
+    ----------
+    rules : BoxRules
+
+    Notes
+    -----
+    One finder serves one thread. Every cell of every level may be a candidate, so none is lost for want of memory.
+    """
+
+    def __init__(self, rules: BoxRules) -> None:
+        self.rules = rules
+        self._buffers = kernels.BoxBuffers(rules)
+        self._layout: tuple[object, ...] = ()
+        self._tables: list[tuple[Table, ...]] = []
+
+    def __call__(self, levels: Sequence[BoxLevel]) -> Detections:
+        """Find people.
+
+        Parameters
+        ----------
+        levels : sequence of BoxLevel
+            All resolutions of one picture's maps, read in place.
+
+        Returns
+        -------
+        Detections
+            Views of memory that the next call overwrites.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Types, shapes, scales or zero points make no sense.
+        """
+        layout = tuple(map(_layout, levels))
+        if layout != self._layout or not layout:
+            self._fit(levels)
+            self._layout = layout
+        ws = self._buffers
+        ws.begin()
+        for i, (level, tables) in enumerate(zip(levels, self._tables, strict=True)):
+            scores, objectness = level.scores.values, level.objectness
+            COLLECT[scores.dtype](
+                ws, i, scores, None if objectness is None else objectness.values, tables[0], tables[1]
+            )
+        kernels.rank(ws)
+        for i, (level, tables) in enumerate(zip(levels, self._tables, strict=True)):
+            boxes = level.boxes.values
+            PLACE[boxes.dtype](ws, i, boxes, tables[2], tables[3], *level.unit, level.step)
+        people = kernels.suppress(ws)
+        for i, (level, tables) in enumerate(zip(levels, self._tables, strict=True)):
+            if level.keypoints is not None:
+                points = level.keypoints.values
+                POINT[points.dtype](ws, i, points, tables[4], tables[5], *level.unit, level.step)
+        return Detections(
+            boxes=ws.boxes_array[:people],
+            scores=ws.scores_array[:people],
+            classes=ws.classes_array[:people],
+            points=ws.points_array[:people],
+        )
+
+    def _fit(self, levels: Sequence[BoxLevel]) -> None:
+        """Prepare for maps of other sizes or quantization."""
+        if not levels:
+            raise ValueError("no levels: expected the maps of one picture")
+        for level in levels:
+            level.check(self.rules)
+            if level.objectness is not None and level.objectness.values.dtype != level.scores.values.dtype:
+                raise TypeError("scores and objectness: expected both float32 or both int8")
+        self._buffers.fit(sum(int(np.prod(level.scores.values.shape[:2])) for level in levels))
+        self._tables = [self._level_tables(level) for level in levels]
+
+    def _level_tables(self, level: BoxLevel) -> tuple[Table, ...]:
+        """Of scores, objectness, boxes, their bins' weights, keypoints and visibilities, each by int8."""
+        logits = self.rules.logits
+
+        def scores(maps: Quantized | None) -> Table:
+            return score_table(maps.scale, maps.zero_point, logits=logits) if _is_int8(maps) else NO_TABLE
+
+        def reals(maps: Quantized | None) -> Table:
+            return dequantization_table(maps.scale, maps.zero_point) if _is_int8(maps) else NO_TABLE
+
+        weights = softmax_table(level.boxes.scale) if _is_int8(level.boxes) else NO_TABLE
+        keypoints = level.keypoints
+        return (
+            scores(level.scores),
+            scores(level.objectness),
+            reals(level.boxes),
+            weights,
+            reals(keypoints),
+            scores(keypoints),
+        )
+
+
+def _is_int8(maps: Any) -> bool:
+    return maps is not None and maps.values.dtype == np.int8
+
+
+def _layout(level: BoxLevel) -> tuple[object, ...]:
+    """What the tables and the memory of a level depend on."""
+    parts: list[object] = [level.unit, level.step]
+    for maps in (level.scores, level.boxes, level.objectness, level.keypoints):
+        if maps is not None:
+            values = maps.values
+            parts += [
+                getattr(values, "shape", None),
+                getattr(values, "dtype", None),
+                maps.scale,
+                maps.zero_point,
+            ]
+        else:
+            parts.append(None)
+    return tuple(parts)
