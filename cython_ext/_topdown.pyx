@@ -11,7 +11,7 @@ import numpy as np
 
 from libc.math cimport INFINITY, floorf, rintf
 
-from cython_ext._scalar cimport power2
+from cython_ext._scalar cimport log2, power2
 
 ctypedef fused stored:
     float
@@ -19,6 +19,8 @@ ctypedef fused stored:
 
 cdef double LOG2_E = 1.4426950408889634
 cdef float LEAST_EXPONENT = -40
+cdef float STEEPEST = 4
+cdef float LEAST_PART = 0.0625  # 2 ** -STEEPEST
 
 
 cdef class PointBuffers:
@@ -32,7 +34,7 @@ cdef class PointBuffers:
     cdef signed char[::1] int8_highest
     cdef float[:, ::1] average
     cdef float rate  # -beta / ln 2, or 0 for the maximum
-    cdef bint quarter, shift
+    cdef bint quarter, parabola, shift
 
     def __init__(self, rules):
         self.points_array = np.zeros((rules.keypoints, 3), np.float32)
@@ -42,6 +44,7 @@ cdef class PointBuffers:
         self.weights = np.zeros(256, np.float32)
         self.rate = <float>(-rules.beta * LOG2_E)
         self.quarter, self.shift = rules.quarter_offset, rules.flip_shift
+        self.parabola = rules.parabola
 
     def fit(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, real, weights):
         """Make room for maps of this size; values and weights of int8, where the maps are int8."""
@@ -155,6 +158,8 @@ cdef void locate(
             maximum(ws, rows, highest, channels, k, best)
     if ws.quarter:
         move_quarter(ws, rows, channels, k)
+    elif ws.parabola and ws.points[k, 2] > 0:
+        move_to_vertex(ws, rows, channels, k)
 
 
 cdef inline float real(PointBuffers ws, stored value) noexcept nogil:
@@ -229,6 +234,32 @@ cdef void move_quarter(
         return
     ws.points[k, 0] += quarter(rows[y, at - channels], rows[y, at + channels])
     ws.points[k, 1] += quarter(rows[y - 1, at], rows[y + 1, at])
+
+
+cdef void move_to_vertex(
+    PointBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, Py_ssize_t k
+) noexcept nogil:
+    """To the vertex of a parabola through the logarithms, along each axis that has two neighbours."""
+    cdef Py_ssize_t x = <Py_ssize_t>ws.points[k, 0], y = <Py_ssize_t>ws.points[k, 1], at = x * channels + k
+    cdef float centre = ws.points[k, 2]
+    if 0 < x < rows.shape[1] // channels - 1:
+        ws.points[k, 0] += vertex(ws, rows[y, at - channels], rows[y, at + channels], centre)
+    if 0 < y < rows.shape[0] - 1:
+        ws.points[k, 1] += vertex(ws, rows[y - 1, at], rows[y + 1, at], centre)
+
+
+cdef inline float vertex(PointBuffers ws, stored before, stored after, float centre) noexcept nogil:
+    cdef float left = drop(real(ws, before), centre), right = drop(real(ws, after), centre)
+    return <float>0.5 * (left - right) / (left + right) if left + right > 0 else <float>0
+
+
+cdef inline float drop(float neighbour, float centre) noexcept nogil:
+    """How far below the centre a neighbour is, in powers of 2, from 0 to `STEEPEST`."""
+    cdef float fall
+    if not neighbour > centre * LEAST_PART:
+        return STEEPEST
+    fall = log2(centre) - log2(neighbour)
+    return fall if fall > 0 else <float>0
 
 
 cdef inline float quarter(stored before, stored after) noexcept nogil:

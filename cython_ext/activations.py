@@ -18,12 +18,12 @@ def logistic_table(scale: float, zero_point: int) -> Table:
     """Return ``1 / (1 + exp(-real))`` for each int8, from -128; (256,) float32."""
     real = dequantization_table(scale, zero_point).astype(np.float64)
     decay = np.exp(-np.abs(real))
-    return np.where(real >= 0, 1 / (1 + decay), decay / (1 + decay)).astype(np.float32)
+    return np.asarray(np.where(real >= 0, 1 / (1 + decay), decay / (1 + decay)), np.float32)
 
 
 def softmax_table(scale: float) -> Table:
     """Return ``exp(-scale * steps)``: a number's weight by how many steps it is below the largest; (256,) float32."""
-    return np.exp(-np.float64(np.float32(scale)) * np.arange(STEPS)).astype(np.float32)
+    return np.asarray(np.exp(-np.float64(np.float32(scale)) * np.arange(STEPS)), np.float32)
 
 
 def score_table(scale: float, zero_point: int, *, logits: bool) -> Table:

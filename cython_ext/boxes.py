@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,12 +104,16 @@ class BoxFinder:
         logits = self.rules.logits
 
         def scores(maps: Quantized | None) -> Table:
-            return score_table(maps.scale, maps.zero_point, logits=logits) if _is_int8(maps) else NO_TABLE
+            if maps is None or maps.values.dtype != np.int8:
+                return NO_TABLE
+            return score_table(maps.scale, maps.zero_point, logits=logits)
 
         def reals(maps: Quantized | None) -> Table:
-            return dequantization_table(maps.scale, maps.zero_point) if _is_int8(maps) else NO_TABLE
+            if maps is None or maps.values.dtype != np.int8:
+                return NO_TABLE
+            return dequantization_table(maps.scale, maps.zero_point)
 
-        weights = softmax_table(level.boxes.scale) if _is_int8(level.boxes) else NO_TABLE
+        weights = softmax_table(level.boxes.scale) if level.boxes.values.dtype == np.int8 else NO_TABLE
         keypoints = level.keypoints
         return (
             scores(level.scores),
@@ -120,10 +123,6 @@ class BoxFinder:
             reals(keypoints),
             scores(keypoints),
         )
-
-
-def _is_int8(maps: Any) -> bool:
-    return maps is not None and maps.values.dtype == np.int8
 
 
 def _layout(level: BoxLevel) -> tuple[object, ...]:

@@ -142,7 +142,7 @@ def _sides(boxes: Quantized, rules: BoxRules, cells: Cells) -> list[Floats]:
         steps = bins.max(axis=2, keepdims=True).astype(np.intp) - bins
         weights = softmax_table(boxes.scale)[steps]
     else:
-        weights = _shares(bins)
+        weights = _shares(np.asarray(bins, np.float32))
     total = mean = np.zeros(bins.shape[:2], np.float32)
     for i in range(rules.bins):
         total = total + weights[..., i]

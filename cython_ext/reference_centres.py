@@ -60,8 +60,8 @@ def _largest(weighted: Floats) -> Cell | None:
 
 
 def _one(centre: Floats, rules: CentreRules) -> list[Cell]:
-    middle = [np.float32(n) * HALF for n in centre.shape]
-    found = _largest(_by_distance(_positive(centre), *middle, rules))
+    height, width = (np.float32(n) * HALF for n in centre.shape)
+    found = _largest(_by_distance(_positive(centre), height, width, rules))
     return [] if found is None else [found]
 
 

@@ -49,4 +49,5 @@ def _probability(bins: Quantized, k: int, best: int) -> np.float32:
             t = (stored - stored[best]) * LOG2_E
         near = (t > LEAST_EXPONENT) & (t <= 0)
         weights = np.where(near, power2(np.where(near, t, np.float32(0))), np.float32(0))
-    return np.float32(1) / np.cumsum(weights, dtype=np.float32)[-1]
+    total: np.float32 = np.cumsum(weights, dtype=np.float32)[-1]
+    return np.float32(1) / total

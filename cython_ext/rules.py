@@ -16,7 +16,7 @@ from cython_ext.specs import Stored
 
 BOX_FORMS = ("distances", "corners", "centre_size", "exponential")
 MOST_BINS = 64
-MOST_SIDE = 1 << 15  # cells of a map along an axis
+MOST_SIDE = 1 << 18  # cells of a map along an axis; rows of a network whose detections are decoded
 MOST_CELLS = 1 << 22  # cells of all maps of one picture
 MOST_CANDIDATES = 1 << 14
 MOST_PEOPLE = 1 << 10
@@ -39,7 +39,7 @@ class Quantized:
     zero_point: int = 0
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
-        """Refuse values of another type or shape; -1 stands for any size from 1 to 32768.
+        """Refuse values of another type or shape; -1 stands for any size from 1 to 262144.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class Quantized:
             kind = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
             raise TypeError(f"{name} of {kind}: expected an array of float32 or int8")
         fits = values.ndim == len(shape) and all(
-            n == want if want >= 0 else 1 <= n for n, want in zip(values.shape, shape, strict=True)
+            n == want if want >= 0 else n >= 1 for n, want in zip(values.shape, shape, strict=True)
         )
         if not fits or max(values.shape, default=0) > MOST_SIDE:
             wanted = ", ".join("*" if n < 0 else str(n) for n in shape)

@@ -119,6 +119,8 @@ class PointRules:
         Of Beta-Soft-Argmax: the expectation of the position under ``exp(beta * value)``. 0: the maximum.
     quarter_offset : bool
         Move the position a quarter of a cell towards the higher neighbour, along each axis.
+    parabola : bool
+        Move the maximum to the vertex of a parabola through the logarithms, along each axis, as fast peaks are.
     partners : tuple of int
         For each keypoint the one whose place it takes in a mirrored picture; empty when none changes.
     flip_shift : bool
@@ -128,6 +130,7 @@ class PointRules:
     keypoints: int
     beta: float = 0.0
     quarter_offset: bool = True
+    parabola: bool = False
     partners: tuple[int, ...] = ()
     flip_shift: bool = True
 
@@ -136,6 +139,8 @@ class PointRules:
             raise ValueError(f"keypoints {self.keypoints}: expected at least 1")
         if not 0 <= self.beta <= 1e4:
             raise ValueError(f"beta {self.beta}: expected 0 (the maximum) to 10000")
+        if self.parabola and (self.quarter_offset or self.beta > 0):
+            raise ValueError("parabola: expected without quarter_offset and without beta")
         if self.partners and sorted(self.partners) != list(range(self.keypoints)):
             raise ValueError(f"partners {self.partners}: expected 0 to {self.keypoints - 1}, each once")
 

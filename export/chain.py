@@ -42,9 +42,9 @@ from quant.progress import Progress
 from quant.quiet import quiet
 from quant.recipe import DEFAULTS, Recipe, load_recipe
 from rpi_runtime import __version__
+from rpi_runtime.decode.crops import crop_settings
 from rpi_runtime.files import write_bytes
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import TopdownDecoder
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CALIBRATION_MEMBER, CARD_MEMBER
 
@@ -100,8 +100,8 @@ def export_one(network: Network, size: tuple[int, int], spec: ExportSpec, progre
         The file cannot be written.
     """
     card = replace(network.card_at(*size), recipe=spec.recipe.name)
-    if spec.calibration is not None and isinstance(card.decoder, TopdownDecoder):
-        crops = cut_people(spec.calibration, spec.people, card.input, card.decoder.box_padding)
+    if spec.calibration is not None and card.sees_crops:
+        crops = cut_people(spec.calibration, spec.people, card.input, crop_settings(card))
         spec = replace(spec, calibration=crops)
     with tempfile.TemporaryDirectory(prefix="pipose-") as folder:
         return _Export(network, card, spec, progress, Path(folder)).run()

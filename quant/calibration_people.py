@@ -11,6 +11,7 @@ from quant.boxes import XYWH, annotated_boxes
 from quant.calibration import CalibrationSet
 from rpi_runtime.evaluate.coco import is_coco, read_split, splits
 from rpi_runtime.model.card import InputSpec
+from rpi_runtime.model.crop_settings import CropSettings
 from rpi_runtime.preprocess.crop import Cutter, crop_transform
 from rpi_runtime.preprocess.letterbox import Frame
 
@@ -31,7 +32,9 @@ def largest_people(folder: Path) -> dict[str, XYWH]:
     return found
 
 
-def cut_people(images: CalibrationSet, people: People, spec: InputSpec, padding: float) -> CalibrationSet:
+def cut_people(
+    images: CalibrationSet, people: People, spec: InputSpec, settings: CropSettings
+) -> CalibrationSet:
     """Return the set with the person of each image cut out for `spec`; what has no person is taken whole.
 
     Parameters
@@ -41,21 +44,21 @@ def cut_people(images: CalibrationSet, people: People, spec: InputSpec, padding:
         By the manifest's names.
     spec : InputSpec
         The network's input.
-    padding : float
-        Of the network's decoder: a crop is the person's box times this.
+    settings : CropSettings
+        Of the network's decoder: how a crop is cut.
     """
     boxes = [people.get(name) for name, _ in images.manifest.images]
-    return replace(images, frames=_Crops(images.frames, boxes, spec, padding))
+    return replace(images, frames=_Crops(images.frames, boxes, spec, settings))
 
 
 class _Crops(Sequence[Frame]):
     """Pictures with the person cut out of each when it is taken."""
 
     def __init__(
-        self, frames: Sequence[Frame], boxes: Sequence[XYWH | None], spec: InputSpec, padding: float
+        self, frames: Sequence[Frame], boxes: Sequence[XYWH | None], spec: InputSpec, settings: CropSettings
     ) -> None:
-        self._frames, self._boxes, self._spec, self._padding = frames, boxes, spec, padding
-        self._cutter = Cutter(spec)
+        self._frames, self._boxes, self._spec, self._settings = frames, boxes, spec, settings
+        self._cutter = Cutter(spec, settings)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -68,8 +71,8 @@ class _Crops(Sequence[Frame]):
 
     def __getitem__(self, index: int | slice) -> Frame | _Crops:
         if isinstance(index, slice):
-            return _Crops(self._frames[index], self._boxes[index], self._spec, self._padding)
+            return _Crops(self._frames[index], self._boxes[index], self._spec, self._settings)
         frame, box = self._frames[index], self._boxes[index]
         if box is None:
             return frame
-        return self._cutter(frame, crop_transform(box, self._spec, self._padding)).copy()
+        return self._cutter(frame, crop_transform(box, self._spec, self._settings)).copy()

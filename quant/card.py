@@ -16,7 +16,15 @@ from quant.speed.boards import BOARDS
 from quant.speed.predict import predict
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard, read_card
-from rpi_runtime.model.decoders import Decoder, PafDecoder, TagDecoder
+from rpi_runtime.model.decoders import (
+    BoxPoseSettings,
+    BoxSettings,
+    CentreSettings,
+    Decoder,
+    PafDecoder,
+    SimccSettings,
+    TagDecoder,
+)
 from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member
 
 
@@ -53,7 +61,16 @@ def describe(card: ModelCard) -> str:
 
 
 def _decoder(decoder: Decoder) -> str:
+    if isinstance(decoder, BoxSettings | BoxPoseSettings):
+        bins = f", {decoder.bins} bins a side" if decoder.bins > 1 else ""
+        return (
+            f"{decoder.kind}, {decoder.form}{bins}, from {decoder.threshold}, overlap {decoder.nms_overlap:g}"
+        )
     peaks = f"peaks from {decoder.peak_threshold}"
+    if isinstance(decoder, CentreSettings):
+        return f"centres, {decoder.people}, {peaks}"
+    if isinstance(decoder, SimccSettings):
+        return f"simcc, {decoder.split:g} bins a pixel, crops padded {decoder.box_padding:g} times, {peaks}"
     if isinstance(decoder, PafDecoder):
         return f"paf, {len(decoder.limbs)} limbs, {peaks}"
     if isinstance(decoder, TagDecoder):

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quant.metrics import Agreement, AgreementMeter, Maps
+from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, SimccSettings
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
 
@@ -19,6 +21,8 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
     real, quantized : path
         .tflite files with the tensors that `card` describes. They need not have a card.
     """
+    if isinstance(card.decoder, BoxSettings | BoxPoseSettings | SimccSettings):
+        raise CardError(f"{card.name}: decoder {card.decoder.kind!r} has no heatmaps to compare")
     models = [Model(path, card=card) for path in (real, quantized)]
     prepare = Preprocessor(card.input)
     keypoints = len(card.skeleton.keypoints)

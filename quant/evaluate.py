@@ -30,7 +30,6 @@ from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.evaluate.images import check_sizes, read_image
 from rpi_runtime.files import ensure_writable, write_text
 from rpi_runtime.model.card import ModelCard, read_card
-from rpi_runtime.model.decoders import TopdownDecoder
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member
 
@@ -150,7 +149,7 @@ def evaluate_file(
     """
     model = Model(path, threads=spec.threads, card=card)
     procedure = spec.procedure
-    if procedure.boxes is None and isinstance(model.card.decoder, TopdownDecoder):
+    if procedure.boxes is None and model.card.sees_crops:
         procedure = replace(procedure, boxes=annotated_boxes(spec.split))
     predict = predictor(model, procedure)
     if card is None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from quant.boxes import Boxes
+from rpi_runtime.decode.choose import decoder_for
+from rpi_runtime.decode.crops import Mode, crop_decoder_for, crop_settings, select_people
 from rpi_runtime.decode.paf import PafDecode, PafOptions
 from rpi_runtime.decode.tags import TagDecode, TagOptions
-from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
+from rpi_runtime.decode.topdown import TopdownDecode
 from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.evaluate.coco import CocoImage
 from rpi_runtime.evaluate.coco_pose import detection
@@ -19,7 +21,7 @@ from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import PafDecoder, TagDecoder
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess.crop import Cutter, crop_transform
+from rpi_runtime.preprocess.crop import CropWriter, crop_transform
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
 
 PAF_DECODING = {
@@ -30,7 +32,6 @@ PAF_DECODING = {
     "exact4": PafOptions(mode="exact", upsample=4),
     "exact8": PafOptions(mode="exact", upsample=8),
 }
-Mode = Literal["fast", "exact"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class Procedure:
         if isinstance(card.decoder, PafDecoder):
             return self.decode or "fast"
         parts = [self.mode(card), *(["flip"] if self.flip else [])]
-        if not isinstance(card.decoder, TagDecoder) and self.boxes is not None:
+        if card.sees_crops and self.boxes is not None:
             parts.append(f"boxes {self.boxes.source}")
         return ", ".join(parts)
 
@@ -94,11 +95,11 @@ def predictor(model: Model, procedure: Procedure) -> Predict:
         raise CardError(f"{model.path}: its skeleton names no COCO keypoints, so COCO cannot score it")
     if isinstance(card.decoder, PafDecoder):
         return _Paf(model, procedure)
-    if procedure.flip and not card.decoder.flip_pairs:
+    if procedure.flip and not getattr(card.decoder, "flip_pairs", ()):
         raise CardError(f"{model.path}: its card names no flip_pairs, so there is no flip test")
     if isinstance(card.decoder, TagDecoder):
         return _Tags(model, procedure)
-    return _Crops(model, procedure)
+    return _Crops(model, procedure) if card.sees_crops else _Whole(model, procedure)
 
 
 class _Paf:
@@ -137,6 +138,24 @@ class _Tags:
         return [detection(image.id, pose, model.card.skeleton, pose.score) for pose in poses]
 
 
+class _Whole:
+    """Detectors with keypoints and networks with centres, scored as published: by the person's score."""
+
+    def __init__(self, model: Model, procedure: Procedure) -> None:
+        if procedure.flip:
+            raise UsageError(
+                f"{model.path}: a flip test of {model.card.decoder.kind!r} is not offered; leave it out"
+            )
+        self._model, self._prepare = model, Preprocessor(model.card.input)
+        self._decode = decoder_for(model.card, procedure.mode(model.card))
+
+    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+        transform = self._prepare(frame, self._model.input)
+        self._model.invoke()
+        poses = self._decode.read(self._model, transform)
+        return [detection(image.id, pose, self._model.card.skeleton, pose.score) for pose in poses]
+
+
 class _Crops:
     """Scored as HRNet, LPN and HWL do: box score times keypoint values, similar people suppressed."""
 
@@ -145,30 +164,37 @@ class _Crops:
             raise UsageError(
                 f"{model.path}: sees crops of single people; say where they are with --boxes gt or --boxes FILE.json"
             )
-        self._model, self._prepare = model, Preprocessor(model.card.input)
-        self._cut, self._boxes, self._flip = Cutter(model.card.input), procedure.boxes, procedure.flip
-        self._decode = TopdownDecode(model.card, TopdownOptions(mode=procedure.mode(model.card)))
-        self._scale = model.quantization("heatmaps")
+        card = model.card
+        self._settings = crop_settings(card)
+        self._model, self._boxes, self._flip = model, procedure.boxes, procedure.flip
+        self._write = CropWriter(card.input, self._settings)
+        self._decode = crop_decoder_for(card, procedure.mode(card))
+        if self._flip and not isinstance(self._decode, TopdownDecode):
+            raise UsageError(
+                f"{model.path}: a flip test of {card.decoder.kind!r} is not offered; leave it out"
+            )
+        # as published: a position is the index of a pixel, whose middle is half a pixel further
+        self._shift = -0.5 if self._settings.box_middle == "index" else 0.0
 
     def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
         boxes = self._boxes.of(image.id)
-        transforms = [self._transform(b.xywh) for b in boxes]
+        card = self._model.card
+        transforms = [crop_transform(b.xywh, card.input, self._settings) for b in boxes]
         poses = [self._pose(frame, t, b.score) for t, b in zip(transforms, boxes, strict=True)]
-        skeleton = self._model.card.skeleton
-        kept = [poses[i] for i in self._decode.select(poses, transforms)]
-        # as published, a position is the index of a pixel, whose centre is half a pixel further
-        return [detection(image.id, pose, skeleton, pose.score, shift=-0.5) for pose in kept]
-
-    def _transform(self, box: tuple[float, float, float, float]) -> Transform:
-        return crop_transform(box, self._model.card.input, self._decode.spec.box_padding)
+        kept = [poses[i] for i in select_people(card, poses, transforms)]
+        return [detection(image.id, pose, card.skeleton, pose.score, shift=self._shift) for pose in kept]
 
     def _pose(self, frame: Frame, transform: Transform, score: float) -> Pose:
-        model = self._model
-        self._prepare(self._cut(frame, transform), model.input)
-        maps, flipped = _infer(model, (model.card.output("heatmaps"),), flip=self._flip)
-        (heatmaps,) = maps.values()
-        mirrored = None if flipped is None else next(iter(flipped.values()))
-        return self._decode.decode(heatmaps, transform, self._scale, box_score=score, flipped=mirrored)
+        model, decode = self._model, self._decode
+        self._write(frame, transform, model.input)
+        if not (self._flip and isinstance(decode, TopdownDecode)):
+            model.invoke()
+            return decode.read(model, transform, box_score=score)
+        maps, flipped = _infer(model, (model.card.output("heatmaps"),), flip=True)
+        assert flipped is not None
+        (heatmaps,), (mirrored,) = maps.values(), flipped.values()
+        scale = model.quantization("heatmaps")
+        return decode.decode(heatmaps, transform, scale, box_score=score, flipped=mirrored)
 
 
 def _infer(

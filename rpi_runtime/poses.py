@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Box = tuple[float, float, float, float]  # x, y, width, height in pixels of the image
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pose:
@@ -22,10 +24,12 @@ class Pose:
     ----------
     keypoints : ndarray, shape (K, 3), float32
         x, y (pixels of the image) and score of each keypoint in the order of the model's skeleton.
-        A keypoint that was not found is (0, 0, 0), as in COCO results.
+        A keypoint that was not found is (0, 0, 0), as in COCO results; of somebody whom only a detector saw none is.
     score : float
         As the network's reference decoder defines it (PAFs: sum of keypoint and limb scores; tags and crops: mean
-        keypoint value). Larger means more confident.
+        keypoint value; detectors: the box's score). Larger means more confident.
+    box : tuple of float or None
+        x, y, width, height in pixels of the image, where a network gives the person's box.
 
     Examples
     --------
@@ -38,6 +42,7 @@ class Pose:
 
     keypoints: NDArray[np.float32]
     score: float
+    box: Box | None = None
 
     @property
     def found(self) -> NDArray[np.bool_]:

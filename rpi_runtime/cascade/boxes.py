@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rpi_runtime.preprocess.crop import Box
+from rpi_runtime.poses import Box
 
 # Keypoints end at eyes, wrists and ankles; the rest of head, hands and feet lies beyond.
 MARGIN = 0.15  # of the longer side, on each side

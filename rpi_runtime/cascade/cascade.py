@@ -31,8 +31,7 @@ from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard, Skeleton
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess.crop import Box
+from rpi_runtime.poses import Box, Pose
 from rpi_runtime.track.smooth import NANOSECONDS
 
 log = logging.getLogger(__name__)

@@ -8,15 +8,16 @@ from typing import Protocol
 import numpy as np
 
 from rpi_runtime.decode.choose import decoder_for
+from rpi_runtime.decode.crops import crop_decoder_for, crop_settings
 from rpi_runtime.model.card import InputSpec
-from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.crop_settings import CropSettings
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess.crop import Box, Cutter, crop_transform
+from rpi_runtime.poses import Box, Pose
+from rpi_runtime.preprocess.crop import CropWriter, crop_transform
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
 
 # The crop for a network of whole pictures; the box has a margin already.
-PADDING = 1.1
+PADDED = CropSettings(box_padding=1.1)
 
 
 class Refiner(Protocol):
@@ -28,30 +29,23 @@ class Refiner(Protocol):
 
 def refiner_for(model: Model) -> Refiner:
     """Return what refines with a model, by its card."""
-    return CropRefiner(model) if isinstance(model.card.decoder, TopdownDecoder) else PictureRefiner(model)
+    return CropRefiner(model) if model.card.sees_crops else PictureRefiner(model)
 
 
 class CropRefiner:
-    """A top-down network on the crop that it was made for: one person, the one in the middle."""
+    """A network of crops on the crop that it was made for: one person, the one in the middle."""
 
     def __init__(self, model: Model) -> None:
-        # the kernels of this kind are loaded where they are needed only
-        from rpi_runtime.decode.topdown import TopdownDecode
-
-        spec = model.card.input
-        self._model, self._prepare, self._cut = model, Preprocessor(spec), Cutter(spec)
-        self._decode = TopdownDecode(model.card)
+        self._model, self._settings = model, crop_settings(model.card)
+        self._write = CropWriter(model.card.input, self._settings)
+        self._decode = crop_decoder_for(model.card)
 
     def __call__(self, frame: Frame, box: Box) -> tuple[Pose, ...]:
         """See `Refiner`; nobody when the network is sure of no keypoint."""
-        spec = self._model.card.input
-        transform = crop_transform(box, spec, self._decode.spec.box_padding)
-        around = _around(frame, transform, spec)
-        if around is None:
+        transform = crop_transform(box, self._model.card.input, self._settings)
+        if not _shows(frame, transform, self._model.card.input):
             return ()
-        (left, top), part = around
-        crop = self._cut(part, _shifted(transform, left, top))
-        self._prepare(crop, self._model.input)
+        self._write(frame, transform, self._model.input)
         self._model.invoke()
         pose = self._decode.read(self._model, transform)
         return (pose,) if pose.score > 0 else ()
@@ -66,9 +60,7 @@ class PictureRefiner:
 
     def __call__(self, frame: Frame, box: Box) -> tuple[Pose, ...]:
         """See `Refiner`."""
-        around = _around(
-            frame, crop_transform(box, self._model.card.input, PADDING), self._model.card.input, 0
-        )
+        around = _around(frame, crop_transform(box, self._model.card.input, PADDED), self._model.card.input)
         if around is None:
             return ()
         (left, top), part = around
@@ -77,23 +69,31 @@ class PictureRefiner:
         return self._decode.read(self._model, _shifted(transform, -left, -top))
 
 
-def _around(
-    frame: Frame, transform: Transform, spec: InputSpec, rim: int = 2
-) -> tuple[tuple[int, int], Frame] | None:
-    """The part of the frame that a crop shows, and `rim` pixels more for interpolation; None outside of it.
+def _around(frame: Frame, transform: Transform, spec: InputSpec) -> tuple[tuple[int, int], Frame] | None:
+    """The part of the frame that a crop shows; None where it shows next to nothing of it.
 
     Returns
     -------
     (left, top), view
         Where the view of the frame begins.
     """
-    corners = transform.to_image(np.array([[0, 0], [spec.width, spec.height]], np.float32))
-    left, top = np.maximum(np.floor(corners[0]).astype(int) - rim, 0).tolist()
-    limit = frame.shape[1], frame.shape[0]
-    right, bottom = np.minimum(np.ceil(corners[1]).astype(int) + rim, limit).tolist()
+    left, top, right, bottom = _edges(frame, transform, spec)
     if right - left < 2 or bottom - top < 2:
         return None
     return (left, top), frame[top:bottom, left:right]
+
+
+def _shows(frame: Frame, transform: Transform, spec: InputSpec) -> bool:
+    """Whether a crop shows anything of the frame."""
+    left, top, right, bottom = _edges(frame, transform, spec)
+    return right - left >= 2 and bottom - top >= 2
+
+
+def _edges(frame: Frame, transform: Transform, spec: InputSpec) -> tuple[int, int, int, int]:
+    corners = transform.to_image(np.array([[0, 0], [spec.width, spec.height]], np.float32))
+    left, top = np.maximum(np.floor(corners[0]).astype(int), 0).tolist()
+    right, bottom = np.minimum(np.ceil(corners[1]).astype(int), frame.shape[1::-1]).tolist()
+    return left, top, right, bottom
 
 
 def _shifted(transform: Transform, left: int, top: int) -> Transform:

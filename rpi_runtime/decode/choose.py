@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import PafDecoder, TagDecoder
+from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, CentreSettings, PafDecoder, TagDecoder
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
@@ -19,8 +19,8 @@ class Decode(Protocol):
         """Decode what `model` computed last."""
 
 
-def decoder_for(card: ModelCard) -> Decode:
-    """Return the runtime's decoder for a card, with default options.
+def decoder_for(card: ModelCard, mode: Literal["fast", "exact"] = "fast") -> Decode:
+    """Return the runtime's decoder for a card; "exact" decodes as the network's paper evaluates it.
 
     Raises
     ------
@@ -29,15 +29,23 @@ def decoder_for(card: ModelCard) -> Decode:
     """
     # each kind's kernels are loaded where they are needed only: a Pi runs one kind
     if isinstance(card.decoder, PafDecoder):
-        from rpi_runtime.decode.paf import PafDecode
+        from rpi_runtime.decode.paf import PafDecode, PafOptions
 
-        return PafDecode(card)
+        return PafDecode(card, PafOptions(mode=mode))
     if isinstance(card.decoder, TagDecoder):
-        from rpi_runtime.decode.tags import TagDecode
+        from rpi_runtime.decode.tags import TagDecode, TagOptions
 
-        return TagDecode(card)
+        return TagDecode(card, TagOptions(mode=mode))
+    if isinstance(card.decoder, BoxSettings | BoxPoseSettings):
+        from rpi_runtime.decode.boxes import BoxDecoder
+
+        return BoxDecoder(card, mode)
+    if isinstance(card.decoder, CentreSettings) and not card.sees_crops:
+        from rpi_runtime.decode.centres import CentreDecoder
+
+        return CentreDecoder(card, mode)
     raise CardError(
-        f"{card.name}: a top-down network sees the crop of one person and cannot find people in a picture",
-        remedy="find them with a bottom-up network and refine them with this one: "
-        "--model BOTTOMUP.tflite --refine THIS.tflite",
+        f"{card.name}: a network of crops sees the crop of one person and cannot find people in a picture",
+        remedy="find them with a detector and refine them with this one: "
+        "--model FINDER.tflite --refine THIS.tflite",
     )

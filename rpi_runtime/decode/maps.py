@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from cython_ext.rules import Quantized
 from cython_ext.specs import Stored
-from rpi_runtime.model.decoders import Pairs
-from rpi_runtime.model.interpreter import Quantization
+from rpi_runtime.model.channels import Pairs
+from rpi_runtime.model.interpreter import Model, Quantization
 
 FLOAT = Quantization(scale=0.0, zero_point=0)
 
@@ -22,3 +23,11 @@ def partners(pairs: Pairs, count: int) -> tuple[int, ...]:
     for a, b in pairs:
         found[a], found[b] = b, a
     return tuple(found)
+
+
+def quantized(model: Model, role: str, stride: int | None = None, *, rows: bool = False) -> Quantized:
+    """Return what `model` computed last, (H, W, C), or (rows, C) of an output of rows, for a kernel: a view."""
+    values, quantization = model.output(role, stride)[0], model.quantization(role, stride)
+    return Quantized(
+        values=values[0] if rows else values, scale=quantization.scale, zero_point=quantization.zero_point
+    )

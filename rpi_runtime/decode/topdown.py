@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from cython_ext.specs import PointRules, Stored
+from rpi_runtime.decode.crops import crop_pose
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
@@ -20,7 +20,7 @@ from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
 try:
-    from cython_ext.topdown import PointFinder, suppress
+    from cython_ext.topdown import PointFinder
 except ImportError as err:
     raise DependencyError(str(err)) from err
 
@@ -59,8 +59,9 @@ class TopdownDecode:
 
     Notes
     -----
-    These networks are trained with targets at ``round(x / stride)`` of pixel indices, so that cell i stands for
-    pixel ``stride * i`` of the crop, whose centre is at ``stride * i + 0.5``. One decoder serves one thread.
+    The card says where the cells lie: most networks are trained with targets at ``round(x / stride)`` of pixel indices,
+    so that cell i stands for pixel ``stride * i`` of the crop, whose middle is at ``stride * i + 0.5``. One decoder
+    serves one thread.
     """
 
     def __init__(
@@ -70,14 +71,13 @@ class TopdownDecode:
         self.lock = threading.Lock()
         self.spec = decoder if decoder is not None else topdown_decoder(card)
         self._stride = card.output("heatmaps").stride
-        self._size = card.input.width, card.input.height
-        self._sigmas = np.array(card.skeleton.sigmas, np.float64)
         count = len(card.skeleton.keypoints)
         self._find = PointFinder(
             PointRules(
                 keypoints=count,
                 beta=self.spec.beta or 0.0,
                 quarter_offset=self.spec.quarter_offset,
+                parabola=self.spec.parabola,
                 partners=partners(self.spec.flip_pairs, count),
                 flip_shift=self.spec.flip_shift,
             )
@@ -123,40 +123,15 @@ class TopdownDecode:
             points = self._find(single(heatmaps), quantization.scale, quantization.zero_point, other)
         except (ValueError, TypeError) as err:
             raise InputError(f"cannot decode: {err}") from err
-        keypoints = points.copy()
-        keypoints[~np.isfinite(points).all(axis=1)] = 0  # of maps that are not numbers themselves: not found
-        points = keypoints.copy()
-        keypoints[:, :2] = transform.to_image(points[:, :2] * np.float32(self._stride) + np.float32(0.5))
-        sure = points[:, 2] > self.spec.peak_threshold
-        score = box_score * float(points[sure, 2].mean(dtype=np.float64)) if sure.any() else 0.0
-        keypoints[~sure if self.options.mode == "fast" else points[:, 2] <= 0] = 0
-        return Pose(keypoints=keypoints, score=score)
+        found = points.copy()
+        found[:, :2] = found[:, :2] * np.float32(self._stride) + np.float32(self.spec.cell_origin)
+        return crop_pose(found, transform, self.spec, self.options.mode, box_score)
 
     def read(self, model: Model, transform: Transform, *, box_score: float = 1.0) -> Pose:
         """Decode what `model` computed last."""
         return self.decode(
             model.output("heatmaps"), transform, model.quantization("heatmaps"), box_score=box_score
         )
-
-    def select(self, poses: Sequence[Pose], transforms: Sequence[Transform]) -> tuple[int, ...]:
-        """Return which of an image's people stay, surest first: of two that are nearly the same the surer one.
-
-        Similarity is COCO's OKS over the keypoints that one of them has at least, with the area of the crop as a
-        person's size. Without sigmas in the card's skeleton everybody stays.
-
-        Parameters
-        ----------
-        poses : sequence of Pose
-        transforms : sequence of Transform
-            With which they were decoded.
-        """
-        scores = np.array([pose.score for pose in poses], np.float64)
-        if len(poses) == 0 or len(self._sigmas) == 0:
-            return tuple(int(i) for i in np.argsort(-scores, kind="stable"))
-        width, height = self._size
-        areas = np.array([width / t.scale_x * height / t.scale_y for t in transforms], np.float64)
-        points = np.stack([pose.keypoints for pose in poses])
-        return tuple(int(i) for i in suppress(points, scores, areas, self._sigmas, self.spec.oks_nms))
 
 
 def topdown_decoder(card: ModelCard) -> TopdownDecoder:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rpi_runtime.errors import CardError
 from rpi_runtime.inputs import parse_json
@@ -20,10 +20,19 @@ from rpi_runtime.model.decoders import Decoder
 from rpi_runtime.model.member import CARD_MEMBER, read_member
 from rpi_runtime.strict import from_mapping
 
-CARD_FORMAT = 1
-ROLES = ("heatmaps", "pafs", "tags")
+CARD_FORMAT = 2
+READABLE_FORMATS = (1, 2)  # 1 lacks settings that now have defaults
+Role = Literal[
+    "heatmaps", "pafs", "tags",
+    "scores", "objectness", "boxes", "keypoints",
+    "centre", "regress", "offset", "box_scale", "box_offset",
+    "simcc_x", "simcc_y",
+]  # fmt: skip
+ROLES: tuple[str, ...] = get_args(Role)
+DETECTIONS = ("scores", "objectness", "boxes", "keypoints")  # have one stride for one stride
 MOST_KEYPOINTS, MOST_EDGES, MOST_OUTPUTS, MOST_NOTES = 256, 1024, 32, 64
 MOST_LETTERS = 200  # of a name
+MOST_ROWS = 1 << 18
 
 
 def check_name(name: str, what: str) -> None:
@@ -78,7 +87,7 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skeleton:
-    """The keypoints of a person, in the order of the network's heatmap channels.
+    """The keypoints of a person, in the order of the network's heatmap channels; none for a detector.
 
     Attributes
     ----------
@@ -92,15 +101,15 @@ class Skeleton:
         Per keypoint the fall-off of object keypoint similarity (OKS); empty when unknown.
     """
 
-    keypoints: tuple[str, ...]
+    keypoints: tuple[str, ...] = ()
     edges: tuple[tuple[int, int], ...] = ()
     coco: tuple[int, ...] = ()
     sigmas: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.keypoints)
-        if not 1 <= count <= MOST_KEYPOINTS or len(set(self.keypoints)) != count:
-            raise CardError(f"skeleton: {count} keypoints, expected 1 to {MOST_KEYPOINTS} different names")
+        if count > MOST_KEYPOINTS or len(set(self.keypoints)) != count:
+            raise CardError(f"skeleton: {count} keypoints, expected at most {MOST_KEYPOINTS}, with different names")
         for name in self.keypoints:
             check_name(name, "keypoint")
         if len(self.edges) > MOST_EDGES:
@@ -117,29 +126,53 @@ class Skeleton:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSpec:
-    """One output tensor, (1, H / stride, W / stride, channels).
+    """What one output tensor, or some of its channels, is for the decoder.
 
     Attributes
     ----------
     name : str
-        Name in the file's signature.
-    role : {"heatmaps", "pafs", "tags"}
-        What the decoder takes it for. A role may occur at several strides.
+        Name in the file's signature. Several of these may name parts of one tensor.
+    role : str
+        What the decoder takes it for, one of `ROLES`. A role may occur at several strides.
     channels : int
-        Size of the last axis.
+        Numbers of a cell.
     stride : int
-        Input pixels per map cell.
+        Input pixels per map cell; 1 for rows that are not cells of a map.
+    axes : {"hwc", "chw", "rows", "columns"}
+        Order of the tensor's axes behind the first: a map (H / stride, W / stride, channels), one with its channels
+        first, rows (rows, channels), or those with their channels first. With a stride above 1 the rows are the
+        cells of a map, row by row.
+    first : int
+        Channels of the tensor before these.
+    rows, first_row : int
+        With "rows" and "columns": how many there are in the tensor, and how many before these.
     """
 
     name: str
-    role: Literal["heatmaps", "pafs", "tags"]
+    role: Role
     channels: int
-    stride: int
+    stride: int = 1
+    axes: Literal["hwc", "chw", "rows", "columns"] = "hwc"
+    first: int = 0
+    rows: int = 0
+    first_row: int = 0
 
     def __post_init__(self) -> None:
         check_name(self.name, "output")
-        if not (1 <= self.channels <= 4096 and 1 <= self.stride <= 4096):
-            raise CardError(f"output {self.name!r}: channels and stride must be 1 to 4096")
+        if not (1 <= self.channels <= 4096 and 1 <= self.stride <= 4096 and 0 <= self.first <= 4096):
+            raise CardError(f"output {self.name!r}: channels and stride must be 1 to 4096, first 0 to 4096")
+        if not 0 <= self.rows <= MOST_ROWS:
+            raise CardError(f"output {self.name!r}: rows {self.rows}, expected at most {MOST_ROWS}")
+        if self.in_rows != (self.rows > 0) or not 0 <= self.first_row < max(self.rows, 1):
+            raise CardError(
+                f"output {self.name!r}: axes {self.axes!r} with rows {self.rows}, first_row {self.first_row}: expected "
+                "the number of rows with 'rows' and 'columns', and only there"
+            )
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether the tensor has rows instead of a map's height and width."""
+        return self.axes in ("rows", "columns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,18 +229,18 @@ class ModelCard:
 
     name: str
     input: InputSpec
-    skeleton: Skeleton
     outputs: tuple[OutputSpec, ...]
     decoder: Decoder
+    skeleton: Skeleton = Skeleton()
     recipe: str = ""
     provenance: Provenance = Provenance()
     measured: Mapping[str, float] = field(default_factory=dict)
     format: int = CARD_FORMAT
 
     def __post_init__(self) -> None:
-        if self.format != CARD_FORMAT:
+        if self.format not in READABLE_FORMATS:
             raise CardError(
-                f"model card format {self.format}: this pipose reads format {CARD_FORMAT}; "
+                f"model card format {self.format}: this pipose reads formats 1 to {CARD_FORMAT}; "
                 "export the model again, or install the pipose that wrote it"
             )
         check_name(self.name, "model")
@@ -223,11 +256,28 @@ class ModelCard:
             raise CardError(f"outputs {self._names()}: expected different strides where a role repeats")
         channels = {role: tuple(o.channels for o in self.outputs_of(role)) for role in ROLES}
         self.decoder.check(len(self.skeleton.keypoints), channels)
-        if (self.decoder.kind == "topdown") != (self.input.fit == "crop"):
+        self._check_detections()
+        if self.input.fit not in self.decoder.fits:
             raise CardError(
-                f"decoder {self.decoder.kind!r} with input fit {self.input.fit!r}: top-down networks, and only "
-                "they, see a crop of one person"
+                f"decoder {self.decoder.kind!r} with input fit {self.input.fit!r}: expected "
+                f"{' or '.join(map(repr, self.decoder.fits))}; networks of crops, and only they, see one person"
             )
+
+    @property
+    def sees_crops(self) -> bool:
+        """Whether the network sees the crop of one person instead of a whole picture."""
+        return self.input.fit == "crop"
+
+    def _check_detections(self) -> None:
+        """A detector has no keypoints, the others do; its outputs are there at each of its strides."""
+        if bool(self.skeleton.keypoints) == (self.decoder.kind == "boxes"):
+            raise CardError(
+                f"skeleton of {len(self.skeleton.keypoints)} keypoints with decoder {self.decoder.kind!r}: expected "
+                "one or more, and none for a detector of boxes"
+            )
+        strides = {role: {o.stride for o in self.outputs_of(role)} for role in DETECTIONS}
+        if self.outputs_of("boxes") and any(s and s != strides["boxes"] for s in strides.values()):
+            raise CardError(f"outputs {self._names()}: expected scores and boxes at the same strides")
 
     def output(self, role: str, stride: int | None = None) -> OutputSpec:
         """Return the one output with this role, and stride where given; `CardError` when it is not exactly one."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec
+from rpi_runtime.model.outputs import tensor_shape
 from rpi_runtime.model.verify.graph import Graph
 
 # Largest distance, in steps of the stored int8, between what a stored input value means by the card and by
@@ -59,7 +60,7 @@ def check_card(
     """
     _check_input(card.input, input_details, where)
     for spec in card.outputs:
-        _check_output(spec, card.input, outputs, where)
+        _check_output(spec, card, outputs, where)
 
 
 def _check_input(spec: InputSpec, details: Mapping[str, Any], where: str) -> None:
@@ -93,13 +94,13 @@ def _check_input_quantization(spec: InputSpec, details: Mapping[str, Any], where
 
 
 def _check_output(
-    spec: OutputSpec, size: InputSpec, outputs: Mapping[str, Mapping[str, Any]], where: str
+    spec: OutputSpec, card: ModelCard, outputs: Mapping[str, Mapping[str, Any]], where: str
 ) -> None:
     if spec.name not in outputs:
         names = ", ".join(outputs)
         raise CardError(f"{where}: the card names output {spec.name!r}, the file has {names}")
     details = outputs[spec.name]
-    expected = (1, -(-size.height // spec.stride), -(-size.width // spec.stride), spec.channels)
+    expected = tensor_shape(card, spec)
     found = _shape(details)
     if found != expected:
         raise CardError(f"{where}: the card says {spec.name} is {expected}, the tensor is {found}")

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from rpi_runtime.errors import CardError
+from rpi_runtime.model.channels import Channels, Pairs, check_one, check_pairs, check_some
+from rpi_runtime.model.crop_settings import SimccSettings, TopdownDecoder
+from rpi_runtime.model.detector_settings import BoxPoseSettings, BoxSettings, CentreSettings
 
-Pairs = tuple[tuple[int, int], ...]
-Channels = Mapping[str, tuple[int, ...]]  # by role, the channels of its outputs
+__all__ = [
+    "BoxPoseSettings",
+    "BoxSettings",
+    "CentreSettings",
+    "Decoder",
+    "Limb",
+    "PafDecoder",
+    "SimccSettings",
+    "TagDecoder",
+    "TopdownDecoder",
+]
+
+WHOLE_PICTURES = ("letterbox", "stretch")
 MOST_LIMBS = 512
 
 
@@ -46,6 +59,7 @@ class PafDecoder:
         A person needs at least this score per keypoint.
     """
 
+    fits: ClassVar[tuple[str, ...]] = WHOLE_PICTURES
     kind: Literal["paf"] = "paf"
     limbs: tuple[Limb, ...]
     peak_threshold: float = 0.1
@@ -62,8 +76,8 @@ class PafDecoder:
 
     def check(self, keypoints: int, channels: Channels) -> None:
         """Refuse outputs and limbs that do not fit together."""
-        _one(channels, "heatmaps", keypoints)
-        _one(channels, "pafs", 1)
+        check_one(channels, "heatmaps", keypoints)
+        check_one(channels, "pafs", 1)
         (fields,) = channels["pafs"]
         for limb in self.limbs:
             if not (0 <= limb.a < keypoints and 0 <= limb.b < keypoints):
@@ -100,6 +114,7 @@ class TagDecoder:
         Keypoints that change places in a mirrored picture.
     """
 
+    fits: ClassVar[tuple[str, ...]] = WHOLE_PICTURES
     kind: Literal["tags"] = "tags"
     peak_threshold: float = 0.1
     tag_threshold: float = 1.0
@@ -125,79 +140,15 @@ class TagDecoder:
     def check(self, keypoints: int, channels: Channels) -> None:
         """Refuse outputs and keypoints that do not fit together."""
         for role in ("heatmaps", "tags"):
-            _some(channels, role, keypoints)
+            check_some(channels, role, keypoints)
         if self.joint_order and sorted(self.joint_order) != list(range(keypoints)):
             raise CardError(
                 f"decoder joint_order {self.joint_order}: expected 0 to {keypoints - 1}, each once"
             )
-        _check_pairs(self.flip_pairs, keypoints)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopdownDecoder:
-    """One person per crop: each heatmap's maximum, or its expectation under a sharpened softmax.
-
-    Attributes
-    ----------
-    beta : float or None
-        Sharpness of Beta-Soft-Argmax (Zhang 2019, arXiv:1911.10346, section 3.3); None for the maximum.
-    quarter_offset : bool
-        Move a keypoint a quarter of a cell towards its higher neighbours, after either.
-    peak_threshold : float
-        Keypoints above it count in a person's score.
-    box_padding : float
-        The crop is the person's box, extended to the input's aspect ratio, times this.
-    oks_nms : float
-        Of two people with more object keypoint similarity than this, the surer one stays.
-    flip_pairs : tuple of (int, int)
-        Keypoints that change places in a mirrored crop.
-    flip_shift : bool
-        Maps of a mirrored crop lie one column to the left when mirrored back.
-    """
-
-    kind: Literal["topdown"] = "topdown"
-    beta: float | None = None
-    quarter_offset: bool = True
-    peak_threshold: float = 0.2
-    box_padding: float = 1.25
-    oks_nms: float = 0.9
-    flip_pairs: Pairs = ()
-    flip_shift: bool = True
-
-    def __post_init__(self) -> None:
-        if self.beta is not None and not 0 < self.beta <= 10_000:
-            raise CardError(f"decoder beta {self.beta}: expected above 0 and at most 10000, or none")
-        if not 0.5 <= self.box_padding <= 4:
-            raise CardError(f"decoder box_padding {self.box_padding}: expected 0.5 to 4")
-        if not 0 < self.oks_nms <= 1:
-            raise CardError(f"decoder oks_nms {self.oks_nms}: expected above 0 and at most 1")
-
-    def check(self, keypoints: int, channels: Channels) -> None:
-        """Refuse outputs and keypoints that do not fit together."""
-        _one(channels, "heatmaps", keypoints)
-        _check_pairs(self.flip_pairs, keypoints)
+        check_pairs(self.flip_pairs, keypoints)
 
 
 # The first one is that of cards that name no kind.
-Decoder = PafDecoder | TagDecoder | TopdownDecoder
-
-
-def _one(channels: Channels, role: str, least: int) -> None:
-    if len(channels[role]) != 1:
-        raise CardError(f"expected one output with role {role!r}, got {len(channels[role])}")
-    _some(channels, role, least)
-
-
-def _some(channels: Channels, role: str, least: int) -> None:
-    if not channels[role]:
-        raise CardError(f"expected an output with role {role!r}, got none")
-    if min(channels[role]) < least:
-        raise CardError(f"{min(channels[role])} channels of {role} for {least} keypoints")
-
-
-def _check_pairs(pairs: Pairs, keypoints: int) -> None:
-    every = [i for pair in pairs for i in pair]
-    if len(set(every)) != len(every) or any(not 0 <= i < keypoints for i in every):
-        raise CardError(
-            f"decoder flip_pairs {pairs}: expected keypoints 0 to {keypoints - 1}, each once at most"
-        )
+Decoder = (
+    PafDecoder | TagDecoder | TopdownDecoder | SimccSettings | BoxSettings | BoxPoseSettings | CentreSettings
+)

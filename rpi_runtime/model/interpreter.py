@@ -22,6 +22,7 @@ from rpi_runtime.errors import CardError, DependencyError, InputError, UsageErro
 from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.check import check_structure
 from rpi_runtime.model.delegation import Delegation, delegation_of
+from rpi_runtime.model.outputs import output_view
 from rpi_runtime.model.seal import check_seal
 from rpi_runtime.model.verify.structure import verify
 from rpi_runtime.model.xnnpack import Choice, open_fastest
@@ -118,11 +119,12 @@ class Model:
             ) from err
 
     def output(self, role: str, stride: int | None = None) -> NDArray[Any]:
-        """View of an output tensor, (1, H, W, C), stored type; do not keep it across `invoke`.
+        """View of an output, (1, H, W, C), stored type; do not keep it across `invoke`.
 
-        `stride` tells apart outputs that share a role.
+        `stride` tells apart outputs that share a role. Rows that are no map have H = 1.
         """
-        return self._views[self.card.output(role, stride).name]()
+        spec = self.card.output(role, stride)
+        return output_view(spec, self.card.input, self._views[spec.name]())
 
     def quantization(self, role: str, stride: int | None = None) -> Quantization:
         """Scale and zero point of an output."""

@@ -98,12 +98,13 @@ def test_mean_with_the_mirrored_picture_equals_the_originals(shared: Path, kerne
 @given(
     maps=arrays(np.float32, SHAPES, elements=REALS),
     beta=st.sampled_from([0.0, 1.0, 160.0, 1e4]),
-    quarter=st.booleans(),
+    shift=st.sampled_from(["", "quarter", "parabola"]),
 )
-def test_any_float_map(
-    kernels: SimpleNamespace, maps: NDArray[np.float32], beta: float, quarter: bool
-) -> None:
-    rules = PointRules(keypoints=maps.shape[2], beta=beta, quarter_offset=quarter)
+def test_any_float_map(kernels: SimpleNamespace, maps: NDArray[np.float32], beta: float, shift: str) -> None:
+    parabola = shift == "parabola" and beta == 0
+    rules = PointRules(
+        keypoints=maps.shape[2], beta=beta, quarter_offset=shift == "quarter", parabola=parabola
+    )
     expected = reference.find_points(maps, rules)
     assert_array_equal(kernels.PointFinder(rules)(maps), expected)
     assert np.isfinite(expected).all()
@@ -115,11 +116,18 @@ def test_any_float_map(
     beta=st.sampled_from([0.0, 1.0, 160.0]),
     scale=st.sampled_from([1 / 256, 0.01, 1e-38, 1.0, 1e36]),
     zero_point=st.integers(-128, 127),
+    parabola=st.booleans(),
 )
 def test_any_int8_map(
-    kernels: SimpleNamespace, maps: NDArray[np.int8], beta: float, scale: float, zero_point: int
+    kernels: SimpleNamespace,
+    maps: NDArray[np.int8],
+    beta: float,
+    scale: float,
+    zero_point: int,
+    parabola: bool,
 ) -> None:
-    rules = PointRules(keypoints=maps.shape[2], beta=beta)
+    parabola = parabola and beta == 0
+    rules = PointRules(keypoints=maps.shape[2], beta=beta, quarter_offset=not parabola, parabola=parabola)
     expected = reference.find_points(maps, rules, scale, zero_point)
     assert_array_equal(kernels.PointFinder(rules)(maps, scale, zero_point), expected)
 
@@ -143,6 +151,16 @@ def test_any_two_mirrored_maps(
         expected = reference.find_points(maps, rules, scale, 0, flipped)
     assert_array_equal(find(maps, scale, 0, flipped), expected)
     assert_array_equal(find(maps, scale, 0), reference.find_points(maps, rules, scale, 0))
+
+
+def test_a_parabola_finds_a_gaussian_between_cells(kernels: SimpleNamespace) -> None:
+    rows, columns = np.mgrid[:64, :48]
+    gaussian = np.exp(-((columns - 20.3) ** 2 + (rows - 31.8) ** 2) / (2 * 2.0**2)).astype(np.float32)
+    rules = PointRules(keypoints=1, quarter_offset=False, parabola=True)
+    ((x, y, _),) = kernels.PointFinder(rules)(gaussian[..., None])
+    assert_allclose([x, y], [20.3, 31.8], atol=1e-4)
+    with pytest.raises(ValueError, match="parabola"):
+        PointRules(keypoints=1, parabola=True)
 
 
 def test_beta_draws_the_expectation_to_the_maximum(kernels: SimpleNamespace) -> None:

@@ -12,6 +12,7 @@ from quant.calibration import read_calibration
 from quant.calibration_people import cut_people, largest_people
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.model.card import InputSpec
+from rpi_runtime.model.crop_settings import CropSettings
 
 SPEC = InputSpec(width=48, height=64, fit="crop", pad_value=0)
 
@@ -54,7 +55,7 @@ def test_the_largest_person_is_cut_out_and_a_picture_of_nobody_stays(coco: Path)
     assert people["a.png"] == pytest.approx((30, 20, 29, 39))
     paths = sorted((coco / "train2017").iterdir())
     images = read_calibration(paths, "test")
-    crops = cut_people(images, people, SPEC, 1.25)
+    crops = cut_people(images, people, SPEC, CropSettings())
     assert crops.manifest is images.manifest
     assert crops.frames[0].shape == (64, 48, 3)
     assert np.array_equal(crops.frames[1], images.frames[1])

@@ -81,7 +81,7 @@ def test_the_manifest_is_printed_as_it_is_stored(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("card", "message"),
     [
-        (card_data(format=2), "model card format 2: this pipose reads format 1"),
+        (card_data(format=3), "model card format 3: this pipose reads formats 1 to 2"),
         (card_data(recip="x"), "recip: unknown key; did you mean 'recipe'?"),
         (
             card_data(input={"width": 32, "heigth": 24}),

@@ -80,12 +80,12 @@ def test_a_shifted_crop_is_noticed(split: CocoSplit, monkeypatch: pytest.MonkeyP
         found = original(*args)
         return replace(found, pad_x=found.pad_x + 12)
 
-    class OffCutter(Cutter):
-        def __call__(self, frame: Any, transform: Any) -> Any:
-            return super().__call__(frame, replace(transform, pad_x=transform.pad_x - 12))
+    class OffWriter(CropWriter):
+        def __call__(self, frame: Any, transform: Any, out: Any) -> None:
+            super().__call__(frame, replace(transform, pad_x=transform.pad_x - 12), out)
 
     monkeypatch.setattr(predict, "crop_transform", off)
-    monkeypatch.setattr(predict, "Cutter", OffCutter)
+    monkeypatch.setattr(predict, "CropWriter", OffWriter)
     assert evaluate(CROPS, split, Procedure(boxes=annotated_boxes(split)))[0] < 80
 
 

@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
+from rpi_runtime.decode.crops import select_people
 from rpi_runtime.decode.maps import partners
 from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
 from rpi_runtime.errors import CardError, InputError, UsageError
@@ -119,10 +120,10 @@ def test_of_two_people_who_are_the_same_the_surer_one_stays() -> None:
     decode = TopdownDecode(CARD)
     poses = [decode.decode(maps, HALF, box_score=s) for s in (0.3, 0.8)]
     poses.append(decode.decode(drawn(people(1), HALF), HALF, box_score=0.5))
-    assert decode.select(poses, [HALF] * 3) == (1, 2)
-    assert decode.select([], []) == ()
+    assert select_people(CARD, poses, [HALF] * 3) == (1, 2)
+    assert select_people(CARD, [], []) == ()
     bare = dataclasses.replace(CARD, skeleton=dataclasses.replace(CARD.skeleton, sigmas=()))
-    assert TopdownDecode(bare).select(poses, [HALF] * 3) == (1, 2, 0)
+    assert select_people(bare, poses, [HALF] * 3) == (1, 2, 0)
 
 
 def test_refusals() -> None:

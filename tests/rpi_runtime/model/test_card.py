@@ -57,7 +57,7 @@ def test_a_topdown_decoder_may_leave_beta_out():
         ({"kind": "pif"}, "decoder.kind: got 'pif', expected one of 'paf', 'tags', 'topdown'"),
         ({"kind": ["paf"]}, "decoder.kind: got ['paf'], expected one of 'paf', 'tags', 'topdown'"),
         ({"kind": {}}, "decoder.kind: got {}"),
-        ({"kind": "tags"}, "decoder.beta: unknown key"),
+        ({"kind": "tags"}, "decoder.area_below: unknown key"),
         ({"beta": "sharp"}, "decoder.beta: expected float, got 'sharp'"),
         ({"beta": 10**400}, "decoder.beta: expected float, got an integer beyond its range"),
         ({"beta": 0}, "decoder beta 0"),

@@ -25,7 +25,7 @@ def corners(affine: np.ndarray) -> np.ndarray:
 
 def test_a_still_crop_is_the_runtimes() -> None:
     affine = random_crop(np.random.default_rng(0), STILL, BOX, PERSON, NETWORK)
-    transform = crop_transform(BOX, InputSpec(width=192, height=256, fit="crop"), 1.25)
+    transform = crop_transform(BOX, InputSpec(width=192, height=256, fit="crop"))
     points = np.array([[3.0, 4.0], [77.0, 120.0]])
     moved = points @ affine[:, :2].T + affine[:, 2]
     # the runtime's positions are half a pixel beyond indices

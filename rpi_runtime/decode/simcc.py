@@ -1,0 +1,59 @@
+"""Two one-dimensional distributions a keypoint to the person of a crop, in image coordinates."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cython_ext.rules import SimccRules
+from rpi_runtime.decode.crops import Mode, crop_pose
+from rpi_runtime.decode.maps import quantized
+from rpi_runtime.errors import CardError, DependencyError, InputError
+from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.decoders import SimccSettings
+from rpi_runtime.model.interpreter import Model
+from rpi_runtime.poses import Pose
+from rpi_runtime.preprocess.letterbox import Transform
+
+try:
+    from cython_ext.simcc import SimccFinder
+except ImportError as err:
+    raise DependencyError(str(err)) from err
+
+
+class SimccDecoder:
+    """The decoder of one SimCC model; keeps its buffers.
+
+    Parameters
+    ----------
+    card : ModelCard
+    mode : {"fast", "exact"}
+
+    Raises
+    ------
+    CardError
+        The card is of another kind of network.
+
+    Notes
+    -----
+    One decoder serves one thread.
+    """
+
+    def __init__(self, card: ModelCard, mode: Mode = "fast") -> None:
+        if not isinstance(card.decoder, SimccSettings):
+            raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'simcc'")
+        self.settings, self._mode = card.decoder, mode
+        self._find = SimccFinder(
+            SimccRules(keypoints=len(card.skeleton.keypoints), softmax=card.decoder.softmax)
+        )
+
+    def read(self, model: Model, transform: Transform, *, box_score: float = 1.0) -> Pose:
+        """Decode what `model` computed last; `InputError` when its outputs have a wrong shape or type."""
+        across, down = (quantized(model, role, rows=True) for role in ("simcc_x", "simcc_y"))
+        try:
+            points = self._find(across, down).copy()
+        except (ValueError, TypeError) as err:
+            raise InputError(f"cannot decode: {err}") from err
+        points[:, :2] = points[:, :2] * np.float32(1 / self.settings.split) + np.float32(
+            self.settings.cell_origin
+        )
+        return crop_pose(points, transform, self.settings, self._mode, box_score)

@@ -1,0 +1,200 @@
+"""Settings of the decoders of one-stage networks: boxes, boxes with keypoints, and centres."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from rpi_runtime.errors import CardError
+from rpi_runtime.model.channels import (
+    Channels,
+    check_exact,
+    check_one,
+    check_only,
+    check_pairs,
+    check_some,
+)
+from rpi_runtime.model.crop_settings import CropSettings
+
+MOST_PEOPLE = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxSettings:
+    """An anchor-free detector: for each cell scores of classes and a box. It finds people and gives no poses.
+
+    Attributes
+    ----------
+    classes : tuple of int
+        Which of the scores' channels are people.
+    threshold : float
+        Least score of a person, 0..1.
+    logits : bool
+        Scores, objectness and visibilities are logits; otherwise probabilities.
+    form : {"distances", "corners", "centre_size", "exponential"}
+        What the four numbers of a box are: left, top, right, bottom distances from the cell's point; x and y of two
+        corners; middle, width and height; or YOLOX's offset from the cell and logarithms of width and height.
+    unit : {"stride", "pixel", "input"}
+        What 1 means in boxes and keypoints: a stride, an input pixel, or the input's whole width or height.
+    bins : int
+        Each distance is the expectation of so many bins under a softmax (distribution focal loss,
+        arXiv:2006.04388); 1: the number itself.
+    anchor : float
+        Where a cell's point lies, in cells from its first edge: 0.5 is its middle.
+    nms_overlap : float
+        Of two boxes that overlap more than this (intersection over union) the surer stays; 1 for networks whose
+        detections are final (end to end).
+    candidates : int
+        So many of the surest take part.
+    max_people : int
+        So many of the surest are returned.
+    """
+
+    fits: ClassVar[tuple[str, ...]] = ("letterbox", "stretch")
+    kind: Literal["boxes"] = "boxes"
+    classes: tuple[int, ...] = (0,)
+    threshold: float = 0.3
+    logits: bool = True
+    form: Literal["distances", "corners", "centre_size", "exponential"] = "distances"
+    unit: Literal["stride", "pixel", "input"] = "stride"
+    bins: int = 1
+    anchor: float = 0.5
+    nms_overlap: float = 0.6
+    candidates: int = 1000
+    max_people: int = 100
+
+    def __post_init__(self) -> None:
+        _check_boxes(self)
+
+    def check(self, keypoints: int, channels: Channels) -> None:
+        """Refuse outputs that do not fit together."""
+        _check_box_outputs(self, channels, ("scores", "objectness", "boxes"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxPoseSettings:
+    """A one-stage network of the YOLO-pose kind: as `BoxSettings`, and keypoints of each box.
+
+    Attributes
+    ----------
+    keypoint_gain, keypoint_anchor : float
+        A keypoint lies at ``(gain * value + cell + anchor)`` in units of the stride: 2 and 0 for YOLOv8 and 11, 1 and
+        0.5 for YOLO26. Decoded keypoints have a gain of 1.
+    peak_threshold : float
+        Visibility above which a keypoint counts as found.
+    """
+
+    fits: ClassVar[tuple[str, ...]] = ("letterbox", "stretch")
+    kind: Literal["boxes+keypoints"] = "boxes+keypoints"
+    classes: tuple[int, ...] = (0,)
+    threshold: float = 0.3
+    logits: bool = True
+    form: Literal["distances", "corners", "centre_size", "exponential"] = "distances"
+    unit: Literal["stride", "pixel", "input"] = "stride"
+    bins: int = 1
+    anchor: float = 0.5
+    nms_overlap: float = 0.7
+    candidates: int = 1000
+    max_people: int = 100
+    keypoint_gain: float = 1.0
+    keypoint_anchor: float = 0.5
+    peak_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_boxes(self)
+        numbers = (self.keypoint_gain, self.keypoint_anchor, self.peak_threshold)
+        if not all(map(math.isfinite, numbers)):
+            raise CardError("decoder keypoint_gain, keypoint_anchor, peak_threshold: expected finite numbers")
+
+    def check(self, keypoints: int, channels: Channels) -> None:
+        """Refuse outputs that do not fit together."""
+        _check_box_outputs(self, channels, ("scores", "objectness", "boxes", "keypoints"))
+        wanted = (3 * keypoints, 2 * keypoints)
+        check_exact(channels, "keypoints", wanted, f"{keypoints} keypoints, with and without visibility")
+        if len(set(channels["keypoints"])) != 1:
+            raise CardError("keypoints: expected as many channels at each stride")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CentreSettings(CropSettings):
+    """People by their centres, keypoints near where the centre expects them (CenterNet, arXiv:1904.07850; MoveNet).
+
+    With input fit "crop" the one person of a crop; otherwise those of a picture.
+
+    Attributes
+    ----------
+    people : {"one", "many"}
+        The person nearest to the middle, or everybody whose centre is a maximum of 3x3 cells.
+    threshold : float
+        Many: least value of a centre.
+    max_people : int
+        Many: so many of the surest centres.
+    nearness : float
+        One: a value counts divided by its distance in cells plus this. Many: a value counts times
+        ``exp(-distance ** 2 / (nearness * width of the map))``.
+    cell_origin : float
+        Where the first cell lies on the network's input, in pixels, continuous.
+    """
+
+    fits: ClassVar[tuple[str, ...]] = ("crop", "letterbox", "stretch")
+    kind: Literal["centres"] = "centres"
+    people: Literal["one", "many"] = "one"
+    threshold: float = 0.05
+    max_people: int = 30
+    nearness: float = 1.8
+    cell_origin: float = 0.0
+
+    def __post_init__(self) -> None:
+        CropSettings.__post_init__(self)
+        if not 0 <= self.threshold < math.inf or not 0 < self.nearness < 1e6:
+            raise CardError(
+                f"decoder threshold {self.threshold}, nearness {self.nearness}: expected at least 0, above 0"
+            )
+        if not 1 <= self.max_people <= MOST_PEOPLE:
+            raise CardError(f"decoder max_people {self.max_people}: expected 1 to {MOST_PEOPLE}")
+        if not math.isfinite(self.cell_origin):
+            raise CardError(f"decoder cell_origin {self.cell_origin}: expected a finite number of pixels")
+
+    def check(self, keypoints: int, channels: Channels) -> None:
+        """Refuse outputs and keypoints that do not fit together."""
+        roles = ("centre", "heatmaps", "regress", "offset")
+        boxes = ("box_scale", "box_offset")
+        check_only(channels, (*roles, *boxes))
+        for role, wanted in zip(roles, (1, keypoints, 2 * keypoints, 2 * keypoints), strict=True):
+            check_one(channels, role, 1)
+            check_exact(channels, role, (wanted,), f"{keypoints} keypoints")
+        if any(channels[role] for role in boxes):
+            for role in boxes:
+                check_one(channels, role, 1)
+                check_exact(channels, role, (2,), "height and width")
+        check_pairs(self.flip_pairs, keypoints)
+
+
+def _check_boxes(settings: BoxSettings | BoxPoseSettings) -> None:
+    """The rules' own checks, with the card's names."""
+    s = settings
+    if not s.classes or min(s.classes) < 0 or len(set(s.classes)) != len(s.classes):
+        raise CardError(f"decoder classes {s.classes}: expected one or more different numbers, none negative")
+    if not 0 <= s.threshold < 1:
+        raise CardError(f"decoder threshold {s.threshold}: expected at least 0 and below 1")
+    if not 1 <= s.bins <= 64 or (s.bins > 1 and s.form != "distances"):
+        raise CardError(f"decoder bins {s.bins} with form {s.form!r}: expected 1, or 2 to 64 with distances")
+    if not math.isfinite(s.anchor):
+        raise CardError(f"decoder anchor {s.anchor}: expected a finite number")
+    if not 0 < s.nms_overlap <= 1:
+        raise CardError(f"decoder nms_overlap {s.nms_overlap}: expected above 0 and at most 1")
+    if not 1 <= s.candidates <= 1 << 14:
+        raise CardError(f"decoder candidates {s.candidates}: expected 1 to {1 << 14}")
+    if not 1 <= s.max_people <= MOST_PEOPLE:
+        raise CardError(f"decoder max_people {s.max_people}: expected 1 to {MOST_PEOPLE}")
+
+
+def _check_box_outputs(
+    settings: BoxSettings | BoxPoseSettings, channels: Channels, roles: tuple[str, ...]
+) -> None:
+    check_only(channels, roles)
+    check_some(channels, "scores", max(settings.classes) + 1)
+    check_exact(channels, "boxes", (4 * settings.bins,), f"boxes of {settings.bins} bins a side")
+    if channels["objectness"]:
+        check_exact(channels, "objectness", (1,), "objectness")
