@@ -1,6 +1,7 @@
 """COCO keypoint AP of .tflite files, through the runtime's own preprocessing, interpreter and decoder.
 
     python -m quant.evaluate FILE... --coco DIR [--boxes gt|FILE.json] [--flip]
+    python -m quant.evaluate FINDER... --refine CROPS --coco DIR
 
 Networks with tags and top-down networks are tested as in their papers, with one exception: a .tflite has one input
 size, into which every picture is fitted whole, whereas the papers of networks with tags use a size of each picture's
@@ -154,6 +155,8 @@ def evaluate_file(
     predict = predictor(model, procedure)
     if card is None:
         refuse_calibrated(path, spec.split)
+    if procedure.refine:
+        refuse_calibrated(Path(procedure.refine), spec.split)
     facts = Evaluation(
         file=path.name,
         model=model.card.name,
@@ -313,6 +316,10 @@ def parser() -> argparse.ArgumentParser:
         "--boxes", default="gt", metavar="gt|FILE.json",
         help="people for networks of crops: as annotated, or a detector's results in COCO's format (default gt)",
     )  # fmt: skip
+    result.add_argument(
+        "--refine", metavar="CROPS", default="",
+        help="a .tflite that refines each person found on a crop: measures the pair by the runtime's own cascade",
+    )  # fmt: skip
     result.add_argument("--json", action="store_true", help="print the figures as JSON")
     result.add_argument(
         "--results", type=Path, metavar="DIR",
@@ -340,9 +347,9 @@ def _results_name(file: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate and print."""
     args = parser().parse_args(argv)
-    _check_files(args.files, args.results)
+    _check_files([*args.files, *([Path(args.refine)] if args.refine else [])], args.results)
     boxes = None if args.boxes == "gt" else detected_boxes(Path(args.boxes))
-    procedure = Procedure(decode=args.decode, flip=args.flip, boxes=boxes)
+    procedure = Procedure(decode=args.decode, flip=args.flip, boxes=boxes, refine=args.refine)
     spec = EvaluationSpec(split=read_split(args.coco, args.split), threads=args.threads, procedure=procedure)
     if args.results:
         ensure_writable(args.results)

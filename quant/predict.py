@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -15,8 +16,10 @@ from rpi_runtime.decode.paf import PafDecode, PafOptions
 from rpi_runtime.decode.tags import TagDecode, TagOptions
 from rpi_runtime.decode.topdown import TopdownDecode
 from rpi_runtime.errors import CardError, UsageError
+from rpi_runtime.estimate import Estimator
 from rpi_runtime.evaluate.coco import CocoImage
 from rpi_runtime.evaluate.coco_pose import detection
+from rpi_runtime.evaluate.run import confidence
 from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import PafDecoder, TagDecoder
 from rpi_runtime.model.interpreter import Model
@@ -46,12 +49,15 @@ class Procedure:
     flip : bool
         Whether to average with the outputs for the mirrored input. Not for PAFs.
     boxes : Boxes or None
-        The boxes of people, for top-down networks.
+        Where people are, for networks of crops.
+    refine : str
+        Path of the .tflite that refines the people found, each on a crop; empty for none.
     """
 
     decode: str = ""
     flip: bool = False
     boxes: Boxes | None = None
+    refine: str = ""
 
     def mode(self, card: ModelCard) -> Mode:
         """How tags and crops are decoded; raises `UsageError` for a way that only PAFs have."""
@@ -64,7 +70,9 @@ class Procedure:
         )
 
     def describe(self, card: ModelCard) -> str:
-        """Return the procedure as text for a table."""
+        """Return the procedure for a table."""
+        if self.refine:
+            return f"refined by {Path(self.refine).stem}, {self.decode or 'exact'}"
         if isinstance(card.decoder, PafDecoder):
             return self.decode or "fast"
         parts = [self.mode(card), *(["flip"] if self.flip else [])]
@@ -91,6 +99,8 @@ def predictor(model: Model, procedure: Procedure) -> Predict:
         The procedure is for another kind of network, or lacks boxes.
     """
     card = model.card
+    if procedure.refine:
+        return _Pair(model, procedure)
     if not card.skeleton.coco:
         raise CardError(f"{model.path}: its skeleton names no COCO keypoints, so COCO cannot score it")
     if isinstance(card.decoder, PafDecoder):
@@ -154,6 +164,39 @@ class _Whole:
         self._model.invoke()
         poses = self._decode.read(self._model, transform)
         return [detection(image.id, pose, self._model.card.skeleton, pose.score) for pose in poses]
+
+
+class _Pair:
+    """A finder and a network of crops, by the runtime's own cascade: everybody is refined, however long it takes."""
+
+    def __init__(self, model: Model, procedure: Procedure) -> None:
+        from rpi_runtime.cascade.cascade import open_cascade
+        from rpi_runtime.cascade.spec import RefineConfig
+
+        if procedure.flip or procedure.decode not in ("", "fast", "exact"):
+            raise UsageError(f"{procedure.refine}: a pair is decoded fast or exact, without a flip test")
+        config = RefineConfig(model=procedure.refine, budget_ms=0, look_every=1)
+        cascade = open_cascade(
+            config,
+            model.card.skeleton,
+            threads=model.threads,
+            mode="fast" if procedure.decode == "fast" else "exact",
+        )
+        if not cascade.skeleton.coco:
+            raise CardError(
+                f"{procedure.refine}: its skeleton names no COCO keypoints, so COCO cannot score it"
+            )
+        self._estimator, self._finder = Estimator([model], track=False, cascade=cascade), model.card
+        self._number = 0
+
+    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+        self._number += 1
+        tracks = self._estimator(frame, self._number).tracks
+        return [
+            detection(image.id, t.pose, self._estimator.skeleton, confidence(t.pose, self._finder))
+            for t in tracks
+            if t.pose.found.any()
+        ]
 
 
 class _Crops:

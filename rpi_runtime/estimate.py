@@ -90,9 +90,10 @@ class Estimator:
         cascade: Cascade | None = None,
     ) -> None:
         self.models = tuple(models)
-        self.skeleton: Skeleton = models[0].card.skeleton
+        finder = models[0].card.skeleton
+        self.skeleton: Skeleton = finder if cascade is None else cascade.skeleton
         for model in self.models[1:]:
-            if model.card.skeleton != self.skeleton:
+            if model.card.skeleton != finder:
                 raise CardError(
                     f"{model.path}: its skeleton is not that of {models[0].path}; use models of a kind"
                 )
@@ -203,6 +204,7 @@ class Estimator:
         """Do the same with a cascade, which needs the picture until the last crop. Without ids, every pass is full."""
         poses: tuple[Pose, ...] | None = None
         spans: dict[str, int] = {}
+        cascade.begin()
         if self._tracker is None:
             cascade.forget()
         if self._tracker is None or cascade.wants_look(timestamp_ns):

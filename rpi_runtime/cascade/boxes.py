@@ -9,17 +9,22 @@ from rpi_runtime.poses import Box
 
 # Keypoints end at eyes, wrists and ankles; the rest of head, hands and feet lies beyond.
 MARGIN = 0.15  # of the longer side, on each side
+DETECTED_MARGIN = (
+    0.07  # the same where a detector gives boxes, so that a box from keypoints is as large as its own
+)
 LEAST_SIDE = 4.0  # pixels; of somebody smaller a crop shows nothing
 STILL = 0.1  # of the longer side: while no edge is farther off the box stays where it is
 INWARD = 0.3  # of the way an edge goes inward a frame; outward it goes at once
 
 
-def person_box(keypoints: NDArray[np.float32]) -> Box | None:
+def person_box(keypoints: NDArray[np.float32], margin: float = MARGIN) -> Box | None:
     """Return x, y, width, height round a person's keypoints with a margin; None where they have no extent.
 
     Parameters
     ----------
     keypoints : ndarray, shape (K, 3), float32
+    margin : float
+        Of the longer side, on each side.
     """
     points = keypoints[keypoints[:, 2] > 0, :2]
     if len(points) == 0:
@@ -28,8 +33,22 @@ def person_box(keypoints: NDArray[np.float32]) -> Box | None:
     longer = max(right - left, bottom - top)
     if not longer >= LEAST_SIDE:
         return None
-    margin = MARGIN * longer
-    return left - margin, top - margin, right - left + 2 * margin, bottom - top + 2 * margin
+    rim = margin * longer
+    return left - rim, top - rim, right - left + 2 * rim, bottom - top + 2 * rim
+
+
+def clip_box(box: Box, width: int, height: int) -> Box | None:
+    """Return the part of a box that lies on a picture; None where that is next to nothing."""
+    left, top = max(box[0], 0.0), max(box[1], 0.0)
+    right, bottom = min(box[0] + box[2], float(width)), min(box[1] + box[3], float(height))
+    if min(right - left, bottom - top) < 1 or max(right - left, bottom - top) < LEAST_SIDE:
+        return None
+    return left, top, right - left, bottom - top
+
+
+def move_box(box: Box | None, moved: NDArray[np.float64]) -> Box | None:
+    """Return the box at another place."""
+    return None if box is None else (box[0] + float(moved[0]), box[1] + float(moved[1]), box[2], box[3])
 
 
 def ease_box(old: Box | None, new: Box | None) -> Box | None:

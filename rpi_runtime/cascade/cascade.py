@@ -2,11 +2,13 @@
 
 Per frame:
 
-1. Look at the whole picture when it is due, when somebody was lost, when nobody is known; otherwise expect
-   everybody where they last were, moved on by their velocity.
+1. Look at the whole picture when it is due, when a person was lost, when no person is known; otherwise expect
+   everybody where they last were, moved on by their velocity. What looks may be a detector, which gives boxes alone, or
+   a network that gives poses.
 2. In the order of need (who waited longest, of equals the largest) refine each on a crop, as long as the next one
-   will end within the budget.
-3. Refined keypoints replace coarse ones. Whoever was not reached keeps the coarse ones.
+   will end within the frame's budget.
+3. Refined keypoints replace coarse ones. A person who was not reached keeps the refined keypoints of a moment ago,
+   moved along, or without any the coarse ones; of a detector there are none, only the box.
 
 A tracker with ids comes behind this and sees nothing of it; here people are known by their likeness alone.
 """
@@ -14,32 +16,32 @@ A tracker with ids comes behind this and sees nothing of it; here people are kno
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpi_runtime.cascade.boxes import ease_box, person_box
+from rpi_runtime.cascade.boxes import DETECTED_MARGIN, MARGIN, clip_box, ease_box, move_box, person_box
 from rpi_runtime.cascade.budget import NS_PER_MS, Budget
 from rpi_runtime.cascade.match import Likeness, doubles, pair
+from rpi_runtime.cascade.people import CARRY_S, Person, carry, expect, movement
 from rpi_runtime.cascade.refine import Refiner, refiner_for
 from rpi_runtime.cascade.skeletons import Merger
 from rpi_runtime.cascade.spec import RefineConfig
+from rpi_runtime.decode.crops import Mode
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard, Skeleton
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Box, Pose
+from rpi_runtime.poses import Pose
+from rpi_runtime.track.places import places_of
 from rpi_runtime.track.smooth import NANOSECONDS
 
 log = logging.getLogger(__name__)
 
-NEW = 1 << 30  # frames that a person has waited who was never refined
 LEAST_LIKE = 0.15  # a refined person less like the coarse one is somebody else
 LONGEST_GAP_S = 0.5  # after a longer one nobody is where they were
-FADE_S = 0.3  # time constant of the velocity of somebody who is not seen, as in tracking
 FEWEST_FOUND = 3  # keypoints by which a person on a crop is recognised
 
 
@@ -62,18 +64,6 @@ class Refined:
     looked: bool
 
 
-@dataclass(slots=True, kw_only=True)
-class _Person:
-    """What is remembered of a person from frame to frame."""
-
-    pose: Pose
-    box: Box | None
-    velocity: NDArray[np.float64]  # (2,), pixels a second
-    waited: int = NEW  # frames since a crop was looked at
-    refined: bool = False
-    lost: bool = False
-
-
 class Cascade:
     """Refines people on crops, within a budget; for one thread.
 
@@ -82,8 +72,9 @@ class Cascade:
     refiner : Refiner
     card : ModelCard
         Of the refining network.
-    skeleton : Skeleton
-        Of the run.
+    finder : Skeleton
+        Of the network that finds people; without keypoints it is a detector, and the run has those of the refining
+        network.
     spec : RefineConfig
     clock : callable, optional
         Nanoseconds, monotonic.
@@ -92,29 +83,43 @@ class Cascade:
     ------
     CardError
         The two networks have too few keypoints in common.
+
+    Attributes
+    ----------
+    skeleton : Skeleton
+        Of the run.
     """
 
     def __init__(
         self,
         refiner: Refiner,
         card: ModelCard,
-        skeleton: Skeleton,
+        finder: Skeleton,
         spec: RefineConfig,
         *,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.spec, self._refiner, self._clock = spec, refiner, clock
+        self._detects = not finder.keypoints
+        self.skeleton = card.skeleton if self._detects else finder
         try:
-            self._merger = Merger(skeleton, card.skeleton)
+            self._merger = Merger(self.skeleton, card.skeleton)
         except CardError as err:
             raise CardError(f"{spec.model}: {err}") from err
-        self._likeness = Likeness(skeleton)
+        self._likeness = Likeness(self.skeleton)
         self.budget = Budget(spec.budget_ms, clock)
-        self._people: list[_Person] = []
+        self._people: list[Person] = []
         self._unlooked = 0
         self._lost = False
         self._now_ns = 0
+        self._begun = False
+        self._margin = DETECTED_MARGIN if self._detects else MARGIN
         self._warm_up(card)
+
+    def begin(self) -> None:
+        """A frame's time begins: what is done before the cascade is called counts, too."""
+        self.budget.begin()
+        self._begun = True
 
     def wants_look(self, timestamp_ns: int) -> bool:
         """Whether the next frame needs people from its whole picture."""
@@ -137,15 +142,17 @@ class Cascade:
             As found on the whole picture; None where nobody looked, which `wants_look` must allow.
         timestamp_ns : int
         """
-        self.budget.begin()
+        if not self._begun:
+            self.budget.begin()
+        self._begun = False
         seconds = (timestamp_ns - self._now_ns) * NANOSECONDS
         self._now_ns = timestamp_ns
         looked = coarse is not None
         before = self._people
         if coarse is None:
-            self._people = [_expect(person, seconds) for person in before]
+            self._people = [expect(person, seconds, self._margin) for person in before]
         else:
-            self._people = self._recognise(coarse, seconds)
+            self._people = self._recognise(coarse, seconds, image.shape[:2])
         self._unlooked = 0 if looked else self._unlooked + 1
         self._refine(image, fresh=looked)
         self._drop(seconds, before)
@@ -177,31 +184,51 @@ class Cascade:
                 self.spec.budget_ms,
             )
 
-    def _recognise(self, coarse: Sequence[Pose], seconds: float) -> list[_Person]:
+    def _recognise(self, coarse: Sequence[Pose], seconds: float, size: tuple[int, ...]) -> list[Person]:
         """People as the whole picture shows them, with the past of those who are known."""
-        known = [_expect(person, seconds) for person in self._people] if 0 < seconds <= LONGEST_GAP_S else []
-        alike = self._likeness([p.pose.keypoints for p in known], [pose.keypoints for pose in coarse])
-        people = []
-        for pose, row in zip(coarse, pair(alike, LEAST_LIKE), strict=True):
-            box, past = person_box(pose.keypoints), known[row] if row >= 0 else None
-            if past is None:
-                people.append(_Person(pose=pose, box=box, velocity=np.zeros(2)))
-                continue
-            people.append(
-                _Person(
-                    pose=pose,
-                    box=ease_box(past.box, box),
-                    velocity=past.velocity,
-                    waited=past.waited,
-                )
-            )
-        return people
+        known: list[Person] = []
+        if 0 < seconds <= LONGEST_GAP_S:
+            known = [expect(person, seconds, self._margin) for person in self._people]
+        found = [self._complete(pose, size) for pose in coarse]
+        alike = self._likeness([p.pose for p in known], found)
+        rows = pair(alike, LEAST_LIKE)
+        return [
+            self._found(pose, known[row] if row >= 0 else None) for pose, row in zip(found, rows, strict=True)
+        ]
+
+    def _complete(self, pose: Pose, size: tuple[int, ...]) -> Pose:
+        """A pose in the run's skeleton, its box on the picture."""
+        if pose.box is None and not self._detects:
+            return pose
+        box = None if pose.box is None else clip_box(pose.box, size[1], size[0])
+        keypoints = pose.keypoints
+        if self._detects:
+            keypoints = np.zeros((len(self.skeleton.keypoints), 3), np.float32)
+        return Pose(keypoints=keypoints, score=pose.score, box=box)
+
+    def _found(self, pose: Pose, past: Person | None) -> Person:
+        """A person as found on the whole picture."""
+        box = pose.box if pose.box is not None else person_box(pose.keypoints)
+        if past is None:
+            return Person(pose=pose, coarse=pose.keypoints, score=pose.score, box=box, velocity=np.zeros(2))
+        coarse = pose.keypoints
+        if past.stale_s <= CARRY_S and (pose.found.any() or pose.box is not None):
+            pose = Pose(keypoints=carry(past, pose), score=pose.score, box=pose.box)
+        return Person(
+            pose=pose,
+            coarse=coarse,
+            score=pose.score,
+            box=ease_box(past.box, box),
+            velocity=past.velocity,
+            waited=past.waited,
+            stale_s=past.stale_s,
+        )
 
     def _refine(self, image: NDArray[np.uint8], *, fresh: bool) -> None:
         """Look at crops in the order of need until the time is over."""
         begun = False
         waiting = [p for p in self._people if p.box is not None]
-        for person in sorted(waiting, key=_need):
+        for person in sorted(waiting, key=lambda person: person.need):
             if not self.budget.allows():
                 break
             begun = True
@@ -211,44 +238,85 @@ class Cascade:
         if waiting and not begun:
             self.budget.relieve()
 
-    def _refine_one(self, image: NDArray[np.uint8], person: _Person, *, fresh: bool) -> None:
+    def _refine_one(self, image: NDArray[np.uint8], person: Person, *, fresh: bool) -> None:
         assert person.box is not None
-        coarse, person.waited = person.pose.keypoints, 0
-        found = [self._merger.carry_over(pose.keypoints) for pose in self._refiner(image, person.box)]
-        (alike,) = self._likeness([coarse], found)
-        best = int(alike.argmax()) if len(found) else -1
-        if best < 0 or alike[best] < LEAST_LIKE or (found[best][:, 2] > 0).sum() < FEWEST_FOUND:
+        person.waited = 0
+        answers = self._refiner(image, person.box)
+        found = [Pose(keypoints=self._merger.carry_over(a.keypoints), score=a.score) for a in answers]
+        best = self._same(person, found, fresh=fresh)
+        if best < 0 or found[best].found.sum() < FEWEST_FOUND:
             person.lost = not fresh
             return
-        keypoints = self._merger.merge(coarse, found[best], fresh=fresh)
-        person.pose = Pose(keypoints=keypoints, score=person.pose.score)
-        person.refined = True
+        keypoints = self._merger.merge(person.coarse, found[best].keypoints, fresh=fresh)
+        score = person.score * found[best].score if self._detects else person.score
+        box = person.pose.box
+        if not fresh:  # the detector's box goes along with the keypoints
+            box = move_box(box, movement(person.coarse, keypoints))
+        person.pose = Pose(keypoints=keypoints, score=score, box=box)
+        person.refined, person.stale_s = True, 0.0
 
-    def _drop(self, seconds: float, before: list[_Person]) -> None:
-        """Forget who was lost or is somebody else again, and learn how the others move."""
+    def _same(self, person: Person, found: Sequence[Pose], *, fresh: bool) -> int:
+        """Which of those on a crop is the person; -1 for none.
+
+        Where a detector has just seen the person in this very box, one answer needs no likeness: it may have moved more
+        than that forgives.
+        """
+        if fresh and self._detects:
+            boxed = [
+                replace(p, keypoints=p.keypoints[:0], box=person_box(p.keypoints, self._margin))
+                for p in found
+            ]
+            (alike,) = self._likeness([replace(person.pose, keypoints=person.pose.keypoints[:0])], boxed)
+            return int(alike.argmax()) if len(found) else -1
+        (alike,) = self._likeness([replace(person.pose, keypoints=person.coarse, box=None)], found)
+        best = int(alike.argmax()) if len(found) else -1
+        return best if best >= 0 and alike[best] >= LEAST_LIKE else -1
+
+    def _drop(self, seconds: float, before: list[Person]) -> None:
+        """Forget who was lost or is another person again, and learn how the others move."""
         people = [p for p in self._people if not p.lost]
-        points = [p.pose.keypoints for p in people]
-        twice = doubles(self._likeness(points, points), [p.pose.score for p in people])
-        self._lost = len(people) < len(self._people) or bool(twice)
+        poses = [p.pose for p in people]
+        twice = doubles(self._likeness(poses, poses), [p.pose.score for p in people])
+        # a detector that found a person twice on this very picture would do so again: another look is no help
+        again = bool(twice) and (self._unlooked > 0 or not self._detects)
+        self._lost = len(people) < len(self._people) or again
         self._people = [p for i, p in enumerate(people) if i not in twice]
         self._learn(seconds, before)
 
-    def _learn(self, seconds: float, before: list[_Person]) -> None:
+    def _learn(self, seconds: float, before: list[Person]) -> None:
         """Boxes and velocities for the next frame."""
-        now = [p.pose.keypoints for p in self._people]
+        now = [p.pose for p in self._people]
         rows = [-1] * len(now)
         if 0 < seconds <= LONGEST_GAP_S and before:
-            rows = pair(self._likeness([p.pose.keypoints for p in before], now), LEAST_LIKE)
+            rows = pair(self._likeness([p.pose for p in before], now), LEAST_LIKE)
         for person, row in zip(self._people, rows, strict=True):
             if person.refined:
-                person.box = ease_box(person.box, person_box(person.pose.keypoints))
+                person.box = ease_box(person.box, person_box(person.pose.keypoints, self._margin))
             if row >= 0 and (person.refined or self._unlooked == 0):
-                moved = _movement(before[row].pose.keypoints, person.pose.keypoints)
+                moved = self._moved(before[row].pose, person.pose)
                 person.velocity = person.velocity + 0.5 * (moved / seconds - person.velocity)
 
+    def _moved(self, old: Pose, new: Pose) -> NDArray[np.float64]:
+        """Median movement of keypoints, or of the box's points where there are none."""
+        if (old.found & new.found).any():
+            return movement(old.keypoints, new.keypoints)
+        one, other = places_of([old, new], len(self.skeleton.keypoints))
+        return movement(one, other)
 
-def open_cascade(spec: RefineConfig, skeleton: Skeleton, *, threads: int | None = None) -> Cascade:
-    """Load the refining network and return the cascade for a run with `skeleton`.
+
+def open_cascade(
+    spec: RefineConfig, finder: Skeleton, *, threads: int | None = None, mode: Mode = "fast"
+) -> Cascade:
+    """Load the refining network and return the cascade behind a network that finds people with skeleton `finder`.
+
+    Parameters
+    ----------
+    spec : RefineConfig
+    finder : Skeleton
+        Without keypoints for a detector.
+    threads : int, optional
+    mode : {"fast", "exact"}
+        How crops are decoded: keypoints below the card's threshold are not found, or all are given, as papers evaluate.
 
     Raises
     ------
@@ -257,31 +325,4 @@ def open_cascade(spec: RefineConfig, skeleton: Skeleton, *, threads: int | None 
     """
     model = Model(spec.model, threads=threads)
     log.info("refines: %s", model.describe())
-    return Cascade(refiner_for(model), model.card, skeleton, spec)
-
-
-def _need(person: _Person) -> tuple[int, float]:
-    """Sorts whoever has waited longest first, of equals the largest."""
-    assert person.box is not None
-    return -person.waited, -person.box[2] * person.box[3]
-
-
-def _expect(person: _Person, seconds: float) -> _Person:
-    """The person where the velocity leads, one frame later."""
-    moved = person.velocity * seconds
-    keypoints = person.pose.keypoints.copy()
-    keypoints[person.pose.found, :2] += moved.astype(np.float32)
-    return _Person(
-        pose=Pose(keypoints=keypoints, score=person.pose.score),
-        box=ease_box(person.box, person_box(keypoints)),
-        velocity=person.velocity * math.exp(-seconds / FADE_S),
-        waited=min(person.waited + 1, NEW),
-    )
-
-
-def _movement(old: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Median movement of the keypoints that both have, (2,); 0 without any."""
-    both = (old[:, 2] > 0) & (new[:, 2] > 0)
-    if not both.any():
-        return np.zeros(2)
-    return np.asarray(np.median(new[both, :2] - old[both, :2], axis=0), np.float64)
+    return Cascade(refiner_for(model, mode), model.card, finder, spec)

@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpi_runtime.model.card import Skeleton
-from rpi_runtime.track.tracker import DEFAULT_SIGMA, FEWEST_SHARED, person_scales
+from rpi_runtime.poses import Pose
+from rpi_runtime.track.places import place_sigmas, places_of
+from rpi_runtime.track.tracker import FEWEST_SHARED, person_scales
 
 TOLERANCE = 2.0  # on COCO's sigmas, as in tracking
 SAME = 0.9  # two people more alike than this are one, found twice
 
 
 class Likeness:
-    """How alike people are, from 0 to 1: OKS over the keypoints that both have.
+    """How alike people are, from 0 to 1: OKS over the keypoints, and points of the box, that both have.
 
     Parameters
     ----------
@@ -23,18 +25,16 @@ class Likeness:
     """
 
     def __init__(self, skeleton: Skeleton) -> None:
-        sigmas = np.array(skeleton.sigmas or [DEFAULT_SIGMA] * len(skeleton.keypoints))
-        self._variance = 2 * (2 * sigmas * TOLERANCE) ** 2  # (K,), see rpi_runtime.track.tracker
+        self._count = len(skeleton.keypoints)
+        self._variance = 2 * (2 * place_sigmas(skeleton) * TOLERANCE) ** 2  # see rpi_runtime.track.tracker
 
-    def __call__(
-        self, ours: Sequence[NDArray[np.float32]], theirs: Sequence[NDArray[np.float32]]
-    ) -> NDArray[np.float64]:
-        """Compare each of `ours` with each of `theirs`, keypoints (K, 3) each: (N, M)."""
+    def __call__(self, ours: Sequence[Pose], theirs: Sequence[Pose]) -> NDArray[np.float64]:
+        """Compare each of `ours` with each of `theirs`: (N, M)."""
         if not (len(ours) and len(theirs)):
             return np.zeros((len(ours), len(theirs)))
-        a, b = np.stack(ours), np.stack(theirs)
+        a, b = places_of(ours, self._count), places_of(theirs, self._count)
         scale = np.maximum(person_scales(a)[:, None], person_scales(b))  # (N, M)
-        both = (a[:, None, :, 2] > 0) & (b[None, :, :, 2] > 0)  # (N, M, K)
+        both = (a[:, None, :, 2] > 0) & (b[None, :, :, 2] > 0)  # (N, M, K + 3)
         apart = a[:, None, :, :2].astype(np.float64) - b[None, :, :, :2]
         distance2 = (apart**2).sum(axis=3)
         near = np.exp(-distance2 / (self._variance * scale[..., None] ** 2)) * both

@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from rpi_runtime.decode.choose import decoder_for
-from rpi_runtime.decode.crops import crop_decoder_for, crop_settings
+from rpi_runtime.decode.crops import Mode, crop_decoder_for, crop_settings
+from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.model.crop_settings import CropSettings
 from rpi_runtime.model.interpreter import Model
@@ -27,18 +28,23 @@ class Refiner(Protocol):
         """Return who may be the person, in pixels of the frame and in the network's own skeleton."""
 
 
-def refiner_for(model: Model) -> Refiner:
-    """Return what refines with a model, by its card."""
-    return CropRefiner(model) if model.card.sees_crops else PictureRefiner(model)
+def refiner_for(model: Model, mode: Mode = "fast") -> Refiner:
+    """Return what refines with a model, by its card; `CardError` for a detector, which gives no keypoints."""
+    if not model.card.skeleton.keypoints:
+        raise CardError(
+            f"{model.path}: a detector finds boxes and no keypoints, so it cannot refine",
+            remedy="give it as --model, and a network of crops as --refine",
+        )
+    return CropRefiner(model, mode) if model.card.sees_crops else PictureRefiner(model)
 
 
 class CropRefiner:
     """A network of crops on the crop that it was made for: one person, the one in the middle."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, mode: Mode = "fast") -> None:
         self._model, self._settings = model, crop_settings(model.card)
         self._write = CropWriter(model.card.input, self._settings)
-        self._decode = crop_decoder_for(model.card)
+        self._decode = crop_decoder_for(model.card, mode)
 
     def __call__(self, frame: Frame, box: Box) -> tuple[Pose, ...]:
         """See `Refiner`; nobody when the network is sure of no keypoint."""

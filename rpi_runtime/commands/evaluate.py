@@ -93,9 +93,15 @@ class _Progress:
 
 
 def _estimator(args: argparse.Namespace) -> Estimator:
+    estimator = _make_estimator(args)
+    if not estimator.skeleton.coco:
+        path = args.model if args.refine is None else args.refine
+        raise CardError(f"{path}: its skeleton names no COCO keypoints, so COCO cannot score it")
+    return estimator
+
+
+def _make_estimator(args: argparse.Namespace) -> Estimator:
     model = Model(args.model, threads=args.threads)
-    if not model.card.skeleton.coco:
-        raise CardError(f"{model.path}: its skeleton names no COCO keypoints, so COCO cannot score it")
     if args.refine is None:
         return Estimator([model], track=False)
     from rpi_runtime.cascade.cascade import open_cascade  # loaded by those who use it

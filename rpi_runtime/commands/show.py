@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rpi_runtime.capture.kinds import guess_kind
 from rpi_runtime.capture.pictures import SUFFIXES, read_picture, write_picture
+from rpi_runtime.commands.parser import add_refine_arguments
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.estimate import Estimate, Estimator
 from rpi_runtime.files import reading
 from rpi_runtime.masking import mask
 from rpi_runtime.model.interpreter import Model
+from rpi_runtime.settings.run_config import REFINE_OPTIONS, refine_override
 from rpi_runtime.sinks.draw import draw_people
 from rpi_runtime.streams import tell
 
@@ -27,6 +30,7 @@ examples:
   python -m rpi_runtime show --model M.tflite photos/                     writes photos-poses/
   python -m rpi_runtime show --model M.tflite a.jpg b.jpg photos/ --output drawn/
   python -m rpi_runtime show --model M.tflite walk.mp4                    writes walk-poses.mp4
+  python -m rpi_runtime show --model FINDER.tflite --refine CROPS.tflite street.jpg
 
 exit codes: 0 done, 2 a wrong option, 3 an input or the model cannot be read (others are done), 5 an output cannot be
             written, 8 a package is missing
@@ -45,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a file for one picture or video, otherwise a folder; default: beside the input, with -poses in the name",
     )
+    add_refine_arguments(parser)
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="default: all, at most 4")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
 
@@ -157,7 +162,7 @@ def _show_pictures(jobs: Sequence[Job], given: argparse.Namespace) -> list[Path]
             unreadable.append(job.source)
             continue
         if estimator is None:
-            estimator = Estimator([Model(given.model, threads=given.threads or None)], track=False)
+            estimator = _estimator(given)
         estimate = estimator(image, 0)
         write_picture(draw_people(image, estimate.tracks, estimator.skeleton), job.target)
         tell(f"{count}{job.target}: {describe(estimate, estimator)}")
@@ -171,7 +176,27 @@ def _show_video(job: Job, given: argparse.Namespace) -> None:
     job.target.parent.mkdir(parents=True, exist_ok=True)
     chosen = {"model": given.model, "source": f"video:{job.source}", "sink": f"video:{job.target}"}
     tell(f"{job.source} to {job.target}")
-    run(load_config(None, chosen | {"threads": given.threads}), progress_s=_PROGRESS_S)
+    run(
+        load_config(None, chosen | _refine_options(given) | {"threads": given.threads}),
+        progress_s=_PROGRESS_S,
+    )
+
+
+def _refine_options(given: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name in REFINE_OPTIONS if (value := getattr(given, name)) is not None}
+
+
+def _estimator(given: argparse.Namespace) -> Estimator:
+    """Of one picture: all people are refined, however long it takes, unless a budget is given."""
+    model, threads = Model(given.model, threads=given.threads or None), given.threads or None
+    config = refine_override(None, _refine_options(given))
+    if config is None:
+        return Estimator([model], track=False)
+    if given.refine_budget_ms is None:
+        config = replace(config, budget_ms=0)
+    from rpi_runtime.cascade.cascade import open_cascade  # loaded by those who use it
+
+    return Estimator([model], track=False, cascade=open_cascade(config, model.card.skeleton, threads=threads))
 
 
 def describe(estimate: Estimate, estimator: Estimator) -> str:
@@ -180,4 +205,6 @@ def describe(estimate: Estimate, estimator: Estimator) -> str:
     if not counts:
         return "nobody found"
     people = "1 person" if len(counts) == 1 else f"{len(counts)} people"
+    if not estimator.skeleton.keypoints:
+        return f"{people} (boxes alone: a detector gives no keypoints)"
     return f"{people} ({' and '.join(counts)} keypoints of {len(estimator.skeleton.keypoints)})"

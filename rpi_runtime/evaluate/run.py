@@ -74,6 +74,8 @@ def evaluate_split(
         estimate = estimator(read_image(image), number)
         clock.add({**estimate.latency_ns, "total": sum(estimate.latency_ns.values())})
         for track in estimate.tracks:
+            if not track.pose.found.any():
+                continue  # only a detector saw this person: that is no pose
             score = confidence(track.pose, card)
             detections.append(detection(image.id, track.pose, estimator.skeleton, score))
         refined += sum(track.refined for track in estimate.tracks)

@@ -109,7 +109,9 @@ class Skeleton:
     def __post_init__(self) -> None:
         count = len(self.keypoints)
         if count > MOST_KEYPOINTS or len(set(self.keypoints)) != count:
-            raise CardError(f"skeleton: {count} keypoints, expected at most {MOST_KEYPOINTS}, with different names")
+            raise CardError(
+                f"skeleton: {count} keypoints, expected at most {MOST_KEYPOINTS}, with different names"
+            )
         for name in self.keypoints:
             check_name(name, "keypoint")
         if len(self.edges) > MOST_EDGES:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rpi_runtime.errors import DependencyError
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.optional import load
-from rpi_runtime.poses import Track
+from rpi_runtime.poses import Box, Track
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -97,6 +97,18 @@ def _draw_person(pen: _Pen, track: Track, skeleton: Skeleton, colour: Colour) ->
     if track.id and found:
         highest = min(found, key=lambda point: point[1])
         pen.text((highest[0] + 8, max(highest[1] - 24, 0)), str(track.id), colour)
+    if not found and track.pose.box is not None:
+        _draw_box(pen, track.pose.box, str(track.id) if track.id else "", colour)
+
+
+def _draw_box(pen: _Pen, box: Box, label: str, colour: Colour) -> None:
+    """The box of a person whom only a detector saw."""
+    x, y, width, height = box
+    corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+    for start, end in zip(corners, corners[1:] + corners[:1], strict=True):
+        pen.line(start, end, colour)
+    if label:
+        pen.text((x + 8, max(y - 24, 0)), label, colour)
 
 
 def _thickness(image: NDArray[np.uint8]) -> int:

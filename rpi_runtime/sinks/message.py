@@ -1,6 +1,6 @@
 """The message: one frame's people as JSON. Described by ``message.schema.json`` beside this file.
 
-Version 1. Fields may be added within a version. Removing a field or changing its meaning makes a new version.
+Version 2. Fields may be added within a version. Removing a field or changing its meaning makes a new version.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rpi_runtime.model.card import Skeleton
 from rpi_runtime.poses import Track
 from rpi_runtime.sinks.sink import Result
 
-MESSAGE_VERSION = 1
+MESSAGE_VERSION = 2  # 1: everybody had keypoints
 
 
 def schema() -> dict[str, Any]:
@@ -69,14 +69,17 @@ def encode_message(result: Result, skeleton: Skeleton) -> bytes:
 
 
 def _person(track: Track, skeleton: Skeleton) -> dict[str, Any]:
-    points = track.pose.keypoints.tolist()
-    return {
+    points = track.pose.keypoints.tolist()  # none of a person whom only a detector saw
+    person: dict[str, Any] = {
         "id": track.id,
         "score": round(float(track.pose.score), 3),
         "age": track.age,
         "keypoints": {
             name: [round(x, 1), round(y, 1), round(score, 3)]
-            for name, (x, y, score) in zip(skeleton.keypoints, points, strict=True)
+            for name, (x, y, score) in zip(skeleton.keypoints, points, strict=bool(points))
             if score > 0
         },
     }
+    if track.pose.box is not None:
+        person["box"] = [round(value, 1) for value in track.pose.box]
+    return person

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from rpi_runtime.errors import UsageError
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.poses import Pose, Track
+from rpi_runtime.track.places import BOX_POINTS, box_of, place_sigmas, places_of
 from rpi_runtime.track.smooth import NANOSECONDS, NEVER_NS, OneEuro, SmoothSpec
 
 T = TypeVar("T", np.int64, np.float64)
 
-DEFAULT_SIGMA = 0.072  # mean of COCO's 17
 # COCO takes 0.53 of the box for a person's area: sqrt(0.53 * 0.4) of the height for a box 0.4 times as wide as high.
 SCALE_OF_LONG_SIDE = 0.46
 LONGEST_REACH_S = 0.1
@@ -86,12 +86,11 @@ class Tracker:
         self, skeleton: Skeleton, spec: TrackSpec | None = None, smooth: SmoothSpec | None = None
     ) -> None:
         self.spec = spec or TrackSpec()
-        count = len(skeleton.keypoints)
-        sigmas = np.array(skeleton.sigmas or [DEFAULT_SIGMA] * count)
+        self._count = len(skeleton.keypoints)
         # OKS is exp(-d^2 / (2 s^2 k^2)) with k = 2 sigma
-        self._variance = 2 * (2 * sigmas * self.spec.tolerance) ** 2  # (K,)
-        self._people = _People.nobody(count)
-        self._smoother = OneEuro(count, smooth) if smooth is not None else None
+        self._variance = 2 * (2 * place_sigmas(skeleton) * self.spec.tolerance) ** 2  # (K + 3,)
+        self._people = _People.nobody(self._count + BOX_POINTS)
+        self._smoother = OneEuro(self._count + BOX_POINTS, smooth) if smooth is not None else None
         self._last_id = 0
         self._now_ns: int | None = None
         self._intervals_ns: deque[int] = deque(maxlen=_INTERVALS)
@@ -114,7 +113,7 @@ class Tracker:
         self._forget(timestamp_ns)
         if not poses:
             return ()
-        keypoints = np.stack([pose.keypoints for pose in poses])  # (N, K, 3)
+        keypoints = places_of(poses, self._count)  # (N, K + 3, 3)
         scales = person_scales(keypoints)
         predicted, known = self._people.predict(timestamp_ns, self.spec, self._keep_ns)
         rows = self._assign(keypoints, scales, predicted, known)
@@ -125,9 +124,14 @@ class Tracker:
         self._people.take(rows, keypoints, scales, timestamp_ns, predicted, known)
         if self._smoother is not None:
             smooth = self._smoother(rows, keypoints, timestamp_ns, self._people.scales[rows])
-            poses = [Pose(keypoints=k, score=p.score) for k, p in zip(smooth, poses, strict=True)]
+            poses = [self._smoothed(pose, points) for pose, points in zip(poses, smooth, strict=True)]
         ids, ages = self._people.ids[rows].tolist(), self._people.ages[rows].tolist()
         return tuple(Track(id=i, pose=p, age=a) for i, p, a in zip(ids, poses, ages, strict=True))
+
+    def _smoothed(self, pose: Pose, points: NDArray[np.float32]) -> Pose:
+        """The pose with smoothed keypoints, and box where it has one."""
+        box = box_of(points[self._count :]) if pose.box is not None else None
+        return Pose(keypoints=points[: self._count], score=pose.score, box=box)
 
     def _forget(self, now_ns: int) -> None:
         """Drop the people who have been out of sight for too long."""

@@ -19,7 +19,7 @@ from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.model.card import ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
-from rpi_runtime.preprocess.crop import Cutter, crop_transform
+from rpi_runtime.preprocess.crop import CropWriter, crop_transform
 from tests.quant.standin_network import CROPS, PAIRS, SKELETON, TAGS, PerfectNetwork, coordinates, people
 from tests.rpi_runtime.toys import CARD, write_toy
 

@@ -114,7 +114,7 @@ def test_metrics_and_status_line():
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        (["--model", "CROPS"], 3, "--model BOTTOMUP.tflite --refine THIS.tflite"),
+        (["--model", "CROPS"], 3, "--model FINDER.tflite --refine THIS.tflite"),
         (["--model", "TOY", "--refine-budget-ms", "9"], 2, "--refine-budget-ms: nothing refines; name a network"),
         (["--model", "TOY", "--look-every", "9"], 2, "--look-every: nothing refines"),
         (["--model", "TOY", "--refine", "TOY", "--look-every", "0"], 2, "--look-every: got 0, expected 1 to"),

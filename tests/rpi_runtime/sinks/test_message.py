@@ -17,7 +17,7 @@ def test_a_message_says_what_a_consumer_needs():
     result = make_result(index=7)
     message = make_message(result, CARD.skeleton, now_ns=result.taken_ns + 20_500_000)
     assert message == {
-        "version": 1,
+        "version": 2,
         "frame": 7,
         "time": "2023-11-14T22:13:20.123Z",
         "timestamp_ns": 700_000_000,
@@ -51,7 +51,7 @@ def test_the_schema_is_one_and_refuses_what_is_wrong():
     validator = jsonschema.Draft202012Validator(schema())
     good = make_message(make_result(), CARD.skeleton)
     assert validator.is_valid(good)
-    assert not validator.is_valid(good | {"version": 2})
+    assert not validator.is_valid(good | {"version": 3})
     assert not validator.is_valid({k: v for k, v in good.items() if k != "people"})
     person = good["people"][0]
     for bad in ({"k0": [1, 2]}, {"k0": [1, 2, 0]}, {"k0": [1, 2, 3, 4]}):

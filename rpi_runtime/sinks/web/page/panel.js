@@ -79,7 +79,9 @@ export class Panel {
         chip.className = "chip";
         chip.style.background = colourOf(person, place);
         const more = document.createElement("b");
-        more.textContent = `${Object.keys(person.keypoints).length} keypoints, score ${person.score.toFixed(1)}`;
+        const count = Object.keys(person.keypoints).length;
+        const what = count || !person.box ? `${count} keypoints` : "box";
+        more.textContent = `${what}, score ${person.score.toFixed(person.score < 10 ? 2 : 1)}`;
         row.append(chip, person.id ? `Person ${person.id}` : "Person", more);
         return row;
       }),

@@ -62,8 +62,11 @@ export class Stage {
       const points = new Map(
         Object.entries(person.keypoints).map(([name, [x, y]]) => [name, [place.x + x * place.scale, place.y + y * place.scale]]),
       );
+      const corners = cornersOf(person, place);
+      if (this.shows.skeletons && !points.size) drawBox(pen, corners, colour, place.ratio);
       if (this.shows.skeletons) this.drawSkeleton(pen, points, colour, place.ratio);
-      if (this.shows.ids && person.id) drawLabel(pen, points, String(person.id), colour, place.ratio);
+      const top = points.size ? [...points.values()] : corners;
+      if (this.shows.ids && person.id) drawLabel(pen, top, String(person.id), colour, place.ratio);
     });
   }
 
@@ -92,8 +95,35 @@ export class Stage {
   }
 }
 
+/** The two upper corners and the two lower ones of a person's box on the overlay; none where there is no box. */
+function cornersOf(person, place) {
+  if (!person.box) return [];
+  const [x, y, width, height] = person.box.map((value) => value * place.scale);
+  const [left, top] = [place.x + x, place.y + y];
+  return [
+    [left + width / 2, top],
+    [left, top],
+    [left + width, top],
+    [left + width, top + height],
+    [left, top + height],
+  ];
+}
+
+/** The box of a person whom a detector found and nobody has looked at closely yet. */
+function drawBox(pen, corners, colour, ratio) {
+  if (!corners.length) return;
+  const [, [left, top], , [right, bottom]] = corners;
+  for (const [ink, width] of [["rgb(0 0 0 / 55%)", 4.5], [colour, 2.5]]) {
+    pen.strokeStyle = ink;
+    pen.lineWidth = width * ratio;
+    pen.setLineDash([10 * ratio, 6 * ratio]);
+    pen.strokeRect(left, top, right - left, bottom - top);
+  }
+  pen.setLineDash([]);
+}
+
 function drawLabel(pen, points, text, colour, ratio) {
-  const highest = [...points.values()].reduce((a, b) => (b[1] < a[1] ? b : a), [0, Infinity]);
+  const highest = points.reduce((a, b) => (b[1] < a[1] ? b : a), [0, Infinity]);
   if (!Number.isFinite(highest[1])) return;
   pen.font = `600 ${13 * ratio}px system-ui, sans-serif`;
   const width = pen.measureText(text).width + 12 * ratio;

@@ -1,0 +1,119 @@
+"""What the cascade remembers of a person from frame to frame, and where it expects them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpi_runtime.cascade.boxes import ease_box, move_box, person_box
+from rpi_runtime.poses import Box, Pose
+
+NEW = 1 << 30  # frames that a person has waited who was never refined
+FADE_S = 0.3  # time constant of the velocity of somebody who is not seen, as in tracking
+CARRY_S = 0.5  # for so long refined keypoints go along with a person who is found but not reached
+
+
+@dataclass(slots=True, kw_only=True)
+class Person:
+    """A person known to the cascade.
+
+    Attributes
+    ----------
+    pose : Pose
+        In the run's skeleton.
+    coarse : ndarray, shape (K, 3)
+        Keypoints as the whole picture shows them; where it was not looked at, where they are expected.
+    score : float
+        Of the network that finds people.
+    box : tuple of float or None
+        What a crop of the person shows.
+    velocity : ndarray, shape (2,)
+        Pixels a second.
+    waited : int
+        Frames since a crop was looked at.
+    stale_s : float
+        Seconds since the keypoints last came from a crop.
+    refined : bool
+        Whether they come from a crop of this frame.
+    lost : bool
+        Whether a crop no longer showed the person.
+    """
+
+    pose: Pose
+    coarse: NDArray[np.float32]
+    score: float
+    box: Box | None
+    velocity: NDArray[np.float64]
+    waited: int = NEW
+    stale_s: float = math.inf
+    refined: bool = False
+    lost: bool = False
+
+    @property
+    def need(self) -> tuple[int, float]:
+        """Sorts those first who have waited longest, of equals the largest."""
+        assert self.box is not None
+        return -self.waited, -self.box[2] * self.box[3]
+
+
+def expect(person: Person, seconds: float, margin: float) -> Person:
+    """Return the person where the velocity leads, one frame later."""
+    moved = person.velocity * seconds
+    keypoints = _moved(person.pose.keypoints, moved)
+    around = person_box(keypoints, margin)
+    return Person(
+        pose=Pose(keypoints=keypoints, score=person.pose.score, box=move_box(person.pose.box, moved)),
+        coarse=keypoints,
+        score=person.score,
+        box=ease_box(person.box, around) if around is not None else move_box(person.box, moved),
+        velocity=person.velocity * math.exp(-seconds / FADE_S),
+        waited=min(person.waited + 1, NEW),
+        stale_s=person.stale_s + seconds,
+    )
+
+
+def carry(past: Person, found: Pose) -> NDArray[np.float32]:
+    """Return refined keypoints for a person who is found again and may not be reached on this frame.
+
+    They were refined a moment ago, and a crop's keypoints are better than a whole picture's: so they move along with
+    the person as found, instead of jumping to the coarse ones and back.
+
+    Parameters
+    ----------
+    past : Person
+        Where the person is expected.
+    found : Pose
+        As the whole picture shows the person; its keypoints fill in those that were not refined.
+
+    Returns
+    -------
+    ndarray, shape (K, 3)
+    """
+    keypoints = past.pose.keypoints
+    if found.found.any():
+        moved = movement(keypoints, found.keypoints)
+        carried = _moved(keypoints, moved)
+        return np.where(carried[:, 2:] > 0, carried, found.keypoints)
+    assert found.box is not None
+    return _moved(keypoints, _middle(found.box) - _middle(past.pose.box or found.box))
+
+
+def movement(old: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the median movement of the keypoints that both have, (2,); 0 without any."""
+    both = (old[:, 2] > 0) & (new[:, 2] > 0)
+    if not both.any():
+        return np.zeros(2)
+    return np.asarray(np.median(new[both, :2] - old[both, :2], axis=0), np.float64)
+
+
+def _moved(keypoints: NDArray[np.float32], moved: NDArray[np.float64]) -> NDArray[np.float32]:
+    copy = keypoints.copy()
+    copy[copy[:, 2] > 0, :2] += moved.astype(np.float32)
+    return copy
+
+
+def _middle(box: Box) -> NDArray[np.float64]:
+    return np.array([box[0] + box[2] / 2, box[1] + box[3] / 2])
