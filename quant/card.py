@@ -1,12 +1,15 @@
-"""Print the model card inside a .tflite.
+"""Print the model card inside a .tflite, give a file a card, or begin one.
 
 python -m quant.card FILE
+python -m quant.card FILE --attach CARD.toml
+python -m quant.card FILE --describe
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +18,7 @@ from quant.cli import run_command
 from quant.speed.boards import BOARDS
 from quant.speed.predict import predict
 from rpi_runtime.errors import CardError
+from rpi_runtime.files import reading
 from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.decoders import (
     BoxPoseSettings,
@@ -29,7 +33,7 @@ from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member
 
 
 def describe(card: ModelCard) -> str:
-    """Return the card as readable text."""
+    """Return the card as a person would read it."""
     spec, origin = card.input, card.provenance
     lines = [
         f"{card.name}, {card.recipe}",
@@ -96,11 +100,25 @@ def _manifest(path: Path) -> str:
         ) from err
 
 
+def _describe_file(path: Path) -> int:
+    """A .tflite is read here; an ONNX file by the package above this one, as a command of its own."""
+    from quant.describe import as_text, describe_tflite
+    from quant.tflite.read import read_model
+    from quant.tflite.schema import IDENTIFIER
+
+    with reading(path, "make it readable, or give another file"):
+        data = path.read_bytes()
+    if data[4:8] != IDENTIFIER:
+        return subprocess.run([sys.executable, "-m", "export.describe", str(path)], check=False).returncode
+    print(as_text(path.stem, describe_tflite(read_model(data))))
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the card of a file."""
     parser = argparse.ArgumentParser(
         prog="python -m quant.card",
-        description="Print the model card inside a .tflite.",
+        description="Print the model card inside a .tflite, give a file a card, or begin one.",
         epilog="Exit codes: 0 done, 2 wrong usage, 3 no such file, no card, or a broken one.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a .tflite of pipose")
@@ -108,7 +126,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--calibration", action="store_true", help="print the calibration manifest: names and hashes"
     )
+    parser.add_argument(
+        "--attach", metavar="CARD",
+        help="check a card, FILE.toml or a name of export.tflite --list-cards, against the file and store it in it",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, metavar="FILE", help="with --attach: write there instead")
+    parser.add_argument(
+        "--describe",
+        action="store_true",
+        help="print what an ONNX file or a .tflite holds, as the beginning of a card",
+    )
     args = parser.parse_args(argv)
+    if args.describe:
+        return _describe_file(args.file)
+    if args.attach:
+        from quant.attach import attach
+        from quant.cards.read import read_own_card
+
+        print(describe(attach(args.file, read_own_card(args.attach), args.output or args.file)))
+        return 0
     if args.calibration:
         print(_manifest(args.file), end="")
         return 0

@@ -25,7 +25,7 @@ from rpi_runtime.model.card import ModelCard
 from rpi_runtime.preprocess.letterbox import Preprocessor, Transform
 from tests.rpi_runtime.decode.maps_model import maps_model
 
-CARDS = Path(__file__).parents[3] / "export" / "cards"
+CARDS = Path(__file__).parents[3] / "quant" / "cards"
 SAME = Transform(scale_x=1.0, scale_y=1.0, pad_x=0.0, pad_y=0.0)  # answers in pixels of the input
 
 

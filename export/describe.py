@@ -1,0 +1,81 @@
+"""Print what an ONNX file or a .tflite holds, as the beginning of a card.
+
+python -m export.describe FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+
+from export.graph.adopt.network import read_tflite
+from export.graph.tidy.plain import tidy
+from export.graph.tidy.read import read_onnx
+from export.zoo.network import parse_size
+from quant.cli import run_command
+from quant.describe import Description, Step, as_text, describe_tflite, find_heads
+from quant.tflite.read import read_model
+from quant.tflite.schema import IDENTIFIER
+
+DYNAMIC = (256, 256)  # pixels a side where the file leaves the size open
+
+
+def describe(path: Path, size: tuple[int, int] | None = None) -> Description:
+    """Describe a file; `size` (width, height) is for files that leave it open."""
+    data = read_tflite(path)
+    if data[4:8] == IDENTIFIER:
+        return describe_tflite(read_model(data))
+    return _describe_onnx(read_onnx(path)[0], path, size)
+
+
+def _describe_onnx(model: onnx.ModelProto, path: Path, size: tuple[int, int] | None) -> Description:
+    graph = model.graph
+    constants = {t.name for t in graph.initializer}
+    images = [i for i in graph.input if i.name not in constants]
+    inputs = tuple(f"{i.name} {_dims(i)}" for i in images)
+    outputs = [o.name for o in graph.output]
+    described = tuple(f"{o.name} {_dims(o)}" for o in graph.output)
+    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    kind = f"ONNX, opset {opset}, {len(graph.node)} nodes"
+    width, height = size or _size(images[0])
+    plain = tidy(model, width, height, outputs, str(path))
+    steps = [
+        Step(kind=n.kind, inputs=n.inputs, outputs=tuple((o, n.shapes.get(o, ())) for o in n.outputs if o))
+        for n in plain.nodes
+    ]
+    heads = find_heads(steps, outputs, (width, height))
+    return Description(kind=kind, inputs=inputs, outputs=described, size=(width, height), heads=heads)
+
+
+def _dims(info: onnx.ValueInfoProto) -> list[int | str]:
+    return [d.dim_value or d.dim_param or "?" for d in info.type.tensor_type.shape.dim]
+
+
+def _size(info: onnx.ValueInfoProto) -> tuple[int, int]:
+    dims = [d.dim_value for d in info.type.tensor_type.shape.dim]
+    return (dims[3] or DYNAMIC[0], dims[2] or DYNAMIC[1]) if len(dims) == 4 else DYNAMIC
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Describe one file."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.describe",
+        description="Print what an ONNX file or a .tflite holds: inputs, candidate heads, guessed roles, as a card.",
+        epilog="Exit codes: 0 done, 2 wrong usage, 3 no such file or a broken one, 8 a package is not installed.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--size", metavar="WxH", help="for an ONNX file that leaves it open (default 256x256)"
+    )
+    args = parser.parse_args(argv)
+    found = describe(args.file, parse_size(args.size) if args.size else None)
+    print(as_text(args.file.stem, found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
