@@ -1,12 +1,12 @@
-"""A stream that comes faster than its own time, as a file behind a URL or the segments of HLS do, is held back."""
+"""Hold back a stream that is faster than its own time, such as a file behind a URL or the segments of HLS."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-_LATE_S = 5.0  # so far behind, the stream's clock is set anew: the network paused, or the time jumped
-_LONGEST_S = 10.0  # of one wait; a larger jump forward is none that anybody wants to sit through
+_LATE_S = 5.0  # if it is this far behind, the stream's clock is reset: the network paused, or the time jumped
+_LONGEST_S = 10.0  # of one wait; a larger jump in time is skipped
 
 
 class Ahead:
@@ -15,7 +15,7 @@ class Ahead:
     Parameters
     ----------
     clock : callable
-        Seconds, monotonic.
+        Returns monotonic seconds.
     sleep : callable
     """
 
@@ -26,7 +26,7 @@ class Ahead:
         self._offset_s: float | None = None
 
     def wait(self, position_ms: float) -> int:
-        """Wait for the frame at `position_ms` of the stream; return the moment, nanoseconds of the clock."""
+        """Wait until the frame at `position_ms` of the stream is due; return that time in nanoseconds of the clock."""
         now = self._clock()
         if self._offset_s is None:
             self._offset_s = now - position_ms / 1e3

@@ -1,4 +1,4 @@
-"""Whether a video file was cut short, from what its container says of its own length.
+"""Detect truncated video files by the length that their container states.
 
 Sources: ISO/IEC 14496-12 (boxes of MP4 and MOV: size and type, 64-bit size for size 1, to the end for 0);
 Microsoft, AVI RIFF File Reference (a RIFF chunk's size does not count its first 8 bytes); RFC 8794 (EBML: sizes
@@ -16,12 +16,12 @@ _MOST_BOXES = 10_000
 
 
 def missing_bytes(path: Path) -> int:
-    """Return how many bytes a file lacks of what its container announces; 0 when none, or when it cannot be told.
+    """Return how many bytes a file lacks of its container's stated length; 0 if none, or if that is unknown.
 
     Parameters
     ----------
     path : path
-        An MP4, MOV, AVI or Matroska file; other formats, such as MPEG-TS, do not say how long they are.
+        An MP4, MOV, AVI or Matroska file. Other formats, such as MPEG-TS, do not state their length.
     """
     try:
         with path.open("rb") as file:
@@ -44,7 +44,7 @@ def _announced_end(file: BinaryIO, length: int) -> int:
 
 
 def _end_of_riff(file: BinaryIO, length: int) -> int:
-    """A file of more than 1 GB is several RIFF chunks, one after the other."""
+    """Return the stated length of an AVI file. A file of more than 1 GB has several consecutive RIFF chunks."""
     position = 0
     while position < length:
         file.seek(position)
@@ -52,7 +52,7 @@ def _end_of_riff(file: BinaryIO, length: int) -> int:
         if head[:4] != b"RIFF" or len(head) < 8:
             return position if position else 0
         size = int.from_bytes(head[4:], "little")
-        if size == 0:  # the writer was killed before it knew
+        if size == 0:  # the writer was killed before it knew the size
             return 0
         position += 8 + size
     return position
@@ -69,7 +69,7 @@ def _end_of_boxes(file: BinaryIO, length: int) -> int:
         if size == 1:
             size = int.from_bytes(head[8:16], "big")
         if size == 0 or len(head) < 8:
-            return 0  # up to the end, wherever that is; or a rest that is no box
+            return 0  # a box up to the end of the file; or trailing bytes that are not a box
         if size < 8 or not head[4:8].isascii():
             return 0
         position += size
@@ -89,7 +89,7 @@ def _end_of_matroska(file: BinaryIO) -> int:
 
 
 def _read_size(file: BinaryIO) -> int | None:
-    """An EBML size; None for an unknown one."""
+    """Return an EBML size; None if it is unknown."""
     first = file.read(1)
     if not first or not first[0]:
         return None

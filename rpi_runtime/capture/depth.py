@@ -1,4 +1,4 @@
-"""More than 8 bits a channel brought to 8: by the depth of the file, not cut off at 255 as Pillow's conversion does."""
+"""Scale channels of more than 8 bits to 8 by the depth of the file, whereas Pillow would clip them at 255."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_SAMPLE_VALUE = 281  # TIFF 6.0, the largest value that occurs in the file
 
 
 def scaler(picture: Any) -> Scaler | None:
-    """Return what brings a grey picture's values to 0..255, None for a picture of 8 bits or fewer.
+    """Return the function that scales a grey picture to 0..255; None for a picture of 8 bits or fewer.
 
     16 bits span 0..65535, or up to what a TIFF's MaxSampleValue says (cameras store 10 or 12 bits in 16). 32-bit
     integers span the smallest of 8, 16 and 31 bits that holds them, since writers without 16 bits use them for it.
@@ -27,7 +27,7 @@ def scaler(picture: Any) -> Scaler | None:
     Raises
     ------
     ValueError
-        A float is beyond all of these; the scaler raises it for one that is not finite.
+        A float is outside all of these. The scaler raises it for a value that is not finite.
     """
     mode = picture.mode
     if mode.startswith("I;16"):

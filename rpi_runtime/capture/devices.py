@@ -1,4 +1,4 @@
-"""Which camera a device file is, where the same camera is after it was plugged in again, and who has it open."""
+"""Identify the camera behind a device file, find it again after a replug, and name the processes that use it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ log = logging.getLogger(__name__)
 
 
 class Device:
-    """One V4L2 camera, by the name that the user gave it and by its own.
+    """One V4L2 camera, by the user's name and by its own.
 
-    The kernel numbers cameras as they come, so ``/dev/video0`` may be another one after a replug. udev keeps
+    The kernel numbers cameras in order of arrival, so ``/dev/video0`` may be another one after a replug. udev keeps
     links by the maker's name and serial number in ``/dev/v4l/by-id``; the link that led to the camera when it was
     opened first is followed from then on.
 
@@ -21,7 +21,7 @@ class Device:
     target : str
         A number or a path, as in ``0`` or ``/dev/video0``.
     root : path
-        Of the machine; for tests.
+        Root folder of the machine; for tests.
     """
 
     def __init__(self, target: str, root: Path = Path("/")) -> None:
@@ -31,7 +31,7 @@ class Device:
         self._last: Path | None = None
 
     def find(self) -> Path:
-        """Return the path at which the camera should be now."""
+        """Return the current path of the camera."""
         path = self._given if self._link is None else self._link.resolve()
         if self._last is not None and path != self._last and path.exists():
             log.warning("the camera that was %s is %s now", self._last, path)
@@ -39,7 +39,7 @@ class Device:
         return path
 
     def opened(self, path: Path) -> None:
-        """Say that the camera was opened at `path`: from now on it is known by its id, where it has one."""
+        """Record that the camera was opened at `path`. From now on it is identified by its id, if it has one."""
         self._last = path
         links = sorted(self._root.glob("dev/v4l/by-id/*"))
         if self._link is None and not self._given.is_symlink():
@@ -47,9 +47,9 @@ class Device:
 
 
 def describe_users(path: Path, proc: Path = Path("/proc")) -> str:
-    """Name the processes that have a device open, as in ``motion (process 731)``; empty when none can be seen.
+    """Name the processes that have a device open, as in ``motion (process 731)``; empty if none is visible.
 
-    The processes of other users can be seen by root only.
+    Only root sees the processes of other users.
     """
     try:
         wanted = path.resolve(strict=True)
@@ -66,7 +66,7 @@ def describe_users(path: Path, proc: Path = Path("/proc")) -> str:
 def _has_open(process: Path, wanted: Path) -> bool:
     try:
         files = list((process / "fd").iterdir())
-    except OSError:  # another user's, or it has ended
+    except OSError:  # the process belongs to another user or has ended
         return False
     for file in files:
         try:

@@ -1,8 +1,8 @@
-"""A source that keeps going: its own reader thread, a watchdog, and recovery with back-off.
+"""A source with a reader thread, a watchdog, and recovery with back-off.
 
-The reader thread makes, uses and stops the source. The pipeline's thread takes frames; when none comes in
-time it stops the reader, waits, and starts another one with a fresh source. A reader that hangs in a driver
-cannot be killed, so it is left behind, and its number is bounded: past that the process has to be restarted.
+The reader thread makes, uses and stops the source. The pipeline's thread takes frames. If none arrives in
+time, it stops the reader, waits, and starts another one with a new source. A reader that hangs in a driver cannot be
+killed, so it is abandoned. The number of abandoned readers is bounded; beyond it the process has to be restarted.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from rpi_runtime.errors import PiposeError, SourceError
 from rpi_runtime.poses import Frame
 
 log = logging.getLogger(__name__)
-_INTERVALS = 3.0  # a source is not lost before it has missed some of the frames that it was asked for
-_SLICE_S = 0.2  # how long a source may wait before it looks whether it was told to stop
+_INTERVALS = 3.0  # a source is not lost until it has missed some of the requested frames
+_SLICE_S = 0.2  # how long a source may wait before it checks for a stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """When a source counts as lost, and how it is brought back. All times in seconds.
+    """When a source counts as lost, and how it is recovered. All times are in seconds.
 
     Attributes
     ----------
@@ -38,15 +38,15 @@ class Recovery:
     stall_s : float
         Longest time between two frames.
     first_wait_s, most_wait_s : float
-        The first and the longest wait between two tries.
+        The first and the longest wait between two attempts.
     healthy_s : float
-        After this long a run the next loss begins with the first wait again.
+        After a run of this length, the next loss starts with the first wait again.
     close_s : float
-        Longest wait for a reader that was told to stop; afterwards it counts as hung.
+        Longest wait for a reader that was told to stop. Afterwards it counts as hung.
     most_hung : int
-        So many hung readers are left behind before the feed gives up.
+        Number of hung readers after which the feed gives up.
     at_start : bool
-        Keep trying also when the very first opening fails.
+        Whether to keep trying if the very first opening fails.
     """
 
     open_s: float = 10.0
@@ -59,7 +59,7 @@ class Recovery:
     at_start: bool = False
 
     def at_rate(self, fps: float) -> Recovery:
-        """Return limits that give a source which was asked for `fps` frames a second some intervals' time."""
+        """Return limits that allow a source of `fps` frames per second to miss some intervals."""
         intervals_s = _INTERVALS / fps if fps > 0 else 0.0
         return replace(
             self,
@@ -69,27 +69,27 @@ class Recovery:
 
 
 class Feed:
-    """Frames from one source, whatever happens to it.
+    """Delivers the frames of one source, and recovers it.
 
     Parameters
     ----------
     make : callable
-        Returns a new, unopened source; called again for each recovery.
+        Returns a new, unopened source. Called again at each recovery.
     wanted : Wanted
     recovery : Recovery
     pace : bool
-        Deliver a recording at the speed at which it was recorded, as a camera would: the newest frame wins.
+        Whether to deliver a recording at its original speed, like a camera; then the newest frame wins.
     rng : random.Random, optional
-        Spread of the waits.
+        Source of the random waits.
 
     Attributes
     ----------
     ended : bool
-        The recording is over, every frame was taken.
+        Whether the recording has ended and every frame was taken.
     restarts : int
-        How often the source was brought back.
+        Number of recoveries.
     last_recovery_s : float
-        From the last frame before the latest loss to the first one after it.
+        Time from the last frame before the latest loss to the first one after it.
     """
 
     def __init__(
@@ -129,31 +129,31 @@ class Feed:
 
     @property
     def dropped(self) -> int:
-        """Frames that were overwritten by newer ones before they were taken."""
+        """Number of frames that were overwritten by newer ones before they were taken."""
         return self._dropped + (self._reader.slot.dropped if self._reader else 0)
 
     @property
     def undecodable(self) -> int:
-        """Frames that came and could not be decoded."""
+        """Number of frames that arrived and could not be decoded."""
         return self._undecodable + (self._reader.undecodable if self._reader else 0)
 
     @property
     def delivered(self) -> Delivered | None:
-        """What the source delivers; None before it was opened."""
+        """The format that the source delivers; None before it was opened."""
         return self._reader.delivered if self._reader else None
 
     def start(self) -> None:
-        """Begin to open the source, in the reader's thread."""
+        """Start to open the source, in the reader's thread."""
         self._reader = _Reader(self._make(), self._wanted, self._recovery, self._steady, pace=self._pace)
         self._reader.start()
 
     def take(self, timeout_s: float) -> Frame | None:
-        """Return the next frame, or None when none came within `timeout_s` or `ended` was reached.
+        """Return the next frame, or None if none arrived within `timeout_s` or the source has ended.
 
         Raises
         ------
         SourceError
-            A recording failed, the first opening failed, or too many readers hang.
+            A recording or the first opening failed, or too many readers hang.
         """
         if self._reader is None:
             self._wait_for_retry(timeout_s)
@@ -168,11 +168,11 @@ class Feed:
         return frame
 
     def index(self, frame: Frame) -> int:
-        """Number of the frame in this run, counted on over restarts; gaps are dropped frames."""
+        """Return the number of the frame in this run, continued over restarts. Gaps are dropped frames."""
         return self._first_index + frame.index
 
     def stop(self, timeout_s: float) -> bool:
-        """Stop the source, waiting at most `timeout_s` for its thread; False when a reader hangs."""
+        """Stop the source, waiting at most `timeout_s` for its thread; return False if a reader hangs."""
         if self._reader is not None:
             self._close(timeout_s)
         return not any(reader.is_alive() for reader in self._hung)
@@ -188,7 +188,7 @@ class Feed:
         self._next_index = self.index(frame) + 1
 
     def _finish(self, error: PiposeError | None) -> None:
-        """The reader is over: the end of a recording, a failure to raise, or one to recover from."""
+        """Handle the end of the reader: the end of a recording, a failure to raise, or one to recover from."""
         reader = self._reader
         assert reader is not None
         self._close(self._recovery.close_s)
@@ -200,7 +200,7 @@ class Feed:
             self._plan_retry(error, healthy=reader.healthy_s() >= self._recovery.healthy_s)
 
     def _worth_retrying(self, error: PiposeError, reader: _Reader) -> bool:
-        """A live source that has worked, or that may still appear; never one that lacks a package."""
+        """Whether to recover: a live source that has worked or may still appear, unless a package is missing."""
         may_appear = bool(self._last_frame_at) or self._recovery.at_start
         return reader.live and may_appear and isinstance(error, SourceError)
 
@@ -240,7 +240,7 @@ class Feed:
 
 
 class _Reader(threading.Thread):
-    """Opens, reads and stops one source; `error` says why it ended, None for the end of a recording."""
+    """Opens, reads and stops one source. `error` is the reason of its end; None at the end of a recording."""
 
     def __init__(
         self, source: Source, wanted: Wanted, recovery: Recovery, steady: Steady, *, pace: bool
@@ -266,14 +266,14 @@ class _Reader(threading.Thread):
         except PiposeError as err:
             self.error = err
             _forget_frames(err)
-        except Exception as err:  # a driver's own exceptions; the feed decides what becomes of them
+        except Exception as err:  # a driver may raise anything; the feed decides what to do
             self.error = SourceError(f"{type(err).__name__} in the source: {err}")
         finally:
             self._stop_source()
             self.slot.end()
 
     def late(self) -> StalledError | None:
-        """The error to report when nothing has come for too long."""
+        """Return the error to report if no frame has arrived for too long."""
         limit = self._recovery.stall_s if self._first_at else self._recovery.open_s
         silent = time.monotonic() - self._beat
         if silent <= limit:
@@ -282,11 +282,11 @@ class _Reader(threading.Thread):
         return StalledError(f"no frame for {silent:.1f} s ({key} is {limit:g} s; a slower source needs more)")
 
     def healthy_s(self) -> float:
-        """How long frames flowed."""
+        """Seconds during which frames arrived."""
         return self._beat - self._first_at if self._first_at else 0.0
 
     def close(self, timeout_s: float) -> bool:
-        """Tell the thread to stop; True when it has."""
+        """Tell the thread to stop; return whether it has stopped."""
         self._quit.set()
         self.slot.close()
         self.join(timeout_s)
@@ -322,12 +322,12 @@ class _Reader(threading.Thread):
     def _stop_source(self) -> None:
         try:
             self._source.stop()
-        except Exception as err:  # the device may be gone; nothing is left to be done with it
+        except Exception as err:  # the device may be gone, and nothing more can be done
             log.debug("stopping the source: %s", err)
 
 
 def _forget_frames(error: BaseException | None) -> None:
-    """Let go of the stack that an error came through: it holds the reader, its source and the last picture."""
+    """Release the stack of an error, which holds the reader, its source and the last picture."""
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__

@@ -1,7 +1,7 @@
-"""How fast a model runs on this machine: ``python -m rpi_runtime bench --model M.tflite``.
+"""Measure the speed of a model on this machine: ``python -m rpi_runtime bench --model M.tflite``.
 
-The stages are those of `run`, fed by the same reader thread. Warm-up and steady state are measured apart: the
-first frames allocate, page in the model and wake the processor up.
+The stages are those of `run`, fed by the same reader thread. Warm-up and steady state are measured separately, because
+the first frames allocate memory, page in the model and raise the clock.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ exit codes: 0 done, 2 a wrong option, 3 the model or the source cannot be read, 
 
 SYNTHETIC = "synthetic"
 WAIT_S = 5.0
-SAMPLED_EVERY = 16  # frames between two looks at the memory, which take some 50 us
+SAMPLED_EVERY = 16  # frames between two readings of the memory, which take some 50 us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """From nothing to the first pose, in milliseconds; the first inference is a part of the first frame."""
+    """Milliseconds from the start to the first pose. The first inference is a part of the first frame."""
 
     model_ms: float
     first_frame_ms: float
@@ -63,7 +63,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchResult:
-    """Everything that `bench` prints; `--json` writes it with these names.
+    """The output of `bench`; `--json` uses these names.
 
     Attributes
     ----------
@@ -71,25 +71,25 @@ class BenchResult:
     backend, backend_version : str
     threads : int
     partitions, delegated, operations : int
-        Delegate nodes, operations in them, operations of the model.
+        Numbers of delegate nodes, of operations in them, and of operations of the model.
     fell_back : tuple of str
     load : Load
     warm_up, steady : mapping of str to Percentiles
-        By stage. ``wait`` is the time without a frame to work on, ``total`` all stages but ``wait``, ``age``
-        from the moment when a frame came to be to its poses; a recording's frame is read ahead and waits.
+        By stage. ``wait`` is the time without a frame, ``total`` the sum of all stages but ``wait``, ``age`` the time
+        from taking a frame to its poses; the frame of a recording is read ahead and waits.
     frames : int
-        Of the steady state.
+        Number of frames of the steady state.
     fps : float
-        Frames a second of the steady state, by the clock on the wall.
+        Frames per second of the steady state, by wall-clock time.
     dropped : int
-        Frames that a live source overwrote with newer ones.
+        Number of frames that a live source overwrote with newer ones.
     rss_mb, average_rss_mb, peak_rss_mb : float
-        Resident memory at the end, on average over the steady state, and at most.
+        Resident memory at the end, average over the steady state, and peak.
     people : float
-        Mean per frame; decoding takes longer with more.
+        Mean number per frame, on which the time of decoding depends.
     refined, looks : float
-        With a cascade: mean of people refined per frame, and part of the frames whose whole picture was looked at.
-        Stages that such a frame leaves out are counted on the others only.
+        With a cascade: mean number of people refined per frame, and fraction of frames with a full-frame pass. Stages
+        that a frame skips are counted on the other frames only.
     governors : tuple of str
     before, after : Heat
     """
@@ -123,7 +123,7 @@ class BenchResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to measure: the options of the command."""
+    """The options of the command."""
 
     model: Path
     source: str
@@ -187,7 +187,7 @@ def main(argv: list[str]) -> int:
 
 
 def run(plan: Plan) -> BenchResult:
-    """Measure one model on one source; `PiposeError` where either cannot be opened."""
+    """Measure one model on one source; raises `PiposeError` if either cannot be opened."""
     before, frames = read_heat(), plan.frames
     start = time.monotonic_ns()
     model = Model(plan.model, threads=plan.threads)
@@ -249,7 +249,7 @@ def run(plan: Plan) -> BenchResult:
 
 
 def format_result(result: BenchResult) -> str:
-    """The table that ``bench`` prints."""
+    """Return the table that ``bench`` prints."""
     cascade = f", {result.refined:.1f} of them refined" if "refine" in result.steady else ""
     lines = [
         f"model    {result.model}",
@@ -266,7 +266,7 @@ def format_result(result: BenchResult) -> str:
 
 
 class _Run:
-    """Frames through the stages, each timed."""
+    """Sends frames through the stages and times each stage."""
 
     def __init__(self, estimator: Estimator, feed: Feed) -> None:
         self._estimate = estimator
@@ -275,7 +275,7 @@ class _Run:
         self.forget()
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Reset all counts."""
         self.clock = StageClock()
         self.people = self.refined = self.looks = 0
 
@@ -309,20 +309,20 @@ class _Run:
 def _estimator(model: Model, plan: Plan) -> Estimator:
     if plan.refine is None:
         return Estimator([model])
-    from rpi_runtime.cascade.cascade import open_cascade  # loaded by those who use it
+    from rpi_runtime.cascade.cascade import open_cascade  # loaded only if it is used
 
     return Estimator([model], cascade=open_cascade(plan.refine, model.card.skeleton, threads=plan.threads))
 
 
 def _wanted(model: Model, plan: Plan) -> Wanted:
-    """What a camera is asked for, as `run` does."""
+    """Return the format to request from a camera, as in `run`."""
     if plan.refine is not None:
         return Wanted(width=640, height=480)
     return Wanted(width=model.card.input.width, height=model.card.input.height)
 
 
 def _open_source(text: str, wanted: Wanted) -> Feed:
-    """A feed of the source; recordings begin again at their end and run as fast as they are taken."""
+    """Return a feed of the source. Recordings are repeated and run as fast as frames are taken."""
     kind, _, target = text.partition(":")
     if kind == SYNTHETIC:
         return Feed(lambda: SyntheticSource(target), wanted)

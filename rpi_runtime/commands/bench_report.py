@@ -1,4 +1,4 @@
-"""What `bench --report FILE` writes: a measurement with everything that somebody else needs to compare it."""
+"""The file of `bench --report FILE`: a measurement with everything that a comparison needs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from rpi_runtime.model.card import read_card
 if TYPE_CHECKING:
     from rpi_runtime.commands.bench import BenchResult
 
-FORMAT = 1  # of the file; raised when a name in it changes its meaning
+FORMAT = 1  # version of the file's format; raised if a name changes its meaning
 PAGE = "rpi_runtime/docs/reports.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The file that ran: its name, SHA-256 and size, and what its card says."""
+    """The model file: its name, SHA-256 and size, and facts of its card."""
 
     file: str
     sha256: str
@@ -40,18 +40,18 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """The computer that ran it.
+    """The computer.
 
     Attributes
     ----------
     board, system, kernel, architecture : str
-        Empty where the machine does not tell.
+        Empty if unknown.
     processors : int
     memory_mb : float
         10^6 bytes.
     governors : tuple of str
     clock_mhz_before, clock_mhz_after, clock_mhz_most : float or None
-        The first processor's clock, and the highest that it is allowed.
+        The first processor's clock before and after, and its maximum.
     """
 
     board: str
@@ -110,7 +110,7 @@ class Report:
 
 
 def make_report(result: BenchResult, models: list[Path], clock_before: float | None) -> Report:
-    """Describe a measurement that has just ended."""
+    """Return the report of a measurement that has just ended."""
     return Report(
         format=FORMAT,
         date=time.strftime("%Y-%m-%d", time.gmtime()),

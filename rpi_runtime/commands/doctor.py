@@ -1,7 +1,7 @@
-"""Is this machine fit for pipose? ``python -m rpi_runtime doctor [--model M.tflite]``.
+"""Check whether this machine can run pipose: ``python -m rpi_runtime doctor [--model M.tflite]``.
 
-Each check yields findings; a finding that is not fine says what to do about it. The exit code is 0 when
-nothing is wrong, 1 when something is (with ``--strict`` also for warnings).
+Each check yields findings, and each problem comes with its remedy. The exit code is 0 without problems and 1 with one
+(with ``--strict`` also for warnings).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ HOT_C = 75.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line of the report; `remedy` says what to do, empty when nothing has to be done."""
+    """One line of the report; `remedy` is what to do, empty if there is nothing to do."""
 
     level: Level
     topic: str
@@ -62,7 +62,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
-    """What is examined: the machine below `root`, and a model, and one that refines, where they are given."""
+    """What to examine: the machine below `root`, a model, and a model that refines, if given."""
 
     root: Path = Path("/")
     model: Path | None = None
@@ -99,12 +99,12 @@ def main(argv: list[str]) -> int:
 
 
 def examine(patient: Patient) -> list[Finding]:
-    """Run all checks; one that fails in an unforeseen way becomes a warning instead of hiding the others."""
+    """Run all checks. A check that fails unexpectedly becomes a warning instead of hiding the others."""
     findings: list[Finding] = []
     for check in CHECKS:
         try:
             findings.extend(check(patient))
-        except Exception as err:  # a check must not keep the others from being seen
+        except Exception as err:  # a failing check must not hide the others
             topic = check.__name__.removeprefix("check_")
             findings.append(
                 Finding(level="warning", topic=topic, text=f"could not be checked: {first_line(err)}")
@@ -113,13 +113,13 @@ def examine(patient: Patient) -> list[Finding]:
 
 
 def format_finding(finding: Finding) -> str:
-    """One line, and a second one with the remedy."""
+    """Return one line, and a second one with the remedy."""
     line = f"{finding.level:8} {finding.topic:12} {finding.text}"
     return f"{line}\n{'':21} -> {finding.remedy}" if finding.remedy else line
 
 
 def check_system(patient: Patient) -> Iterator[Finding]:
-    """Board, operating system, word size."""
+    """Check board, operating system and word size."""
     parts = [machine.board(patient.root), machine.operating_system(patient.root), platform.machine()]
     text = ", ".join(p for p in parts if p)
     if struct.calcsize("P") == 4:
@@ -137,7 +137,7 @@ def check_system(patient: Patient) -> Iterator[Finding]:
 
 
 def check_python(patient: Patient) -> Iterator[Finding]:
-    """Python and NumPy, and whether they suit each other and what uses them."""
+    """Check Python and NumPy, and whether they fit each other and the packages that use them."""
     found = sys.version_info[:2]
     text = f"Python {platform.python_version()}, NumPy {np.__version__}"
     if OLDEST_PYTHON <= found <= NEWEST_PYTHON:
@@ -149,7 +149,7 @@ def check_python(patient: Patient) -> Iterator[Finding]:
 
 
 def check_interpreter(patient: Patient) -> Iterator[Finding]:
-    """Which interpreter will run models."""
+    """Check which interpreter will run models."""
     for name, (_, package) in INTERPRETERS.items():
         if package_version(package) != "?" and (reason := unfit(name)):
             text = f"{package} {package_version(package)} {reason.what}"
@@ -169,7 +169,7 @@ def check_interpreter(patient: Patient) -> Iterator[Finding]:
 
 
 def check_packages(patient: Patient) -> Iterator[Finding]:
-    """OpenCV, the compiled decoder, picamera2 on a Pi."""
+    """Check OpenCV, the compiled decoder, and picamera2 on a Pi."""
     try:
         text = f"OpenCV {load('cv2', 'video').__version__}"
         yield Finding(level="ok", topic="packages", text=text)
@@ -196,7 +196,7 @@ def _picamera2() -> Finding:
 
 
 def check_camera(patient: Patient) -> Iterator[Finding]:
-    """Cameras that can be seen, and whether this user may open them."""
+    """Check the visible cameras, and whether this user may open them."""
     found = [*_pi_cameras(patient), *machine.cameras(patient.root)]
     if found:
         yield Finding(level="ok", topic="camera", text="; ".join(found))
@@ -220,18 +220,18 @@ def check_camera(patient: Patient) -> Iterator[Finding]:
 
 
 def _pi_cameras(patient: Patient) -> list[str]:
-    """What libcamera sees, where picamera2 is installed."""
+    """Check the cameras that libcamera sees, if picamera2 is installed."""
     if "Raspberry Pi" not in machine.board(patient.root):
         return []
     try:
         listed = load("picamera2", "cameras").Picamera2.global_camera_info()
-    except Exception:  # picamera2 raises whatever libcamera raises; check_packages has said it
+    except Exception:  # picamera2 may raise anything; check_packages has reported it
         return []
     return [f"picamera:{c.get('Num', i)}: {c.get('Model', '?')}" for i, c in enumerate(listed)]
 
 
 def check_governor(patient: Patient) -> Iterator[Finding]:
-    """Whether the processor may run at its full speed."""
+    """Check whether the processor may run at its full speed."""
     found = machine.governors(patient.root)
     if "powersave" in found:
         remedy = "echo ondemand | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
@@ -242,7 +242,7 @@ def check_governor(patient: Patient) -> Iterator[Finding]:
 
 
 def check_heat(patient: Patient) -> Iterator[Finding]:
-    """Temperature, throttling, power supply."""
+    """Check temperature, throttling and power supply."""
     heat = read_heat(patient.root)
     flags = heat.flags or 0
     if flags & 0x10001:
@@ -258,7 +258,7 @@ def check_heat(patient: Patient) -> Iterator[Finding]:
 
 
 def check_model(patient: Patient) -> Iterator[Finding]:
-    """The model: does it load, does its card fit, does it find people, does XNNPACK take all of it?"""
+    """Check that the model loads, fits its card and finds people, and that XNNPACK takes all of it."""
     if patient.model is None:
         return
     try:
@@ -271,7 +271,7 @@ def check_model(patient: Patient) -> Iterator[Finding]:
 
 
 def check_refine(patient: Patient) -> Iterator[Finding]:
-    """The model that refines: the same, and does it fit the other one, and what does a crop take?"""
+    """Check the model that refines in the same way, that it fits the other one, and the time of a crop."""
     if patient.refine is None:
         return
     try:

@@ -24,8 +24,8 @@ examples:
   python -m rpi_runtime evaluate --model M.tflite --coco ~/coco
   python -m rpi_runtime evaluate --model FINDER.tflite --refine CROPS.tflite --coco ~/coco --json > ap.json
 
-DIR holds annotations/person_keypoints_val2017.json and val2017/*.jpg (a part of the pictures is enough, and said).
-AP is COCO's own, to 1e-9 what pycocotools computes; the people are those that `run` finds, without ids.
+DIR holds annotations/person_keypoints_val2017.json and val2017/*.jpg (a part of the pictures is enough).
+AP is COCO's, and equals pycocotools' to 1e-9. The people are those that `run` finds, without ids.
 
 exit codes: 0 done, 2 wrong usage, 3 no such file, or annotations that cannot be scored, 8 a package is missing
 """
@@ -80,7 +80,7 @@ def format_result(result: Evaluated, estimator: Estimator, split: CocoSplit) -> 
 
 
 class _Progress:
-    """Says on standard error how far it is, every few seconds."""
+    """Reports the progress on standard error every few seconds."""
 
     def __init__(self, total: int) -> None:
         self._total, self._said = total, time.monotonic()
@@ -104,8 +104,8 @@ def _make_estimator(args: argparse.Namespace) -> Estimator:
     model = Model(args.model, threads=args.threads)
     if args.refine is None:
         return Estimator([model], track=False)
-    from rpi_runtime.cascade.cascade import open_cascade  # loaded by those who use it
+    from rpi_runtime.cascade.cascade import open_cascade  # loaded only if it is used
 
-    config = RefineConfig(model=args.refine, budget_ms=0)  # everybody, however long it takes
+    config = RefineConfig(model=args.refine, budget_ms=0)  # no limit of time
     cascade = open_cascade(config, model.card.skeleton, threads=args.threads)
     return Estimator([model], track=False, cascade=cascade)

@@ -1,4 +1,4 @@
-"""The command `live`: a run with the page as its sink."""
+"""The command `live`: a run with the live page as its sink."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
 
 
 def with_page(config: RunConfig, listen: str | None = None) -> RunConfig:
-    """Return the configuration with a sink ``web``, at `listen` when given, and recordings at their speed."""
+    """Return the configuration with a sink ``web``, at `listen` if given, and recordings at their own speed."""
     sinks = [
         dataclasses.replace(s, options=dataclasses.replace(s.options, target=listen))
         if s.kind == "web" and listen

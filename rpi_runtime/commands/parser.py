@@ -1,4 +1,4 @@
-"""What the commands of `python -m rpi_runtime` have in common."""
+"""The shared part of the commands of `python -m rpi_runtime`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rpi_runtime.suggest import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """Names the nearest valid option when one is mistyped."""
+    """Names the nearest valid option if one is mistyped."""
 
     def error(self, message: str) -> NoReturn:
         """Print usage and message, and exit with 2."""
@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(command: str, description: str, examples: str) -> Parser:
-    """Return the parser of one command; abbreviated options are refused, so that new ones break no script."""
+    """Return the parser of one command. Abbreviated options are refused, so that new ones break no script."""
     return Parser(
         prog=f"{program()} {command}",
         description=description[:1].upper() + description[1:] + ".",
@@ -39,13 +39,13 @@ def make_parser(command: str, description: str, examples: str) -> Parser:
 
 
 def add_arguments(parser: argparse.ArgumentParser, sinks: str = "where poses go (default: jsonl:-)") -> None:
-    """Declare the options; each says the same as the key of that name in a configuration file.
+    """Declare the options. Each one equals the key of that name in a configuration file.
 
     Parameters
     ----------
     parser : ArgumentParser
     sinks : str
-        What the option ``--sink`` is for, and its default.
+        Help text of the option ``--sink``.
     """
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="settings; options given here replace them"
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser, sinks: str = "where poses go 
         action=argparse.BooleanOptionalAction,
         help="smooth the keypoints of tracked people (default)",
     )
-    parser.add_argument("--max-fps", type=finite, metavar="N", help="at most so many frames per second")
+    parser.add_argument("--max-fps", type=finite, metavar="N", help="maximum number of frames per second")
     parser.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     parser.add_argument(
         "--heat",
@@ -97,7 +97,7 @@ def add_refine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class MaskingFormatter(logging.Formatter):
-    """No password in a line of the log, wherever it came from."""
+    """Removes passwords from log lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -105,7 +105,7 @@ class MaskingFormatter(logging.Formatter):
 
 
 def set_up_logging(*, verbose: bool = False) -> None:
-    """One line an event on standard error."""
+    """Log one line per event on standard error."""
     logger = logging.getLogger("rpi_runtime")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     if not logger.handlers:

@@ -1,4 +1,4 @@
-"""The command `record`: a source into a folder or .zip, to be played back with the source `replay`."""
+"""The command `record`: write a source to a folder or .zip, which the source `replay` plays back."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
 def record(
     source: SourceConfig, recorder: Recorder, stopping: StopFlag, *, seconds: float = 0.0, frames: int = 0
 ) -> None:
-    """Copy frames from a source to a recorder until its end, a limit or a stop; 0 is no limit."""
+    """Copy frames from a source to a recorder until its end, a limit or a stop. 0 means no limit."""
     wanted = Wanted(width=source.width or 640, height=source.height or 480, fps=source.fps)
     recovery = Recovery(open_s=source.open_s, stall_s=source.stall_s).at_rate(wanted.fps)
     feed = Feed(source.maker(), wanted, recovery, pace=source.paced)
@@ -94,7 +94,7 @@ def record(
                 frame.done()
                 if over:
                     break
-            # a camera that is silent has no time of its own
+            # a silent camera delivers no timestamps
             if source.live and seconds and begun_s and time.monotonic() - begun_s >= seconds + 1:
                 break
     finally:

@@ -1,4 +1,4 @@
-"""Where `record` puts its frames: a folder, or a .zip that is whole whatever happens to the disk meanwhile.
+"""The output of `record`: a folder, or a .zip that stays complete even if the disk fills up.
 
 The format is described in `rpi_runtime.capture.replay`.
 """
@@ -23,22 +23,22 @@ from rpi_runtime.errors import OutputError, UsageError
 from rpi_runtime.poses import Frame
 
 FORMATS = ("jpg", "png", "npy")
-_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest of a .zip; a Pi without a network believes that it is 1970
+_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date of a .zip; a Pi without network assumes 1970
 
 
 class Recorder:
     """Writes frames one by one; use as a context manager.
 
-    A folder can be played back even when the recorder was killed; a .zip only when it was closed. On a full disk both
-    are complete up to there. When it is closed without a frame, what it made is removed again, so that the same name
-    can be tried again.
+    A folder can be played back even if the recorder was killed; a .zip only if it was closed. On a full disk, both are
+    complete up to that frame. A recording without a frame is removed when it is closed, so that the same name can be
+    used again.
 
     Parameters
     ----------
     path : path
-        Ending in .zip for a .zip, otherwise a folder, which must be new or empty.
+        A .zip if it ends in .zip, otherwise a folder, which must be new or empty.
     source : str
-        Written into the header, for people.
+        Written into the header, as information.
     format : {"jpg", "png", "npy"}
         jpg is small, png is exact, npy is exact and fast.
     """
@@ -77,7 +77,7 @@ class Recorder:
                 self._index.close()
 
     def add(self, frame: Frame) -> None:
-        """Write one frame; `OutputError` on a full disk."""
+        """Write one frame; raises `OutputError` on a full disk."""
         name = self._name(self.frames)
         line = json.dumps({"file": name, "timestamp_ns": frame.timestamp_ns})
         data = _encode(frame.image, self._suffix)
@@ -91,7 +91,7 @@ class Recorder:
         self.frames += 1
 
     def _discard(self) -> None:
-        """Close and remove what holds no frame; the error that led here matters more than one of these."""
+        """Close, and remove a recording without frames. Errors are suppressed in favour of the one that led here."""
         with contextlib.suppress(OSError):
             if self._archive is not None:
                 self._archive.discard()
@@ -99,7 +99,7 @@ class Recorder:
                 with contextlib.suppress(OSError):
                     self._index.close()
                 (self.path / INDEX).unlink()
-                (self.path / self._name(0)).unlink(missing_ok=True)  # cut, by a full disk
+                (self.path / self._name(0)).unlink(missing_ok=True)  # truncated by a full disk
             if self._made_folder:
                 self.path.rmdir()
 
@@ -118,7 +118,7 @@ class Recorder:
 
 
 class Archive:
-    """A .zip that can be finished on a full disk: by as many frames less as its end takes.
+    """A .zip that can be finished on a full disk, by dropping as many frames as its end needs.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class Archive:
         self._zip = zipfile.ZipFile(self._file, "w")
 
     def add(self, name: str, data: bytes) -> None:
-        """Append a member; after an `OSError` the file is as it was before."""
+        """Append a member. After an `OSError`, the file is unchanged."""
         begin, count = self._file.tell(), len(self._zip.filelist)
         try:
             self._zip.writestr(zipfile.ZipInfo(name, _DATE), data)
@@ -141,7 +141,7 @@ class Archive:
             raise
 
     def close(self, lines: list[str]) -> int:
-        """Write the index and the end, and return how many frames there are; each line but the first is one."""
+        """Write the index and the end, and return the number of frames. Each line but the first is a frame."""
         while True:
             count = len(self._zip.filelist)
             try:
@@ -158,12 +158,12 @@ class Archive:
 
     def discard(self) -> None:
         """Close and remove the file."""
-        self._zip.fp = None  # otherwise it is finished when it is let go
+        self._zip.fp = None  # otherwise it would be finished on deletion
         self._file.close()
         self._path.unlink()
 
     def _go_back(self, position: int, count: int) -> None:
-        """Take back everything from `position` on, so that `count` members are left."""
+        """Remove everything from `position` on, so that `count` members are left."""
         members = self._zip.filelist[:count]
         self._zip.fp = None
         self._file.truncate(position)
@@ -174,7 +174,7 @@ class Archive:
 
 
 class _Whole(io.RawIOBase):
-    """A file without a buffer whose writes are whole or fail: so that a full disk is noticed where it is written."""
+    """An unbuffered file whose writes succeed completely or fail, so that a full disk is noticed at once."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -216,7 +216,7 @@ class _Whole(io.RawIOBase):
 
 
 def _write_member(path: Path, data: bytes) -> None:
-    """Write one picture of a folder, or leave nothing of it."""
+    """Write one picture of a folder, or leave no partial file."""
     try:
         path.write_bytes(data)
     except OSError:

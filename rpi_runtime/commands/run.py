@@ -67,12 +67,12 @@ def run(config: RunConfig, *, progress_s: float = 0.0) -> int:
     ----------
     config : RunConfig
     progress_s : float
-        How often to say how far it is; 0: never.
+        Interval of progress reports; 0: never.
 
     Raises
     ------
     PiposeError
-        The model or a sink cannot be opened, or the source failed; after the summary, if there were frames.
+        The model or a sink cannot be opened, or the source failed. Raised after the summary, if there were frames.
     """
     stopping = StopFlag()
     with LibraryMessages(), Signals(stopping):
@@ -93,7 +93,7 @@ def run(config: RunConfig, *, progress_s: float = 0.0) -> int:
 
 @contextlib.contextmanager
 def _progress(pipeline: Pipeline, every_s: float) -> Iterator[None]:
-    """Say every so often how far the pipeline is, as long as this context lasts."""
+    """Report the progress of the pipeline periodically within this context."""
     over = threading.Event()
 
     def say() -> None:
@@ -114,7 +114,7 @@ def _progress(pipeline: Pipeline, every_s: float) -> Iterator[None]:
 
 
 def _report(error: BaseException | None) -> int:
-    """Print an error as `rpi_runtime.__main__` would, and return its exit code."""
+    """Print an error in the form of `rpi_runtime.__main__`, and return its exit code."""
     if error is None:
         return 0
     tell(f"error: {error}")

@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     args = _parse(argv)
     if args.action == "run":
         return run(args.config, verbose=args.verbose)
-    os.umask(0o022)  # the service has to read what root writes
+    os.umask(0o022)  # the service has to read files that root writes
     layout = Layout(root=args.root.resolve())
     if args.action == "uninstall":
         from rpi_runtime.service.uninstall import uninstall
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
 
 
 def run(path: Path, *, verbose: bool = False) -> int:
-    """Run a configuration until told to stop; return the exit code, `EX_CONFIG` when a restart cannot help."""
+    """Run a configuration until it is told to stop; return the exit code, `EX_CONFIG` if a restart cannot help."""
     with LibraryMessages():
         return _serve(path, verbose=verbose)
 
@@ -79,7 +79,7 @@ def _serve(path: Path, *, verbose: bool) -> int:
     from rpi_runtime.service.journal import set_up_journal
     from rpi_runtime.service.notify import Notifier
 
-    faulthandler.enable()  # the watchdog's SIGABRT says where each thread hangs
+    faulthandler.enable()  # on the watchdog's SIGABRT, print where each thread hangs
     set_up_logging(verbose=verbose)
     set_up_journal(logging.getLogger("rpi_runtime"))
     notifier = Notifier()
@@ -92,7 +92,7 @@ def _serve(path: Path, *, verbose: bool) -> int:
         code = exit_code(err)
         notifier.send(f"STATUS={err}")
     else:
-        if daemon.ready:  # otherwise the status says already what it waited for
+        if daemon.ready:  # otherwise the status already names what it waited for
             notifier.send("STATUS=stopped")
     if daemon.hung:  # Python would wait for a thread that is stuck in a driver or a pipe
         leave(code)
@@ -100,7 +100,7 @@ def _serve(path: Path, *, verbose: bool) -> int:
 
 
 def exit_code(error: PiposeError) -> int:
-    """`EX_CONFIG` for what stays wrong however often it is tried; a camera may come back."""
+    """Return `EX_CONFIG` for a permanent error; a camera, for example, may come back."""
     lasting = isinstance(error, UsageError | InputError | DependencyError)
     return EX_CONFIG if lasting and not isinstance(error, SourceError) else error.exit_code
 

@@ -1,4 +1,4 @@
-"""The model card: everything that the runtime must know of a model, stored inside its .tflite.
+"""The model card: everything that the runtime needs to know about a model, stored inside its .tflite.
 
 The card is a JSON member of a zip archive appended to the flatbuffer, the place where TFLite's own metadata
 keeps associated files: an interpreter reads the flatbuffer from the front and ignores it, `zipfile` reads the
@@ -36,7 +36,7 @@ MOST_ROWS = 1 << 18
 
 
 def check_name(name: str, what: str) -> None:
-    """Refuse a name that is empty, too long for a line, or holds what a terminal would take for a command."""
+    """Refuse a name that is empty, too long for a line, or contains control characters."""
     if not 1 <= len(name) <= MOST_LETTERS or not name.isprintable():
         raise CardError(
             f"{what} name {name[:MOST_LETTERS]!r}: expected 1 to {MOST_LETTERS} printable characters"
@@ -56,9 +56,9 @@ class InputSpec:
     mean, scale : tuple of 3 floats
         In the order of `channels`.
     fit : {"letterbox", "stretch", "crop"}
-        The whole picture with its aspect ratio kept and padded, or filling the input; or one person cut out of it.
+        The whole picture, padded to keep its aspect ratio or stretched to fill the input; or a crop of one person.
     pad_value : int
-        0..255, the padding's value before normalisation.
+        Value of the padding before normalisation, 0..255.
     """
 
     width: int
@@ -87,7 +87,7 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skeleton:
-    """The keypoints of a person, in the order of the network's heatmap channels; none for a detector.
+    """The keypoints of a person, in the order of the network's heatmap channels; empty for a detector.
 
     Attributes
     ----------
@@ -96,9 +96,9 @@ class Skeleton:
     edges : tuple of (int, int)
         Bones to draw, as indices into `keypoints`.
     coco : tuple of int
-        For each of COCO's 17 keypoints its index in `keypoints`, or -1; empty when the skeleton is not COCO's.
+        The index in `keypoints` of each of COCO's 17 keypoints, or -1; empty if the skeleton is not COCO's.
     sigmas : tuple of float
-        Per keypoint the fall-off of object keypoint similarity (OKS); empty when unknown.
+        Fall-off of object keypoint similarity (OKS) per keypoint; empty if unknown.
     """
 
     keypoints: tuple[str, ...] = ()
@@ -128,16 +128,16 @@ class Skeleton:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSpec:
-    """What one output tensor, or some of its channels, is for the decoder.
+    """The meaning of an output tensor, or of some of its channels, for the decoder.
 
     Attributes
     ----------
     name : str
-        Name in the file's signature. Several of these may name parts of one tensor.
+        Name in the file's signature. Several outputs may be parts of one tensor.
     role : str
-        What the decoder takes it for, one of `ROLES`. A role may occur at several strides.
+        Its meaning for the decoder, one of `ROLES`. A role may occur at several strides.
     channels : int
-        Numbers of a cell.
+        Number of values per cell.
     stride : int
         Input pixels per map cell; 1 for rows that are not cells of a map.
     axes : {"hwc", "chw", "rows", "columns"}
@@ -145,9 +145,9 @@ class OutputSpec:
         first, rows (rows, channels), or those with their channels first. With a stride above 1 the rows are the
         cells of a map, row by row.
     first : int
-        Channels of the tensor before these.
+        Index of the first channel in the tensor.
     rows, first_row : int
-        With "rows" and "columns": how many there are in the tensor, and how many before these.
+        With "rows" and "columns": number of rows of the tensor, and index of the first one of this output.
     """
 
     name: str
@@ -179,19 +179,19 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where a file comes from: weights, calibration, tools. Free of times and paths, so that files reproduce.
+    """The origin of a file: weights, calibration, tools. It has no times and paths, so that files are reproducible.
 
     Attributes
     ----------
     weights_source, weights_sha256, weights_licence, weights_graph : str
-        Where the weights were found, the hash of their bytes, their licence, which published graph they fit.
+        Source, hash, licence and published graph of the weights.
     weights_data : str
-        What they were trained on and what that limits, where it is known.
+        Their training data and the resulting limits, if known.
     calibration_sha256 : str
         Hash of the calibration manifest; empty without calibration.
     calibration_images : int
     tools : mapping of str to str
-        Versions of what made the file.
+        Versions of the tools that made the file.
     """
 
     weights_source: str = ""
@@ -206,7 +206,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """All of the above for one .tflite.
+    """The card of one .tflite.
 
     Attributes
     ----------
@@ -271,7 +271,7 @@ class ModelCard:
         return self.input.fit == "crop"
 
     def _check_detections(self) -> None:
-        """A detector has no keypoints, the others do; its outputs are there at each of its strides."""
+        """Check that only a detector has no keypoints, and that a detector has its outputs at each of its strides."""
         if bool(self.skeleton.keypoints) == (self.decoder.kind == "boxes"):
             raise CardError(
                 f"skeleton of {len(self.skeleton.keypoints)} keypoints with decoder {self.decoder.kind!r}: expected "
@@ -282,7 +282,7 @@ class ModelCard:
             raise CardError(f"outputs {self._names()}: expected scores and boxes at the same strides")
 
     def output(self, role: str, stride: int | None = None) -> OutputSpec:
-        """Return the one output with this role, and stride where given; `CardError` when it is not exactly one."""
+        """Return the only output with this role (and stride, if given); raises `CardError` unless it is exactly one."""
         found = [o for o in self.outputs if o.role == role and stride in (None, o.stride)]
         if len(found) != 1:
             at = "" if stride is None else f" and stride {stride}"
@@ -304,12 +304,12 @@ class ModelCard:
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> ModelCard:
-        """Build a card from parsed JSON or TOML; unknown, missing and mistyped keys are a `CardError`."""
+        """Build a card from parsed JSON or TOML; raises `CardError` for unknown, missing and mistyped keys."""
         return from_mapping(cls, data, CardError)
 
 
 def read_card(path: Path | str) -> ModelCard:
-    """Return the card inside a .tflite; `CardError`, with the file's name, when it has none or a broken one.
+    """Return the card inside a .tflite; raises `CardError` with the file's name if it is missing or damaged.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Does a model card fit the tensors of its file? The difference is the message."""
+"""Check that a model card fits the tensors of its file. The error names the difference."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec
 from rpi_runtime.model.outputs import tensor_shape
 from rpi_runtime.model.verify.graph import Graph
 
-# Largest distance, in steps of the stored int8, between what a stored input value means by the card and by
-# the tensor's quantization. Calibration finds the range from data, hence not exactly 0.
+# Largest distance, in steps of the stored int8, between the meaning of an input value by the card and by the tensor's
+# quantization. Calibration finds the range from data, so it is not exactly 0.
 LARGEST_INPUT_ERROR = 0.5
 
 
@@ -23,7 +23,7 @@ def check_structure(card: ModelCard, graph: Graph, where: str) -> None:
     Raises
     ------
     CardError
-        The file has not exactly one input and one signature, or not the tensors that the card says.
+        The file does not have exactly one input and one signature, or lacks tensors of the card.
     """
     if len(graph.inputs) != 1:
         raise CardError(f"{where}: {len(graph.inputs)} inputs, expected one, the picture")
@@ -56,7 +56,7 @@ def check_card(
     Raises
     ------
     CardError
-        With the first difference.
+        The message names the first difference.
     """
     _check_input(card.input, input_details, where)
     for spec in card.outputs:
@@ -78,7 +78,7 @@ def _check_input(spec: InputSpec, details: Mapping[str, Any], where: str) -> Non
 
 
 def _check_input_quantization(spec: InputSpec, details: Mapping[str, Any], where: str) -> None:
-    """An int8 input is written as ``value - 128``: that must mean ``(value - mean) * scale``."""
+    """Check that an int8 input, which is written as ``value - 128``, means ``(value - mean) * scale``."""
     scale, zero_point = details["quantization"]
     value = np.arange(256)[:, None]
     by_card = (value - np.array(spec.mean)) * np.array(spec.scale)  # (256, 3)

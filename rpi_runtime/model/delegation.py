@@ -1,4 +1,4 @@
-"""Which operations of a loaded model a delegate such as XNNPACK runs, and which fell back."""
+"""Which operations of a loaded model run in a delegate such as XNNPACK, and which fell back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delegation:
-    """What runs in a delegate, and what beside it.
+    """The operations inside and outside a delegate.
 
     Attributes
     ----------
     partitions : int
-        Delegate nodes; each border between two costs time.
+        Number of delegate nodes. Each border between two costs time.
     delegated : int
-        Operations of the model inside them.
+        Number of the model's operations inside them.
     fell_back : tuple of str
         Names of the operations that the interpreter's own kernels run, in their order, with repetitions.
     """
@@ -28,7 +28,7 @@ class Delegation:
 
     @property
     def total(self) -> int:
-        """Operations of the model."""
+        """Number of operations of the model."""
         return self.delegated + len(self.fell_back)
 
     def __str__(self) -> str:
@@ -41,11 +41,11 @@ class Delegation:
 
 
 def delegation_of(ops: Sequence[Mapping[str, Any]]) -> Delegation:
-    """Work out the delegation from an interpreter's list of operations.
+    """Derive the delegation from an interpreter's list of operations.
 
     When a delegate has claimed operations, the list keeps the originals and appends one DELEGATE per
-    partition with the partition's inputs and outputs. What a partition runs is what lies between: walking
-    from its outputs back through the producers, as far as its inputs.
+    partition with the partition's inputs and outputs. A partition runs the operations between them: those reached by
+    walking from its outputs back through the producers to its inputs.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """A .tflite with its card, loaded; the only file that imports a TFLite interpreter.
 
-The first of these that is installed and works: LiteRT (ai-edge-litert), which runs INT8 through XNNPACK by
-itself; tflite-runtime, with XNNPACK forced where that is faster; TensorFlow's own.
+The first of these that is installed and works is used: LiteRT (ai-edge-litert), which runs INT8 through XNNPACK by
+itself; tflite-runtime, with XNNPACK forced if that is faster; TensorFlow's own.
 """
 
 from __future__ import annotations
@@ -52,25 +52,25 @@ class Model:
     ----------
     path : path
     threads : int, optional
-        Default: as many as this process may use, at most 4.
+        Default: the number of processors that this process may use, at most 4.
     card : ModelCard, optional
-        Instead of the one in the file.
+        Replaces the card in the file.
 
     Attributes
     ----------
     backend : str
-        Which interpreter runs it: "ai_edge_litert", "tflite_runtime" or "tensorflow".
+        Name of the interpreter: "ai_edge_litert", "tflite_runtime" or "tensorflow".
     own_kernels_are_faster : bool
-        XNNPACK is not used because the interpreter's own kernels turned out faster on this processor.
+        Whether XNNPACK is not used because the interpreter's own kernels are faster on this processor.
 
     Raises
     ------
     InputError
         The file is missing or damaged.
     CardError
-        It has no card, or one that does not fit its tensors.
+        The file has no card, or a card that does not fit its tensors.
     DependencyError
-        No interpreter is installed that works.
+        No working interpreter is installed.
     """
 
     def __init__(
@@ -104,12 +104,12 @@ class Model:
         return view
 
     def invoke(self) -> None:
-        """Run the network on what is in `input`.
+        """Run the network on the content of `input`.
 
         Raises
         ------
         InputError
-            The interpreter fails on what the file holds.
+            The interpreter fails on the file.
         """
         try:
             self._interpreter.invoke()
@@ -141,12 +141,12 @@ class Model:
         return real
 
     def delegation(self) -> Delegation:
-        """Which operations XNNPACK took, as the interpreter reports it."""
+        """Return which operations XNNPACK took, as the interpreter reports."""
         # pylint: disable-next=protected-access
         return delegation_of(self._interpreter._get_ops_details())
 
     def describe(self) -> str:
-        """One line for a log: the file, what runs it, with how many threads, what XNNPACK took."""
+        """Return one line for a log: file, interpreter, threads, delegation."""
         package = INTERPRETERS[self.backend][1]
         dtype = np.dtype(self._input["dtype"])
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
@@ -178,7 +178,7 @@ class Model:
 
 
 def default_threads() -> int:
-    """As many threads as this process may use processors, at most 4."""
+    """Return the number of processors that this process may use, at most 4."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, MOST_DEFAULT_THREADS)
 
@@ -189,7 +189,7 @@ def find_module() -> tuple[str, ModuleType]:
     Raises
     ------
     DependencyError
-        With the reason for each that was tried.
+        The message gives the reason for each one that was tried.
     """
     reasons = []
     for name, (module, package) in INTERPRETERS.items():
@@ -207,15 +207,15 @@ def find_module() -> tuple[str, ModuleType]:
 
 
 def unfit(name: str) -> DependencyError | None:
-    """Return what is wrong where the installed NumPy does not suit an interpreter."""
+    """Return the error if the installed NumPy does not fit an interpreter, otherwise None."""
     if name == "tflite_runtime" and int(np.__version__.split(".")[0]) >= 2:
         return DependencyError(f"needs numpy < 2, found {np.__version__}", remedy="pip install 'numpy<2'")
     return None
 
 
 def package_version(package: str) -> str:
-    """Version of an installed distribution, or "?"."""
-    from importlib import metadata  # slow to import, and wanted only in reports
+    """Return the version of an installed distribution, or "?"."""
+    from importlib import metadata  # slow to import, and needed only in reports
 
     try:
         return metadata.version(package)

@@ -19,7 +19,7 @@ CARD_MEMBER = "pipose/card.json"
 CALIBRATION_MEMBER = "pipose/calibration.json"
 # Bytes of a member, inflated. A manifest has some 100 bytes a picture.
 MOST_BYTES = {CARD_MEMBER: 1 << 20, CALIBRATION_MEMBER: 16 << 20}
-MOST_DIRECTORY = 1 << 20  # of the archive, for which zipfile makes an object an entry
+MOST_DIRECTORY = 1 << 20  # entries of the archive; zipfile makes an object of each one
 # what zipfile raises on damaged archives
 _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, ValueError, RuntimeError)
 # the others have errors of their own, and a Python may lack their modules
@@ -35,7 +35,7 @@ _END, _END_SIZE = b"PK\5\6", 22
 
 
 def open_archive(file: BinaryIO) -> zipfile.ZipFile:
-    """Open the archive at the end of a file; `zipfile.BadZipFile` where there is none, or one of endless entries."""
+    """Open the archive at the end of a file; raises `zipfile.BadZipFile` if it is missing or has too many entries."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _END_SIZE - 65535))
     tail = file.read()
@@ -54,9 +54,9 @@ def read_member(path: Path | str, member: str) -> bytes:
     Raises
     ------
     MissingMemberError
-        The file has an archive, without such a member.
+        The file has an archive without this member.
     CardError
-        The file is missing or no .tflite, or the archive or the member is damaged or too large.
+        The file is missing or not a .tflite, or the archive or the member is damaged or too large.
     """
     path = Path(path)
     try:

@@ -1,7 +1,7 @@
 """A checksum of the flatbuffer inside a .tflite, in the comment of the archive behind it.
 
-Interpreters do not verify a flatbuffer: a flipped bit, as a worn memory card gives, crashes the process or
-changes weights without a word. The archive's own checksums cover only its members.
+Interpreters do not verify a flatbuffer: a flipped bit, for example from a worn memory card, crashes the process or
+silently changes weights. The archive's own checksums cover only its members.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def seal_of(flatbuffer: bytes) -> bytes:
 
 
 def check_seal(path: Path) -> None:
-    """Compare a file with its seal; a file without archive or seal passes.
+    """Compare a file with its seal. A file without archive or seal passes.
 
     Raises
     ------
     InputError
-        The flatbuffer is not what was sealed.
+        The flatbuffer differs from the sealed one.
     """
     try:
         with open_input(path) as file, open_archive(file) as archive:

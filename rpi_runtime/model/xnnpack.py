@@ -25,7 +25,7 @@ TIMING_BUDGET_S = 2.0
 
 
 class XnnpackError(DependencyError):
-    """The library does not offer XNNPACK, or it refused to make a delegate."""
+    """The library lacks XNNPACK, or refused to create a delegate."""
 
 
 class _Options(ctypes.Structure):
@@ -39,7 +39,7 @@ class _Options(ctypes.Structure):
 
 
 class XnnpackDelegate:
-    """An XNNPACK delegate in the form that TFLite's Python interpreters take.
+    """An XNNPACK delegate in the form that TFLite's Python interpreters accept.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class XnnpackDelegate:
             raise XnnpackError(f"{library}: XNNPACK made no delegate; is /sys mounted?")
 
     def _get_native_delegate_pointer(self) -> int | None:
-        """What the interpreter asks its delegates for."""
+        """Return the pointer that the interpreter requests."""
         return self._pointer
 
     def __del__(self) -> None:
@@ -88,7 +88,7 @@ def open_forced(module: ModuleType, path: Path, threads: int) -> Any:
     Raises
     ------
     XnnpackError
-        The delegate cannot be made or applied, as with a graph of dynamic batch size.
+        The delegate cannot be created or applied, for example to a graph of dynamic batch size.
     """
     # The wrapper module is the shared library itself.
     library = Path(module._interpreter_wrapper.__file__)
@@ -108,7 +108,7 @@ def open_forced(module: ModuleType, path: Path, threads: int) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """An interpreter of tflite-runtime, allocated, and why it is this one.
+    """An allocated interpreter of tflite-runtime, and the reason for its choice.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class Choice:
     reason : str
         As in ``XNNPACK 9.4 ms, own kernels 34.9 ms``.
     own_is_faster : bool
-        XNNPACK works, and is not used because it is slower on this processor.
+        Whether XNNPACK works but is slower on this processor, and therefore not used.
     """
 
     interpreter: Any

@@ -38,7 +38,7 @@ def this_program(*arguments: str) -> Program:
 
 
 def _found_by_itself() -> Path | None:
-    """Where a bare interpreter finds the package."""
+    """Return where a bare interpreter finds the package."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     words = [sys.executable, *_FLAGS, "-c", _PROBE]
     done = subprocess.run(words, env=environment, cwd="/", capture_output=True, text=True, check=False)

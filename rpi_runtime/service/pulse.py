@@ -1,27 +1,27 @@
-"""What systemd is told about a run, from what the run says of itself."""
+"""Messages to systemd about a run, derived from its state."""
 
 from __future__ import annotations
 
 from rpi_runtime.health.status import Status
 from rpi_runtime.service.notify import Notifier
 
-_PERIOD_S = 1.0  # between two messages that say nothing new but time
+_PERIOD_S = 1.0  # between two messages with nothing new
 _PINGS = 4  # within the watchdog's time
 
 
 class Pulse:
     """Turns the states of one run into messages: READY once, WATCHDOG while frames flow, STATUS when it changes.
 
-    Frames flow when one came since the last look, or when the last one is not older than two usual intervals;
-    so a camera that stalls goes quiet at once, and one frame a minute is no stall.
+    Frames flow if one arrived since the last check, or if the last one is not older than two usual intervals. Therefore
+    the watchdog is not fed once a camera stalls, and one frame per minute is not a stall.
 
     Parameters
     ----------
     notifier : Notifier
     max_fps : float
-        The run's limit, which gives the usual interval until there are two frames; 0: none.
+        Limit of the run, which determines the usual interval before the second frame; 0: no limit.
     note : str
-        Stands behind each status, as in ``reload refused: ...``.
+        Text after each status, as in ``reload refused: ...``.
     """
 
     def __init__(self, notifier: Notifier, *, max_fps: float = 0.0, note: str = "") -> None:
@@ -34,7 +34,7 @@ class Pulse:
         self._said = ""
 
     def beat(self, status: Status, now_s: float) -> None:
-        """Take a look at the run, at `now_s` of a monotonic clock; send what has to be said."""
+        """Check the run at `now_s` of a monotonic clock, and send the messages that are due."""
         if status.frames > self._frames:
             self._frames, self._frame_at = status.frames, now_s
         words = []

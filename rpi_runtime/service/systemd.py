@@ -15,7 +15,7 @@ from rpi_runtime.service.layout import GROUP, NAME, USER, Layout
 
 
 def check_privileges(layout: Layout, command: str) -> None:
-    """Raise when this machine's own root is to be changed by somebody who may not, or has no systemd."""
+    """Raise if this machine's own root is to be changed without being root or without systemd."""
     if not layout.live:
         return
     if os.geteuid() != 0:
@@ -36,7 +36,7 @@ def systemctl(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def is_active() -> bool:
-    """Whether the service runs or is about to."""
+    """Whether the service runs or is starting."""
     return systemctl("is-active", NAME).stdout.strip() in ("active", "activating", "reloading")
 
 
@@ -52,17 +52,17 @@ def start(*, restart: bool) -> str:
 
 
 def has_user(layout: Layout) -> bool:
-    """Whether the service's user is there and in the cameras' group."""
+    """Whether the service's user exists and belongs to the cameras' group."""
     return _entry(layout, "passwd", USER) is not None and _in_group(layout)
 
 
 def can_make_user(layout: Layout) -> bool:
-    """Whether the user can be made here; in another system's root its boot does it otherwise."""
+    """Whether the user can be created here. In another system's root, that system's boot creates it."""
     return layout.live or shutil.which("systemd-sysusers") is not None
 
 
 def make_user(layout: Layout) -> None:
-    """Make the user as its declaration says."""
+    """Create the user by its declaration."""
     words = ["systemd-sysusers", *([] if layout.live else [f"--root={layout.root}"]), layout.user.name]
     _run(words, "the service's user could not be made")
 
@@ -80,7 +80,7 @@ def restrict(layout: Layout) -> None:
     owner = (0, int(group[2])) if group is not None and group[2].isdigit() and os.geteuid() == 0 else None
     mode = (
         0o640 if owner else 0o600
-    )  # without the group it is nobody's but its owner's, until the boot gives it
+    )  # without the group, only the owner can read it until the boot assigns the group
     for path in (layout.config, layout.config.with_name(f"{layout.config.name}.new")):
         with writing(path), contextlib.suppress(FileNotFoundError):
             found = path.lstat()

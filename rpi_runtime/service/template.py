@@ -12,7 +12,7 @@ from rpi_runtime.service.layout import RUNTIME
 
 _TEXT = """\
 # The pipose service. After a change: sudo systemctl reload pipose
-# A mistake leaves the former settings in force, and `systemctl status pipose` says what is wrong.
+# After a mistake, the former settings stay in force, and `systemctl status pipose` reports the mistake.
 # All keys, with their defaults: rpi_runtime/docs/configuration.md; examples: `python -m rpi_runtime run --help`.
 model = {models}
 
@@ -26,7 +26,7 @@ target = {target}
 max_mb = 4.0
 keep = 1
 
-# A page for the browser, on this machine only; any other address needs a token.
+# A page for the browser, on this machine only. Any other address needs a token.
 # [[sink]]
 # kind = "web"
 # target = "127.0.0.1:8080"
@@ -42,7 +42,7 @@ keep = 1
 def config_text(models: Sequence[Path], source: SourceConfig) -> str:
     """Return a configuration with these models, as the service sees them, and this source.
 
-    A live source is waited for at the start; the other keys are written where they differ from the default.
+    The service waits for a live source at the start. The other keys are written if they differ from the default.
     """
     if source.live:
         source = dataclasses.replace(source, retry_at_start=True)
@@ -60,5 +60,5 @@ def config_text(models: Sequence[Path], source: SourceConfig) -> str:
 
 
 def _toml(value: str | float | bool) -> str:
-    """A string, number or truth value: JSON's form is TOML's, where nothing is escaped as a surrogate."""
+    """Return a string, number or boolean in TOML, which equals JSON without surrogate escapes."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""Takes the service out of a system."""
+"""Uninstall the service."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rpi_runtime.service.layout import NAME, USER, Layout
 def uninstall(
     layout: Layout, say: Callable[[str], None] = print, *, purge: bool = False, dry_run: bool = False
 ) -> None:
-    """Stop the service and remove what was installed; says what it did.
+    """Stop the service, remove the installed files, and report each step.
 
-    Files that were edited, and what the service has written, stay unless `purge`.
+    Edited files and the output of the service stay, unless `purge` is set.
 
     Raises
     ------
     UsageError, DependencyError
-        Not root, or no systemd.
+        The user is not root, or there is no systemd.
     OutputError
-        Something cannot be removed.
+        A file cannot be removed.
     """
     if not dry_run:
         systemd.check_privileges(layout, "service uninstall")
@@ -44,7 +44,7 @@ def uninstall(
         say("nothing to remove: the service is not installed")
     elif not dry_run:
         for folder in (layout.config.parent, layout.models):
-            with contextlib.suppress(OSError):  # something of somebody else's is in it
+            with contextlib.suppress(OSError):  # it holds a file that the service did not write
                 folder.rmdir()
         if layout.live:
             systemd.systemctl("daemon-reload")
@@ -56,7 +56,7 @@ def _stop() -> None:
 
 
 def _state(layout: Layout, *, purge: bool) -> list[Change]:
-    """The service's own folder: removed when it is empty, or with everything in it."""
+    """Return the change that removes the service's own folder: if it is empty, or with its content."""
     if layout.state.is_symlink():
         return [Change(verb="keep", what=f"{layout.state}, which is a link to {layout.state.readlink()}")]
     if not layout.state.is_dir():

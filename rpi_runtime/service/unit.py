@@ -16,7 +16,7 @@ TEMPLATE = """\
 [Unit]
 Description=Poses of people from a camera (pipose)
 After=network.target
-# It is never given up: a full /run and an address that comes late pass. What stays wrong ends with {ex_config} below.
+# Restarts never stop: a full /run and a late address are temporary. A permanent fault exits with {ex_config} below.
 StartLimitIntervalSec=0
 
 [Service]
@@ -36,7 +36,7 @@ RuntimeDirectoryMode=0750
 RuntimeDirectoryPreserve=restart
 UMask=0027
 
-# Ready after the first result. A camera that is not there is waited for: such a start takes 90 s.
+# Ready after the first result. The service waits for a missing camera; such a start takes 90 s.
 TimeoutStartSec=90
 WatchdogSec=30
 TimeoutStopSec=5
@@ -88,16 +88,16 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """How the service is started.
+    """The command that starts the service.
 
     Attributes
     ----------
     command : tuple of str
         The interpreter and its arguments.
     pythonpath : str
-        For a package that the interpreter would not find; empty: none.
+        Path of a package that the interpreter would not find; "" if it is not needed.
     folders : tuple of path
-        Where the interpreter and its packages lie.
+        Folders of the interpreter and its packages.
     """
 
     command: tuple[str, ...]
@@ -106,7 +106,7 @@ class Program:
 
     @property
     def visible(self) -> tuple[Path, ...]:
-        """Those of the folders that lie in somebody's home, which the service does not see otherwise."""
+        """The folders that lie in a home directory, which the service does not see otherwise."""
         homes = [f for f in self.folders if any(f.is_relative_to(h) for h in HIDDEN)]
         return tuple(f for f in sorted(set(homes)) if not any(f != o and f.is_relative_to(o) for o in homes))
 
@@ -137,17 +137,17 @@ def tmpfiles_text() -> str:
 
 
 def command_line(words: Sequence[str]) -> str:
-    """Return a command for ``ExecStart=``; `$` is doubled except in the program, where nothing is replaced."""
+    """Return a command for ``ExecStart=``. `$` is doubled except in the program, where systemd replaces nothing."""
     program, *arguments = words
     return " ".join([quote(program), *(quote(a.replace("$", "$$")) for a in arguments)])
 
 
 def quote(word: str) -> str:
-    """Return one word of a setting, as systemd.syntax(7) quotes it; `%` is doubled."""
+    """Return one word of a setting, quoted as in systemd.syntax(7); `%` is doubled."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"' if any(c in word for c in " \t'\"\\;") or not word else escaped
 
 
 def quote_path(path: Path) -> str:
-    """Return one path of a setting in which colons separate."""
+    """Return one path of a setting with colons as separators."""
     return quote(str(path)).replace(":", "\\:")

@@ -26,7 +26,7 @@ _POINTER = 4
 
 
 class MalformedError(ValueError):
-    """The bytes are not what their format says; the message says where."""
+    """The bytes violate their format; the message says where."""
 
 
 def want(condition: bool, otherwise: str) -> None:

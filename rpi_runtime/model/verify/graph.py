@@ -46,7 +46,7 @@ class Tensor:
     scales, zero_points : ndarray, shape (C,)
         Empty for a tensor that is not quantized.
     axis : int
-        Along which there are several scales.
+        Axis of the scales.
     variable : bool
     """
 
@@ -89,7 +89,7 @@ class Graph:
 
 
 def read_graph(reader: Reader) -> Graph:
-    """Return the graph; `MalformedError` where the file contradicts itself or its bounds."""
+    """Return the graph; raises `MalformedError` if the file contradicts itself or its bounds."""
     model = reader.root("Model")
     want(model["version"] == VERSION, f"version {model['version']}, expected {VERSION}")
     want(len(model["subgraphs"]) == 1, f"{len(model['subgraphs'])} subgraphs, expected one")
@@ -197,7 +197,7 @@ def _signature(entry: Table, tensors: Sequence[Tensor]) -> tuple[dict[str, int],
 
 
 def _check_flow(graph: Graph) -> None:
-    """Every tensor is written once before it is read, and constants are never written."""
+    """Check that every tensor is written once before it is read, and that constants are never written."""
     ready = {i for i, t in enumerate(graph.tensors) if t.data is not None or t.variable}
     for index in graph.inputs:
         _index(index, graph.tensors, "input", "tensor")

@@ -1,4 +1,4 @@
-"""Read a .tflite's structure and refuse what contradicts itself."""
+"""Read the structure of a .tflite and refuse contradictions."""
 
 from __future__ import annotations
 
