@@ -17,6 +17,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -76,6 +77,7 @@ class Access:
     def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
         self._token, self._clock = token.encode(), clock
         self._key = hashlib.sha256(b"pipose live session\0" + self._token).digest()
+        self._ticket = secrets.token_urlsafe(24)
 
     @property
     def is_open(self) -> bool:
@@ -90,6 +92,18 @@ class Access:
         """Whether an ``Authorization`` header holds the token."""
         scheme, _, given = header.partition(" ")
         return self.token_is_right(given.strip()) and scheme.lower() == "bearer"
+
+    @property
+    def ticket(self) -> str:
+        """What only a page of this server can have read: no other site can, so it stands for the right Origin.
+
+        A reverse proxy may change the Host header, and then it is not the Origin's any more.
+        """
+        return self._ticket
+
+    def ticket_is_right(self, given: str) -> bool:
+        """Whether `given` is this process's ticket."""
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._ticket.encode())
 
     def new_cookie(self) -> str:
         """Return the value of a cookie that is valid for `SESSION_S`."""
@@ -119,7 +133,7 @@ class Names:
 
     def __init__(self, *, is_loopback: bool, more: Sequence[str] = ()) -> None:
         self._is_loopback = is_loopback
-        self._names = {"localhost", *(name.lower() for name in more)}
+        self._names = {"localhost", *(re.sub(r":\d+$", "", name.lower()) for name in more)}
         if not is_loopback:
             own = socket.gethostname().lower().split(".")[0]
             self._names |= {own, f"{own}.local", f"{own}.lan", f"{own}.home", f"{own}.fritz.box"}
@@ -138,13 +152,26 @@ class Names:
 
 
 def is_cross_site(headers: Mapping[str, str], host: str) -> bool:
-    """Whether a page of another site made this request. Programs send neither header and pass."""
-    if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+    """Whether another site's page made this request; programs, which send neither header, are none.
+
+    Behind a proxy that changes the Host header the Origin differs from it although the page is ours. A browser's
+    own word, which no page can forge, then counts: it says ``same-origin``.
+    """
+    site = headers.get("Sec-Fetch-Site", "")
+    if site not in ("", "none", "same-origin"):
         return True
-    origin = headers.get("Origin")
+    origin = origin_of(headers)
     if origin is None:
         return False
+    return origin != host.lower() and not (origin and site == "same-origin")
+
+
+def origin_of(headers: Mapping[str, str]) -> str | None:
+    """Return host and port of the ``Origin`` header; empty for one that names none, None without the header."""
+    origin = headers.get("Origin")
+    if origin is None:
+        return None
     try:
-        return urlsplit(origin).netloc.lower() != host.lower()
+        return urlsplit(origin).netloc.lower()
     except ValueError:
-        return True
+        return ""

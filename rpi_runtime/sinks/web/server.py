@@ -16,6 +16,7 @@ from rpi_runtime.sinks.web.guard import Guard
 from rpi_runtime.sinks.web.hub import Hub
 from rpi_runtime.sinks.web.library import aiohttp
 from rpi_runtime.sinks.web.limits import Limits
+from rpi_runtime.sinks.web.listen import listen
 from rpi_runtime.sinks.web.site import Site
 
 log = logging.getLogger(__name__)
@@ -102,11 +103,12 @@ class LiveServer:
         await runner.setup()
         guard = self._site.guard = Guard(runner.server, self._limits)
         try:
-            server = await self._bind(guard)
-            self.port = server.sockets[0].getsockname()[1]
+            servers = await self._bind(guard)
+            self.port = servers[0].sockets[0].getsockname()[1]
             self._bound.set()
             await self._over.wait()
-            server.close()
+            for server in servers:
+                server.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GOODBYE_S):
                     await self._site.leave()
@@ -115,24 +117,14 @@ class LiveServer:
                 async with asyncio.timeout(_GOODBYE_S):
                     await runner.cleanup()
 
-    async def _bind(self, guard: Guard) -> asyncio.Server:
+    async def _bind(self, guard: Guard) -> list[asyncio.Server]:
         context = self._certificate.context() if self._certificate else None
         handshake_s = self._limits.request_s if context else None
         assert self._loop is not None
-        try:
-            return await self._loop.create_server(
-                guard,
-                self._address.host,
-                self._address.port,
-                backlog=64,
-                ssl=context,
-                ssl_handshake_timeout=handshake_s,
-            )
-        except OSError as err:
-            raise OutputError(
-                f"live page: {self._address} cannot be bound ({err.strerror}); choose another port, as in "
-                f"--listen {self._address.host}:{self._address.port + 1}"
-            ) from err
+        return [
+            await self._loop.create_server(guard, sock=sock, ssl=context, ssl_handshake_timeout=handshake_s)
+            for sock in listen(self._address)
+        ]
 
     def _library_settings(self) -> dict[str, Any]:
         """Drop log lines about clients, because clients could fill a disk with them."""

@@ -13,7 +13,7 @@ from rpi_runtime.health.status import Status
 from rpi_runtime.masking import mask
 from rpi_runtime.sinks.message import schema
 from rpi_runtime.sinks.sink import About
-from rpi_runtime.sinks.web.access import COOKIE, SESSION_S, Access, Names, is_cross_site
+from rpi_runtime.sinks.web.access import COOKIE, SESSION_S, Access, Names, is_cross_site, origin_of
 from rpi_runtime.sinks.web.assets import PRIVATE, PUBLIC, load_assets
 from rpi_runtime.sinks.web.guard import Guard
 from rpi_runtime.sinks.web.hub import Hub
@@ -41,6 +41,11 @@ _HEADERS = {
 _WITHOUT_TOKEN = {"/login", *(f"/{name}" for name in PUBLIC)}
 READY_S = 10.0  # no result for longer than this, and than some intervals: not ready
 _SLOW = 3.0
+_LATE_S, _MOST_WAITING, _SAY_AGAIN_S = 1.0, 32, 600.0
+_FOREIGN = (
+    "request of another site's page; where this page is behind a reverse proxy under another name, give the name in "
+    "names = of the sink web, and have the proxy hand on the Host header"
+)
 
 
 class Site:
@@ -77,6 +82,8 @@ class Site:
         self._guesses = RateLimit(
             limits.wrong_tokens_per_minute / 60, limits.wrong_tokens_burst, time.monotonic
         )
+        self._waiting = 0
+        self._said_s = float("-inf")
         self._viewers: set[Any] = set()
         self._status: tuple[float, Status] | None = None
         self.refused: Counter[str] = Counter()
@@ -99,6 +106,7 @@ class Site:
                 web.post("/login", self._log_in),
                 web.get("/live", self._socket, allow_head=False),
                 web.get("/stream.mjpg", self._mjpeg, allow_head=False),
+                web.get("/ticket", self._give_ticket),
                 web.get("/healthz", self._healthy),
                 web.get("/readyz", self._ready),
                 web.get("/metrics", self._metrics),
@@ -110,7 +118,12 @@ class Site:
         return app
 
     async def leave(self) -> None:
+<<<<<<< HEAD
         """Disconnect all viewers."""
+=======
+        """Say to all viewers how the run is in the end, and goodbye."""
+        self._status = None
+>>>>>>> 436739d (live page: behind a real proxy, on every address of a name, without locking anybody out; it says that the film has ended)
         await asyncio.gather(*(viewer.leave() for viewer in self._viewers if viewer), return_exceptions=True)
 
     async def _check(self, request: Any, handler: Handler) -> Any:
@@ -121,40 +134,78 @@ class Site:
             return self._refuse(429, "too many requests", close=True)
         if not self._names.knows(request.headers.get("Host", "")):
             return self._refuse(421, "this name is not one of this server's; use its address")
-        if is_cross_site(request.headers, request.headers["Host"]) and not self._is_visit(request):
-            return self._refuse(403, "request of another site's page")
-        if request.path not in _WITHOUT_TOKEN and not self._may_look(request):
+        if self._is_foreign(request) and not self._is_visit(request):
+            return self._refuse(403, _FOREIGN)
+        if request.path not in _WITHOUT_TOKEN and not await self._may_look(request):
             return self._ask_for_token(request)
         return await handler(request)
+
+    def _is_foreign(self, request: Any) -> bool:
+        """Whether a page that is not ours made this request; `rpi_runtime.sinks.web.access` says how it is told."""
+        if self._access.ticket_is_right(request.query.get("ticket", "")):
+            return False
+        forwarded = request.headers.get("X-Forwarded-Host", "")  # no page can send it to another site
+        hosts = [request.headers["Host"], *([forwarded] if self._names.knows(forwarded) else [])]
+        if all(is_cross_site(request.headers, host) for host in hosts):
+            return True
+        origin = origin_of(request.headers)
+        known = origin in [host.lower() for host in hosts] or self._names.knows(origin or "")
+        return bool(origin) and not known
 
     def _is_visit(self, request: Any) -> bool:
         """Whether this is a link from another site to the page itself, which reveals nothing to that site."""
         wants = request.headers.get("Sec-Fetch-Mode") == "navigate"
         return wants and request.method == "GET" and request.path in ("/", "/login")
 
-    def _may_look(self, request: Any) -> bool:
+    async def _may_look(self, request: Any) -> bool:
         if self._access.is_open or self._access.cookie_is_right(request.cookies.get(COOKIE, "")):
             return True
         header = request.headers.get("Authorization", "")
-        return bool(header) and self._guess(request, lambda: self._access.bearer_is_right(header))
+        return bool(header) and await self._guess(request, lambda: self._access.bearer_is_right(header))
 
+<<<<<<< HEAD
     def _guess(self, request: Any, is_right: Callable[[], bool]) -> bool:
         """Compare a token, unless its sender has sent too many wrong ones."""
         address = request.remote or ""
         if not self._guesses.allows(address):
             self.refused["guesses"] += 1
             return False
+=======
+    async def _guess(self, request: Any, is_right: Callable[[], bool]) -> bool:
+        """Compare a token; who has been wrong too often waits for the answer to another wrong one.
+
+        The right one is never kept waiting: behind a proxy all visitors have one address, and one of them shall not
+        lock out the others. Guessing stays hopeless, with tokens of `LEAST_TOKEN` characters.
+        """
+>>>>>>> 436739d (live page: behind a real proxy, on every address of a name, without locking anybody out; it says that the film has ended)
         if is_right():
             return True
-        self._guesses.take(address)
+        address = request.remote or ""
         self.refused["wrong_token"] += 1
-        if not self._guesses.allows(address):
-            self._say(f"live page: {address} sent wrong tokens; it has to wait before the next try")
+        had_some = self._guesses.allows(address)
+        self._guesses.take(address)
+        now = time.monotonic()
+        if had_some and not self._guesses.allows(address) and now - self._said_s > _SAY_AGAIN_S:
+            self._said_s = now
+            self._say(f"live page: {address} sent wrong tokens; each further one is answered late")
+        if not had_some:
+            self.refused["guesses"] += 1
+            await self._punish()
         return False
+
+    async def _punish(self) -> None:
+        """Answer late, unless as many as may wait are waiting already."""
+        if self._waiting < _MOST_WAITING:
+            self._waiting += 1
+            try:
+                await asyncio.sleep(_LATE_S)
+            finally:
+                self._waiting -= 1
 
     def _ask_for_token(self, request: Any) -> Any:
         if request.method == "GET" and request.path == "/":
-            return aiohttp().web.Response(status=303, headers={"Location": "/login"})
+            # relative, here and below: a proxy may have put a prefix before the path
+            return aiohttp().web.Response(status=303, headers={"Location": "login"})
         response = self._refuse(401, "a token is needed: Authorization: Bearer TOKEN")
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
@@ -171,6 +222,7 @@ class Site:
 
     def _page(self, name: str) -> Handler:
         body, kind = self._assets[name]
+        body = body.replace(b"{{ticket}}", self._access.ticket.encode())
 
         async def serve(request: Any) -> Any:
             return aiohttp().web.Response(body=body, content_type=kind, charset="utf-8")
@@ -187,10 +239,13 @@ class Site:
         except (ValueError, LookupError):
             return self._refuse(400, "expected a form")
         given = form.get("token", "")
-        if not isinstance(given, str) or not self._guess(request, lambda: self._access.token_is_right(given)):
+        right = isinstance(given, str) and await self._guess(
+            request, lambda: self._access.token_is_right(given)
+        )
+        if not right:
             self.refused["login"] += 1
-            return aiohttp().web.Response(status=303, headers={"Location": "/login#wrong"})
-        response = aiohttp().web.Response(status=303, headers={"Location": "/"})
+            return aiohttp().web.Response(status=303, headers={"Location": "login#wrong"})
+        response = aiohttp().web.Response(status=303, headers={"Location": "./"})
         response.set_cookie(
             COOKIE,
             self._access.new_cookie(),
@@ -219,6 +274,9 @@ class Site:
             return await serve()
         finally:
             self._viewers.discard(mark)
+
+    async def _give_ticket(self, request: Any) -> Any:
+        return aiohttp().web.Response(text=self._access.ticket)
 
     async def _healthy(self, request: Any) -> Any:
         return aiohttp().web.Response(text="ok\n")

@@ -62,6 +62,8 @@ class SocketViewer:
     async def leave(self) -> None:
         """Disconnect because the server is stopping."""
         if self._socket is not None:
+            with contextlib.suppress(Exception):  # it may have left
+                await self._socket.send_str(self._status())
             await self._socket.close(code=_CLOSE_GOING_AWAY, message=b"server stops")
 
     async def _read(self) -> None:

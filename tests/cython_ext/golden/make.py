@@ -57,7 +57,9 @@ def require_originals() -> None:
     summary = done.stdout.strip().splitlines()[-1]
     print(f"against the originals: {summary}")
     if done.returncode or re.search("skipped|failed|error", summary):
-        sys.exit(f"nothing written: the oracles were not held to the originals ({done.returncode})\n{done.stdout}")
+        sys.exit(
+            f"nothing written: the oracles were not held to the originals ({done.returncode})\n{done.stdout}"
+        )
 
 
 def paf_maps(file: Path) -> list[Maps]:

@@ -10,6 +10,7 @@ export class Link {
     this.handlers = handlers;
     this.wait = FIRST_WAIT_MS;
     this.socket = null;
+    this.asking = false;
     this.timer = 0;
     this.heard = 0;
     document.addEventListener("visibilitychange", () => (document.hidden ? this.pause() : this.connect()));
@@ -19,12 +20,18 @@ export class Link {
     this.connect();
   }
 
-  connect() {
-    if (this.socket || document.hidden) return;
+  async connect() {
+    if (this.socket || this.asking || document.hidden) return;
     clearTimeout(this.timer);
     this.handlers.state("connecting");
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(`${scheme}//${location.host}/live`);
+    this.asking = true;
+    const ticket = await askForTicket();
+    this.asking = false;
+    if (this.socket || document.hidden) return;
+    const place = new URL(`live?ticket=${ticket}`, location.href); // relative: a proxy may have put a prefix before it
+    place.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    place.hash = "";
+    const socket = new WebSocket(place);
     this.socket = socket;
     this.heard = performance.now();
     socket.binaryType = "arraybuffer";
@@ -76,11 +83,21 @@ export class Link {
   }
 }
 
+/** Behind a proxy the WebSocket's Origin may be another than the server expects; the ticket shows that we are its page. */
+async function askForTicket() {
+  try {
+    const answer = await fetch("ticket", { cache: "no-store", signal: AbortSignal.timeout(4000) });
+    return answer.ok ? await answer.text() : "";
+  } catch {
+    return "";
+  }
+}
+
 /** A WebSocket does not say why it was refused; an ordinary request does. */
 async function whyRefused() {
   try {
-    const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(4000) });
-    if (answer.status === 401) location.assign("/login");
+    const answer = await fetch("healthz", { cache: "no-store", signal: AbortSignal.timeout(4000) });
+    if (answer.status === 401) location.assign("login");
     return answer.ok ? "It answers, but takes no more viewers. Trying again by itself" : "";
   } catch {
     return "";

@@ -1,9 +1,9 @@
 // Wires the page: link -> stage, chart and panel.
 
-import { Chart } from "/chart.js";
-import { Link } from "/link.js";
-import { Panel } from "/panel.js";
-import { Stage } from "/stage.js";
+import { Chart } from "./chart.js";
+import { Link } from "./link.js";
+import { Panel } from "./panel.js";
+import { Stage } from "./stage.js";
 
 const find = (id) => document.getElementById(id);
 const stage = new Stage(find("stage"));
@@ -14,7 +14,8 @@ let connection = { state: "connecting", detail: "" };
 const NAMES = { connecting: "connecting", live: "live", lost: "no connection", paused: "paused" };
 
 function notice() {
-  const complaint = connection.state === "live" ? panel.complaint() : ["No connection", connection.detail];
+  const over = panel.status?.state === "ended"; // the server goes with the run, so there is no connection then
+  const complaint = connection.state === "live" || over ? panel.complaint() : ["No connection", connection.detail];
   const fresh = !stage.message && connection.state !== "lost" ? ["Connecting", ""] : null;
   const [title, detail] = fresh || complaint || ["", ""];
   find("figures").classList.toggle("stale", connection.state !== "live");
@@ -28,7 +29,7 @@ function setConnection(state, detail = "") {
   connection = { state, detail };
   const pill = find("connection");
   pill.dataset.state = state;
-  pill.textContent = NAMES[state];
+  pill.textContent = state === "lost" && panel.status?.state === "ended" ? "ended" : NAMES[state];
   notice();
 }
 

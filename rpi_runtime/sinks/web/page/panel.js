@@ -1,6 +1,6 @@
 // The figures beside the picture; refreshed a few times a second, so that they can be read.
 
-import { colourOf } from "/stage.js";
+import { colourOf } from "./stage.js";
 
 const find = (id) => document.getElementById(id);
 const ABSENT_MS = 2500; // beyond this the picture counts as standing still
@@ -33,7 +33,7 @@ export class Panel {
     if (!this.status) return null;
     if (this.status.state === "lost") return ["The camera is lost", "It is looked for; the picture comes back by itself"];
     if (this.status.state === "opening") return ["The camera is being opened", ""];
-    if (this.status.state === "ended") return ["The recording is over", ""];
+    if (this.status.state === "ended") return ["The recording is over", "This is its last picture"];
     if (performance.now() - this.lastFrameAt > ABSENT_MS && this.status.silent_s > ABSENT_MS / 1000) {
       return ["No frame for a while", "The picture comes back by itself"];
     }
@@ -47,10 +47,12 @@ export class Panel {
       const shown = this.drawn.length > 1 ? (this.drawn.length - 1) / ((this.drawn.at(-1) - this.drawn[0]) / 1000) : 0;
       find("fps-more").textContent = `${shown.toFixed(shown < 10 ? 1 : 0)} shown here`;
       const viewers = `${status.viewers} ${status.viewers === 1 ? "viewer" : "viewers"}`;
-      find("uptime").textContent = `${status.frames.toLocaleString()} frames, ${status.dropped.toLocaleString()} dropped, ${viewers}`;
+      const problems = (status.problems || []).map((problem) => `; ${problem}`).join("");
+      find("uptime").textContent = `${status.frames.toLocaleString()} frames, ${status.dropped.toLocaleString()} dropped, ${viewers}${problems}`;
     }
     if (message) {
-      setFigure("count", String(message.people.length), "");
+      const known = !status || status.state === "running"; // without pictures nobody knows who is there
+      setFigure("count", known ? String(message.people.length) : "–", "");
       const refined = message.refined === undefined ? "" : `, ${message.refined} refined`;
       find("count-more").textContent = `${message.width} × ${message.height}${refined}`;
       const sorted = [...this.ages].sort((a, b) => a - b);

@@ -130,7 +130,7 @@ def test_https_with_a_certificate_of_ones_own(tmp_path):
         answer = connection.getresponse()
         answer.read()
         connection.close()
-        assert (answer.status, answer.getheader("Location")) == (303, "/")
+        assert (answer.status, answer.getheader("Location")) == (303, "./")
         assert "Secure" in answer.getheader("Set-Cookie")
 
 

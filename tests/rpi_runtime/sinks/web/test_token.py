@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import http.client
 import logging
+import re
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -37,11 +39,11 @@ def test_with_a_token_everything_but_the_form_needs_it(caplog):
     with page(token=TOKEN) as (sink, _):
         assert [ask(sink, path)[0] for path in [*paths, "/nothing"]] == [401] * 9
         status, headers, _ = ask(sink, "/")
-        assert (status, headers["Location"]) == (303, "/login")
+        assert (status, headers["Location"]) == (303, "login")
         assert [ask(sink, path)[0] for path in ("/login", "/page.css", "/icon.svg")] == [200] * 3
-        assert log_in(sink, "wrong")[:2] == (303, "/login#wrong")
+        assert log_in(sink, "wrong")[:2] == (303, "login#wrong")
         status, place, cookie = log_in(sink, TOKEN)
-        assert (status, place) == (303, "/")
+        assert (status, place) == (303, "./")
         assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and TOKEN not in cookie
         assert ask(sink, "/", Cookie=cookie.split(";")[0])[0] == 200
         assert ask(sink, "/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
@@ -78,12 +80,18 @@ def test_other_sites_and_other_names_are_refused():
         assert ask(sink, "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 200
 
 
-def test_guessing_is_slowed_down_and_said_once(caplog):
+def test_guessing_is_slowed_down_and_said_once_and_locks_nobody_out(caplog, monkeypatch):
+    monkeypatch.setattr("rpi_runtime.sinks.web.site._LATE_S", 0.1)
     with page(token=TOKEN) as (sink, _):
+        begin = time.monotonic()
         tries = [ask(sink, "/metrics", Authorization=f"Bearer guess-number-{n:08d}")[0] for n in range(30)]
         assert tries == [401] * 30
-        assert sink._server._site.refused["wrong_token"] <= 6
-        assert ask(sink, "/metrics", Authorization=f"Bearer {TOKEN}")[0] == 401, "not even the right one now"
+        assert time.monotonic() - begin > 2, "each after the first five is answered late"
+        assert sink._server._site.refused["guesses"] >= 20
+        assert ask(sink, "/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200, (
+            "behind a proxy it is another's"
+        )
+        assert log_in(sink, TOKEN)[:2] == (303, "./")
     assert caplog.text.count("sent wrong tokens") == 1
     assert "guess-number" not in caplog.text
 
@@ -100,3 +108,50 @@ def test_requests_are_limited_by_address():
         connection.close()
     assert set(codes) == {200, 429}
     assert codes[:150] == [200] * 150
+
+
+def ticket_of(sink, **headers):
+    return ask(sink, "/ticket", **headers)[2].decode()
+
+
+def test_a_page_behind_a_proxy_is_known_by_its_ticket():
+    with page(token=TOKEN) as (sink, _):
+        outside = {"Origin": "http://localhost:9999", "Content_Type": "application/x-www-form-urlencoded"}
+        assert ask(sink, "/login", "POST", f"token={TOKEN}", **outside)[0] == 403
+        form = ask(sink, "/login")[2].decode()
+        place = re.search(r'action="(login\?ticket=[^"]+)"', form)[1]
+        assert ask(sink, f"/{place}", "POST", f"token={TOKEN}", **outside)[0] == 303
+        same = outside | {"Sec_Fetch_Site": "same-origin"}
+        assert ask(sink, "/login", "POST", f"token={TOKEN}", **same)[0] == 303
+        cookie = log_in(sink, TOKEN)[2].split(";")[0]
+        assert ask(sink, "/ticket")[0] == 401
+        ticket = ticket_of(sink, Cookie=cookie)
+        for query, code in (("", 403), (f"?ticket={ticket}", 426), ("?ticket=wrong", 403)):
+            assert ask(sink, f"/live{query}", Cookie=cookie, Origin="http://localhost:9999")[0] == code
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Origin": "http://localhost:9999", "Sec_Fetch_Site": "same-origin"}, 200),
+        ({"Origin": "http://localhost:9999", "X_Forwarded_Host": "localhost:9999"}, 200),
+        ({"Origin": "https://pose.example", "X_Forwarded_Host": "pose.example"}, 200),
+        ({"Origin": "https://pose.example", "Sec_Fetch_Site": "same-origin"}, 200),
+        ({"Origin": "http://evil.example", "X_Forwarded_Host": "evil.example"}, 403),
+        ({"Origin": "http://evil.example", "Sec_Fetch_Site": "same-origin"}, 403),
+        ({"Origin": "http://localhost:9999"}, 403),
+        ({"Origin": "http://localhost:9999", "Sec_Fetch_Site": "same-site"}, 403),
+        ({"Origin": "null", "Sec_Fetch_Site": "same-origin"}, 403),
+        ({"Host": "evil.example", "X_Forwarded_Host": "localhost"}, 421),
+    ],
+)
+def test_what_a_proxy_may_change(headers, code):
+    with page(names=("Pose.Example:8443",)) as (sink, _):
+        assert ask(sink, "/healthz", **headers)[0] == code
+
+
+def test_a_refusal_names_the_remedy():
+    with page() as (sink, _):
+        body = ask(sink, "/healthz", Origin="http://evil.example")[2].decode()
+        assert "names =" in body
+        assert "evil" not in body
