@@ -118,12 +118,8 @@ class Site:
         return app
 
     async def leave(self) -> None:
-<<<<<<< HEAD
-        """Disconnect all viewers."""
-=======
         """Say to all viewers how the run is in the end, and goodbye."""
         self._status = None
->>>>>>> 436739d (live page: behind a real proxy, on every address of a name, without locking anybody out; it says that the film has ended)
         await asyncio.gather(*(viewer.leave() for viewer in self._viewers if viewer), return_exceptions=True)
 
     async def _check(self, request: Any, handler: Handler) -> Any:
@@ -163,21 +159,12 @@ class Site:
         header = request.headers.get("Authorization", "")
         return bool(header) and await self._guess(request, lambda: self._access.bearer_is_right(header))
 
-<<<<<<< HEAD
-    def _guess(self, request: Any, is_right: Callable[[], bool]) -> bool:
-        """Compare a token, unless its sender has sent too many wrong ones."""
-        address = request.remote or ""
-        if not self._guesses.allows(address):
-            self.refused["guesses"] += 1
-            return False
-=======
     async def _guess(self, request: Any, is_right: Callable[[], bool]) -> bool:
         """Compare a token; who has been wrong too often waits for the answer to another wrong one.
 
         The right one is never kept waiting: behind a proxy all visitors have one address, and one of them shall not
         lock out the others. Guessing stays hopeless, with tokens of `LEAST_TOKEN` characters.
         """
->>>>>>> 436739d (live page: behind a real proxy, on every address of a name, without locking anybody out; it says that the film has ended)
         if is_right():
             return True
         address = request.remote or ""
