@@ -15,7 +15,7 @@ from export.graph.convert.network import IMAGE
 from export.graph.convert.refusal import RefusalError
 from export.graph.convert.scope import Scope
 from export.graph.float_model import FloatModel, sample_images
-from export.graph.from_onnx import Layout, channels_last
+from export.graph.from_onnx import Layout
 from export.graph.parity import Parity, compare
 from export.graph.simplify.passes import simplify
 from quant.tflite.read import read_model
@@ -40,8 +40,13 @@ def read_tflite(path: Path) -> bytes:
         return path.read_bytes()
 
 
+def plain_layout(name: str, shape: Shape) -> Order:
+    """Leave an output as it is."""
+    return tuple(range(len(shape)))
+
+
 def from_tflite(
-    data: bytes, path: str, spec: InputSpec, outputs: Sequence[str], layout: Layout = channels_last
+    data: bytes, path: str, spec: InputSpec, outputs: Sequence[str], layout: Layout = plain_layout
 ) -> FloatModel:
     """Adopt a .tflite.
 
@@ -178,8 +183,3 @@ def _compared(before: Model, after: Model, spec: InputSpec, layout: Layout) -> l
         expected = {name: v.transpose(layout(name, v.shape)) for name, v in expected.items()}
         parities = compare("given -> tflite", expected, second(image))
     return parities
-
-
-def plain_layout(name: str, shape: Shape) -> Order:
-    """Leave an output as it is."""
-    return tuple(range(len(shape)))
