@@ -1,4 +1,4 @@
-"""A training's result into weights that ship with the package: float16, with a card, the same bytes every time.
+"""Turn a training's result into weights that ship with the package: float16, with a card, reproducible to the byte.
 
 python -m export.bundle runs/pi/weights.safetensors --name lw-openpose-pi --facts facts.toml --start omz
 """
@@ -31,10 +31,10 @@ from rpi_runtime.files import write_bytes, write_text
 from rpi_runtime.inputs import parse_toml, read_input
 from rpi_runtime.strict import finite, from_mapping
 
-LARGEST = 9_000_000  # bytes of a file that ships
+LARGEST = 9_000_000  # largest size in bytes of a file that ships
 Half = dict[str, NDArray[np.float16]]
 EPILOG = """\
-FACTS.toml says what only people know, and goes into the card:
+FACTS.toml states the facts that only people know. They go into the card:
 
   licence = "Apache-2.0"
   start = "Open Model Zoo human-pose-estimation-0001, Apache-2.0"    # or "random"
@@ -70,7 +70,7 @@ def _average(path: Path) -> State | None:
 
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # whatever it is then, `find_weights` says it
+    except Exception:  # `find_weights` reports what is wrong
         return None
     average = data.get("average") if isinstance(data, dict) else None
     if not isinstance(average, dict) or not all(isinstance(v, torch.Tensor) for v in average.values()):
@@ -86,34 +86,34 @@ def read_start(source: str, network: str = "") -> State:
     source : str
         Of `SOURCES`, a path, or ``bundled``.
     network : str, optional
-        Whose weights of this package ``bundled`` means; without it that source is unknown.
+        The network whose weights ``bundled`` means; without it, that source is unknown.
 
     Raises
     ------
     WeightsError
-        No such source or file, or damaged; or the package has no weights of `network`.
+        The source or file does not exist or is damaged, or the package has no weights of `network`.
     DownloadError
         A published file cannot be fetched.
     """
     weights = find_weights(source, SOURCES, Progress(quiet=True), network)
     if weights.ir is None:
         return weights.state
-    from export.zoo.lw_openpose.weights import find_form  # ONNX: not wanted for --help
+    from export.zoo.lw_openpose.weights import find_form  # ONNX is not needed for --help
 
     return find_form(weights).state
 
 
 def blend(trained: State, start: Mapping[str, NDArray[np.float32]], part: float) -> State:
-    """Go only `part` of the way from the start to the trained weights.
+    """Interpolate between the start and the trained weights, by `part` of the way.
 
-    Fine-tuning for one thing unlearns others; between the two lie weights that are good at both (WiSE-FT; Wortsman et
-    al. 2022, arXiv:2109.01903). Choose `part` on held-out pictures. Weights that
+    Fine-tuning for one task unlearns others; weights between the two are good at both (WiSE-FT; Wortsman et al. 2022,
+    arXiv:2109.01903). Choose `part` on held-out pictures. Weights that
     `export.zoo.lw_openpose.balance` rescaled lie elsewhere.
 
     Raises
     ------
     WeightsError
-        They are not weights of the same network.
+        The two are not weights of the same network.
     """
     if {k: v.shape for k, v in trained.items()} != {k: v.shape for k, v in start.items()}:
         raise WeightsError(
@@ -123,8 +123,8 @@ def blend(trained: State, start: Mapping[str, NDArray[np.float32]], part: float)
 
 
 def to_half(state: Mapping[str, NDArray[np.float32]], name: str) -> Half:
-    """Round to float16, what is no figure to be trained left out; `WeightsError` when a value does not fit."""
-    with np.errstate(over="ignore"):  # told below, with the names
+    """Convert to float16 without bookkeeping entries (num_batches_tracked); raises `WeightsError` on overflow."""
+    with np.errstate(over="ignore"):  # reported below, with the names
         half = {k: np.asarray(v).astype(np.float16) for k, v in sorted(state.items())}
     half = {k: v for k, v in half.items() if not k.endswith("num_batches_tracked")}
     wrong = [k for k, v in half.items() if not np.isfinite(v).all()]
@@ -136,9 +136,9 @@ def to_half(state: Mapping[str, NDArray[np.float32]], name: str) -> Half:
 
 
 def refuse_untrained(half: Half, start: Mapping[str, NDArray[np.float32]], name: str) -> None:
-    """Raise `WeightsError` when a tensor equals that of the start with the same shape, to float16's last bit.
+    """Raise `WeightsError` if a tensor equals one of the start with the same shape, to float16's last bit.
 
-    Under any name: a tensor that was moved is still the start's.
+    Names are ignored, because a renamed tensor is still the start's.
     """
     known = {(v.shape, v.astype(np.float16).tobytes()): k for k, v in start.items()}
     same = [f"{k} is {known[key]}" for k, v in half.items() if (key := (v.shape, v.tobytes())) in known]
@@ -153,7 +153,7 @@ def refuse_untrained(half: Half, start: Mapping[str, NDArray[np.float32]], name:
 def encode(half: Half, metadata: Mapping[str, str]) -> bytes:
     """Return a safetensors file, keys sorted.
 
-    Written here since the library orders metadata differently in every process. Source: the format's description,
+    Written here because the library's order of metadata differs between processes. Source: the format's description,
     https://github.com/huggingface/safetensors#format: length of the header (8 bytes, little endian), header (JSON,
     padded with spaces), values.
     """
@@ -184,11 +184,11 @@ def to_toml(card: BundledCard) -> str:
 
 
 def _toml(value: str | float) -> str:
-    return json.dumps(value, ensure_ascii=False)  # a JSON string or number is one of TOML, too
+    return json.dumps(value, ensure_ascii=False)  # a JSON string or number is also valid TOML
 
 
 def read_facts(path: Path, name: str, sha256: str) -> BundledCard:
-    """Return the card: what the file says, name and hash."""
+    """Return the card: the facts of the file, name and hash."""
     try:
         text = read_input(path)
     except OSError as err:
@@ -198,18 +198,18 @@ def read_facts(path: Path, name: str, sha256: str) -> BundledCard:
 
 
 def write_pair(target: Path, data: bytes, card: BundledCard) -> None:
-    """Write weights to `target` and their card beside them: both or neither, as the one names the other's hash.
+    """Write weights to `target` and their card beside them: both or neither, because the card names the weights' hash.
 
     Raises
     ------
     OutputError
-        One of them cannot be written; what was there before is there again.
+        One of them cannot be written. Earlier files are restored.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.stem}.", dir=target.parent) as name:
             weights, text, former = (Path(name) / end for end in ("weights", "card", "former"))
-            write_bytes(weights, data)  # all that needs room on the disk comes before the first rename
+            write_bytes(weights, data)  # everything that needs disk space comes before the first rename
             write_text(text, to_toml(card))
             if target.is_file():
                 shutil.copy2(target, former)
@@ -267,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         state = blend(state, read_start(args.start, args.name), args.blend)
     half = to_half(state, args.trained.name)
     whole = {k: v.astype(np.float32) for k, v in half.items()}
-    from export.weights.module import load_state  # PyTorch: not wanted for --help
+    from export.weights.module import load_state  # PyTorch is not needed for --help
 
     load_state(entry.bare(), whole, args.trained.name)
     if args.start:

@@ -49,7 +49,7 @@ from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CALIBRATION_MEMBER, CARD_MEMBER
 
 TOOLS = ("onnx", "onnx2tf", "tensorflow")
-LAYER_IMAGES = 4  # images that the per-layer comparison runs, on slow reference kernels
+LAYER_IMAGES = 4  # number of images of the per-layer comparison, which runs on slow reference kernels
 NAIVE, NAIVE_IMAGES = "w8c_a8", 8  # the report's comparison
 FLOAT16_TOLERANCE = 2e-2  # 11 bits of mantissa through some 30 layers
 
@@ -64,14 +64,14 @@ class ExportSpec:
     calibration : CalibrationSet or None
         Needed for int8.
     people : mapping of str to (x, y, width, height)
-        Where somebody is on the calibration images, by name; networks of crops see them only.
+        Boxes of people on the calibration images, by name; top-down networks are calibrated on these crops.
     evaluation : EvaluationSpec or None
         Where to measure AP.
     limits : Limits
     output : path
         Folder.
     verbose : bool
-        Let the converters print.
+        Whether to show the converters' output.
     """
 
     recipe: Recipe
@@ -84,7 +84,7 @@ class ExportSpec:
 
 
 def file_name(card: ModelCard, recipe: Recipe) -> str:
-    """``MODEL-WxH-KIND.tflite``; a recipe that is not its kind's default stands in the kind's place."""
+    """Return ``MODEL-WxH-KIND.tflite``; a recipe that is not its kind's default takes the place of the kind."""
     kind = recipe.kind if DEFAULTS[recipe.kind] == recipe.name else recipe.name
     return f"{card.name}-{card.input.size}-{kind}.tflite"
 
@@ -108,7 +108,7 @@ def export_one(network: Network, size: tuple[int, int], spec: ExportSpec, progre
 
 
 class _Export:
-    """The steps of one export, in order, with what they hand to each other."""
+    """The steps of one export, in order, with their intermediate results."""
 
     def __init__(
         self, network: Network, card: ModelCard, spec: ExportSpec, progress: Progress, folder: Path
@@ -198,7 +198,7 @@ class _Export:
         return data
 
     def _naive_layers(self, graph: OnnxGraph) -> Layers:
-        """Noise per layer without equalization, for the report; a few images suffice to see it."""
+        """Return the noise per layer without equalization, for the report. A few images suffice."""
         if self.spec.recipe.equalization.source == "off":
             return {}
         recipe = load_recipe(NAIVE)
@@ -316,7 +316,7 @@ class _Export:
         return (image.transpose(0, 3, 1, 2) for image in self._inputs())
 
     def _image(self) -> NDArray[np.float32]:
-        """One input, (1, H, W, 3): the first calibration image, else noise."""
+        """Return one input, (1, H, W, 3): the first calibration image, or noise without one."""
         if self.spec.calibration is not None:
             return next(self._inputs())
         spec = self.card.input

@@ -1,4 +1,4 @@
-"""A network that something else than a TFLite interpreter computes, for the runtime's preprocessing and decoders."""
+"""Adapt any callable to the interface of `Model`, for the runtime's preprocessing and decoders."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Compute = Callable[[Array], Sequence[Array]]
 
 
 def computed_model(compute: Compute, card: ModelCard) -> Model:
-    """Return what `quant.predict` needs of a `Model`.
+    """Return an object with the part of `Model`'s interface that `quant.predict` needs.
 
     Parameters
     ----------
     compute : callable
-        (1, 3, H, W) float32 to maps (1, C, h, w) in the order of the card's outputs.
+        Computes maps (1, C, h, w), in the order of the card's outputs, from (1, 3, H, W) float32.
     card : ModelCard
     """
     return cast(Model, _Computed(compute, card))
@@ -36,7 +36,7 @@ class _Computed:
         self._maps: dict[str, Array] = {}
 
     def invoke(self) -> None:
-        """Run the network on what is in `input`."""
+        """Run the network on the content of `input`."""
         maps = self._compute(self.input.transpose(0, 3, 1, 2))
         names = (o.name for o in self.card.outputs)
         self._maps = {
@@ -48,5 +48,5 @@ class _Computed:
         return self._maps[self.card.output(role, stride).name]
 
     def quantization(self, role: str, stride: int | None = None) -> Quantization:
-        """None: the maps are float."""
+        """Return the quantization of float maps, which is none."""
         return FLOAT

@@ -1,4 +1,4 @@
-"""Print what an ONNX file or a .tflite holds, as the beginning of a card.
+"""Print the inputs and outputs of an ONNX file or a .tflite, as the start of a card.
 
 python -m export.describe FILE
 """
@@ -25,7 +25,7 @@ DYNAMIC = (256, 256)  # pixels a side where the file leaves the size open
 
 
 def describe(path: Path, size: tuple[int, int] | None = None) -> Description:
-    """Describe a file; `size` (width, height) is for files that leave it open."""
+    """Describe a file. `size` (width, height) is for files with a dynamic size."""
     data = read_tflite(path)
     if data[4:8] == IDENTIFIER:
         return describe_tflite(read_model(data))

@@ -1,9 +1,9 @@
-"""COCO keypoint AP of trained weights in float, before anything is converted: tested the way the papers do.
+"""COCO keypoint AP of trained weights in float, before any conversion, tested as in the papers.
 
     python -m export.evaluate --model NAME --weights FILE --coco DIR [--flip] [--boxes gt|FILE.json]
 
-A .tflite has one input size. Here a bottom-up network with tags sees each picture at a size of its own, as its paper's
-code does: HigherHRNet's rule, which EfficientHRNet took over.
+A .tflite has one input size. Here, a bottom-up network with tags processes each picture at its own size, as in its
+paper's code: HigherHRNet's rule, which EfficientHRNet adopted.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def own_size(side: int, width: int, height: int) -> tuple[int, int]:
     side : int
         The network's nominal input side; the picture's short side becomes this, rounded up to a multiple of 64.
     width, height : int
-        Of the picture. Its long side follows and is rounded up too; what is left over stays empty.
+        Size of the picture. Its long side follows and is rounded up, too; the remainder stays empty.
 
-    The published code sets the long side no limit. A card does, `CARD_LARGEST`: a picture more elongated than that is
-    fitted whole into the longest input there is, so its short side is seen smaller than in the paper.
+    The published code does not limit the long side. A card does, by `CARD_LARGEST`: a more elongated picture is fitted
+    whole into the longest input, so its short side becomes smaller than in the paper.
     """
     short, long = -(-side // STEP) * STEP, max(width, height)
     long = (int(short / min(width, height) * long + STEP - 1)) // STEP * STEP
@@ -50,7 +50,7 @@ def own_size(side: int, width: int, height: int) -> tuple[int, int]:
 
 
 class FloatNetwork:
-    """A network's people on pictures, computed by ONNX Runtime; each input size is built once, at the start.
+    """Predicts the people on pictures with ONNX Runtime. Each input size is built once, at the start.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class FloatNetwork:
     size : (int, int) or None
         Of the input; None for `own_size`.
     images : sequence of CocoImage
-        That it will be called with.
+        The images that it will be called with.
     progress : Progress
     """
 
@@ -73,7 +73,7 @@ class FloatNetwork:
     ) -> None:
         self._network, self._procedure, self._size = network, procedure, size
         sizes = sorted({self.size_of(image) for image in images})
-        largest = LARGEST if size else CARD_LARGEST  # nobody asked for a picture's own size
+        largest = LARGEST if size else CARD_LARGEST  # the size follows from the picture, not from the user
         self.built: dict[tuple[int, int], Predict] = {}
         with progress.items("building", len(sizes)) as step:
             for one in sizes:

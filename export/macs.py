@@ -22,7 +22,7 @@ def count_parameters(net: nn.Module) -> int:
 
 
 def count_macs(net: nn.Module, width: int, height: int) -> int:
-    """Return the multiply-adds for one picture; nothing is computed, only shapes run through the network.
+    """Return the multiply-adds for one picture. Only shapes are propagated; nothing is computed.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def _macs(module: nn.Module, value: Tensor, output: Tensor) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print what every network of the zoo has, counted now."""
+    """Count and print parameters and multiply-adds of every network of the zoo."""
     argparse.ArgumentParser(
         prog="python -m export.macs",
         description="Parameters and multiply-adds of every network of the zoo, counted at its nominal input.",

@@ -1,4 +1,4 @@
-"""What a user asks an export for, checked before anything is loaded; and the export of it, from request to reports."""
+"""The request of an export, checked before anything is loaded, and the export from request to reports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Kind = Literal["float32", "float16", "int8"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
-    """Which network to export, how, and where to measure and write it.
+    """The network to export, the way to export it, and the places to measure and write it.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class ExportRequest:
     weights : str
         ``bundled``, a published source by name, or a path; "" for the network's default.
     onnx, card : path or None
-        A network of the user's own: its ONNX file, and the TOML file that says what it is.
+        A network of the user's own: its ONNX file and the TOML file that describes it.
     sizes : tuple of (int, int)
         Width and height of each file to make, in pixels; empty for the network's own size.
     kind : {"float32", "float16", "int8"} or None
-        None for what the recipe says, or float32 without one.
+        None for the recipe's kind, or float32 without a recipe.
     recipe : str
         A named recipe or the path of one; "" for the kind's default.
     calibration : str or None
@@ -48,11 +48,11 @@ class ExportRequest:
         A folder in COCO's layout, to measure AP on.
     split : str
     max_ap_drop : float
-        Points of AP; an INT8 file that loses more is refused.
+        Points of AP. An INT8 file that loses more is refused.
     output : path
         Folder for the files and their reports.
     verbose : bool
-        Print what the converters print.
+        Whether to show the converters' output.
 
     Raises
     ------
@@ -107,27 +107,27 @@ class ExportRequest:
         if self.onnx and self.weights:
             raise UsageError("--weights goes with --model; an ONNX file has its weights in it")
         if self.model and not self.weights:
-            _ = find_model(self.model).default_source  # raises where the network has none
+            _ = find_model(self.model).default_source  # raises if the network has no default
 
     @property
     def recipe_name(self) -> str:
-        """The recipe that is used: the one given, or its kind's default."""
+        """The name of the recipe: the given one, or its kind's default."""
         return self.recipe or DEFAULTS[self.kind or "float32"]
 
 
 def export_files(request: ExportRequest, progress: Progress | None = None) -> list[Outcome]:
-    """Export one network at every size that is asked for, each with its report beside it.
+    """Export one network at every requested size, each with its report beside it.
 
     Parameters
     ----------
     request : ExportRequest
     progress : Progress, optional
-        Where to say how far the work is; by default nothing is said.
+        Progress reporter. Default: silent.
 
     Returns
     -------
     list of Outcome
-        One a size. A file that the gate refused has `passed` False and a path that ends in ``.rejected``.
+        One per size. A file that the gate refused has `passed` False and a path that ends in ``.rejected``.
 
     Raises
     ------

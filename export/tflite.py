@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   python -m export.tflite --model lw-openpose --int8
-      from what the package holds, write models/lw-openpose-160x120-int8.tflite
+      from the package alone, write models/lw-openpose-160x120-int8.tflite
   python -m export.tflite --model lw-openpose --weights omz --int8 --calibration coco
       fetch published weights and COCO's pictures instead
   python -m export.tflite --model lw-openpose --weights W.xml --int8 --calibration COCO --evaluate COCO
@@ -40,7 +40,7 @@ examples:
 
 exit codes:
   0  done                                  5  output could not be written (disk full, read-only)
-  1  another error that you can act on     6  a conversion step changed what the network computes
+  1  another error that you can resolve    6  a conversion step changed what the network computes
   2  wrong usage                           7  the gate refused the file; it lies beside as .rejected
   3  bad input: weights, pictures, card    8  a package is not installed
   4  a download failed                   130  Ctrl-C; nothing half written
@@ -172,7 +172,7 @@ def _request(args: argparse.Namespace) -> ExportRequest:
 
 
 def _start(args: argparse.Namespace) -> Progress:
-    """Import what is heavy, with a word to the user before the seconds that it takes."""
+    """Import the heavy packages, after telling the user, because it takes seconds."""
     from quant.quiet import quiet
 
     progress = Progress(quiet=args.json)

@@ -1,1 +1,1 @@
-"""Where calibration pictures come from."""
+"""The sources of calibration pictures."""

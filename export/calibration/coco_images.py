@@ -1,4 +1,4 @@
-"""COCO train2017 pictures for calibration, fetched one by one, verified, cached."""
+"""COCO train2017 pictures for calibration: downloaded one by one, verified, cached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BASE = "http://images.cocodataset.org/train2017/"
 
 
 def listed_images() -> list[RemoteFile]:
-    """Return the pictures that may be fetched: name, size and sha256 are in the package, the pictures are not."""
+    """Return the pictures that can be downloaded. The package has their names, sizes and sha256, not the pictures."""
     files = []
     for line in LIST.read_text().splitlines():
         name, size, digest = line.split("\t")
@@ -26,12 +26,12 @@ def listed_images() -> list[RemoteFile]:
 
 
 def fetch_images(count: int, progress: Progress) -> list[Path]:
-    """Return the first `count` pictures of the list, fetching those that are not cached.
+    """Return the first `count` pictures of the list, after downloading those that are not cached.
 
     Raises
     ------
     DownloadError
-        One cannot be fetched; says how to go on with pictures from elsewhere.
+        A picture cannot be downloaded. The message says how to use pictures from elsewhere.
     """
     files = listed_images()
     if count > len(files):

@@ -1,4 +1,4 @@
-"""Calibration images by source: those of the package, COCO's to fetch, or a folder of the user's."""
+"""Calibration images by source: the package's, COCO's (downloaded), or a folder of the user's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def find_images(source: str | None, count: int, progress: Progress) -> tuple[lis
     source : str or None
         ``bundled`` (also None), ``coco``, or the path of a folder as `quant.calibration.choose_images` takes it.
     count : int
-        How many.
+        Number of images.
     progress : Progress
 
     Returns
@@ -31,16 +31,16 @@ def find_images(source: str | None, count: int, progress: Progress) -> tuple[lis
     list of Path
         In the order in which they calibrate.
     str
-        Where they come from, for the manifest.
+        Their source, for the manifest.
 
     Raises
     ------
     UsageError
-        More than the source has.
+        `count` exceeds the source's number of images.
     InputError
-        The package's own pictures are damaged, or the folder does not suit.
+        The package's own pictures are damaged, or the folder is unsuitable.
     DownloadError
-        COCO's pictures cannot be fetched.
+        COCO's pictures cannot be downloaded.
     """
     if source in (None, BUNDLED):
         return _bundled_images(count), BUNDLED

@@ -1,1 +1,1 @@
-"""What an export found: its records, and the report that shows them."""
+"""The results of an export: its records, and the report that shows them."""

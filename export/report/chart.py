@@ -12,7 +12,7 @@ COLOURS = (
     "#d55e00",
     "#009e73",
     "#cc79a7",
-)  # Okabe and Ito, told apart by colour-blind readers too
+)  # Okabe and Ito, which colour-blind readers can distinguish, too
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 300, 50, 12, 28, 24
 LABEL_EVERY = 5
 
@@ -26,7 +26,7 @@ class Series:
 
 
 def line_chart(series: Sequence[Series], labels: Sequence[str], unit: str) -> str:
-    """Return an SVG element with a point per label and series; every point names itself when pointed at."""
+    """Return an SVG element with a point per label and series. Each point has a tooltip."""
     values = [v for s in series for v in s.values]
     top, bottom = max(values, default=1.0), min([0.0, *values])
     step = 10.0 if top - bottom > 30 else 5.0

@@ -1,4 +1,4 @@
-"""The records of one export: what each step found, and what came out."""
+"""The records of one export: the findings of each step, and the result."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Layers = Mapping[str, tuple[LayerNoise, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
-    """What came out of one export, for the summary and the report.
+    """The result of one export, for the summary and the report.
 
     Attributes
     ----------
     path : path
-        The file; ends in ``.rejected`` when a check failed.
+        The file. It ends in ``.rejected`` if a check failed.
     card : ModelCard
     size_bytes : int
     stages : tuple of Stage
@@ -34,7 +34,7 @@ class Outcome:
     operations : dict of str to int
     outliers : tuple of Outlier
     layers : dict of str to tuple of LayerNoise
-        By recipe: this file's, and the naive one's to compare with.
+        By recipe: this file's, and those of a plain conversion, for comparison.
     agreement : Agreement or None
     evaluations : tuple of Evaluation
         The float file's and this file's.
@@ -64,5 +64,5 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether every check held."""
+        """Whether every check passed."""
         return all(c.passed for c in self.checks)

@@ -25,7 +25,7 @@ QUALITY = 85
 def pose_pictures(
     real: Path, quantized: Path, card: ModelCard, images: CalibrationSet
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield caption and JPEG for the pictures in which the float file finds the surest people."""
+    """Yield caption and JPEG of the pictures in which the float file finds people with the highest scores."""
     models = [Model(path, card=card) for path in (real, quantized)]
     prepare, read = Preprocessor(card.input), _reader(card)
 
@@ -49,7 +49,7 @@ def pose_pictures(
 
 
 def _reader(card: ModelCard) -> Callable[[Model, Transform], tuple[Pose, ...]]:
-    """Return the decoder; a network of crops takes each picture for that of one person."""
+    """Return the decoder. A top-down network treats each picture as the crop of one person."""
     if not isinstance(card.decoder, TopdownDecoder):
         return decoder_for(card).read
     alone = TopdownDecode(card)
@@ -57,6 +57,6 @@ def _reader(card: ModelCard) -> Callable[[Model, Transform], tuple[Pose, ...]]:
 
 
 def _draw(frame: Frame, people: tuple[Pose, ...], card: ModelCard, caption: str) -> Frame:
-    # the same person is not followed from file to file: colours go by the order of the poses
+    # people are not matched between the files, so colours follow the order of the poses
     tracks = [Track(id=0, pose=pose) for pose in people]
     return draw_people(frame, tracks, card.skeleton, caption)

@@ -23,7 +23,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def as_data(outcome: Outcome) -> dict[str, Any]:
-    """Return everything but the pictures as plain data."""
+    """Return everything except the pictures as plain data."""
     return {
         "format": FORMAT,
         "file": str(outcome.path),
@@ -45,7 +45,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
 def write_report(outcome: Outcome) -> tuple[Path, Path]:
     """Write ``NAME.report.json`` and ``NAME.report.html`` beside the file; return both paths.
 
-    A refused file's reports are ``NAME.rejected.report...``: those of a former good file stay true.
+    The reports of a refused file are ``NAME.rejected.report...``, so that those of an earlier good file stay valid.
     """
     data, page = report_paths(outcome.path)
     write_text(data, json.dumps(as_data(outcome), indent=1) + "\n")
@@ -54,13 +54,13 @@ def write_report(outcome: Outcome) -> tuple[Path, Path]:
 
 
 def report_paths(file: Path) -> tuple[Path, Path]:
-    """Return where the JSON and the HTML report of a .tflite or .tflite.rejected lie."""
+    """Return the paths of the JSON and the HTML report of a .tflite or .tflite.rejected."""
     stem = file.name.replace(".tflite", "")
     return file.with_name(f"{stem}.report.json"), file.with_name(f"{stem}.report.html")
 
 
 def remove_refused(file: Path) -> None:
-    """Remove what an earlier, refused run left beside a file that has now passed."""
+    """Remove the files of an earlier, refused run beside a file that has now passed."""
     refused = file.with_name(file.name + ".rejected")
     for path in (refused, *report_paths(refused)):
         path.unlink(missing_ok=True)
@@ -85,14 +85,14 @@ def render(outcome: Outcome) -> str:
 
 
 def _predictions(outcome: Outcome) -> list[Prediction]:
-    """Return the milliseconds on each board, with their errors; empty where the file has been taken away."""
+    """Return the predicted milliseconds on each board, with their errors; empty if the file no longer exists."""
     if not outcome.path.is_file():
         return []
     return [predict(outcome.path, board) for board in BOARDS]
 
 
 def summary_tables(outcomes: Sequence[Outcome]) -> list[Table]:
-    """Return what is printed at the end: one row a file, and the failed checks."""
+    """Return the final summary: one row per file, and the failed checks."""
     columns = (
         "file",
         "size",

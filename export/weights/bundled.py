@@ -1,4 +1,4 @@
-"""Weights that come with the package: float16 safetensors beside a card that says where they come from.
+"""Weights that come with the package: float16 safetensors beside a card that states their origin.
 
 ``NAME.safetensors`` and ``NAME.toml`` in the network's folder of ``export/zoo``; `export.bundle` writes both.
 """
@@ -28,7 +28,7 @@ class MeasuredAp:
         WxH.
     float32, int8 : float
     start : float
-        Of the weights that training started from, float32; -1 where that has no meaning.
+        AP of the weights that training started from, float32; -1 if that has no meaning.
     """
 
     size: str
@@ -45,14 +45,14 @@ class Candidate:
     ----------
     network : str
     size : str
-        WxH, where its work is about that of the others.
+        WxH at which its work is about that of the others.
     gmacs : float
         Multiply-adds there, in 1e9.
     crops : int
-        Trained on so far, 0 for not at all.
+        Number of crops trained on so far.
     ap : float
     latency : float
-        INT8, one thread, over that of lw-openpose at 160x120; -1 where not measured.
+        INT8 latency of one thread over that of lw-openpose at 160x120; -1 if not measured.
     """
 
     network: str
@@ -65,7 +65,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
-    """AP on held-out pictures of train2017, in percent, after so many crops and minutes of training."""
+    """AP on held-out pictures of train2017, in percent, after a number of crops and minutes of training."""
 
     crops: int
     minutes: float
@@ -75,26 +75,26 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundledCard:
-    """What a card says of bundled weights.
+    """The card of bundled weights.
 
     Attributes
     ----------
     network : str
         Name in the zoo.
     sha256 : str
-        Of the .safetensors.
+        Hash of the .safetensors.
     licence : str
     start : str
-        Where training started from, with its licence; or "random".
+        The weights that training started from, with their licence; or "random".
     data : str
         What they were trained on.
     limits : str
-        What the training pictures' owners allow, and what the weights are not good for.
+        Conditions of the training pictures' owners, and limits of the weights.
     recipe, commit : str
         Training recipe, and the commit of this project that ran it.
     measured : tuple of MeasuredAp
     candidates : tuple of Candidate
-        What it was chosen among.
+        The networks that it was chosen from.
     curve : tuple of CurvePoint
     format : int
     """
@@ -128,7 +128,7 @@ def is_bundled(network: str) -> bool:
 
 
 def weights_path(network: str) -> Path:
-    """Return where the weights of a network are; a path that does not exist when the package has none."""
+    """Return the path of a network's weights, which does not exist if the package has none."""
     file = f"{network}.safetensors"
     return next(FOLDER.rglob(file), FOLDER / file)
 
@@ -139,7 +139,7 @@ def find_bundled(network: str) -> tuple[Path, BundledCard]:
     Raises
     ------
     WeightsError
-        The package has none, or they or their card are damaged.
+        The package has no weights of the network, or they or their card are damaged.
     """
     path = weights_path(network)
     if not path.is_file():
@@ -161,7 +161,7 @@ def find_bundled(network: str) -> tuple[Path, BundledCard]:
 
 
 def read_card(path: Path) -> BundledCard:
-    """Read the card beside bundled weights; `WeightsError` when it is missing or wrong."""
+    """Read the card beside bundled weights; raises `WeightsError` if it is missing or invalid."""
     try:
         text = read_input(path)
     except OSError as err:

@@ -1,4 +1,4 @@
-"""Downloads: asked for by name, resumable, verified by checksum, cached per user, renamed only when whole."""
+"""Downloads: requested by name, resumable, verified by checksum, cached per user, renamed only when complete."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """A file on the network and how to know it.
+    """A file on the network, with its checksum.
 
     Attributes
     ----------
     url : str
     size : int
-        Bytes; 0 when not published.
+        Bytes; 0 if not published.
     checksum : str
-        ``sha384:HEX``, ``sha256:HEX`` or ``git:HEX`` (git's blob SHA-1, where a repository is all that names it).
+        ``sha384:HEX``, ``sha256:HEX`` or ``git:HEX`` (git's blob SHA-1, for files that only a repository identifies).
     path : str
-        Where it lies below the cache folder.
+        Path below the cache folder.
     """
 
     url: str
@@ -48,7 +48,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A published set of weights: the files (the first is the one to read), their licence, one line on them."""
+    """A published set of weights: files (the first one is read), licence, and a one-line description."""
 
     files: tuple[RemoteFile, ...]
     licence: str
@@ -63,12 +63,12 @@ def cache_folder() -> Path:
 
 
 def fetch(remote: RemoteFile, progress: Progress) -> Path:
-    """Return the cached file, downloading it first when it is not there.
+    """Return the cached file, after downloading it if necessary.
 
     Raises
     ------
     DownloadError
-        No network, the server refused, or the checksum is wrong (a damaged file is removed).
+        There is no network, the server refused, or the checksum is wrong (a damaged file is removed).
     InputError
         The cached file cannot be read.
     OutputError
@@ -125,12 +125,12 @@ def _download(remote: RemoteFile, part: Path, target: Path, progress: Progress) 
 
 
 def _ask(remote: RemoteFile, target: Path, have: int) -> Any:
-    """Return the server's answer, open, to a request for the rest of the file; None when there is no such rest."""
+    """Return the server's open response to a request for the rest of the file; None if there is no rest."""
     request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         return urllib.request.urlopen(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as err:
-        err.close()  # it is the answer, with an open connection
+        err.close()  # the error is the response, with an open connection
         if err.code == 416 and have:
             return None
         raise DownloadError(
@@ -144,7 +144,7 @@ def _ask(remote: RemoteFile, target: Path, have: int) -> Any:
 
 
 def _read(answer: Any, remote: RemoteFile, got: int) -> bytes:
-    """Return the next bytes; what fails here is the network, though the disk is written in the same loop."""
+    """Return the next bytes. An error here is the network's, although the same loop writes to the disk."""
     try:
         chunk: bytes = answer.read(CHUNK)
     except (OSError, http.client.HTTPException) as err:
@@ -168,7 +168,7 @@ def _matches(path: Path, remote: RemoteFile) -> bool:
 
 
 def checksum(path: Path, kind: str = "sha256") -> str:
-    """Return the hex digest of a file; kind ``git`` is the id that git gives it as a blob."""
+    """Return the hex digest of a file. Kind ``git`` is its id as a git blob."""
     digest = hashlib.new("sha1" if kind == "git" else kind)
     if kind == "git":
         digest.update(b"blob %d\0" % path.stat().st_size)

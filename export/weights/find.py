@@ -1,4 +1,4 @@
-"""Trained weights by source: found or fetched, verified, read without running code, checked key by key."""
+"""Find trained weights by source: download them if necessary, verify them, and read them without running code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _READABLE = "make it readable, or give other --weights"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Weights:
-    """Weights as they were read, before a network takes them.
+    """Weights as read from a file.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Weights:
     ir : Graph or None
         The OpenVINO graph, whose values have no state_dict keys.
     source, sha256, licence, data : str
-        For the model card; the hash is that of the file with the values, `data` says what they were trained on.
+        For the model card. The hash is that of the file with the values; `data` describes the training data.
     """
 
     state: State
@@ -60,7 +60,7 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress, b
     known : mapping of str to Source
     progress : Progress
     bundled : str, optional
-        Name of the network whose weights of this package the source ``bundled`` means.
+        Name of the network whose weights the source ``bundled`` means.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress, b
 
 
 def provenance(weights: Weights, graph: str) -> Provenance:
-    """Return what the card says of weights and of the published graph that they fit."""
+    """Return the card's provenance of weights and of the published graph that they fit."""
     return Provenance(
         weights_source=weights.source,
         weights_sha256=weights.sha256,
@@ -104,7 +104,7 @@ def _read_bundled(network: str) -> Weights:
 
 
 def _fetch_all(entry: Source, progress: Progress) -> Path:
-    """Fetch a source's files and return the one to read; without network, the error names all that are missing."""
+    """Download a source's files and return the one to read. Without network, the error names all missing files."""
     for file in entry.files:
         try:
             fetch(file, progress)
@@ -128,7 +128,7 @@ def _read(path: Path, source: str, licence: str) -> Weights:
     ir, values = None, path
     state: State = {}
     with reading(path, _READABLE, WeightsError):
-        open_input(path).close()  # the readers below would call it damaged
+        open_input(path).close()  # the readers below would report it as damaged
     if suffix in (".xml", ".bin"):
         from export.weights.openvino_ir import Graph  # a reader of XML: no other kind of weights needs it
 

@@ -1,4 +1,4 @@
-"""What the top-down entries of the zoo share: a crop of one person in, heatmaps of COCO's 17 keypoints out."""
+"""The shared description of the zoo's top-down networks: crop of one person in, heatmaps of COCO's 17 keypoints out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDTH, HEIGHT, STRIDE = 192, 256, 4  # usual input, stride of the heatmaps
 
 
 def describe_crops(channels: Literal["bgr", "rgb"], step: int, beta: float | None = None) -> Description:
-    """Describe a network of crops.
+    """Describe a top-down network.
 
     Parameters
     ----------

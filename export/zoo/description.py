@@ -1,4 +1,4 @@
-"""What a network is, whatever its weights: the one description that card, training and checkpoints are made from."""
+"""The description of a network, independent of its weights. Card, training and choice of checkpoints all use it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rpi_runtime.model.decoders import Decoder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What goes into a network, what comes out, and how people are read from it.
+    """Input, outputs and decoder of a network.
 
     Attributes
     ----------
     input : InputSpec
-        The normalisation that the weights expect; the size is the usual one.
+        The normalisation that the weights expect, at the usual size.
     skeleton : Skeleton
     outputs : tuple of OutputSpec
         In the order in which the module returns them.
@@ -34,13 +34,13 @@ class Description:
     step: int = 1
 
     def trained_card(self, name: str, width: int, height: int) -> ModelCard:
-        """Return the card of the module itself, for decoding during training; `InputError` for an odd size."""
+        """Return the module's own card, for decoding during training; raises `InputError` for an unsuitable size."""
         if width % self.step or height % self.step:
             raise InputError(f"recipe: size {width}x{height}: expected multiples of {self.step} for {name}")
         return self._card(name, replace(self.input, width=width, height=height), Provenance())
 
     def exported_card(self, name: str, provenance: Provenance) -> ModelCard:
-        """Return the card of the exported file, at the usual size; its graph holds what normalisation int8 cannot."""
+        """Return the exported file's card at the usual size. A normalisation that int8 cannot express is in the graph."""
         return self._card(name, plain_input(self.input), provenance)
 
     def _card(self, name: str, spec: InputSpec, provenance: Provenance) -> ModelCard:

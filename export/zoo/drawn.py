@@ -1,4 +1,4 @@
-"""Which graphs of the zoo are stored as text, and the PyTorch modules that they are drawn from."""
+"""The graphs of the zoo that are stored as text, and the PyTorch modules that they are exported from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One network of the zoo: its facts, its description, and how to get at its module and weights."""
+"""One network of the zoo: facts, description, module and weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Loader = Callable[[str, Progress], Network]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of a network without its weights.
+    """Facts about a network without its weights.
 
     Attributes
     ----------
@@ -29,11 +29,11 @@ class Facts:
     macs : int
         Multiply-adds of convolutions at `size`, as `export.macs` counts them.
     size : (int, int)
-        Width and height of the input that it was published for.
+        Published width and height of the input.
     published : str
-        AP of its authors, and on what.
+        Published AP, with the data set.
     paper : str
-        Why the paper has other numbers, where it does.
+        Why the paper reports other numbers, if it does.
     """
 
     parameters: int
@@ -45,12 +45,12 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trainable:
-    """A network as training takes it.
+    """A network that can be trained.
 
     Attributes
     ----------
     description : Description
-        What its card says and what training measures with.
+        The description that its card and the measurements of training use.
     bare : callable
         Returns the module without trained weights; imports torch.
     small_start : str or None
@@ -64,20 +64,20 @@ class Trainable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(Trainable):
-    """A network that is offered by name.
+    """A network that users choose by name.
 
     Attributes
     ----------
     summary : str
     facts : Facts
     load : callable
-        Weights source and progress to a `Network` with its weights in it; imports torch.
+        Takes weights source and progress, returns a `Network` with weights.
     sources : mapping of str to Source
-        Where trained weights are published; the first is the default.
+        Published weights by name. The first is the default.
     elsewhere : str
-        Where a user gets weights when `sources` is empty.
+        Where users get weights if `sources` is empty.
     bundled : str
-        Name under which weights may come with the package; they are the default then.
+        Name of weights in the package, which are then the default.
     """
 
     summary: str
@@ -89,7 +89,7 @@ class Entry(Trainable):
 
     @property
     def default_source(self) -> str:
-        """The name of the source that is used when none is given; `WeightsError` when there is none."""
+        """The name of the default source; raises `WeightsError` if there is none."""
         if self.bundled and is_bundled(self.bundled):
             return BUNDLED
         if not self.sources:

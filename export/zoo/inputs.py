@@ -1,4 +1,4 @@
-"""Normalisations of inputs: ImageNet's, and which of them an int8 input can be."""
+"""Normalisations of inputs: ImageNet's, and the ones that an int8 input can express."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rpi_runtime.model.card import InputSpec
 
-PIXELS = InputSpec(width=1, height=1)  # (value - 128) / 256, what an int8 input can be without arithmetic
+PIXELS = InputSpec(width=1, height=1)  # (value - 128) / 256, which an int8 input expresses without arithmetic
 # torchvision's statistics of ImageNet, in pixel values
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_SCALE = (1 / 58.395, 1 / 57.12, 1 / 57.375)
@@ -19,5 +19,5 @@ def is_plain(spec: InputSpec) -> bool:
 
 
 def plain_input(spec: InputSpec) -> InputSpec:
-    """Return the input of the network once its normalisation is inside the graph; `spec` itself where it is plain."""
+    """Return the network's input once its normalisation is inside the graph; `spec` itself if it is plain."""
     return spec if is_plain(spec) else replace(spec, mean=PIXELS.mean, scale=PIXELS.scale)

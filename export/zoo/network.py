@@ -1,4 +1,4 @@
-"""A trained network on its way to TFLite: how to get its ONNX graph at a size, and what its card will say."""
+"""A trained network on its way to TFLite: its ONNX graph at a size, and its card."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from export.graph.parity import Parity
 
 Build = Callable[[InputSpec], "tuple[OnnxGraph, list[Parity]]"]
-SMALLEST, LARGEST = 32, 2048  # pixels a side that a user may ask for
-CARD_LARGEST = 4096  # pixels a side that a card allows, see `InputSpec`
+SMALLEST, LARGEST = 32, 2048  # pixels per side that a user may request
+CARD_LARGEST = 4096  # pixels per side that a card allows, see `InputSpec`
 STEP = 8  # both sides are a multiple of this, and of what the network needs where that is more
 
 
@@ -33,7 +33,7 @@ class Network:
     step : int
         Both sides of the input are multiples of this.
     notes : tuple of str
-        What the user should know of the weights.
+        Notes on the weights for the user.
     """
 
     card: ModelCard
@@ -42,7 +42,7 @@ class Network:
     notes: tuple[str, ...] = ()
 
     def card_at(self, width: int, height: int, largest: int = LARGEST) -> ModelCard:
-        """Return the card at another input size; `UsageError` when the size does not suit the network."""
+        """Return the card at another input size; raises `UsageError` if the size does not suit the network."""
         check_size(width, height, max(STEP, self.step, *(o.stride for o in self.card.outputs)), largest)
         return replace(self.card, input=replace(self.card.input, width=width, height=height))
 
@@ -56,7 +56,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def check_size(width: int, height: int, step: int = STEP, largest: int = LARGEST) -> None:
-    """Raise `UsageError` when an input size suits no network whose sides are multiples of `step`, up to `largest`."""
+    """Raise `UsageError` unless both sides of an input are multiples of `step`, up to `largest`."""
     if not (SMALLEST <= width <= largest and SMALLEST <= height <= largest):
         raise UsageError(
             f"size {width}x{height}: expected {SMALLEST} to {largest} pixels a side, as in 160x120"

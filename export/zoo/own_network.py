@@ -1,4 +1,4 @@
-"""A network of the user's own: an ONNX file, and a card in TOML that says what it is."""
+"""A network of the user's own: an ONNX file and a card in TOML that describes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def own_network(onnx_file: Path, card_file: Path) -> Network:
-    """Return the network that the two files describe; `InputError` or `CardError` when they do not fit."""
+    """Return the network of the two files; raises `InputError` or `CardError` if they do not fit."""
     card = read_toml_card(card_file)
     with reading(onnx_file, "make it readable, or give --onnx another file"):
         digest = checksum(onnx_file) if onnx_file.is_file() else ""

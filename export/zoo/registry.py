@@ -12,7 +12,7 @@ from rpi_runtime.suggest import did_you_mean
 
 
 def _read() -> tuple[dict[str, Entry], dict[str, Trainable]]:
-    """Return the networks that are offered, those whose weights come with the package first, and all to be trained."""
+    """Return the networks to choose by name, those with weights in the package first, and all trainable networks."""
     offered: dict[str, Entry] = {}
     candidates: dict[str, Trainable] = {}
     for folder in pkgutil.iter_modules(zoo.__path__):
@@ -32,14 +32,14 @@ MODELS, TRAINABLE = _read()
 
 
 def find_model(name: str) -> Entry:
-    """Return a network's entry; `UsageError` with the nearest name when there is none."""
+    """Return a network's entry; raises `UsageError` with the nearest name for an unknown one."""
     if name in MODELS:
         return MODELS[name]
     raise UsageError(f"no model {name!r}; {did_you_mean(name, MODELS)}")
 
 
 def find_trainable(name: str) -> Trainable:
-    """Return a network to be trained; `UsageError` with the nearest name when there is none."""
+    """Return a trainable network; raises `UsageError` with the nearest name for an unknown one."""
     if name in TRAINABLE:
         return TRAINABLE[name]
     raise UsageError(f"no network {name!r} to train; {did_you_mean(name, TRAINABLE)}")
