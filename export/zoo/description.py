@@ -40,7 +40,7 @@ class Description:
         return self._card(name, replace(self.input, width=width, height=height), Provenance())
 
     def exported_card(self, name: str, provenance: Provenance) -> ModelCard:
-        """Return the exported file's card at the usual size. A normalisation that int8 cannot express is in the graph."""
+        """Return the exported file's card at the usual size. Its graph has a normalisation that int8 cannot express."""
         return self._card(name, plain_input(self.input), provenance)
 
     def _card(self, name: str, spec: InputSpec, provenance: Provenance) -> ModelCard:
