@@ -19,7 +19,7 @@ from export.graph.regions import find_pairs
 from export.graph.rewrite.passes import rewrite
 from export.graph.savedmodel import to_savedmodel
 from export.report.outcome import Layers, Outcome
-from export.report.pictures import pose_pictures
+from export.report.pictures import PosePicture, pose_pictures
 from export.zoo.network import Network
 from quant.calibration import CalibrationSet
 from quant.calibration_people import People, cut_people
@@ -43,7 +43,6 @@ from quant.quiet import quiet
 from quant.recipe import DEFAULTS, Recipe, load_recipe
 from rpi_runtime import __version__
 from rpi_runtime.decode.crops import crop_settings
-from rpi_runtime.files import write_bytes
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CALIBRATION_MEMBER, CARD_MEMBER
@@ -51,6 +50,7 @@ from rpi_runtime.model.member import CALIBRATION_MEMBER, CARD_MEMBER
 TOOLS = ("onnx", "onnx2tf", "tensorflow")
 LAYER_IMAGES = 4  # number of images of the per-layer comparison, which runs on slow reference kernels
 NAIVE, NAIVE_IMAGES = "w8c_a8", 8  # the report's comparison
+KINDS = {"int8": "INT8", "float16": "float16", "float32": "float32"}  # as a reader calls them
 FLOAT16_TOLERANCE = 2e-2  # 11 bits of mantissa through some 30 layers
 
 
@@ -90,14 +90,12 @@ def file_name(card: ModelCard, recipe: Recipe) -> str:
 
 
 def export_one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Progress) -> Outcome:
-    """Export one network at one size and write the file.
+    """Export one network at one size; `export.report.report.write_outcome` writes the file and its reports.
 
     Raises
     ------
     ParityError
         A step computes something else than the step before.
-    OutputError
-        The file cannot be written.
     """
     card = replace(network.card_at(*size), recipe=spec.recipe.name)
     if spec.calibration is not None and card.sees_crops:
@@ -227,11 +225,10 @@ class _Export:
         path = self.spec.output / file_name(card, self.spec.recipe)
         if not all(c.passed for c in checks):
             path = path.with_name(path.name + ".rejected")
-        write_bytes(path, whole)
         return Outcome(
             path=path,
+            content=whole,
             card=card,
-            size_bytes=len(whole),
             stages=tuple(self.progress.stages[self.first_stage :]),
             parities=tuple(self.parities),
             checks=tuple(checks),
@@ -276,11 +273,13 @@ class _Export:
             notes.append("AP " + " -> ".join(f"{e.ap:.2f}" for e in found))
         return tuple(found)
 
-    def _pictures(self, bare: Path, real: Path) -> tuple[tuple[str, bytes], ...]:
+    def _pictures(self, bare: Path, real: Path) -> tuple[PosePicture, ...]:
         if self.spec.recipe.kind == "float32" or self.spec.calibration is None:
             return ()
         with self.progress.stage("pictures"), quiet(self.spec.verbose):
-            return tuple(pose_pictures(real, bare, self.card, self.spec.calibration))
+            return tuple(
+                pose_pictures(real, bare, self.card, self.spec.calibration, KINDS[self.spec.recipe.kind])
+            )
 
     def _described(self, agreement: Agreement | None, evaluations: tuple[Evaluation, ...]) -> ModelCard:
         measured: dict[str, float] = {}

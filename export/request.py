@@ -219,11 +219,11 @@ def _read_calibration(
 
 def _one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Progress) -> Outcome:
     from export.chain import export_one
-    from export.report.report import remove_refused, write_report
+    from export.report.report import remove_refused, write_outcome
 
     progress.say(f"{network.card.name} {size[0]}x{size[1]} {spec.recipe.name}")
     exported = export_one(network, size, spec, progress)
-    write_report(exported)
+    write_outcome(exported)
     if exported.passed:
         remove_refused(exported.path)
     return exported

@@ -145,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _summarize(exported, args.json)
     refused = [e.path.name for e in exported if not e.passed]
     if refused:
-        raise GateError(f"refused, see the failed checks above and in the report: {', '.join(refused)}")
+        raise GateError(f"refused: {', '.join(refused)}", remedy="see the remedies above and the report")
     return 0
 
 
@@ -188,13 +188,17 @@ def _start(args: argparse.Namespace) -> Progress:
 
 
 def _summarize(exported: Sequence[Outcome], as_json: bool) -> None:
-    from export.report.report import as_data, summary_tables
+    from export.report.advice import closing_lines
+    from export.report.report import as_data, report_paths, summary_tables
 
     if as_json:
         print(json.dumps([as_data(e) for e in exported], indent=1))
         return
     for table in summary_tables(exported):
         print_table(table)
+    print()
+    for line in closing_lines(exported, [report_paths(e.path)[1] for e in exported]):
+        print(line)
 
 
 def _models() -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -45,6 +46,35 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
         raise OutputError(
             f"{path}: cannot be written ({err.strerror}); free some space or choose another folder"
         ) from err
+
+
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Write several files of one folder, all or none: each is whole on the disk before the first gets its name.
+
+    Raises
+    ------
+    OutputError
+        As `write_bytes`; earlier files are intact.
+    """
+    parts: dict[Path, Path] = {}
+    try:
+        for path, data in files.items():
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.parent / f".pipose-{secrets.token_hex(8)}.part"
+            parts[part] = path
+            if not _write_nameless(part, data, 0o666):
+                _write_new(part, data, 0o666)
+        for part, path in parts.items():
+            part.replace(path)
+    except OSError as err:
+        raise OutputError(
+            f"{path}: cannot be written ({err.strerror}); free some space or choose another folder"
+        ) from err
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
 
 
 def _write_nameless(part: Path, data: bytes, mode: int) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from export.graph.equalize import Outlier
 from export.graph.parity import Parity
+from export.report.pictures import PosePicture
 from quant.evaluate import Evaluation
 from quant.gate import Check
 from quant.layers import LayerNoise
@@ -25,9 +26,10 @@ class Outcome:
     Attributes
     ----------
     path : path
-        The file. It ends in ``.rejected`` if a check failed.
+        The file; ends in ``.rejected`` when a check failed.
+    content : bytes
+        Of the file, which is written together with its reports.
     card : ModelCard
-    size_bytes : int
     stages : tuple of Stage
     parities : tuple of Parity
     checks : tuple of Check
@@ -38,8 +40,8 @@ class Outcome:
     agreement : Agreement or None
     evaluations : tuple of Evaluation
         The float file's and this file's.
-    pictures : tuple of (str, bytes)
-        Caption and JPEG: poses of the float file and of this one side by side.
+    pictures : tuple of PosePicture
+        Poses of the float file and of this one.
 
     Examples
     --------
@@ -50,8 +52,8 @@ class Outcome:
     """
 
     path: Path
+    content: bytes
     card: ModelCard
-    size_bytes: int
     stages: tuple[Stage, ...]
     parities: tuple[Parity, ...]
     checks: tuple[Check, ...]
@@ -60,7 +62,12 @@ class Outcome:
     layers: Layers
     agreement: Agreement | None = None
     evaluations: tuple[Evaluation, ...] = ()
-    pictures: tuple[tuple[str, bytes], ...] = ()
+    pictures: tuple[PosePicture, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the file."""
+        return len(self.content)
 
     @property
     def passed(self) -> bool:

@@ -12,11 +12,12 @@ from typing import Any
 import jinja2
 from rich.table import Table
 
+from export.report.advice import kind_of, next_steps, remedies, verdict
 from export.report.chart import Series, line_chart
 from export.report.outcome import Outcome
 from quant.speed.boards import BOARDS
-from quant.speed.predict import Prediction, predict
-from rpi_runtime.files import write_text
+from quant.speed.predict import Prediction, predict_bytes
+from rpi_runtime.files import write_all
 
 FORMAT = 1
 TEMPLATES = Path(__file__).parent / "templates"
@@ -42,14 +43,15 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def write_report(outcome: Outcome) -> tuple[Path, Path]:
-    """Write ``NAME.report.json`` and ``NAME.report.html`` beside the file; return both paths.
+def write_outcome(outcome: Outcome) -> tuple[Path, Path]:
+    """Write the file with ``NAME.report.json`` and ``NAME.report.html`` beside it, all or none; return the reports.
 
     The reports of a refused file are ``NAME.rejected.report...``, so that those of an earlier good file stay valid.
     """
     data, page = report_paths(outcome.path)
-    write_text(data, json.dumps(as_data(outcome), indent=1) + "\n")
-    write_text(page, render(outcome))
+    texts = {data: json.dumps(as_data(outcome), indent=1) + "\n", page: render(outcome)}
+    written = {path: text.encode(errors="backslashreplace") for path, text in texts.items()}
+    write_all({**written, outcome.path: outcome.content})
     return data, page
 
 
@@ -73,22 +75,27 @@ def render(outcome: Outcome) -> str:
     )
     series = [Series(name=n, values=[x.snr_db for x in noise]) for n, noise in outcome.layers.items()]
     labels = [f"{x.operation} {x.name}" for x in max(outcome.layers.values(), key=len, default=())]
-    pictures = [(text, base64.b64encode(data).decode()) for text, data in outcome.pictures]
+    pictures = [
+        (p.caption, *(base64.b64encode(data).decode() for data in (p.real, p.quantized)))
+        for p in outcome.pictures
+    ]
     chart = line_chart(series, labels, "signal to noise, dB") if series else ""
     return environment.get_template("report.html").render(
         outcome=outcome,
         card=outcome.card,
         chart=chart,
         pictures=pictures,
+        kind=kind_of(outcome),
+        verdict=verdict(outcome),
+        remedies=remedies(outcome),
+        steps=next_steps(outcome) if outcome.passed else [],
         speeds=[p.describe() for p in _predictions(outcome)],
     )
 
 
 def _predictions(outcome: Outcome) -> list[Prediction]:
-    """Return the predicted milliseconds on each board, with their errors; empty if the file no longer exists."""
-    if not outcome.path.is_file():
-        return []
-    return [predict(outcome.path, board) for board in BOARDS]
+    """Return the milliseconds on each board, with their errors."""
+    return [predict_bytes(outcome.content, board) for board in BOARDS]
 
 
 def summary_tables(outcomes: Sequence[Outcome]) -> list[Table]:

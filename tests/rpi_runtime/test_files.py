@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rpi_runtime.errors import OutputError
-from rpi_runtime.files import ensure_writable, write_bytes
+from rpi_runtime.files import ensure_writable, write_all, write_bytes
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,3 +109,14 @@ def test_a_place_that_cannot_be_written_is_one_error(tmp_path, way):
         write_bytes(tmp_path / "file" / "x", b"")
     with pytest.raises(OutputError, match="cannot be written"):
         ensure_writable(tmp_path / "file")
+
+
+def test_several_files_are_written_all_or_none(tmp_path, way):
+    (tmp_path / "a").write_bytes(b"earlier")
+    write_all({tmp_path / "a": b"1", tmp_path / "b": b"2"})
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"1", b"2")
+    (tmp_path / "c").mkdir()
+    with pytest.raises(OutputError, match="c: cannot be written"):
+        write_all({tmp_path / "a": b"3", tmp_path / "d": b"4", tmp_path / "c": b"5"})
+    assert (tmp_path / "a").read_bytes() == b"1"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "c"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,13 +12,14 @@ from xml.etree import ElementTree
 import jsonschema
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from export.graph.equalize import Outlier
 from export.graph.parity import Parity
 from export.report.chart import Series, line_chart
 from export.report.outcome import Outcome
-from export.report.pictures import COUNT, pose_pictures
-from export.report.report import as_data, render, summary_tables, write_report
+from export.report.pictures import COUNT, LARGEST_SIDE, PosePicture, pose_pictures
+from export.report.report import as_data, render, summary_tables, write_outcome
 from quant.calibration import CalibrationSet, Manifest
 from quant.evaluate import Evaluation
 from quant.gate import Check
@@ -25,9 +27,10 @@ from quant.layers import LayerNoise
 from quant.metrics import Agreement
 from quant.progress import Stage, print_table
 from rpi_runtime.capture.pictures import read_picture
+from rpi_runtime.errors import OutputError
 from rpi_runtime.model.card import read_card
 from tests.quant.toycoco import write_toy_model
-from tests.rpi_runtime.toys import CARD
+from tests.rpi_runtime.toys import CARD, toy_bytes
 
 HOSTILE = '<script>alert("x")</script>&\'"'
 NUMBER = {"type": "number"}
@@ -47,6 +50,7 @@ SCHEMA = {
             "required": ["step", "output", "max_error", "relative_error", "tolerance"]}},
         "checks": {"type": "array", "items": {"required": ["name", "found", "allowed", "passed"]}},
         "operations": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "predicted_speed": {"type": "array", "items": {"required": ["board", "threads", "ms", "factor"]}},
         "outliers": {"type": "array", "items": {"required": ["tensor", "channel", "maximum", "next_maximum"]}},
         "agreement": {"type": ["object", "null"], "properties": {"heatmap_rmse": NUMBER, "lost": NUMBER}},
         "evaluations": {"type": "array", "items": {"required": ["file", "ap", "ap50", "ar", "images"]}},
@@ -68,7 +72,7 @@ def outcome(folder: Path, *, passed: bool = True) -> Outcome:
     return Outcome(
         path=folder / ("toy-32x24-int8.tflite" + ("" if passed else ".rejected")),
         card=replace(CARD, name="toy", recipe="w8c_a8_eq"),
-        size_bytes=1234,
+        content=toy_bytes("int8"),
         stages=(Stage(name="onnx", seconds=1.25, note=HOSTILE),),
         parities=(
             Parity(step="a -> b", output=HOSTILE, max_error=1e-6, relative_error=1e-7, tolerance=1e-4),
@@ -88,7 +92,7 @@ def outcome(folder: Path, *, passed: bool = True) -> Outcome:
             shift_p95_px=3,
         ),
         evaluations=(evaluation(31.5), evaluation(31.4)),
-        pictures=((HOSTILE, b"\xff\xd8\xff jpeg"),),
+        pictures=(PosePicture(caption=HOSTILE, real=b"\xff\xd8\xff jpeg", quantized=b"\xff\xd8 other"),),
     )
 
 
@@ -137,12 +141,12 @@ def test_series_longer_than_the_first(tmp_path: Path) -> None:
 
 def test_both_files_lie_beside_the_model(tmp_path: Path) -> None:
     for passed in (True, False):
-        data, page = write_report(outcome(tmp_path, passed=passed))
+        data, page = write_outcome(outcome(tmp_path, passed=passed))
         stem = "toy-32x24-int8" if passed else "toy-32x24-int8.rejected"
         assert (data.name, page.name) == (f"{stem}.report.json", f"{stem}.report.html")
         assert json.loads(data.read_text())["passed"] is passed
-        assert ("Gate refused" in page.read_text()) is not passed
-    assert len(list(tmp_path.iterdir())) == 4
+        assert ("Refused: this file" in page.read_text()) is not passed
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_a_report_of_a_float_file_has_no_empty_parts(tmp_path: Path) -> None:
@@ -168,14 +172,60 @@ def test_the_summary_names_what_failed(tmp_path: Path, capsys: pytest.CaptureFix
     assert re.search(r"heatmap rmse +0\.02 +<= 0\.008", out)
 
 
-def test_pictures_are_the_surest_side_by_side(tmp_path: Path) -> None:
+def pictures_of(tmp_path: Path, frames: Sequence[NDArray[np.uint8]], kind: str = "INT8") -> list[PosePicture]:
     model = write_toy_model(tmp_path / "toy.tflite")
-    rng = np.random.default_rng(0)
-    frames = tuple(rng.integers(0, 256, (40 + i, 60, 3), np.uint8) for i in range(COUNT + 2))
     names = tuple((f"p{i}.jpg", "0" * 64) for i in range(len(frames)))
-    images = CalibrationSet(manifest=Manifest(source="x", images=names), frames=frames, skipped=())
-    found = list(pose_pictures(model, model, read_card(model), images))
+    images = CalibrationSet(manifest=Manifest(source="x", images=names), frames=tuple(frames), skipped=())
+    return list(pose_pictures(model, model, read_card(model), images, kind))
+
+
+def test_pictures_say_why_they_were_chosen_and_call_int8_so(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    found = pictures_of(tmp_path, [rng.integers(0, 256, (40 + i, 60, 3), np.uint8) for i in range(COUNT + 2)])
     assert len(found) == COUNT
-    for caption, data in found:
-        index = int(re.match(r"p(\d)\.jpg: ", caption)[1])  # type: ignore[index]
-        assert read_picture(data, "x").shape == (40 + index, 120, 3)
+    for picture in found:
+        index = int(re.match(r"p(\d)\.jpg, among the surest people: ", picture.caption)[1])  # type: ignore[index]
+        assert re.search(r"\d by float, \d by INT8", picture.caption)
+        for data in (picture.real, picture.quantized):
+            assert read_picture(data, "x").shape == (40 + index, 60, 3)
+
+
+@pytest.mark.parametrize("shape", [(2, 3000, 3), (3000, 2, 3), (1, 70_000, 3), (1, 1, 3), (2000, 3000, 3)])
+def test_thin_and_large_pictures_are_shown_small(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    """A thin picture was a traceback at the last stage, a camera's made a page of 20 MB."""
+    (picture,) = pictures_of(tmp_path, [np.zeros(shape, np.uint8)])
+    assert max(read_picture(picture.real, "x").shape) <= LARGEST_SIDE
+
+
+def test_nothing_stays_where_one_of_the_files_cannot_be_written(tmp_path: Path) -> None:
+    whole = outcome(tmp_path)
+    (tmp_path / "toy-32x24-int8.report.html").mkdir()
+    with pytest.raises(OutputError, match=r"report\.html: cannot be written"):
+        write_outcome(whole)
+    assert [p.name for p in tmp_path.iterdir()] == ["toy-32x24-int8.report.html"]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, WCAG 2.2."""
+    digits = colour.lstrip("#")
+    digits = "".join(2 * d for d in digits) if len(digits) == 3 else digits
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_every_text_has_a_contrast_of_at_least_4_5(tmp_path: Path) -> None:
+    page = render(outcome(tmp_path))
+    schemes = re.findall(r":root \{([^}]*--back[^}]*)\}", page)
+    assert len(schemes) == 2
+    for scheme in schemes:
+        colours = dict(re.findall(r"--(\w+): (#\w+)", scheme))
+        for name in ("text", "quiet", "ok", "bad"):
+            light, dark = sorted((luminance(colours[name]), luminance(colours["back"])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, scheme)
+
+
+def test_every_table_fits_a_phone_by_scrolling_alone(tmp_path: Path) -> None:
+    page = render(outcome(tmp_path))
+    assert page.count("<table>") == page.count('tabindex="0" aria-label="table ') > 3
+    assert "img { flex: 1 1 18rem; min-width: 0; max-width: 100%" in page

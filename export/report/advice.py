@@ -1,0 +1,133 @@
+"""What a reader wants to know first: the verdict in words, what was not measured, and the next commands."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.report.outcome import Outcome
+
+_NOISE = (
+    "calibrate on more pictures, and such as the camera will see (--calibration FOLDER --calibration-images 128); "
+    "take a larger --size; or --float16, a larger file that runs more slowly on a Pi"
+)
+_NETWORK = "replace these operations in the network, or take --float16"
+_OURS = "this is a fault of pipose: report it with the .report.json; --float16 until then"
+# By the name of a check of `quant.gate`.
+REMEDIES = {
+    "tensors that are not integer": _OURS,
+    "converting operations": _OURS,
+    "int8 tensors without one sound scale": "calibrate on pictures of people, not on black or equal ones",
+    "weights without a scale per channel": _OURS,
+    "input is pixel ^ 0x80": "calibrate on pictures that span black to white, or correct mean and scale in the card",
+    "computed in float": _NETWORK,
+    "XNNPACK partitions": _NETWORK,
+    "operations that fall back from XNNPACK": _NETWORK,
+    "peaks compared": (
+        "the float network finds no keypoint on the calibration pictures: give pictures of people, trained weights, or "
+        "a lower peak_threshold in the card"
+    ),
+    "heatmap rmse": _NOISE,
+    "PAF relative L2": _NOISE,
+    "lost peaks": _NOISE,
+    "AP drop": f"{_NOISE}; or accept it with --max-ap-drop",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Something to do next: why, and the command where it is one."""
+
+    text: str
+    command: str = ""
+
+
+def kind_of(outcome: Outcome) -> str:
+    """Return what a reader calls the file's numbers: INT8, float16 or float32."""
+    kinds = {"w8": "INT8", "w16": "float16", "w32": "float32"}
+    weights = outcome.card.recipe.split("_")[0].rstrip("c")
+    return kinds.get(weights, outcome.card.recipe)
+
+
+def verdict(outcome: Outcome) -> str:
+    """Return one or two sentences on what the file is good for."""
+    kind = kind_of(outcome)
+    if not outcome.passed:
+        failed = ", ".join(c.name for c in outcome.checks if not c.passed)
+        return f"Refused: this file may not be called {kind}. It fails: {failed}."
+    if not outcome.checks:
+        return (
+            f"The file computes in {kind}, within the tolerance of each step. A Raspberry Pi runs INT8 several times "
+            "faster: export it with --int8."
+        )
+    found = "Fully INT8, ready for a Raspberry Pi."
+    if outcome.agreement is not None:
+        a = outcome.agreement
+        found += f" On the calibration pictures it keeps {1 - a.lost:.0%} of the keypoints that the float network finds"
+        found += f", {a.shift_px:.1f} pixels away on average."
+    return found
+
+
+def remedies(outcome: Outcome) -> list[str]:
+    """Return what to do about each failed check, as ``CHECK: REMEDY``; checks with one remedy on one line."""
+    by_remedy: dict[str, list[str]] = {}
+    for check in outcome.checks:
+        if not check.passed:
+            by_remedy.setdefault(REMEDIES.get(check.name, _OURS), []).append(check.name)
+    return [f"{', '.join(names)}: {remedy}" for remedy, names in by_remedy.items()]
+
+
+def next_steps(outcome: Outcome) -> list[Step]:
+    """Return what to do with a file that passed: look at it, measure what was not, take it to the Pi."""
+    file = str(outcome.path)
+    steps = [Step(text="Look at it on a picture of yours:", command=_show(file))]
+    if not outcome.evaluations:
+        steps.append(
+            Step(
+                text="AP was not measured. With COCO's val2017 in COCO_DIR:",
+                command=f"{_python()} -m quant.evaluate {shlex.quote(file)} --coco COCO_DIR",
+            )
+        )
+    if kind_of(outcome) == "INT8":
+        steps += _to_the_pi(outcome.path)
+    return steps
+
+
+def _show(file: str) -> str:
+    return f"{_python()} -m rpi_runtime show --model {shlex.quote(file)} PICTURE.jpg"
+
+
+def _to_the_pi(path: Path) -> list[Step]:
+    name = shlex.quote(path.name)
+    return [
+        Step(
+            text="To the Pi, where pipose is installed as the README says:",
+            command=f"scp {shlex.quote(str(path))} pi@raspberrypi:",
+        ),
+        Step(text="There:", command=f"pose/bin/python -m rpi_runtime doctor --model {name}"),
+        Step(text="", command=f"pose/bin/python -m rpi_runtime run --model {name}"),
+    ]
+
+
+def _python() -> str:
+    """Return this interpreter as a shell in the current folder finds it, as in ``.venv/bin/python``."""
+    try:
+        near = os.path.relpath(sys.executable)
+    except ValueError:  # on another drive
+        return shlex.quote(sys.executable)
+    return shlex.quote(sys.executable if near.startswith("..") else near)
+
+
+def closing_lines(outcomes: Sequence[Outcome], pages: Sequence[Path]) -> list[str]:
+    """Return what an export prints at its end, one step a line; for several files the steps of the last that passed."""
+    lines = []
+    for outcome, page in zip(outcomes, pages, strict=True):
+        lines += [f"{outcome.path.name}: {verdict(outcome)}", f"The report: {page}"]
+        lines += [f"    {remedy}" for remedy in remedies(outcome)]
+    for step in next((next_steps(o) for o in reversed(outcomes) if o.passed), []):
+        lines += [step.text] * bool(step.text) + [f"    {step.command}"] * bool(step.command)
+    return lines

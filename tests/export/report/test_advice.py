@@ -1,0 +1,74 @@
+"""The words at the end of an export."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from export.report.advice import REMEDIES, closing_lines, kind_of, next_steps, remedies, verdict
+from quant.gate import Check
+from tests.export.report.test_report import outcome
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_every_check_of_the_gate_has_a_remedy() -> None:
+    source = (ROOT / "quant" / "gate.py").read_text()
+    names = set(re.findall(r'(?:name=|_none\(\s*|_at_most\(\s*)"([^"]+)"', source))
+    assert len(names) > 8
+    assert names <= set(REMEDIES)
+
+
+def test_a_refusal_names_its_remedies_once(tmp_path: Path) -> None:
+    refused = replace(
+        outcome(tmp_path, passed=False),
+        checks=tuple(
+            Check(name=name, found="9", allowed="1", passed=False)
+            for name in ("heatmap rmse", "lost peaks", "peaks compared")
+        ),
+    )
+    assert verdict(refused).startswith("Refused: this file may not be called INT8. It fails: heatmap rmse, ")
+    first, second = remedies(refused)
+    assert first.startswith("heatmap rmse, lost peaks: calibrate on more pictures")
+    assert second.startswith("peaks compared: the float network finds no keypoint")
+    text = "\n".join(closing_lines([refused], [tmp_path / "page.html"]))
+    assert first in text
+    assert "scp" not in text
+
+
+def test_a_file_without_a_kind_says_that_it_is_float32(tmp_path: Path) -> None:
+    plain = outcome(tmp_path)
+    plain = replace(plain, card=replace(plain.card, recipe="w32_a32"), checks=(), evaluations=())
+    assert kind_of(plain) == "float32"
+    assert "computes in float32" in verdict(plain)
+    assert "export it with --int8" in verdict(plain)
+    assert not any("scp" in s.command for s in next_steps(plain))
+
+
+def test_the_end_names_what_was_not_measured_and_the_way_to_the_pi(tmp_path: Path) -> None:
+    done = replace(outcome(tmp_path), evaluations=())
+    lines = closing_lines([done], [tmp_path / "r.report.html"])
+    text = "\n".join(lines)
+    assert "Fully INT8, ready for a Raspberry Pi. On the calibration pictures it keeps 90%" in text
+    assert "AP was not measured" in text
+    assert str(tmp_path / "r.report.html") in text
+    commands = [shlex.split(line) for line in lines if line.startswith("    ")]
+    assert [c[1:3] for c in commands if c[0].endswith("python") and c[0] != "pose/bin/python"] == [
+        ["-m", "rpi_runtime"],
+        ["-m", "quant.evaluate"],
+    ]
+    assert any(c[0] == "scp" for c in commands)
+
+
+def test_measured_ap_is_not_asked_for_again(tmp_path: Path) -> None:
+    assert not any("AP was not measured" in s.text for s in next_steps(outcome(tmp_path)))
+
+
+def test_names_with_spaces_are_quoted(tmp_path: Path) -> None:
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    for step in next_steps(outcome(folder)):
+        if str(folder) in step.command.replace("'", ""):
+            assert f"'{folder}/toy-32x24-int8.tflite'" in step.command
