@@ -2,13 +2,13 @@
 # distutils: extra_compile_args = -O3 -ffp-contract=off
 """Kernel behind `cython_ext.crops`; `cython_ext.reference_crops` defines what it computes, bit for bit.
 
-Each axis is resampled by itself: first every row of the picture that is needed, once, then down the columns, straight
-into the network's input. Weights are computed once a crop.
+Each axis is resampled by itself: for each row of the crop first down the picture's rows, in one long loop, then along
+the row, straight into the network's input. Weights are computed once a crop.
 """
 
 import numpy as np
 
-from libc.math cimport ceil, floor, rintf
+from libc.math cimport ceil, floor
 
 ctypedef fused stored:
     float
@@ -16,6 +16,8 @@ ctypedef fused stored:
 
 cdef enum:
     CHANNELS = 3
+
+cdef float WHOLE = 12582912  # 1.5 * 2 ** 23: adding and taking it away rounds to whole numbers, of two to the even one
 
 
 cdef class Taps:
@@ -48,30 +50,31 @@ cdef class CropBuffers:
     """Memory that calls share."""
 
     cdef readonly Taps across, down
-    cdef float[:, ::1] wide  # rows of the picture at the crop's width
-    cdef unsigned char[::1] ready
+    cdef float[::1] line  # one row of the crop at the picture's width
 
     def __init__(self, Py_ssize_t height, Py_ssize_t width):
         self.across, self.down = Taps(width), Taps(height)
         self.fit(0)
 
-    def fit(self, Py_ssize_t rows):
-        """Make room for a picture of this many rows."""
-        self.wide = np.zeros((rows, self.across.first.shape[0] * CHANNELS), np.float32)
-        self.ready = np.zeros(rows, np.uint8)
+    def fit(self, Py_ssize_t columns):
+        """Make room for a picture of this many columns."""
+        self.line = np.zeros(columns * CHANNELS, np.float32)
 
 
 def cut(
     CropBuffers ws,
-    const unsigned char[:, :, :] frame,
+    const unsigned char[:, :] rows,
     float pad_value,
     const int[::1] order,
     const stored[:, ::1] table,
     stored[:, :, ::1] out,
 ):
-    """Write the crop: for each channel of `out` the frame's channel in `order`, its 0..255 looked up in `table`."""
+    """Write the crop of a picture's rows, (H, W * 3).
+
+    For each channel of `out` it is the picture's channel in `order`, its 0..255 looked up in `table`.
+    """
     with nogil:
-        write(ws, frame, pad_value, order, table, out)
+        write(ws, rows, pad_value, order, table, out)
 
 
 cdef void interpolate(Taps taps, double scale, double pad, Py_ssize_t limit) noexcept nogil:
@@ -130,46 +133,64 @@ cdef inline void add(Taps taps, Py_ssize_t i, Py_ssize_t at, float weight, Py_ss
 
 cdef void write(
     CropBuffers ws,
-    const unsigned char[:, :, :] frame,
+    const unsigned char[:, :] rows,
     float pad_value,
     const int[::1] order,
     const stored[:, ::1] table,
     stored[:, :, ::1] out,
 ) noexcept nogil:
-    cdef Py_ssize_t y, x, c, t, row
-    cdef float value
-    ws.ready[:] = 0
+    cdef Py_ssize_t y, x, c, at, first = rows.shape[1], last = 0
+    cdef int count
+    cdef float value, weight, second
+    for x in range(out.shape[1]):  # what the crop shows of the picture's rows
+        if ws.across.count[x] > 0:
+            first = min(first, ws.across.first[x] * CHANNELS)
+            last = max(last, (ws.across.first[x] + ws.across.count[x]) * CHANNELS)
     for y in range(out.shape[0]):
-        for t in range(ws.down.count[y]):
-            row = ws.down.first[y] + t
-            if not ws.ready[row]:
-                widen(ws, frame, row, pad_value)
-                ws.ready[row] = 1
+        flatten(ws, rows, y, pad_value, first, last)
         for x in range(out.shape[1]):
+            count = ws.across.count[x]
             for c in range(CHANNELS):
-                value = ws.down.outside[y] * pad_value
-                for t in range(ws.down.count[y]):
-                    value += ws.down.weights[y, t] * ws.wide[ws.down.first[y] + t, x * CHANNELS + order[c]]
+                at = ws.across.first[x] * CHANNELS + order[c]
+                value = ws.across.outside[x] * pad_value
+                if count == 2:
+                    weight, second = ws.across.weights[x, 0], ws.across.weights[x, 1]
+                    value = (value + weight * ws.line[at]) + second * ws.line[at + CHANNELS]
+                elif count > 0:
+                    value = total(ws, value, x, at, count)
                 out[y, x, c] = table[c, nearest(value)]
 
 
-cdef void widen(
-    CropBuffers ws, const unsigned char[:, :, :] frame, Py_ssize_t row, float pad_value
+cdef void flatten(
+    CropBuffers ws,
+    const unsigned char[:, :] rows,
+    Py_ssize_t y,
+    float pad_value,
+    Py_ssize_t first,
+    Py_ssize_t last,
 ) noexcept nogil:
-    """One row of the picture at the crop's width."""
-    cdef Py_ssize_t x, c, t, first
-    cdef float value
-    for x in range(ws.across.first.shape[0]):
-        first = ws.across.first[x]
-        for c in range(CHANNELS):
-            value = ws.across.outside[x] * pad_value
-            for t in range(ws.across.count[x]):
-                value += ws.across.weights[x, t] * <float>frame[row, first + t, c]
-            ws.wide[row, x * CHANNELS + c] = value
+    """The picture's rows that one row of the crop is made of, added up with their weights."""
+    cdef Py_ssize_t i, t, row
+    cdef float start = ws.down.outside[y] * pad_value, weight
+    cdef const unsigned char *pixels
+    for i in range(first, last):
+        ws.line[i] = start
+    for t in range(ws.down.count[y]):
+        row, weight = ws.down.first[y] + t, ws.down.weights[y, t]
+        pixels = &rows[row, 0]  # of one row they lie side by side
+        for i in range(first, last):
+            ws.line[i] += weight * <float>pixels[i]
+
+
+cdef inline float total(CropBuffers ws, float value, Py_ssize_t x, Py_ssize_t at, int count) noexcept nogil:
+    cdef int t
+    for t in range(count):
+        value += ws.across.weights[x, t] * ws.line[at + t * CHANNELS]
+    return value
 
 
 cdef inline Py_ssize_t nearest(float value) noexcept nogil:
     """The nearest of 0..255, of two the even one."""
-    cdef float whole = rintf(value)
-    whole = whole if whole > 0 else <float>0
-    return <Py_ssize_t>(whole if whole < 255 else <float>255)
+    value = value if value > 0 else <float>0
+    value = value if value < 255 else <float>255
+    return <Py_ssize_t>((value + WHOLE) - WHOLE)

@@ -75,7 +75,7 @@ class Cropper:
         self.size, self._table, self._pad = size, np.ascontiguousarray(table), float(pad_value)
         self._order = np.array(order, np.int32)
         self._buffers = kernels.CropBuffers(*size)
-        self._rows = 0
+        self._columns = 0
         self._cut = CUT[table.dtype]
 
     def __call__(self, frame: NDArray[np.uint8], placement: Placement, out: NDArray[Any]) -> None:
@@ -101,9 +101,19 @@ class Cropper:
                 f"input {out.shape}, {out.dtype}: expected {(*self.size, 3)} {self._table.dtype}, contiguous"
             )
         height, width = frame.shape[:2]
-        if height > self._rows:
-            self._buffers.fit(height)
-            self._rows = height
+        if width > self._columns:
+            self._buffers.fit(width)
+            self._columns = width
         self._buffers.across.fit(placement.scale_x, placement.pad_x, width, placement.area)
         self._buffers.down.fit(placement.scale_y, placement.pad_y, height, placement.area)
-        self._cut(self._buffers, frame, self._pad, self._order, self._table, out)
+        self._cut(self._buffers, _rows(frame), self._pad, self._order, self._table, out)
+
+
+def _rows(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture's rows, (H, W * 3): itself where only the rows are apart, as a camera gives them."""
+    height, width = frame.shape[:2]
+    if frame.strides[1:] != (3, 1):
+        frame = np.ascontiguousarray(frame)
+    if frame.flags.c_contiguous:
+        return frame.reshape(height, 3 * width)
+    return np.lib.stride_tricks.as_strided(frame, (height, 3 * width), (frame.strides[0], 1), writeable=False)

@@ -1,8 +1,8 @@
 """The NumPy oracle of the crop kernel: the definition of what it must return, bit for bit.
 
-A part of a picture is resampled for a network's input, each axis by itself: bilinearly (OpenCV's affine warp without
-its rounding to 1/32 of a pixel), or, where a picture shrinks, by the area that a pixel of the crop covers. Outside of
-the picture lies the padding value. Positions are double, pixels float32, rounded to whole numbers at the end.
+A part of a picture is resampled for a network's input, first down its rows, then along them: bilinearly (OpenCV's
+affine warp without its rounding to 1/32 of a pixel), or, where a picture shrinks, by the area that a pixel of the
+crop covers. Outside of the picture lies the padding value. Positions are double, pixels float32, rounded to whole numbers at the end.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def cut(
     """Return the crop (height, width, 3) of the type of `tables` (3, 256), as `cython_ext.crops.Cropper` does."""
     down = _weights(size[0], placement.scale_y, placement.pad_y, frame.shape[0], placement.area)
     across = _weights(size[1], placement.scale_x, placement.pad_x, frame.shape[1], placement.area)
-    wide = _resample(frame.astype(np.float32).transpose(1, 0, 2), across, pad_value).transpose(1, 0, 2)
-    crop = _resample(wide, down, pad_value)
+    flat = _resample(frame.astype(np.float32), down, pad_value)
+    crop = _resample(flat.transpose(1, 0, 2), across, pad_value).transpose(1, 0, 2)
     whole = np.clip(np.rint(crop), 0, 255).astype(np.intp)
     return np.stack([tables[c][whole[..., order[c]]] for c in range(3)], axis=-1)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 from cython_ext.rules import BoxLevel, BoxRules
 from rpi_runtime.decode.crops import Mode
+from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import quantized
 from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard, OutputSpec
@@ -43,6 +45,7 @@ class BoxDecoder:
     """
 
     def __init__(self, card: ModelCard, mode: Mode = "fast") -> None:
+        self.lock = threading.Lock()
         settings = box_settings(card)
         if mode == "exact":
             settings = replace(settings, threshold=min(settings.threshold, EXACT_THRESHOLD))
@@ -51,6 +54,7 @@ class BoxDecoder:
         self._find = BoxFinder(box_rules(card, settings))
         self._least = settings.peak_threshold if isinstance(settings, BoxPoseSettings) else 0.0
 
+    @exclusive
     def read(self, model: Model, transform: Transform) -> tuple[Pose, ...]:
         """Decode what `model` computed last: people in image pixels, surest first.
 

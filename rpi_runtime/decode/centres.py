@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cython_ext.rules import Centred, CentreMaps, CentreRules
 from rpi_runtime.decode.crops import Mode, crop_pose
+from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import quantized
 from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard
@@ -71,9 +74,11 @@ class CentreCropDecoder:
     """
 
     def __init__(self, card: ModelCard, mode: Mode = "fast") -> None:
+        self.lock = threading.Lock()
         self._find, self._mode = _Centres(card), mode
         self._keypoints = len(card.skeleton.keypoints)
 
+    @exclusive
     def read(self, model: Model, transform: Transform, *, box_score: float = 1.0) -> Pose:
         """Decode what `model` computed last; no keypoint where there is no centre."""
         found = self._find(model)
@@ -97,8 +102,10 @@ class CentreDecoder:
     """
 
     def __init__(self, card: ModelCard, mode: Mode = "fast") -> None:
+        self.lock = threading.Lock()
         self._find, self._mode = _Centres(card), mode
 
+    @exclusive
     def read(self, model: Model, transform: Transform) -> tuple[Pose, ...]:
         """Decode what `model` computed last: people in image pixels, surest centre first.
 

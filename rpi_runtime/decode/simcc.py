@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 from cython_ext.rules import SimccRules
 from rpi_runtime.decode.crops import Mode, crop_pose
+from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import quantized
 from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard
@@ -39,6 +42,7 @@ class SimccDecoder:
     """
 
     def __init__(self, card: ModelCard, mode: Mode = "fast") -> None:
+        self.lock = threading.Lock()
         if not isinstance(card.decoder, SimccSettings):
             raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'simcc'")
         self.settings, self._mode = card.decoder, mode
@@ -46,6 +50,7 @@ class SimccDecoder:
             SimccRules(keypoints=len(card.skeleton.keypoints), softmax=card.decoder.softmax)
         )
 
+    @exclusive
     def read(self, model: Model, transform: Transform, *, box_score: float = 1.0) -> Pose:
         """Decode what `model` computed last; `InputError` when its outputs have a wrong shape or type."""
         across, down = (quantized(model, role, rows=True) for role in ("simcc_x", "simcc_y"))
