@@ -2,7 +2,8 @@
 
 A part of a picture is resampled for a network's input, first down its rows, then along them: bilinearly (OpenCV's
 affine warp without its rounding to 1/32 of a pixel), or, where a picture shrinks, by the area that a pixel of the
-crop covers. Outside of the picture lies the padding value. Positions are double, pixels float32, rounded to whole numbers at the end.
+crop covers. Outside of the picture lies the padding value. Positions are double, pixels float32, rounded to whole
+numbers at the end.
 """
 
 from __future__ import annotations
