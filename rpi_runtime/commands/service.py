@@ -13,6 +13,7 @@ from rpi_runtime.errors import DependencyError, InputError, PiposeError, SourceE
 from rpi_runtime.library_messages import LibraryMessages
 from rpi_runtime.service.layout import Layout
 from rpi_runtime.service.unit import EX_CONFIG
+from rpi_runtime.settings.default_pair import EXPORT, FINDER, default_pair
 from rpi_runtime.settings.run_config import load_config, source_config
 from rpi_runtime.stop import leave
 
@@ -57,8 +58,10 @@ def main(argv: list[str]) -> int:
         return 0
     from rpi_runtime.service.install import Wishes, install
 
+    models, refine = _networks(args.model, args.refine)
     wishes = Wishes(
-        models=tuple(args.model),
+        models=models,
+        refine=refine,
         source=source_config(args.source),
         layout=layout,
         start=not args.no_start,
@@ -66,6 +69,18 @@ def main(argv: list[str]) -> int:
     )
     install(wishes)
     return 0
+
+
+def _networks(models: list[Path], refine: Path | None) -> tuple[tuple[Path, ...], Path | None]:
+    """Return what was named, or the pair in the usual place where no model was."""
+    if models:
+        return tuple(models), refine
+    pair = default_pair(Path(), {} if refine is None else {"refine": refine})
+    if not pair:
+        raise UsageError(
+            f"--model: not given, and no {FINDER} with its refiner; name one, or export them: {EXPORT}"
+        )
+    return (Path(pair["model"]),), Path(pair["refine"]) if refine is None else refine
 
 
 def run(path: Path, *, verbose: bool = False) -> int:
@@ -115,10 +130,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--model",
         type=Path,
         nargs="+",
-        required=True,
+        default=[],
         metavar="FILE",
-        help=".tflite; further, smaller ones are used when it gets hot",
+        help=".tflite; further, smaller ones are used when it gets hot (default: the pair of `export.tflite --pair "
+        "--int8` in ./models)",
     )
+    add.add_argument("--refine", type=Path, metavar="FILE", help=".tflite that refines each person on a crop")
     add.add_argument(
         "--source", default="picamera", metavar="SOURCE", help="as for `run` (default: %(default)s)"
     )

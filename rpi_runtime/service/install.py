@@ -35,6 +35,8 @@ class Wishes:
     models : tuple of path
         .tflite files with cards; they are copied.
     source : SourceConfig
+    refine : path or None
+        The .tflite that refines; copied, too.
     layout : Layout
     start : bool
         Whether to start the service, too.
@@ -44,14 +46,15 @@ class Wishes:
 
     models: tuple[Path, ...]
     source: SourceConfig
+    refine: Path | None = None
     layout: Layout = field(default_factory=Layout)
     start: bool = True
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        names = [m.name for m in self.models]
+        names = [m.name for m in self.files]
         if len(set(names)) < len(names):
-            raise UsageError("--model: two of the files have the same name; rename one")
+            raise UsageError("--model, --refine: two of the files have the same name; rename one")
         target = Path(self.source.target)
         if self.source.kind in ("images", "replay", "video"):
             if not target.is_absolute():
@@ -60,6 +63,12 @@ class Wishes:
                 raise UsageError(
                     f"--source: {target} lies in a home, which the service does not see; move it to /srv"
                 )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The models and what refines, in this order; a model that refines too only once."""
+        refine = () if self.refine is None or self.refine in self.models else (self.refine,)
+        return (*self.models, *refine)
 
 
 def install(wishes: Wishes, say: Say = print) -> None:
@@ -74,7 +83,7 @@ def install(wishes: Wishes, say: Say = print) -> None:
     OutputError
         A folder cannot be written.
     """
-    for model in wishes.models:
+    for model in wishes.files:
         read_card(model)
     layout = wishes.layout
     if not wishes.dry_run:
@@ -99,11 +108,13 @@ def install(wishes: Wishes, say: Say = print) -> None:
 def _files(wishes: Wishes, record: Record) -> list[Change]:
     """Return the changes of the models, the configuration, the unit and the declaration of the user."""
     layout = wishes.layout
-    copies = {layout.models / model.name: model for model in wishes.models}
+    copies = {model: layout.models / model.name for model in wishes.files}
     changes: list[Change] = []
-    for copy, model in copies.items():
+    for model, copy in copies.items():
         changes += plan_file(copy, read(model) or b"", record, text=False)
-    config = config_text([layout.seen(copy) for copy in copies], wishes.source)
+    seen = {model: layout.seen(copy) for model, copy in copies.items()}
+    refine = seen[wishes.refine] if wishes.refine is not None else None
+    config = config_text([seen[model] for model in wishes.models], wishes.source, refine)
     program = this_program("service", "run", "--config", str(layout.seen(layout.config)))
     changes += plan_file(layout.config, config.encode(), record, mode=0o600)
     changes += plan_file(layout.unit, unit_text(program).encode(), record)

@@ -15,7 +15,7 @@ _TEXT = """\
 # After a mistake, the former settings stay in force, and `systemctl status pipose` reports the mistake.
 # All keys, with their defaults: rpi_runtime/docs/configuration.md; examples: `python -m rpi_runtime run --help`.
 model = {models}
-
+{refine}
 [source]
 {source}
 
@@ -39,8 +39,8 @@ keep = 1
 """
 
 
-def config_text(models: Sequence[Path], source: SourceConfig) -> str:
-    """Return a configuration with these models, as the service sees them, and this source.
+def config_text(models: Sequence[Path], source: SourceConfig, refine: Path | None = None) -> str:
+    """Return a configuration with these models, as the service sees them, this source, and what refines.
 
     The service waits for a live source at the start. The other keys are written if they differ from the default.
     """
@@ -54,6 +54,7 @@ def config_text(models: Sequence[Path], source: SourceConfig) -> str:
     paths = [_toml(str(m)) for m in models]
     return _TEXT.format(
         models=paths[0] if len(paths) == 1 else f"[{', '.join(paths)}]",
+        refine=f"\n[refine]\nmodel = {_toml(str(refine))}\n" if refine is not None else "",
         source="\n".join(lines),
         target=_toml(str(RUNTIME / "poses.jsonl")),
     )

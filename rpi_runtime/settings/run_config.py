@@ -16,7 +16,7 @@ A file, with every key at its default::
 On the command line ``--source`` and ``--sink`` take the short form, ``--heat`` takes ``limit_c=70,steps=2``,
 and what is given there replaces what the file says; ``--refine``, ``--refine-budget-ms`` and ``--look-every`` replace
 one key each of a table ``[refine]``: ``model``, ``budget_ms``, ``look_every``. Paths are relative to the current
-folder.
+folder. Where no model is named, the pair that ``export.tflite --pair --int8`` writes is taken from ``models`` there.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.health.thermal import HeatConfig
 from rpi_runtime.inputs import read_input
 from rpi_runtime.masking import mask
+from rpi_runtime.settings.default_pair import EXPORT, FINDER, default_pair
 from rpi_runtime.settings.short_form import parse_pairs, parse_spec, typed
 from rpi_runtime.settings.toml_lines import find_line
 from rpi_runtime.sinks import kinds as sinks
@@ -148,6 +149,7 @@ def load_config(
     values: dict[str, Any] = {}
     if path is not None:
         values = _read_file(path)
+    values |= _convert(default_pair(Path(), {**values, **overrides}))
     values["refine"] = refine_override(values.get("refine"), overrides)
     for key, value in overrides.items():
         if key in REFINE_OPTIONS:
@@ -159,7 +161,8 @@ def load_config(
     if not values.get("model"):
         where = f"{path}: " if path else ""
         raise UsageError(
-            f"{where}no model given; use --model FILE.tflite, or model = in a configuration file"
+            f"{where}no model given, and no {FINDER} with its refiner; use --model FILE.tflite or model = in a "
+            f"configuration file, or export the pair: {EXPORT}"
         )
     values.setdefault("sink", (sink_config(default_sink),))
     return RunConfig(**values)

@@ -12,6 +12,7 @@ from rpi_runtime.service import systemd
 from rpi_runtime.service.changes import Record
 from rpi_runtime.service.layout import Layout
 from rpi_runtime.service.template import config_text
+from rpi_runtime.settings.default_pair import FINDER, REFINER
 from rpi_runtime.settings.run_config import load_config, source_config
 from tests.rpi_runtime.toys import write_toy
 
@@ -57,6 +58,33 @@ def test_everything_is_written_for_the_other_root(layout, model, capsys):
     assert layout.enabled.resolve() == layout.unit
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in said] == ["wrote", "wrote", "wrote", "wrote", "linked"]
+
+
+def test_what_refines_is_copied_and_configured(layout, model, tmp_path):
+    refiner = write_toy(tmp_path / "crops.tflite")
+    install(layout, model, "--refine", str(refiner))
+    config = load_config(layout.config, {})
+    assert config.model == ("/usr/local/share/pipose/a toy.tflite",)
+    assert config.refine.model == "/usr/local/share/pipose/crops.tflite"
+    assert (layout.models / "crops.tflite").is_file()
+
+
+def test_without_a_model_the_exported_pair_is_installed(layout, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    FINDER.parent.mkdir()
+    for name in (FINDER, REFINER):
+        write_toy(name)
+    assert main(["service", "install", "--root", str(layout.root)]) == 0
+    config = load_config(layout.config, {})
+    folder = "/usr/local/share/pipose"
+    assert config.model == (f"{folder}/{FINDER.name}",)
+    assert config.refine.model == f"{folder}/{REFINER.name}"
+
+
+def test_without_a_model_and_without_the_pair_it_says_how_to_get_one(layout, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["service", "install", "--root", str(layout.root)]) == 2
+    assert "python -m export.tflite --pair --int8" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_second_time_nothing_changes(layout, model, capsys):

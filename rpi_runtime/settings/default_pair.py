@@ -1,0 +1,30 @@
+"""The networks of a run that names none: the pair that one command exports, where it lies in the usual place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FINDER = Path("models/person-finder-320x320-int8.tflite")
+REFINER = Path("models/person-refiner-96x128-int8.tflite")
+EXPORT = "python -m export.tflite --pair --int8"
+
+
+def default_pair(folder: Path, given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings ``model`` and ``refine`` that are not given, in the form of a configuration file.
+
+    Nothing where a model is given, or where the finder or the refiner is missing in `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        What the usual paths are relative to: the current folder of a run.
+    given : mapping
+        Settings, of which only the names are looked at.
+    """
+    finder, refiner = folder / FINDER, folder / REFINER
+    if "model" in given or not (finder.is_file() and refiner.is_file()):
+        return {}
+    pair = {"model": str(finder)}
+    return pair if "refine" in given else {**pair, "refine": str(refiner)}
