@@ -97,7 +97,8 @@ def read_start(source: str, network: str = "") -> State:
     """
     weights = find_weights(source, SOURCES, Progress(quiet=True), network)
     if weights.ir is None:
-        return weights.state
+        adopt = find_model(network).adopt if network else None
+        return adopt(weights.state, weights.source) if adopt else weights.state
     from export.zoo.lw_openpose.weights import find_form  # ONNX is not needed for --help
 
     return find_form(weights).state

@@ -56,7 +56,7 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress, b
     ----------
     source : str
         Name in `known`, or path of an OpenVINO .xml (or its .bin, or the folder of both), a PyTorch state_dict
-        (.pth, .pt, .ckpt, .tar) or .safetensors.
+        (.pth, .pt, .ckpt, .tar), .safetensors, or an .onnx, of which the convolutions are read.
     known : mapping of str to Source
     progress : Progress
     bundled : str, optional
@@ -137,9 +137,13 @@ def _read(path: Path, source: str, licence: str) -> Weights:
         state = _read_safetensors(path)
     elif suffix in (".pth", ".pt", ".ckpt", ".tar"):
         state = _read_torch(path)
+    elif suffix == ".onnx":
+        from export.weights.onnx_file import convolutions  # ONNX: no other kind of weights needs it
+
+        state = convolutions(path)
     else:
         raise WeightsError(
-            f"{path}: unknown kind of weights {suffix!r}; expected .xml, .pth, .pt or .safetensors"
+            f"{path}: unknown kind of weights {suffix!r}; expected .xml, .pth, .pt, .safetensors or .onnx"
         )
     return Weights(state=state, ir=ir, source=source, sha256=checksum(values), licence=licence)
 

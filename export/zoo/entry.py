@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from export.weights.bundled import BUNDLED, is_bundled
 from export.weights.download import Source
+from export.weights.state import State
 from export.zoo.description import Description
 from export.zoo.network import Network
 from quant.progress import Progress
@@ -55,11 +56,15 @@ class Trainable:
         Returns the module without trained weights; imports torch.
     small_start : str or None
         Prefix of the layers that training from random weights starts with N(0, 0.001); None leaves PyTorch's own.
+    adopt : callable or None
+        Published weights of the network that training starts from, and their source for messages, to weights by this
+        network's keys; imports torch.
     """
 
     description: Description
     bare: Callable[[], nn.Module]
     small_start: str | None = None
+    adopt: Callable[[State, str], State] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,89 @@
+"""The finder as an entry of the zoo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from export.weights.state import State
+from export.zoo.description import Description
+from export.zoo.entry import Entry, Facts
+from export.zoo.network import Network
+from quant.progress import Progress
+from rpi_runtime.model.card import InputSpec, OutputSpec, Skeleton
+from rpi_runtime.model.decoders import BoxSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+NAME = "person-finder"
+WIDTH, HEIGHT = 320, 320  # usual input
+STRIDES, STEP = (8, 16, 32), 32  # of the outputs; both input sides are multiples of STEP
+SIDES = 4  # left, top, right, bottom
+DESCRIPTION = Description(
+    # ImageNet's statistics, blue first, and the grey beside the picture that its start was trained with
+    input=InputSpec(
+        width=WIDTH,
+        height=HEIGHT,
+        mean=(103.53, 116.28, 123.675),
+        scale=(1 / 57.375, 1 / 57.12, 1 / 58.395),
+        pad_value=114,
+    ),
+    skeleton=Skeleton(),
+    outputs=tuple(
+        spec
+        for stride in STRIDES
+        for spec in (
+            OutputSpec(name=f"scores_{stride}", role="scores", channels=1, stride=stride),
+            OutputSpec(name=f"boxes_{stride}", role="boxes", channels=SIDES, stride=stride),
+        )
+    ),
+    # Distances count from a cell's first corner; from its middle, AP of boxes falls from 51 to 12.
+    decoder=BoxSettings(anchor=0.0),
+    step=STEP,
+)
+
+
+def _bare() -> nn.Module:
+    from export.zoo.person_finder.module import Finder  # torch: not wanted for a list of names
+
+    return Finder()
+
+
+def _adopt(state: State, source: str) -> State:
+    from export.zoo.person_finder.weights import adopted
+
+    return adopted(state, source)
+
+
+def _load(source: str, progress: Progress) -> Network:
+    from export.graph.from_torch import build_from_torch
+    from export.weights.find import find_weights, provenance
+    from export.zoo.person_finder.weights import load_finder
+
+    weights = find_weights(source, {}, progress, bundled=NAME)
+    net = load_finder(weights)
+    names = tuple(output.name for output in DESCRIPTION.outputs)
+    return Network(
+        card=DESCRIPTION.exported_card(NAME, provenance(weights, NAME)),
+        build=lambda spec: build_from_torch(net, net, names, DESCRIPTION.input, spec),
+        step=STEP,
+    )
+
+
+ENTRIES = {
+    NAME: Entry(
+        summary="Finder of the pair: a detector of people, RTMDet's smallest form with ReLU, strides 8 to 32",
+        facts=Facts(
+            parameters=985_927,
+            macs=308_035_840,
+            size=(WIDTH, HEIGHT),
+            published="none, boxes only; in its card, trained here from rtmdet-nano",
+        ),
+        description=DESCRIPTION,
+        bare=_bare,
+        load=_load,
+        adopt=_adopt,
+        elsewhere="they come with the package, or from python -m export.train person-finder",
+        bundled=NAME,
+    )
+}

@@ -1,0 +1,1 @@
+"""The refiner of the pair that comes with the package: keypoints on the crop of one person."""

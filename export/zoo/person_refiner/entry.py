@@ -1,0 +1,87 @@
+"""The refiner as an entry of the zoo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from export.weights.state import State
+from export.zoo.crops import describe_crops
+from export.zoo.description import Description
+from export.zoo.entry import Entry, Facts
+from export.zoo.network import Network
+from export.zoo.skeletons import COCO_17_FLIP_PAIRS
+from quant.progress import Progress
+from rpi_runtime.model.decoders import TopdownDecoder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+NAME = "person-refiner"
+WIDTH, HEIGHT = 96, 128  # usual input
+STEP = 32  # both input sides are multiples of it
+JOINTS = 17
+# Cell i stands for position 4 i + 0.16 of the crop, measured on the weights that training starts from; half a cell
+# costs 10 AP at 96x128. They were trained with crops whose middle lies between pixels, shrunk by area.
+DECODER = TopdownDecoder(
+    quarter_offset=False,
+    parabola=True,
+    cell_origin=0.16,
+    box_middle="edge",
+    area_below=0.6,
+    flip_pairs=COCO_17_FLIP_PAIRS,
+)
+
+
+def _description() -> Description:
+    crops = describe_crops("rgb", STEP)
+    return replace(crops, input=replace(crops.input, width=WIDTH, height=HEIGHT), decoder=DECODER)
+
+
+DESCRIPTION = _description()
+
+
+def _bare() -> nn.Module:
+    from export.zoo.person_refiner.module import Refiner  # torch: not wanted for a list of names
+
+    return Refiner()
+
+
+def _adopt(state: State, source: str) -> State:
+    from export.zoo.person_refiner.weights import adopted
+
+    return adopted(state, source)
+
+
+def _load(source: str, progress: Progress) -> Network:
+    from export.graph.from_torch import build_from_torch
+    from export.weights.find import find_weights, provenance
+    from export.zoo.person_refiner.weights import load_refiner
+
+    weights = find_weights(source, {}, progress, bundled=NAME)
+    net = load_refiner(weights)
+    names = tuple(output.name for output in DESCRIPTION.outputs)
+    return Network(
+        card=DESCRIPTION.exported_card(NAME, provenance(weights, NAME)),
+        build=lambda spec: build_from_torch(net, lambda x: (net(x),), names, DESCRIPTION.input, spec),
+        step=STEP,
+    )
+
+
+ENTRIES = {
+    NAME: Entry(
+        summary="Refiner of the pair: top-down, 17 keypoints, Lite-HRNet with channel shuffle, stride 4",
+        facts=Facts(
+            parameters=1_300_177,
+            macs=75_582_912,
+            size=(WIDTH, HEIGHT),
+            published="in its card, trained here from PP-TinyPose 128x96",
+        ),
+        description=DESCRIPTION,
+        bare=_bare,
+        load=_load,
+        adopt=_adopt,
+        elsewhere="they come with the package, or from python -m export.train person-refiner",
+        bundled=NAME,
+    )
+}

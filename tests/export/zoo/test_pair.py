@@ -1,0 +1,95 @@
+"""The pair's networks compute what the networks compute that their training started from."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.zoo.pair import PAIR
+from export.zoo.registry import find_model
+from rpi_runtime.errors import WeightsError
+from rpi_runtime.settings.default_pair import FINDER, REFINER
+
+torch = pytest.importorskip("torch")
+TOLERANCE = 1e-4  # of the largest value
+
+
+@pytest.fixture
+def start(shared: Path, tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, dict[str, Any]]:
+    """A start's ONNX file, unpacked, and what is known of it."""
+    folder = shared / "data/networks" / request.param
+    file = tmp_path / f"{request.param}.onnx"
+    file.write_bytes(lzma.decompress((folder / "model.onnx.xz").read_bytes()))
+    return file, json.loads((folder / "facts.json").read_text())
+
+
+def probe(facts: dict[str, Any]) -> Any:
+    """What the outputs in `facts` are of."""
+    (shape,) = facts["model"]["inputs"].values()
+    return torch.from_numpy(np.random.RandomState(0).rand(*shape).astype(np.float32))
+
+
+def compare(maps: np.ndarray[Any, Any], known: dict[str, Any]) -> None:
+    """Compare a map with the figures of a probe's output."""
+    room = TOLERANCE * known["absmax"]
+    assert abs(np.abs(maps).max() - known["absmax"]) <= room
+    assert abs(maps.mean() - known["mean"]) <= room
+    assert np.abs(maps.reshape(-1)[: len(known["first"])] - known["first"]).max() <= room
+
+
+@pytest.mark.parametrize("start", ["pp-tinypose-128x96", "pp-tinypose-256x192"], indirect=True)
+def test_the_refiner_with_the_starts_weights_is_the_start(start: tuple[Path, dict[str, Any]]) -> None:
+    from export.weights.find import find_weights
+    from export.zoo.person_refiner.weights import load_refiner
+    from quant.progress import Progress
+
+    file, facts = start
+    net = load_refiner(find_weights(str(file), {}, Progress(quiet=True)))
+    with torch.inference_mode():
+        maps = net(probe(facts)).numpy()
+    assert list(maps.shape) == facts["model"]["outputs"]["heatmaps"]
+    compare(maps, facts["probe"]["outputs"]["heatmaps"])
+
+
+@pytest.mark.parametrize("start", ["rtmdet-nano-person-320"], indirect=True)
+def test_the_finder_with_the_starts_weights_is_the_start(start: tuple[Path, dict[str, Any]]) -> None:
+    from export.weights.find import find_weights
+    from export.zoo.person_finder.weights import load_finder
+    from quant.progress import Progress
+
+    file, facts = start
+    net = load_finder(find_weights(str(file), {}, Progress(quiet=True)))
+    with torch.inference_mode():
+        outputs = [o.numpy() for o in net(probe(facts))]
+    for level, stride in enumerate((8, 16, 32)):  # the start counts pixels where this one counts cells
+        joined = np.concatenate((outputs[2 * level], outputs[2 * level + 1] * stride), axis=1)
+        compare(joined.transpose(0, 2, 3, 1), facts["probe"]["outputs"][f"p{stride}"])
+
+
+@pytest.mark.parametrize("start", ["rtmdet-nano-person-320"], indirect=True)
+def test_weights_of_another_network_are_refused(start: tuple[Path, dict[str, Any]]) -> None:
+    from quant.progress import Progress
+
+    with pytest.raises(WeightsError, match="123 convolutions, expected 269"):
+        find_model("person-refiner").load(str(start[0]), Progress(quiet=True))
+
+
+@pytest.mark.parametrize("name", PAIR)
+def test_the_facts_are_those_of_the_module(name: str) -> None:
+    entry = find_model(name)
+    parameters = sum(p.numel() for p in entry.bare().parameters())
+    assert parameters == entry.facts.parameters
+    assert (entry.description.input.width, entry.description.input.height) == entry.facts.size
+
+
+def test_a_run_looks_for_the_files_that_the_export_writes() -> None:
+    sizes = [find_model(name).facts.size for name in PAIR]
+    names = [
+        f"{name}-{width}x{height}-int8.tflite" for name, (width, height) in zip(PAIR, sizes, strict=True)
+    ]
+    assert names == [FINDER.name, REFINER.name]
