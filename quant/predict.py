@@ -143,7 +143,7 @@ class _Tags:
     def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
         model = self._model
         transform = self._prepare(frame, model.input)
-        maps, flipped = _infer(model, self._outputs, flip=self._flip)
+        maps, flipped = infer(model, self._outputs, flip=self._flip)
         poses = self._decode.decode(maps, transform, self._scales, flipped=flipped)
         return [detection(image.id, pose, model.card.skeleton, pose.score) for pose in poses]
 
@@ -233,14 +233,14 @@ class _Crops:
         if not (self._flip and isinstance(decode, TopdownDecode)):
             model.invoke()
             return decode.read(model, transform, box_score=score)
-        maps, flipped = _infer(model, (model.card.output("heatmaps"),), flip=True)
+        maps, flipped = infer(model, (model.card.output("heatmaps"),), flip=True)
         assert flipped is not None
         (heatmaps,), (mirrored,) = maps.values(), flipped.values()
         scale = model.quantization("heatmaps")
         return decode.decode(heatmaps, transform, scale, box_score=score, flipped=mirrored)
 
 
-def _infer(
+def infer(
     model: Model, outputs: Sequence[OutputSpec], *, flip: bool
 ) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]] | None]:
     """Run the prepared input and, for a flip test, its mirror image; return the outputs by name."""

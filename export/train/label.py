@@ -1,6 +1,6 @@
-"""Label pictures with a trained network, so that the people it finds train another one.
+"""Label pictures with trained networks, so that the people they find train another one.
 
-python -m export.train.label PICTURES --model TEACHER.tflite --output LABELS.json
+python -m export.train.label PICTURES --model FINDER.tflite --refine CROPS.tflite --output LABELS.json
 
 A teacher that processes larger pictures than its student finds people that the student would miss (self-training; Xie
 et al. 2020, arXiv:1911.04252). The labels are in COCO's keypoint format, so that real and made ones are read alike.
@@ -12,123 +12,208 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from export.train.data.examples import read_labels
+from export.train.data.paf_teacher import PafTeacher
+from export.train.data.pair_teacher import PairTeacher
 from export.train.data.pictures import PictureStore
 from export.zoo.skeletons import COCO_17
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.capture.pictures import read_picture
-from rpi_runtime.decode.paf import PafDecode
-from rpi_runtime.errors import CardError, UsageError
-from rpi_runtime.evaluate.coco_pose import coco_points
+from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.files import write_text
-from rpi_runtime.model.card import Skeleton
-from rpi_runtime.model.decoders import PafDecoder
-from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess.letterbox import Preprocessor
+from rpi_runtime.preprocess.letterbox import Frame
 
-MIN_KEYPOINTS = 4  # a person with fewer keypoints teaches too little
+EPILOG = """\
+examples:
+  python -m export.train.label PICTURES --model detector.tflite --refine crops.tflite --output labels.json
+      a finder and a refiner: each person is looked at as it is and mirrored, and keypoints on which both looks agree
+      are kept; doubtful people become regions that training leaves out
+  python -m export.train.label PICTURES --model lw-openpose-496x368-int8.tflite --output labels.json
+      a network that does both; a large input sees small people
+  python -m export.train.label lsp --labels person_keypoints_lsp.json --model detector.tflite --refine crops.tflite ...
+      one labelled person a picture: people whose left and right are exchanged are mended, those that cannot be
+      believed left out; the keypoints are the refiner's
+
+Pictures that results are reported on are never labelled; those held out for choices may be, training leaves them out
+by their names ([holdout] of a recipe).
+
+exit codes: 0 done, 2 wrong usage, 3 bad input, 5 output not writable, 8 a package is missing, 130 Ctrl-C
+"""
+REPORTED = "val2017"
+
+Teach = Callable[[Frame], list[dict[str, Any]]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Labels:
+    """Annotations as they come in, in COCO's format.
+
+    Attributes
+    ----------
+    description : str
+        Who labelled.
+    """
+
+    description: str
+    images: list[dict[str, Any]] = field(default_factory=list)
+    people: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, name: str, frame: Frame, people: Iterable[dict[str, Any]]) -> None:
+        """Take in a picture's people."""
+        number, (height, width) = len(self.images) + 1, frame.shape[:2]
+        self.images.append({"id": number, "file_name": name, "width": width, "height": height})
+        for person in people:
+            self.people.append({"id": len(self.people) + 1, "image_id": number, **person})
+
+    def data(self) -> dict[str, Any]:
+        """Return what goes into the file."""
+        return {
+            "info": {"description": self.description},
+            "images": self.images,
+            "annotations": self.people,
+            "categories": [{"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}],
+        }
+
+
+def chosen(store: PictureStore, most: int) -> list[str]:
+    """Return the names of all pictures, or of `most` drawn at random, always the same."""
+    names = list(store)
+    if not 0 < most < len(names):
+        return names
+    order = np.random.default_rng(0).permutation(len(names))[:most]
+    return [names[i] for i in order]
 
 
 def label(
-    store: PictureStore, teacher: Path, progress: Progress, threads: int | None = None
-) -> dict[str, Any]:
-    """Run the teacher over every picture.
+    store: PictureStore, names: Sequence[str], teach: Teach, labels: Labels, progress: Progress
+) -> None:
+    """Show every picture to the teacher."""
+    with progress.items("labelling", len(names)) as step:
+        for name in names:
+            frame = read_picture(store.read(name), name)
+            labels.add(name, frame, teach(frame))
+            step(1)
+
+
+def check(
+    store: PictureStore,
+    names: Sequence[str],
+    teacher: PairTeacher,
+    by_hand: Path,
+    labels: Labels,
+    progress: Progress,
+) -> tuple[int, int]:
+    """Compare pictures' labels by hand with what the teacher sees.
 
     Returns
     -------
-    dict
-        COCO's keypoint annotations; `info` names the teacher by its file's sha256. A person's keypoints that the
-        teacher did not see have flag 0, the others 2.
-
-    Raises
-    ------
-    CardError
-        The teacher is not a PAF network with COCO keypoints.
+    mended, left_out : int
+        People whose left and right were exchanged, and people without a keypoint to believe.
     """
-    model = Model(teacher, threads=threads)
-    card = model.card
-    if not isinstance(card.decoder, PafDecoder) or not card.skeleton.coco:
-        raise CardError(f"{teacher}: a teacher needs heatmaps, PAFs and COCO's keypoints")
-    prepare, decoder = Preprocessor(card.input), PafDecode(card)
-    images: list[dict[str, Any]] = []
-    people: list[dict[str, Any]] = []
-    with progress.items("labelling", len(store)) as step:
-        for number, name in enumerate(store, 1):
+    images, people = read_labels(by_hand)
+    known = {PurePosixPath(name).name: entry for name, entry in images.items()}
+    mended = left_out = 0
+    with progress.items("checking", len(names)) as step:
+        for name in names:
+            entry = known.get(PurePosixPath(name).name)
             frame = read_picture(store.read(name), name)
-            transform = prepare(frame, model.input)
-            model.invoke()
-            height, width = frame.shape[:2]
-            images.append({"id": number, "file_name": name, "width": width, "height": height})
-            found = (_person(pose, card.skeleton) for pose in decoder.read(model, transform))
-            for person in found:
-                if person["num_keypoints"] >= MIN_KEYPOINTS:
-                    people.append({"id": len(people) + 1, "image_id": number, **person})
+            found = []
+            for person in people.get(entry["id"], []) if entry else []:
+                points = np.array(person["keypoints"], np.float64).reshape(17, 3)
+                x, y, width, height = (float(v) for v in person["bbox"])
+                annotation, swapped = teacher.check(frame, (x, y, width, height), points)
+                found.append(annotation)
+                mended += swapped
+                left_out += annotation["num_keypoints"] == 0
+            labels.add(name, frame, found)
             step(1)
-    origin = hashlib.sha256(teacher.read_bytes()).hexdigest()
-    return {
-        "info": {"description": f"labelled by {card.name} {card.input.size}, sha256 {origin}"},
-        "images": images,
-        "annotations": people,
-        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}],
-    }
-
-
-def _person(pose: Pose, skeleton: Skeleton) -> dict[str, Any]:
-    points = coco_points(pose, skeleton, flag=2)
-    seen = points[points[:, 2] > 0, :2]
-    (left, top), (right, bottom) = (seen.min(0), seen.max(0)) if len(seen) else (np.zeros(2), np.zeros(2))
-    box = [float(v) for v in (left, top, right - left, bottom - top)]
-    return {
-        "category_id": 1,
-        "iscrowd": 0,
-        "keypoints": [round(float(v), 2) for v in points.reshape(-1)],
-        "num_keypoints": len(seen),
-        "bbox": [round(v, 2) for v in box],
-        "area": round(box[2] * box[3], 2),
-        "score": round(float(pose.score), 3),
-    }
+    return mended, left_out
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = argparse.ArgumentParser(
         prog="python -m export.train.label",
-        description="Label pictures with a trained network, in COCO's keypoint format.",
-        epilog="Example: python -m export.train.label ~/pictures --model models/lw-openpose-496x368-int8.tflite "
-        "--output labels.json\n\nA large input sees small people; the student may be as small as it likes.\n\n"
-        "Exit codes: 0 done, 2 wrong usage, 3 bad input, 5 output not writable, 8 a package is missing, 130 Ctrl-C.",
+        description="Label pictures with trained networks, in COCO's keypoint format.",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     result.add_argument(
-        "pictures", type=Path, metavar="PICTURES", help="folder of pictures, or of .tar shards"
+        "pictures", type=Path, metavar="PICTURES", help="folder of pictures, or of .tar shards, or one .tar"
     )
     result.add_argument(
-        "--model", type=Path, required=True, metavar="FILE", help="the teacher, a .tflite of pipose"
+        "--model", type=Path, required=True, metavar="FILE",
+        help="the teacher, a .tflite of pipose; with --refine one that finds people",
+    )  # fmt: skip
+    result.add_argument(
+        "--refine", type=Path, metavar="FILE", help="a .tflite of crops with heatmaps, that refines them"
+    )
+    result.add_argument(
+        "--labels",
+        type=Path,
+        metavar="JSON",
+        help="labels by hand in COCO's format, to be checked by the pair",
     )
     result.add_argument(
         "--output", type=Path, required=True, metavar="JSON", help="where to write the labels"
     )
-    result.add_argument("--threads", type=int, metavar="N", help="of the interpreter")
+    result.add_argument(
+        "--most",
+        type=int,
+        default=0,
+        metavar="N",
+        help="only so many, drawn at random, always the same (default: all)",
+    )
+    result.add_argument("--threads", type=int, metavar="N", help="of each interpreter")
     return result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Label and write."""
     args = parser().parse_args(argv)
+    _check_usage(args)
+    progress = Progress()
+    store = PictureStore(args.pictures)
+    names = chosen(store, args.most)
+    files = [args.model, *([args.refine] if args.refine else [])]
+    teacher: PairTeacher | PafTeacher
+    if args.refine:
+        teacher = PairTeacher(args.model, args.refine, args.threads)
+    else:
+        teacher = PafTeacher(args.model, args.threads)
+    digests = ", ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    labels = Labels(description=f"labelled by {teacher.description}, sha256 {digests}")
+    if args.labels:
+        assert isinstance(teacher, PairTeacher)
+        mended, left_out = check(store, names, teacher, args.labels, labels, progress)
+        progress.say(f"  left and right exchanged: {mended} mended; {left_out} people left out")
+    else:
+        label(store, names, teacher, labels, progress)
+    write_text(args.output, json.dumps(labels.data()))
+    taught = sum(p["num_keypoints"] > 0 for p in labels.people)
+    progress.say(f"{taught} people in {len(labels.images)} pictures -> {args.output}")
+    return 0
+
+
+def _check_usage(args: argparse.Namespace) -> None:
     if args.output.suffix != ".json":
         raise UsageError(f"--output {args.output}: expected a .json")
-    progress = Progress()
-    labels = label(PictureStore(args.pictures), args.model, progress, args.threads)
-    write_text(args.output, json.dumps(labels))
-    progress.say(f"{len(labels['annotations'])} people in {len(labels['images'])} pictures -> {args.output}")
-    return 0
+    if args.labels and not args.refine:
+        raise UsageError("--labels: labels by hand are checked by a pair; add --refine CROPS.tflite")
+    if args.most < 0:
+        raise UsageError(f"--most {args.most}: expected 0, for all, or more")
+    if REPORTED in (part.lower() for part in args.pictures.resolve().parts):
+        raise InputError(
+            f"{args.pictures}: results are reported on {REPORTED}; labels of it would teach what is measured"
+        )
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def read_source(source: Source, hidden: frozenset[str], progress: Progress) -> l
         Unreadable labels, no picture left, or a picture of another size than its labels say.
     """
     store = PictureStore(Path(source.pictures))
-    images, people = _read_labels(Path(source.labels))
+    images, people = read_labels(Path(source.labels))
     there = [n for n in sorted(images) if n in store]
     if not there:
         raise InputError(f"{source.labels}: names none of the pictures in {source.pictures}")
@@ -129,7 +129,8 @@ def read_source(source: Source, hidden: frozenset[str], progress: Progress) -> l
     return examples
 
 
-def _read_labels(path: Path) -> tuple[dict[str, Any], dict[int, list[Any]]]:
+def read_labels(path: Path) -> tuple[dict[str, Any], dict[int, list[Any]]]:
+    """Return COCO's entries of pictures by file name, and of people by the picture's id; `InputError` for others."""
     try:
         data = json.loads(path.read_text())
         images = {i["file_name"]: i for i in data["images"]}

@@ -1,0 +1,145 @@
+"""A finder and a refiner as a teacher: people found, each looked at as it is and mirrored, and kept by agreement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.train.data.agreement import Points, agreed, checked
+from quant.predict import infer
+from rpi_runtime.decode.choose import decoder_for
+from rpi_runtime.decode.crops import crop_settings
+from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
+from rpi_runtime.errors import CardError
+from rpi_runtime.model.interpreter import Model
+from rpi_runtime.poses import Box
+from rpi_runtime.preprocess.crop import CropWriter, crop_transform
+from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
+
+REFINED = 0.3  # least score of a box whose person is looked at
+DOUBTFUL = (
+    0.1  # least score of a box that may be a person; one that is not labelled, so nothing is taught there
+)
+MIN_KEYPOINTS = 4  # fewer say too little of a person to teach
+MOST = 20  # people of a picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """A person by the refiner: both views averaged, and which keypoints both agree on."""
+
+    points: Points
+    sure: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+class PairTeacher:
+    """Two models of pipose; for one thread.
+
+    Parameters
+    ----------
+    finder, refiner : Path
+        A .tflite that finds people, and one of crops with heatmaps of COCO's 17 keypoints.
+    threads : int, optional
+        Of each interpreter.
+
+    Raises
+    ------
+    CardError
+        The refiner is of another kind.
+    """
+
+    def __init__(self, finder: Path, refiner: Path, threads: int | None = None) -> None:
+        self._finder, self._refiner = Model(finder, threads=threads), Model(refiner, threads=threads)
+        card = self._refiner.card
+        if card.decoder.kind != "topdown" or card.skeleton.coco != tuple(range(17)):
+            raise CardError(f"{refiner}: a refining teacher needs heatmaps of COCO's 17 keypoints on crops")
+        if not card.decoder.flip_pairs:
+            raise CardError(f"{refiner}: its card names no flip_pairs; a teacher looks at mirrored crops too")
+        self._settings = crop_settings(card)
+        self._prepare = Preprocessor(self._finder.card.input)
+        self._find = decoder_for(self._finder.card, "exact")
+        self._write = CropWriter(card.input, self._settings)
+        self._decode = TopdownDecode(card, TopdownOptions(mode="exact"))
+
+    @property
+    def description(self) -> str:
+        """Names of both networks."""
+        parts = (f"{m.card.name} {m.card.input.size}" for m in (self._finder, self._refiner))
+        return " and ".join(parts)
+
+    def __call__(self, frame: Frame) -> list[dict[str, Any]]:
+        """Return the picture's people as COCO's annotations without ids.
+
+        Those that are doubtful have no keypoints: a region that training leaves out.
+        """
+        transform = self._prepare(frame, self._finder.input)
+        self._finder.invoke()
+        found = self._find.read(self._finder, transform)
+        people = []
+        for pose in found[:MOST]:
+            if pose.box is None or pose.score < DOUBTFUL:
+                continue
+            box = _clipped(pose.box, frame)
+            if box[2] < 1 or box[3] < 1:
+                continue
+            seen = self.look(frame, box) if pose.score >= REFINED else None
+            people.append(annotation(box, seen, pose.score))
+        return people
+
+    def check(self, frame: Frame, box: Box, by_hand: Points) -> tuple[dict[str, Any], bool]:
+        """Look at a person labelled by hand; returns an annotation without id, and whether sides were exchanged.
+
+        The keypoints are those that were seen; a label by hand only says who and which of them to believe.
+        """
+        seen = self.look(frame, box)
+        verdict = checked(by_hand, seen.points, seen.sure, box[2] * box[3])
+        if verdict is None:
+            return annotation(box, None, 1.0), False
+        kept, swapped = verdict
+        return annotation(box, Seen(points=seen.points, sure=kept), 1.0), swapped
+
+    def look(self, frame: Frame, box: Box) -> Seen:
+        """Look at a box as it is and mirrored."""
+        model = self._refiner
+        transform = crop_transform(box, model.card.input, self._settings)
+        self._write(frame, transform, model.input)
+        maps, flipped = infer(model, (model.card.output("heatmaps"),), flip=True)
+        assert flipped is not None
+        (straight,), (mirrored,) = maps.values(), flipped.values()
+        scale = model.quantization("heatmaps")
+        zeros = np.full_like(straight, scale.zero_point)
+        both = self._points(straight, mirrored, transform, scale)
+        # a view of nothing leaves the other one alone, at half its height
+        first = self._points(straight, zeros, transform, scale)
+        second = self._points(zeros, mirrored, transform, scale)
+        return Seen(points=both, sure=agreed(both, first, second, box[2] * box[3]))
+
+    def _points(self, straight: Any, mirrored: Any, transform: Any, scale: Any) -> Points:
+        pose = self._decode.decode(straight, transform, scale, flipped=mirrored)
+        return pose.keypoints.astype(np.float64)
+
+
+def _clipped(box: Box, frame: Frame) -> Box:
+    height, width = frame.shape[:2]
+    x, y, w, h = box
+    left, top = max(x, 0.0), max(y, 0.0)
+    return left, top, min(x + w, width) - left, min(y + h, height) - top
+
+
+def annotation(box: Box, seen: Seen | None, score: float) -> dict[str, Any]:
+    """Return a person in COCO's format, without ids; without keypoints where too few are sure."""
+    points = np.zeros((17, 3))
+    if seen is not None and seen.sure.sum() >= MIN_KEYPOINTS:
+        points[seen.sure, :2], points[seen.sure, 2] = seen.points[seen.sure, :2], 2
+    return {
+        "category_id": 1,
+        "iscrowd": 0,
+        "keypoints": [round(float(v), 2) for v in points.reshape(-1)],
+        "num_keypoints": int((points[:, 2] > 0).sum()),
+        "bbox": [round(float(v), 2) for v in box],
+        "area": round(box[2] * box[3], 2),
+        "score": round(float(score), 3),
+    }
