@@ -29,17 +29,18 @@ class Start:
 
     Attributes
     ----------
-    method : {"scratch", "load", "prune"}
-        Random weights; those of `weights`; or those pruned by `export.zoo.lw_openpose.prune`.
+    method : {"scratch", "load", "prune", "refit"}
+        Random weights; those of `weights`; those pruned by `export.zoo.lw_openpose.prune`; or those with every layer
+        refitted for other activations by `export.train.start.refit`.
     weights : str
         As ``export.tflite --weights`` takes them.
     network : str
         The network of `weights`, if `prune` cuts down another one than the published network.
     pictures : int
-        Number of pictures that `prune` uses.
+        Number of pictures that `prune` or `refit` uses.
     """
 
-    method: Literal["scratch", "load", "prune"] = "scratch"
+    method: Literal["scratch", "load", "prune", "refit"] = "scratch"
     weights: str = ""
     network: str = "lw-openpose"
     pictures: int = 32
@@ -63,6 +64,8 @@ class Targets:
         For tags: weight of the push and of the pull loss, relative to 1 for the heatmaps.
     function : {"none", "x", "2x", "x^2", "e^x"}
         For crops: F of the heatmap-weighting loss, or the plain loss of joints.
+    exact : bool
+        For crops: Gaussians around the keypoints themselves instead of their cells.
     """
 
     sigma: float = 7.0
@@ -71,6 +74,7 @@ class Targets:
     cell_sigma: float = 2.0
     tag_weight: float = 1e-3
     function: WeightFunction = "none"
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if self.cell_sigma <= 0 or self.tag_weight < 0:
@@ -79,14 +83,14 @@ class Targets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distillation:
-    """A trained network with PAFs whose maps are learnt, too (Hinton et al. 2015, arXiv:1503.02531).
+    """A trained network whose maps are learnt, too (Hinton et al. 2015, arXiv:1503.02531).
 
     Attributes
     ----------
     weights : str
-        As ``export.tflite --model lw-openpose --weights`` takes them.
+        For PAFs weights of lw-openpose, otherwise of the same network; as ``export.tflite --weights`` takes them.
     scale : float
-        Factor by which the teacher's crop is larger than the student's.
+        Factor by which the teacher's crop is larger than the student's; 1 except for PAFs.
     share : float
         Weight of the teacher's maps in the loss; the labels have the rest.
     """
@@ -185,7 +189,7 @@ class TrainRecipe:
         Teacher .tflite, exported at the recipe's single input size, whose maps fill in unlabelled people
         (`export.train.data.teacher`); "" for the labels alone. For PAFs only.
     start, data, targets, augmentation, crops, schedule, groups, holdout, distillation, iterate
-        Their tables. `crops` is for top-down networks, `distillation` for those with PAFs.
+        Their tables. `crops` is for top-down networks; `distillation` is not for networks with tags.
     """
 
     network: str

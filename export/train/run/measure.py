@@ -21,7 +21,7 @@ State = dict[str, Tensor]
 
 
 class Measure:
-    """Measures the averaged weights of a run.
+    """Measures the averaged weights of a run; of a detector, which has no keypoints to score, nothing.
 
     Parameters
     ----------
@@ -32,14 +32,15 @@ class Measure:
 
     def __init__(self, task: Task, output: Path) -> None:
         self.task, self.output, self.recipe = task, output, task.recipe
-        self._split = held_out(task.recipe.holdout)[0] if task.recipe.holdout else None
+        scored = task.recipe.holdout if task.description.skeleton.coco else None
+        self._split = held_out(scored)[0] if scored else None
         if self._split:
             score([], self._split)  # an unusable network raises now instead of after hours
 
     def due(self, run: Run) -> bool:
         """Whether the weights of this step are candidates: at each measurement and at the end of a stage."""
         holdout = self.recipe.holdout
-        if holdout is None or run.step == run.measured:
+        if holdout is None or self._split is None or run.step == run.measured:
             return False
         return run.step == self.recipe.steps or bool(holdout.every and run.step % holdout.every == 0)
 

@@ -13,8 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from export.zoo.joints import Joint
+
 ACTIVATION_STEPS = 255  # between the least and the largest value
 WEIGHT_STEPS = 127  # to either side of 0
+TINY = torch.finfo(torch.float32).tiny
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -23,12 +26,17 @@ class _Rounded(torch.autograd.Function):
 
     @staticmethod
     def forward(_: Any, values: Tensor, each: bool) -> Tensor:
-        low, high = (f(values, (0, 2, 3), keepdim=True).float() for f in (torch.amin, torch.amax))
-        if not each or bool((low < 0).any()):
-            low, high = low.amin(), high.amax()
-        step = (high.clamp_min(0) - low.clamp_max(0)) / ACTIVATION_STEPS
-        step.clamp_min_(torch.finfo(torch.float32).tiny)
-        return values.div(step).round_().mul_(step).to(values.dtype)
+        real = values.float()
+        if each and bool((real >= 0).all()):
+            steps = (real.amax((0, 2, 3)) / ACTIVATION_STEPS).clamp_min_(TINY)
+            none = torch.zeros_like(steps, dtype=torch.int32)
+            rounded = torch.fake_quantize_per_channel_affine(real, steps, none, 1, 0, ACTIVATION_STEPS)
+        else:
+            low, high = (float(v) for v in torch.aminmax(real))
+            step = max((max(high, 0.0) - min(low, 0.0)) / ACTIVATION_STEPS, TINY)
+            zero = round(-min(low, 0.0) / step)
+            rounded = torch.fake_quantize_per_tensor_affine(real, step, zero, 0, ACTIVATION_STEPS)
+        return rounded.to(values.dtype)
 
     @staticmethod
     def backward(_: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -36,22 +44,22 @@ class _Rounded(torch.autograd.Function):
 
 
 def round_activations(net: nn.Module) -> None:
-    """Round the inputs of every convolution but the first and of every ELU, in training mode only.
+    """Round the inputs of every convolution but the first, of every ELU and of every joint, in training mode only.
 
     Rectified values that a depthwise convolution reads are rounded per channel, the rest per tensor:
-    `export.graph.equalize` raises each of the former's channels to the largest. Operands of sums and the outputs
-    are not rounded.
+    `export.graph.equalize` raises each of the former's channels to the largest. Outputs are not rounded, and sums
+    and the like only where they are modules (`export.zoo.joints`).
     """
     convolutions = [m for m in net.modules() if isinstance(m, CONVOLUTIONS)]
-    for module in (*convolutions[1:], *(m for m in net.modules() if isinstance(m, nn.ELU))):
-        module.register_forward_pre_hook(_round_input)
+    for module in (*convolutions[1:], *(m for m in net.modules() if isinstance(m, (nn.ELU, Joint)))):
+        module.register_forward_pre_hook(_round_inputs)
 
 
-def _round_input(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+def _round_inputs(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
     if not module.training:
         return None
     each = isinstance(module, nn.Conv2d) and module.groups > 1
-    return (_Rounded.apply(args[0], each), *args[1:])
+    return tuple(_Rounded.apply(value, each) for value in args)
 
 
 @contextmanager
@@ -63,7 +71,7 @@ def rounded_weights(net: nn.Module) -> Iterator[None]:
         for layer in layers:
             kernel, axes = _by_output(layer)
             step = kernel.abs().amax(axes, keepdim=True) / WEIGHT_STEPS
-            step.clamp_min_(torch.finfo(torch.float32).tiny)
+            step.clamp_min_(TINY)
             kernel.div_(step).round_().mul_(step)
     try:
         yield

@@ -1,22 +1,53 @@
-"""Training of top-down networks, which see the crop of one person: LPN, HWL."""
+"""Training of top-down networks, which see the crop of one person: LPN, HWL, the refiner."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from export.train.data.augment import move_points, relight, warp
 from export.train.data.crops import Box, Crops, random_crop
 from export.train.data.data import Samples, SampleSpec, as_input
 from export.train.data.examples import Example
 from export.train.tasks.losses import heatmap_weighting_loss, joints_mse
-from export.train.tasks.point_targets import MIRRORED, crop_heatmaps
+from export.train.tasks.point_targets import MIRRORED, Maps, crop_heatmaps, exact_heatmaps
 from export.train.tasks.task import Task
+from export.train.tasks.taught import Taught
 from quant.boxes import clip
+from quant.progress import Progress
 from rpi_runtime.errors import InputError
+from rpi_runtime.model.decoders import TopdownDecoder
 
 BLACK = (0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """How a person's heatmaps are drawn.
+
+    Attributes
+    ----------
+    stride : int
+    sigma : float
+        In cells.
+    origin : float or None
+        Where the first cell lies (see `exact_heatmaps`); None for Gaussians around cells.
+    """
+
+    stride: int
+    sigma: float
+    origin: float | None = None
+
+    def __call__(self, person: NDArray[np.float64], network: tuple[int, int]) -> tuple[Maps, Maps]:
+        """Keypoints of a crop, (17, 3), and the input's width and height to maps and weights."""
+        grid = (network[1] // self.stride, network[0] // self.stride)
+        if self.origin is None:
+            return crop_heatmaps(person, grid, self.stride, self.sigma)
+        return exact_heatmaps(person, grid, self.stride, self.sigma, self.origin)
 
 
 class CropSamples(Samples):
@@ -29,11 +60,10 @@ class CropSamples(Samples):
         length: int,
         crops: Crops,
         *,
-        stride: int,
-        sigma: float,
+        draw: Drawing,
     ) -> None:
         super().__init__(examples, spec, length)
-        self.crops, self.stride, self.sigma = crops, stride, sigma
+        self.crops, self.drawing = crops, draw
         self.people = [p for number, e in enumerate(examples) for p in _boxes(number, e)]
         if not self.people:
             raise InputError("the labels hold no person with a box inside its picture; a crop needs one")
@@ -51,8 +81,7 @@ class CropSamples(Samples):
         # without the halved copies: the runtime cuts crops out of the picture itself too
         picture = relight(rng, light, warp(example.pyramid[:1], affine, network, BLACK))
         person = move_points(example.people[row : row + 1], affine, MIRRORED)[0]
-        grid = (network[1] // self.stride, network[0] // self.stride)
-        maps, weight = crop_heatmaps(person, grid, self.stride, self.sigma)
+        maps, weight = self.drawing(person, network)
         return as_input(picture), torch.from_numpy(maps.astype(np.float16)), torch.from_numpy(weight)
 
 
@@ -67,16 +96,46 @@ class CropTask(Task):
     """Networks that give one map a keypoint of one person."""
 
     has_crops = True
+    has_distillation = True
 
     def samples(self, examples: list[Example], spec: SampleSpec, length: int) -> CropSamples:
         """Return the samples of labelled people."""
         crops = self.recipe.crops or Crops()
-        stride = self.description.outputs[0].stride
-        return CropSamples(examples, spec, length, crops, stride=stride, sigma=self.recipe.targets.cell_sigma)
+        targets, decoder = self.recipe.targets, self.description.decoder
+        assert isinstance(decoder, TopdownDecoder)
+        drawing = Drawing(
+            stride=self.description.outputs[0].stride,
+            sigma=targets.cell_sigma,
+            origin=decoder.cell_origin if targets.exact else None,
+        )
+        return CropSamples(examples, spec, length, crops, draw=drawing)
 
-    def loss(self, outputs: Tensor, targets: list[Tensor]) -> Tensor:
-        """Half the mean squared error of joints, or the heatmap-weighting loss where the recipe names a function."""
+    def trained(self, net: nn.Module) -> nn.Module:
+        """Return the network; beside what it finds its teacher's maps where the recipe names one."""
+        spec = self.recipe.distillation
+        if spec is None:
+            return net
+        if spec.scale != 1:
+            raise InputError(f"recipe: distillation.scale {spec.scale}: expected 1 for networks of crops")
+        teacher = self.network.bare()
+        self.load_weights(teacher, spec.weights, Progress(quiet=True))
+        return Taught(net, teacher)
+
+    def loss(self, outputs: Tensor | tuple[Tensor, Tensor], targets: list[Tensor]) -> Tensor:
+        """Compare with the labels, and with the teacher's maps, which know what is not labelled too."""
         maps, weight = targets[0].float(), targets[1]
+        spec = self.recipe.distillation
+        if spec is None:
+            assert isinstance(outputs, Tensor)
+            return self._loss(outputs, maps, weight)
+        found, taught = outputs
+        known = torch.ones_like(weight)
+        return (1 - spec.share) * self._loss(found, maps, weight) + spec.share * self._loss(
+            found, taught, known
+        )
+
+    def _loss(self, outputs: Tensor, maps: Tensor, weight: Tensor) -> Tensor:
+        """Half the mean squared error of joints, or the heatmap-weighting loss where the recipe names a function."""
         function = self.recipe.targets.function
         if function == "none":
             return joints_mse(outputs.float(), maps, weight)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from export.train.recipe import TrainRecipe
+from export.train.tasks.box_task import BoxTask
 from export.train.tasks.crop_task import CropTask
 from export.train.tasks.paf_task import PafTask
 from export.train.tasks.tag_task import TagTask
 from export.train.tasks.task import Task
 from export.zoo.registry import find_trainable
 
-TASKS: dict[str, type[Task]] = {"paf": PafTask, "tags": TagTask, "topdown": CropTask}
+TASKS: dict[str, type[Task]] = {"boxes": BoxTask, "paf": PafTask, "tags": TagTask, "topdown": CropTask}
 
 
 def task_of(recipe: TrainRecipe) -> Task:

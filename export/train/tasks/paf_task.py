@@ -114,6 +114,7 @@ class PafTask(Task):
     """Lightweight OpenPose and its relatives."""
 
     has_teacher = True
+    has_distillation = True
 
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__(recipe)
@@ -133,6 +134,8 @@ class PafTask(Task):
         """Put the weights of ``[start]`` into the network, or what pruning leaves of them."""
         start = self.recipe.start
         assert isinstance(net, LwOpenPose)
+        if start.method == "refit":
+            raise UsageError(f"start.method 'refit' is not for {self.recipe.network}; use load or prune")
         source = start.network if start.method == "prune" else self.recipe.network
         layout = _layout(source) if start.method == "prune" else net.layout
         published, scale, _ = load_lw_openpose(find_weights(start.weights, SOURCES, progress, source), layout)

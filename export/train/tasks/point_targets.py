@@ -63,6 +63,35 @@ def tag_joints(people: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np
     return joints
 
 
+def exact_heatmaps(
+    person: NDArray[np.float64], size: tuple[int, int], stride: int, sigma: float, origin: float
+) -> tuple[Maps, Maps]:
+    """Draw Gaussians around the keypoints themselves instead of their cells (Zhang et al. 2020, arXiv:1910.06278).
+
+    Parameters
+    ----------
+    person : ndarray, shape (K, 3)
+        x, y as indices of the crop's pixels, and a flag; 0 is not drawn.
+    size, stride, sigma
+        As of `crop_heatmaps`.
+    origin : float
+        Where the first cell lies in pixels, continuous: cell i stands for index ``stride * i + origin - 0.5``.
+
+    Returns
+    -------
+    maps, weight
+        As of `crop_heatmaps`; a keypoint counts when its nearest cell is on the map.
+    """
+    cells = (person[:, :2] + 0.5 - origin) / stride
+    columns, rows = np.arange(size[1]), np.arange(size[0])
+    across = np.exp(-((columns - cells[:, :1]) ** 2) / (2 * sigma**2))
+    down = np.exp(-((rows - cells[:, 1:]) ** 2) / (2 * sigma**2))
+    nearest = np.rint(cells)
+    inside = ((nearest >= 0) & (nearest < (size[1], size[0]))).all(axis=1) & (person[:, 2] > 0)
+    maps = down[:, :, None] * across[:, None, :] * inside[:, None, None]
+    return maps.astype(np.float32), inside.astype(np.float32)
+
+
 def crop_heatmaps(
     person: NDArray[np.float64], size: tuple[int, int], stride: int, sigma: float
 ) -> tuple[Maps, Maps]:

@@ -40,14 +40,15 @@ class Task:
         )
         self._mean = torch.tensor(self.description.input.mean).reshape(3, 1, 1)
         self._scale = torch.tensor(self.description.input.scale).reshape(3, 1, 1)
-        if (recipe.teacher or recipe.distillation is not None) and not self.has_teacher:
-            raise InputError(
-                f"recipe: teacher and [distillation] are for networks with PAFs, not for {recipe.network}"
-            )
+        if recipe.teacher and not self.has_teacher:
+            raise InputError(f"recipe: teacher is for networks with PAFs, not for {recipe.network}")
+        if recipe.distillation is not None and not self.has_distillation:
+            raise InputError(f"recipe: [distillation] is not for {recipe.network}")
         if recipe.crops is not None and not self.has_crops:
             raise InputError(f"recipe: [crops] are for top-down networks, not for {recipe.network}")
 
     has_teacher = False
+    has_distillation = False
     has_crops = False
 
     def build(self) -> nn.Module:
@@ -67,12 +68,16 @@ class Task:
     def load_start(self, net: nn.Module, samples: Samples, progress: Progress) -> None:
         """Put the weights of ``[start]`` into the network."""
         start = self.recipe.start
-        if start.method == "prune":
-            raise UsageError(
-                f"start.method 'prune' is for networks with PAFs, not for {self.recipe.network}; use load"
-            )
-        weights = find_weights(start.weights, {}, progress, self.recipe.network)
-        load_state(net, weights.state, weights.source)
+        if start.method != "load":
+            raise UsageError(f"start.method {start.method!r} is not for {self.recipe.network}; use load")
+        self.load_weights(net, start.weights, progress)
+
+    def load_weights(self, net: nn.Module, source: str, progress: Progress) -> None:
+        """Put weights into a module of the network, from its own files or as they were published."""
+        weights = find_weights(source, {}, progress, self.recipe.network)
+        adopt = self.network.adopt
+        state = adopt(weights.state, weights.source) if adopt else weights.state
+        load_state(net, state, weights.source)
 
     def read_samples(self, progress: Progress) -> Samples:
         """Read every source, less what is held out."""
