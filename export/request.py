@@ -101,7 +101,9 @@ class ExportRequest:
 
     def _check_network(self) -> None:
         if bool(self.model) == bool(self.onnx):
-            raise UsageError("give --model NAME (see --list-models), or --onnx FILE with --card FILE.toml")
+            raise UsageError(
+                "give --model NAME (see --list-models), --pair, or --onnx FILE with --card FILE.toml"
+            )
         if bool(self.onnx) != bool(self.card):
             raise UsageError("--onnx and --card go together: the card says what the network is")
         if self.onnx and self.weights:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from export.request import ExportRequest, Kind, export_files
 from export.weights.bundled import BUNDLED, is_bundled
 from export.zoo.network import parse_size
+from export.zoo.pair import PAIR
 from export.zoo.registry import MODELS
 from quant.calibration import DEFAULT_COUNT
 from quant.cli import missing_package, run_command
@@ -31,6 +32,9 @@ EPILOG = """\
 examples:
   python -m export.tflite --model lw-openpose --int8
       from the package alone, write models/lw-openpose-160x120-int8.tflite
+  python -m export.tflite --pair --int8
+      a finder of people and a refiner of each, models/person-finder-320x320-int8.tflite and
+      models/person-refiner-96x128-int8.tflite: what rpi_runtime takes when it is told of no other
   python -m export.tflite --model lw-openpose --weights omz --int8 --calibration coco
       fetch published weights and COCO's pictures instead
   python -m export.tflite --model lw-openpose --weights W.xml --int8 --calibration COCO --evaluate COCO
@@ -57,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     )
     network = result.add_argument_group("network")
     network.add_argument("--model", metavar="NAME", help="a network of the zoo, see --list-models")
+    network.add_argument(
+        "--pair", action="store_true", help=f"both networks of the pair: {' and '.join(PAIR)}"
+    )
     network.add_argument(
         "--list-models", action="store_true", help="print the networks and where their weights come from"
     )
@@ -138,10 +145,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list_models or args.list_recipes:
         print(_models() if args.list_models else _recipes())
         return 0
-    request = _request(args)
-    ensure_writable(request.output)
+    requests = _requests(args)
+    ensure_writable(args.output)
     progress = _start(args)
-    exported = export_files(request, progress)
+    exported = [outcome for request in requests for outcome in export_files(request, progress)]
     _summarize(exported, args.json)
     refused = [e.path.name for e in exported if not e.passed]
     if refused:
@@ -149,12 +156,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _request(args: argparse.Namespace) -> ExportRequest:
+def _requests(args: argparse.Namespace) -> list[ExportRequest]:
+    """What to export: one network, or both of the pair."""
+    if not args.pair:
+        return [_request(args, args.model or "")]
+    if args.model or args.onnx or args.card or args.weights or args.size or args.evaluate:
+        raise UsageError(
+            "--pair exports both networks as the package holds them; for --weights, --size and --evaluate name one: "
+            f"--model {PAIR[0]} or --model {PAIR[1]}"
+        )
+    return [_request(args, name) for name in PAIR]
+
+
+def _request(args: argparse.Namespace, model: str) -> ExportRequest:
     if args.int8 and args.float16:
         raise UsageError("--int8 and --float16 exclude each other; run twice for both")
     kind: Kind | None = "int8" if args.int8 else "float16" if args.float16 else None
     return ExportRequest(
-        model=args.model or "",
+        model=model,
         weights=args.weights or "",
         onnx=args.onnx,
         card=args.card,
