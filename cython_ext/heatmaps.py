@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from cython_ext.reference import cubic_weights
 from cython_ext.specs import (
     EXACT_RADIUS,
     NOT_BUILT,
@@ -14,6 +13,7 @@ from cython_ext.specs import (
     check_maps,
     dequantization_table,
 )
+from cython_ext.tables import cubic_weights
 
 try:
     import cython_ext._heatmaps as kernels

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cython_ext.reference import cubic_weights
 from cython_ext.specs import NOT_BUILT, LimbRules, Peaks, People, Stored, check_maps, dequantization_table
+from cython_ext.tables import cubic_weights
 
 try:
     import cython_ext._paf as kernels

@@ -27,14 +27,13 @@ from cython_ext.specs import (
     check_maps,
     dequantization_table,
 )
+from cython_ext.tables import Floats, cubic_weights, exp2
 
-Floats = NDArray[np.float32]
 Field = tuple[Floats, Floats]  # the two channels of a limb, x and y
 Connection = tuple[int, int, float]  # peak of type a, peak of type b, limb score
 
 # 2 / ln 2 times the series of atanh, and (2 ** x - 1) / x on 0..1 interpolated at Chebyshev nodes.
 LOG2_SERIES = np.array([2.8853900817779268, 0.9617966939259756, 0.5770780163555854, 0.4121985831111324])
-EXP2_POLYNOMIAL = np.array([0.693147568, 0.240207194, 0.0556570544, 0.0091993876, 0.00178836874])
 SQRT_HALF_BITS = 0x3F3504F3
 
 
@@ -114,20 +113,6 @@ def _cubic_taps(size: int, factor: int) -> tuple[NDArray[np.intp], Floats]:
     return positions, np.asarray(np.tile(cubic_weights(factor), (size, 1)).T)
 
 
-def cubic_weights(factor: int) -> Floats:
-    """Weights of the four cells around each of the `factor` pixels of a cell, (factor, 4); Keys 1981."""
-    centre = (np.arange(factor) + 0.5) / factor - 0.5
-    x = (centre - np.floor(centre)).astype(np.float32)
-    a, near, far = np.float32(-0.75), x, 1 - x
-    weights = [
-        ((a * (x + 1) - 5 * a) * (x + 1) + 8 * a) * (x + 1) - 4 * a,
-        ((a + 2) * near - (a + 3)) * near * near + 1,
-        ((a + 2) * far - (a + 3)) * far * far + 1,
-    ]
-    weights.append(1 - weights[0] - weights[1] - weights[2])
-    return np.asarray(np.stack(weights, axis=1), np.float32)
-
-
 def _exact_peaks(heatmap: Floats, rules: PeakRules) -> Floats:
     """Peaks of one upsampled map as (N, 3): above 4 neighbours, by x then y, suppressed by position."""
     padded = np.pad(np.where(heatmap < np.float32(rules.threshold), np.float32(0), heatmap), 1)
@@ -199,13 +184,6 @@ def log2(value: Floats) -> Floats:
     c = LOG2_SERIES.astype(np.float32)
     whole: Floats = exponent.astype(np.float32)
     return np.asarray(whole + s * (((c[3] * t + c[2]) * t + c[1]) * t + c[0]))
-
-
-def exp2(x: Floats) -> Floats:
-    """2 to the power of x, for x clipped to 0..1, within 1e-6."""
-    x = np.where(x < 1, np.where(x > 0, x, np.float32(0)), np.float32(1))
-    c = EXP2_POLYNOMIAL.astype(np.float32)
-    return np.asarray(((((c[4] * x + c[3]) * x + c[2]) * x + c[1]) * x + c[0]) * x + np.float32(1))
 
 
 def _suppress(points: NDArray[np.float32] | NDArray[np.intp], radius: np.float32) -> list[int]:

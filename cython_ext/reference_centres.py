@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cython_ext.reference import Floats, dequantize
-from cython_ext.reference_topdown import power2
+from cython_ext.reference import dequantize
 from cython_ext.rules import Centred, CentreMaps, CentreRules, Quantized
+from cython_ext.tables import Floats, power2
 
 LOG2_E = np.float32(1.4426950408889634)
 LEAST_EXPONENT = np.float32(-120)

@@ -10,11 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cython_ext.reference import Floats, dequantize, exp2, log2
+from cython_ext.reference import dequantize, log2
 from cython_ext.specs import PointRules, Stored, check_maps
-
-LOG2_E = 1.4426950408889634
-LEAST_EXPONENT = -40.0
+from cython_ext.tables import LOG2_E, Floats, falling_weights
 
 
 def find_points(
@@ -45,17 +43,6 @@ def find_points(
         elif rules.parabola and points[k, 2] > 0:
             points[k, :2] += _to_vertex(real, points[k])
     return points
-
-
-def weight_table(scale: float, beta: float) -> Floats:
-    """Weight of a cell of int8 maps by how many steps it is below the largest, (256,)."""
-    return _weights(np.arange(256, dtype=np.float32) * np.float32(scale), beta)
-
-
-def power2(t: Floats) -> Floats:
-    """2 to the power of t, for t from -126 to 0."""
-    whole = np.floor(t)
-    return np.asarray(np.ldexp(exp2(t - whole), whole.astype(np.int32)), np.float32)
 
 
 def average(maps: Floats, flipped: Floats, rules: PointRules) -> Floats:
@@ -98,7 +85,7 @@ def similarity(
     area = (areas[one] + areas[other]) * 0.5 + np.spacing(1)
     apart = (points[one, :, :2] - points[other, :, :2]).astype(np.float64)
     error = (apart[:, 0] * apart[:, 0] + apart[:, 1] * apart[:, 1]) / spread / area * 0.5
-    alike = _weights((error * LOG2_E).astype(np.float32), None)
+    alike = falling_weights((error * LOG2_E).astype(np.float32), None)
     alike = np.where(one_has & other_has, alike, np.float32(0))
     return float(_total(alike.astype(np.float64)) / count)
 
@@ -112,16 +99,10 @@ def _drops(stored: Stored, real: Floats, scale: float) -> Floats:
         return np.asarray(np.where(np.isfinite(real), real, -np.inf).max() - real)
 
 
-def _weights(drop: Floats, beta: float | None) -> Floats:
-    """``exp(-beta * drop)``; 0 where that is below 2 ** -40. Without beta `drop` counts powers of 2."""
-    with np.errstate(all="ignore"):
-        t = -drop if beta is None else drop * np.float32(-beta * LOG2_E)
-        near = (t > np.float32(LEAST_EXPONENT)) & (t <= 0)
-    return np.where(near, power2(np.where(near, t, np.float32(0))), np.float32(0))
-
-
 def _expectation(drops: Floats, finite: NDArray[np.bool_], beta: float) -> Floats:
-    weights = np.where(finite, _weights(drops, beta), np.float32(0)).astype(np.float64).T  # column by column
+    weights = (
+        np.where(finite, falling_weights(drops, beta), np.float32(0)).astype(np.float64).T
+    )  # column by column
     columns, rows = np.mgrid[: weights.shape[0], : weights.shape[1]]
     total = _total(weights)
     return np.array([_total(weights * columns) / total, _total(weights * rows) / total]).astype(np.float32)

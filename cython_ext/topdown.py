@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cython_ext.reference_topdown import weight_table
 from cython_ext.specs import NOT_BUILT, PointRules, Stored, check_maps, dequantization_table
+from cython_ext.tables import weight_table
 
 try:
     import cython_ext._topdown as kernels

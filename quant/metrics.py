@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cython_ext.reference import find_peaks
+from cython_ext.heatmaps import PeakFinder
 from cython_ext.specs import PeakRules
 
 Maps = NDArray[np.float32]
@@ -65,6 +65,7 @@ class AgreementMeter:
     def __init__(self, keypoints: int, stride: int, threshold: float) -> None:
         self._stride = stride
         self._rules = PeakRules(keypoints=keypoints, threshold=threshold, candidate=0.6 * threshold)
+        self._finders = PeakFinder(self._rules), PeakFinder(self._rules)  # each keeps its own result
         self._images = self._values = self._peaks = self._lost = self._added = 0
         self._heatmap_error = self._paf_error = self._paf_energy = self._tag_error = 0.0
         self._tags = 0
@@ -77,7 +78,7 @@ class AgreementMeter:
         if pafs is not None:
             self._paf_error += _energy(pafs[0] - pafs[1])
             self._paf_energy += _energy(pafs[0])
-        real, other = (find_peaks(np.ascontiguousarray(h), self._rules) for h in heatmaps)
+        real, other = (find(h) for find, h in zip(self._finders, heatmaps, strict=True))
         for kind in range(self._rules.keypoints):
             here = real.table[real.starts[kind] : real.starts[kind + 1], :2]
             there = other.table[other.starts[kind] : other.starts[kind + 1], :2]

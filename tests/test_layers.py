@@ -64,6 +64,13 @@ def test_third_party_imports_are_those_of_the_layer(package: str, path: Path) ->
     assert roots - adapted <= ALLOWED[package]
 
 
+@pytest.mark.parametrize(("package", "path"), FILES, ids=lambda v: str(v).removeprefix(f"{ROOT}/"))
+def test_production_does_not_import_the_oracles(package: str, path: Path) -> None:
+    del package
+    if not path.name.startswith("reference"):
+        assert not [n for n in imports(path) if n.startswith("cython_ext.reference")], path
+
+
 @pytest.mark.parametrize("package", ORDER)
 def test_the_packages_themselves_import_nothing_heavy(package: str) -> None:
     for init in (ROOT / package).rglob("__init__.py"):
