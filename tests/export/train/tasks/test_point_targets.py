@@ -5,7 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.train.tasks.point_targets import MIRRORED, crop_heatmaps, tag_heatmaps, tag_joints
+from export.train.tasks.point_targets import (
+    MIRRORED,
+    crop_heatmaps,
+    exact_heatmaps,
+    tag_heatmaps,
+    tag_joints,
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +61,19 @@ def test_a_keypoint_of_which_nothing_is_drawn_has_no_weight() -> None:
 def test_left_and_right_change_places() -> None:
     assert MIRRORED[:5] == (0, 2, 1, 4, 3)
     assert [MIRRORED[MIRRORED[i]] for i in range(17)] == list(range(17))
+
+
+def test_exact_heatmaps_have_their_vertex_at_the_keypoint() -> None:
+    person = np.zeros((17, 3))
+    person[3] = (37.3, 50.6, 2)  # indices of pixels
+    person[5] = (-20, 10, 2)  # outside
+    maps, weight = exact_heatmaps(person, (32, 24), 4, 1.1, origin=0.16)
+    assert np.flatnonzero(weight).tolist() == [3]
+    assert not maps[[0, 5]].any()
+    row, column = np.unravel_index(int(maps[3].argmax()), maps[3].shape)
+    logs = np.log(np.maximum(maps[3].astype(np.float64), 1e-30))
+    for axis, at in ((0, column), (1, row)):
+        low, mid, high = (logs[(row, at + d) if axis == 0 else (at + d, column)] for d in (-1, 0, 1))
+        vertex = at + (low - high) / (2 * (low - 2 * mid + high))
+        # cell i stands for position 4 i + 0.16, and a pixel's position is its index and a half
+        assert 4 * vertex + 0.16 == pytest.approx(person[3, axis] + 0.5, abs=1e-3)
