@@ -172,8 +172,8 @@ def _network(request: ExportRequest, progress: Progress) -> Network:
 
 
 def _spec(request: ExportRequest, recipe: Recipe, network: Network, progress: Progress) -> ExportSpec:
+    from export.calibration.sources import people_of
     from export.chain import ExportSpec
-    from quant.calibration_people import largest_people
     from quant.evaluate import EvaluationSpec, say_missing
     from quant.gate import Limits
     from rpi_runtime.evaluate.coco import read_split
@@ -185,8 +185,8 @@ def _spec(request: ExportRequest, recipe: Recipe, network: Network, progress: Pr
     if recipe.kind == "int8":
         with progress.stage("calibration") as notes:
             calibration = _read_calibration(request, split, progress, notes)
-            if network.card.decoder.kind == "topdown" and request.calibration:
-                people = largest_people(Path(request.calibration))
+            if network.card.sees_crops:
+                people = people_of(request.calibration)
                 cut = sum(name in people for name, _ in calibration.manifest.images)
                 notes.append(f"people cut out of {cut}, the others taken for crops")
     return ExportSpec(

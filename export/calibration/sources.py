@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from export.calibration.coco_images import SOURCE, fetch_images
 from export.weights.download import checksum
+from quant.boxes import XYWH
 from quant.calibration import choose_images, spread
+from quant.calibration_people import largest_people
 from quant.progress import Progress
 from rpi_runtime.errors import InputError, UsageError
 
 FOLDER = Path(__file__).parent / "bundled"
 SUMS = "pictures.sha256"  # as sha256sum writes it
+PEOPLE = "people.json"  # of tests.pictures.people: the largest person of each picture
 BUNDLED, COCO = "bundled", "coco"
 
 
@@ -47,6 +51,17 @@ def find_images(source: str | None, count: int, progress: Progress) -> tuple[lis
     if source == COCO:
         return fetch_images(count, progress), SOURCE
     return choose_images(Path(str(source)), count)
+
+
+def people_of(source: str | None) -> dict[str, XYWH]:
+    """Return where the largest person is on each image of a source, by file name; nothing where that is not known."""
+    if source in (None, BUNDLED):
+        try:
+            boxes = json.loads((FOLDER / PEOPLE).read_text())
+            return {name: (float(x), float(y), float(w), float(h)) for name, (x, y, w, h) in boxes.items()}
+        except (OSError, ValueError, AttributeError) as err:
+            raise InputError(f"{FOLDER / PEOPLE}: cannot be read ({err}); install pipose again") from err
+    return {} if source == COCO else largest_people(Path(str(source)))
 
 
 def _bundled_images(count: int) -> list[Path]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from export.calibration import sources as calibration_sources
-from export.calibration.sources import FOLDER, SUMS, find_images
+from export.calibration.sources import FOLDER, PEOPLE, SUMS, find_images, people_of
 from quant.calibration import DEFAULT_COUNT, read_calibration
 from quant.progress import Progress
 from rpi_runtime.capture.pictures import read_picture
@@ -41,7 +41,7 @@ def test_the_package_has_pictures_for_the_default_count(source: str | None) -> N
 def test_they_are_small_and_all_listed() -> None:
     files = {p.name: p.stat().st_size for p in FOLDER.iterdir()}
     listed = {line.split()[1] for line in (FOLDER / SUMS).read_text().splitlines()}
-    assert set(files) == {SUMS} | listed
+    assert set(files) == {SUMS, PEOPLE} | listed
     assert sum(files.values()) < 1_500_000
 
 
@@ -105,3 +105,17 @@ def test_scenes_are_chosen_whose_statistics_are_those_of_real_pictures() -> None
     chosen = choose(Statistics(maximum=mixed[0], square=mixed[1]), real, 4)
     assert len(set(chosen)) == 4
     assert set(chosen) <= set(near.tolist())
+
+
+def test_every_bundled_scene_has_a_person_inside_the_picture() -> None:
+    people = people_of(None)
+    paths, _ = find_images(None, 32, QUIET)
+    assert set(people) == {p.name for p in paths}
+    for x, y, width, height in people.values():
+        assert 0 <= x < x + width <= 480 + 1
+        assert 0 <= y < y + height <= 360 + 1
+
+
+def test_nothing_is_known_of_people_in_plain_folders_and_downloads(tmp_path: Path) -> None:
+    assert people_of("coco") == {}
+    assert people_of(str(tmp_path)) == {}
