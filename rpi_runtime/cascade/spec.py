@@ -16,7 +16,8 @@ class RefineConfig:
     model : str
         Path of the .tflite that refines: a network of crops, or one of whole pictures run on crops.
     budget_ms : float
-        At most so long a frame for crops; a crop that would exceed it is not begun. 0: everybody, however long.
+        Milliseconds of a frame, the look at the whole picture and the crops together; a crop that would end later is
+        not begun. 0: everybody is refined, however long it takes.
     look_every : int
         The whole picture at least every so many frames; in between people are where they last were. 1: every frame.
     """
