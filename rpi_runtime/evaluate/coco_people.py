@@ -121,7 +121,7 @@ def _person_category(categories: list[Any], path: Path) -> int:
     if isinstance(names, list):
         if len(names) != len(KEYPOINTS):
             raise InputError(f"{path}: {len(names)} keypoints a person; expected COCO's {len(KEYPOINTS)}")
-        if set(names) == set(KEYPOINTS) and tuple(names) != KEYPOINTS:
+        if sorted(map(str, names)) == sorted(KEYPOINTS) and tuple(names) != KEYPOINTS:
             raise InputError(f"{path}: the keypoints stand in another order than COCO's; {_NEXT}")
     return ids.pop()
 

@@ -117,6 +117,7 @@ SAME: dict[str, Callable[[Data], Any]] = {
     "category 2 beside another 1": category(2, {"id": 1, "name": "body"}),
     "category 1 below a super category": category(1, {"id": 0, "name": "people"}),
     "boxes of other things": other_things(),
+    "keypoints with names that are none": lambda data: data["categories"][0].update(keypoints=[[]] * 17),
     "keypoints of other things": other_things(keypoints=[5, 5, 2] * 17, num_keypoints=17),
     "no count of keypoints": without("num_keypoints"),
     "a wrong count of keypoints": each("num_keypoints", lambda _: 0),
