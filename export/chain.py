@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from export.graph.rewrite.passes import rewrite
 from export.graph.savedmodel import to_savedmodel
 from export.report.outcome import Layers, Outcome
 from export.report.pictures import PosePicture, pose_pictures
+from export.scratch import scratch
 from export.zoo.network import Network
 from quant.calibration import CalibrationSet
 from quant.calibration_people import People, cut_people
@@ -101,8 +101,8 @@ def export_one(network: Network, size: tuple[int, int], spec: ExportSpec, progre
     if spec.calibration is not None and card.sees_crops:
         crops = cut_people(spec.calibration, spec.people, card.input, crop_settings(card))
         spec = replace(spec, calibration=crops)
-    with tempfile.TemporaryDirectory(prefix="pipose-") as folder:
-        return _Export(network, card, spec, progress, Path(folder)).run()
+    with scratch() as folder:
+        return _Export(network, card, spec, progress, folder).run()
 
 
 class _Export:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -26,12 +28,22 @@ def missing_package(err: ModuleNotFoundError) -> str:
     return f"this needs {name}, which is not installed; run: {install_line(extra)}"
 
 
+def _end_on_terminate() -> None:
+    """Let SIGTERM unwind as Ctrl-C does, so that temporary folders go; unless it is ignored, or handled already."""
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    ):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Run a command's `main` and return its exit code. A user's mistake prints one line, never a traceback."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(
             errors="backslashreplace"
         )  # file names may hold characters that the terminal cannot encode
+    _end_on_terminate()
     try:
         return main(argv)
     except PiposeError as err:
