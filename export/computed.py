@@ -1,24 +1,23 @@
-"""Adapt any callable to the interface of `Model`, for the runtime's preprocessing and decoders."""
+"""Adapt any callable to `Inference`, for the runtime's preprocessing and decoders."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpi_runtime.decode.maps import FLOAT
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.interpreter import Model, Quantization
+from rpi_runtime.model.inference import Inference, Quantization
 
 Array = NDArray[np.float32]
 Compute = Callable[[Array], Sequence[Array]]
 
 
-def computed_model(compute: Compute, card: ModelCard) -> Model:
-    """Return an object with the part of `Model`'s interface that `quant.predict` needs.
+def computed_model(compute: Compute, card: ModelCard) -> Inference:
+    """Return a callable as a network that `quant.predict` can run.
 
     Parameters
     ----------
@@ -26,7 +25,7 @@ def computed_model(compute: Compute, card: ModelCard) -> Model:
         Computes maps (1, C, h, w), in the order of the card's outputs, from (1, 3, H, W) float32.
     card : ModelCard
     """
-    return cast(Model, _Computed(compute, card))
+    return _Computed(compute, card)
 
 
 class _Computed:

@@ -22,6 +22,7 @@ from rpi_runtime.evaluate.coco_pose import detection
 from rpi_runtime.evaluate.run import confidence
 from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import PafDecoder, TagDecoder
+from rpi_runtime.model.inference import Inference
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.crop import CropWriter, crop_transform
@@ -88,7 +89,7 @@ class Predict(Protocol):
         """Return detections in COCO's result format."""
 
 
-def predictor(model: Model, procedure: Procedure) -> Predict:
+def predictor(model: Inference, procedure: Procedure) -> Predict:
     """Return the predictor of a model.
 
     Raises
@@ -100,6 +101,8 @@ def predictor(model: Model, procedure: Procedure) -> Predict:
     """
     card = model.card
     if procedure.refine:
+        if not isinstance(model, Model):
+            raise UsageError(f"{model.path}: a pair needs two .tflite files")
         return _Pair(model, procedure)
     if not card.skeleton.coco:
         raise CardError(f"{model.path}: its skeleton names no COCO keypoints, so COCO cannot score it")
@@ -115,7 +118,7 @@ def predictor(model: Model, procedure: Procedure) -> Predict:
 class _Paf:
     """Scored as Lightweight OpenPose does: by the person's score and its keypoints."""
 
-    def __init__(self, model: Model, procedure: Procedure) -> None:
+    def __init__(self, model: Inference, procedure: Procedure) -> None:
         if procedure.flip:
             raise UsageError(f"{model.path}: a flip test of a network with PAFs is not offered; leave it out")
         self._model, self._prepare = model, Preprocessor(model.card.input)
@@ -132,7 +135,7 @@ class _Paf:
 class _Tags:
     """Scored as HigherHRNet and EfficientHRNet do: by the mean of the keypoints' values."""
 
-    def __init__(self, model: Model, procedure: Procedure) -> None:
+    def __init__(self, model: Inference, procedure: Procedure) -> None:
         self._model, self._prepare = model, Preprocessor(model.card.input)
         self._decode = TagDecode(model.card, TagOptions(mode=procedure.mode(model.card)))
         self._flip = procedure.flip
@@ -151,7 +154,7 @@ class _Tags:
 class _Whole:
     """Detectors with keypoints and networks with centres, scored as published: by the person's score."""
 
-    def __init__(self, model: Model, procedure: Procedure) -> None:
+    def __init__(self, model: Inference, procedure: Procedure) -> None:
         if procedure.flip:
             raise UsageError(
                 f"{model.path}: a flip test of {model.card.decoder.kind!r} is not offered; leave it out"
@@ -202,7 +205,7 @@ class _Pair:
 class _Crops:
     """Scored as HRNet, LPN and HWL do: box score times keypoint values, similar people suppressed."""
 
-    def __init__(self, model: Model, procedure: Procedure) -> None:
+    def __init__(self, model: Inference, procedure: Procedure) -> None:
         if procedure.boxes is None:
             raise UsageError(
                 f"{model.path}: sees crops of single people; say where they are with --boxes gt or --boxes FILE.json"
@@ -241,7 +244,7 @@ class _Crops:
 
 
 def infer(
-    model: Model, outputs: Sequence[OutputSpec], *, flip: bool
+    model: Inference, outputs: Sequence[OutputSpec], *, flip: bool
 ) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]] | None]:
     """Run the prepared input and, for a flip test, its mirror image; return the outputs by name."""
     mirrored = model.input[:, :, ::-1].copy() if flip else None

@@ -12,7 +12,7 @@ from rpi_runtime.decode.crops import Mode, crop_decoder_for, crop_settings
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.model.crop_settings import CropSettings
-from rpi_runtime.model.interpreter import Model
+from rpi_runtime.model.inference import Inference
 from rpi_runtime.poses import Box, Pose
 from rpi_runtime.preprocess.crop import CropWriter, crop_transform
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
@@ -28,7 +28,7 @@ class Refiner(Protocol):
         """Return who may be the person, in pixels of the frame and in the network's own skeleton."""
 
 
-def refiner_for(model: Model, mode: Mode = "fast") -> Refiner:
+def refiner_for(model: Inference, mode: Mode = "fast") -> Refiner:
     """Return what refines with a model, by its card; `CardError` for a detector, which gives no keypoints."""
     if not model.card.skeleton.keypoints:
         raise CardError(
@@ -41,7 +41,7 @@ def refiner_for(model: Model, mode: Mode = "fast") -> Refiner:
 class CropRefiner:
     """A network of crops on the crop that it was made for: one person, the one in the middle."""
 
-    def __init__(self, model: Model, mode: Mode = "fast") -> None:
+    def __init__(self, model: Inference, mode: Mode = "fast") -> None:
         self._model, self._settings = model, crop_settings(model.card)
         self._write = CropWriter(model.card.input, self._settings)
         self._decode = crop_decoder_for(model.card, mode)
@@ -60,7 +60,7 @@ class CropRefiner:
 class PictureRefiner:
     """A network of whole pictures on a part of one: everybody on it, larger than before."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Inference) -> None:
         self._model, self._prepare = model, Preprocessor(model.card.input)
         self._decode = decoder_for(model.card)
 

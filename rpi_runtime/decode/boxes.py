@@ -12,7 +12,7 @@ from rpi_runtime.decode.maps import quantized
 from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings
-from rpi_runtime.model.interpreter import Model
+from rpi_runtime.model.inference import NetworkOutputs
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
@@ -55,7 +55,7 @@ class BoxDecoder:
         self._least = settings.peak_threshold if isinstance(settings, BoxPoseSettings) else 0.0
 
     @exclusive
-    def read(self, model: Model, transform: Transform) -> tuple[Pose, ...]:
+    def read(self, model: NetworkOutputs, transform: Transform) -> tuple[Pose, ...]:
         """Decode what `model` computed last: people in image pixels, surest first.
 
         Raises
@@ -93,7 +93,7 @@ class _Level:
         self._unit = float(units[settings.unit][0]), float(units[settings.unit][1])
         self._step = 0.0 if spec.in_rows and spec.stride == 1 else float(spec.stride)
 
-    def __call__(self, model: Model) -> BoxLevel:
+    def __call__(self, model: NetworkOutputs) -> BoxLevel:
         stride = self._stride
         return BoxLevel(
             scores=quantized(model, "scores", stride),

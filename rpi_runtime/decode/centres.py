@@ -14,7 +14,7 @@ from rpi_runtime.decode.maps import quantized
 from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import CentreSettings
-from rpi_runtime.model.interpreter import Model
+from rpi_runtime.model.inference import NetworkOutputs
 from rpi_runtime.poses import Box, Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
@@ -47,7 +47,7 @@ class _Centres:
             )
         )
 
-    def __call__(self, model: Model) -> Centred:
+    def __call__(self, model: NetworkOutputs) -> Centred:
         """People with points and boxes in input pixels; `InputError` when maps have a wrong shape or type."""
         try:
             found = self._find(CentreMaps(**{role: quantized(model, role) for role in self._roles}))
@@ -79,7 +79,7 @@ class CentreCropDecoder:
         self._keypoints = len(card.skeleton.keypoints)
 
     @exclusive
-    def read(self, model: Model, transform: Transform, *, box_score: float = 1.0) -> Pose:
+    def read(self, model: NetworkOutputs, transform: Transform, *, box_score: float = 1.0) -> Pose:
         """Decode what `model` computed last; no keypoint where there is no centre."""
         found = self._find(model)
         if len(found.points) == 0:
@@ -106,7 +106,7 @@ class CentreDecoder:
         self._find, self._mode = _Centres(card), mode
 
     @exclusive
-    def read(self, model: Model, transform: Transform) -> tuple[Pose, ...]:
+    def read(self, model: NetworkOutputs, transform: Transform) -> tuple[Pose, ...]:
         """Decode what `model` computed last: people in image pixels, surest centre first.
 
         A person's score is the mean of the keypoints above the threshold; where there are many people, times the

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, CentreSettings, PafDecoder, TagDecoder
-from rpi_runtime.model.interpreter import Model
+from rpi_runtime.model.inference import NetworkOutputs
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
@@ -15,7 +15,7 @@ from rpi_runtime.preprocess.letterbox import Transform
 class Decode(Protocol):
     """Maps in, the people of a picture out."""
 
-    def read(self, model: Model, transform: Transform) -> tuple[Pose, ...]:
+    def read(self, model: NetworkOutputs, transform: Transform) -> tuple[Pose, ...]:
         """Decode what `model` computed last."""
 
 

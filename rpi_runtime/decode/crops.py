@@ -12,7 +12,7 @@ from rpi_runtime.errors import CardError, DependencyError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.crop_settings import CropSettings
 from rpi_runtime.model.decoders import CentreSettings, SimccSettings, TopdownDecoder
-from rpi_runtime.model.interpreter import Model
+from rpi_runtime.model.inference import NetworkOutputs
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
@@ -27,7 +27,7 @@ Mode = Literal["fast", "exact"]  # keypoints below the card's threshold are not 
 class CropDecoder(Protocol):
     """Maps of a crop in, its person out."""
 
-    def read(self, model: Model, transform: Transform, *, box_score: float = 1.0) -> Pose:
+    def read(self, model: NetworkOutputs, transform: Transform, *, box_score: float = 1.0) -> Pose:
         """Decode what `model` computed last; the person's score is `box_score` times that of the keypoints."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cython_ext.rules import Quantized
 from cython_ext.specs import Stored
 from rpi_runtime.model.channels import Pairs
-from rpi_runtime.model.interpreter import Model, Quantization
+from rpi_runtime.model.inference import NetworkOutputs, Quantization
 
 FLOAT = Quantization(scale=0.0, zero_point=0)
 
@@ -25,7 +25,9 @@ def partners(pairs: Pairs, count: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def quantized(model: Model, role: str, stride: int | None = None, *, rows: bool = False) -> Quantized:
+def quantized(
+    model: NetworkOutputs, role: str, stride: int | None = None, *, rows: bool = False
+) -> Quantized:
     """Return what `model` computed last, (H, W, C), or (rows, C) of an output of rows, for a kernel: a view."""
     values, quantization = model.output(role, stride)[0], model.quantization(role, stride)
     return Quantized(

@@ -15,7 +15,7 @@ from rpi_runtime.decode.maps import FLOAT, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import PafDecoder
-from rpi_runtime.model.interpreter import Model, Quantization
+from rpi_runtime.model.inference import NetworkOutputs, Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
@@ -141,7 +141,7 @@ class PafDecode:
         scores = people.score.tolist()
         return tuple(Pose(keypoints=k, score=s) for k, s in zip(keypoints, scores, strict=True))
 
-    def read(self, model: Model, transform: Transform) -> tuple[Pose, ...]:
+    def read(self, model: NetworkOutputs, transform: Transform) -> tuple[Pose, ...]:
         """Decode what `model` computed last."""
         return self.decode(
             model.output("heatmaps"),

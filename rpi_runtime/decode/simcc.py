@@ -13,7 +13,7 @@ from rpi_runtime.decode.maps import quantized
 from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import SimccSettings
-from rpi_runtime.model.interpreter import Model
+from rpi_runtime.model.inference import NetworkOutputs
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
@@ -51,7 +51,7 @@ class SimccDecoder:
         )
 
     @exclusive
-    def read(self, model: Model, transform: Transform, *, box_score: float = 1.0) -> Pose:
+    def read(self, model: NetworkOutputs, transform: Transform, *, box_score: float = 1.0) -> Pose:
         """Decode what `model` computed last; `InputError` when its outputs have a wrong shape or type."""
         across, down = (quantized(model, role, rows=True) for role in ("simcc_x", "simcc_y"))
         try:

@@ -16,7 +16,7 @@ from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import TagDecoder
-from rpi_runtime.model.interpreter import Model, Quantization
+from rpi_runtime.model.inference import NetworkOutputs, Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
@@ -26,7 +26,7 @@ except ImportError as err:
     raise DependencyError(str(err)) from err
 
 Planes = NDArray[np.float32]
-Outputs = Mapping[str, Stored]  # by the name of the output
+ByName = Mapping[str, Stored]  # by the name of the output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +91,11 @@ class TagDecode:
     @exclusive
     def decode(
         self,
-        outputs: Outputs,
+        outputs: ByName,
         transform: Transform,
         quantization: Mapping[str, Quantization] | None = None,
         *,
-        flipped: Outputs | None = None,
+        flipped: ByName | None = None,
     ) -> tuple[Pose, ...]:
         """Group one frame's maps into people.
 
@@ -130,7 +130,7 @@ class TagDecode:
             raise InputError(f"cannot decode: {err}") from err
         return self._poses(groups, transform)
 
-    def read(self, model: Model, transform: Transform) -> tuple[Pose, ...]:
+    def read(self, model: NetworkOutputs, transform: Transform) -> tuple[Pose, ...]:
         """Decode what `model` computed last."""
         maps = {o.name: model.output(o.role, o.stride) for o in self._outputs}
         scales = {o.name: model.quantization(o.role, o.stride) for o in self._outputs}
@@ -169,7 +169,7 @@ class _Merge:
         self._tags = np.empty((0, self._keypoints, *self._tag_size), np.float32)
 
     def __call__(
-        self, outputs: Outputs, quantization: Mapping[str, Quantization], flipped: Outputs | None
+        self, outputs: ByName, quantization: Mapping[str, Quantization], flipped: ByName | None
     ) -> tuple[Planes, Planes]:
         """Return heatmaps (K, H, W) and tags (T, K, h, w): memory that the next call overwrites."""
         sets = [(outputs, False)] + ([(flipped, True)] if flipped is not None else [])
@@ -194,7 +194,7 @@ class _Merge:
         return self._sum, self._tags
 
     def _read(
-        self, output: OutputSpec, maps: Outputs, quantization: Mapping[str, Quantization], mirrored: bool
+        self, output: OutputSpec, maps: ByName, quantization: Mapping[str, Quantization], mirrored: bool
     ) -> Planes:
         planes, quant = self._planes[output.name], quantization.get(output.name, FLOAT)
         stored = single(maps[output.name])

@@ -15,7 +15,7 @@ from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import TopdownDecoder
-from rpi_runtime.model.interpreter import Model, Quantization
+from rpi_runtime.model.inference import NetworkOutputs, Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
@@ -127,7 +127,7 @@ class TopdownDecode:
         found[:, :2] = found[:, :2] * np.float32(self._stride) + np.float32(self.spec.cell_origin)
         return crop_pose(found, transform, self.spec, self.options.mode, box_score)
 
-    def read(self, model: Model, transform: Transform, *, box_score: float = 1.0) -> Pose:
+    def read(self, model: NetworkOutputs, transform: Transform, *, box_score: float = 1.0) -> Pose:
         """Decode what `model` computed last."""
         return self.decode(
             model.output("heatmaps"), transform, model.quantization("heatmaps"), box_score=box_score

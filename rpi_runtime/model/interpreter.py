@@ -10,7 +10,6 @@ import importlib
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +21,7 @@ from rpi_runtime.errors import CardError, DependencyError, InputError, UsageErro
 from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.check import check_structure
 from rpi_runtime.model.delegation import Delegation, delegation_of
+from rpi_runtime.model.inference import Quantization
 from rpi_runtime.model.outputs import output_view
 from rpi_runtime.model.seal import check_seal
 from rpi_runtime.model.verify.structure import verify
@@ -35,14 +35,6 @@ INTERPRETERS = {
     "tensorflow": ("tensorflow.lite.python.interpreter", "tensorflow"),
 }
 MOST_DEFAULT_THREADS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantization:
-    """``real = scale * (stored - zero_point)``; scale 0 marks a float tensor."""
-
-    scale: float
-    zero_point: int
 
 
 class Model:

@@ -29,7 +29,8 @@ from cython_ext.paf import Grouper
 from cython_ext.specs import Peaks, People, Stored
 from rpi_runtime.decode.paf import PafDecode, PafOptions, limb_rules, peak_rules
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.interpreter import Model, Quantization
+from rpi_runtime.model.inference import Quantization
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.preprocess.letterbox import Preprocessor, Transform
 
 CROWD = 10

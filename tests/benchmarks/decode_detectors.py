@@ -133,11 +133,11 @@ def simcc_subjects() -> list[Subject]:
         rules = SimccRules(keypoints=17, softmax=softmax)
         plain, int8 = [Quantized(values=v) for v in real], [stored(v) for v in real]
         for axes in (plain, int8):
-            if not np.array_equal(SimccFinder(rules)(*axes), reference_simcc.find_simcc(*axes, rules)):
+            if not np.array_equal(SimccFinder(rules)(*axes), reference_simcc.find_simcc(*axes, rules=rules)):
                 sys.exit("simcc: the kernel does not equal the oracle")
         subjects += trio(
             f"simcc 256x192{', softmax' if softmax else ''}",
-            partial(reference_simcc.find_simcc, *plain, rules),
+            partial(reference_simcc.find_simcc, *plain, rules=rules),
             partial(SimccFinder(rules), *plain),
             partial(SimccFinder(rules), *int8),
         )

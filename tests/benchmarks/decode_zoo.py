@@ -25,7 +25,7 @@ from cython_ext.tags import TagGrouper
 from cython_ext.topdown import PointFinder
 from rpi_runtime.decode.tags import TagDecode, TagOptions, tag_rules
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.interpreter import Quantization
+from rpi_runtime.model.inference import Quantization
 from rpi_runtime.preprocess.letterbox import Transform
 from tests.cython_ext.openpose import quantize
 from tests.quant.standin_network import TAGS

@@ -18,7 +18,7 @@ from rpi_runtime.decode.maps import partners
 from rpi_runtime.evaluate.coco import CocoImage, CocoSplit
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
-from rpi_runtime.model.interpreter import Quantization
+from rpi_runtime.model.inference import Quantization
 from tests.cython_ext.test_topdown import SIGMAS
 
 PAIRS = tuple((k, k + 1) for k in range(1, 17, 2))

@@ -8,7 +8,7 @@ import numpy as np
 
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import Limb, PafDecoder, TopdownDecoder
-from rpi_runtime.model.interpreter import Quantization
+from rpi_runtime.model.inference import Quantization
 
 COLOURS = np.array(
     [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255), (0, 255, 255)], np.uint8

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpi_runtime.errors import InputError
-from rpi_runtime.model.interpreter import Model, Quantization
+from rpi_runtime.model.inference import Quantization
+from rpi_runtime.model.interpreter import Model
 from rpi_runtime.preprocess.letterbox import Preprocessor
 
 Maps = NDArray[np.float32]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpi_runtime.decode.maps import FLOAT
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.interpreter import Model, Quantization
+from rpi_runtime.model.inference import NetworkOutputs, Quantization
 from rpi_runtime.model.outputs import output_view
 
 
@@ -34,6 +34,6 @@ class _Maps:
         return self._scales.get(self.card.output(role, stride).name, FLOAT)
 
 
-def maps_model(card: ModelCard, tensors: Mapping[str, NDArray[Any]], *, int8: bool = False) -> Model:
+def maps_model(card: ModelCard, tensors: Mapping[str, NDArray[Any]], *, int8: bool = False) -> NetworkOutputs:
     """Return what decoders need of a model that computed these tensors."""
-    return cast(Model, _Maps(card, tensors, int8))
+    return _Maps(card, tensors, int8)

@@ -16,7 +16,7 @@ from rpi_runtime.decode.paf import PafDecode, PafOptions, limb_rules, peak_rules
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import Limb, PafDecoder
-from rpi_runtime.model.interpreter import Quantization
+from rpi_runtime.model.inference import Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Preprocessor, Transform
 from tests.cython_ext.openpose import FIGURE, KEYPOINTS, LIMBS, crowd, draw_people, quantize

@@ -17,7 +17,7 @@ from rpi_runtime.decode.tags import TagDecode, TagOptions, tag_rules
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import TagDecoder
-from rpi_runtime.model.interpreter import Quantization
+from rpi_runtime.model.inference import Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 from tests.cython_ext.openpose import quantize

@@ -16,7 +16,7 @@ from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import TopdownDecoder
-from rpi_runtime.model.interpreter import Quantization
+from rpi_runtime.model.inference import Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 from tests.cython_ext.openpose import quantize

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.train.label import _person
+from export.train.data.paf_teacher import _person
 from export.zoo.skeletons import COCO_17
 from rpi_runtime.evaluate.coco_pose import coco_points, detection
 from rpi_runtime.poses import Pose

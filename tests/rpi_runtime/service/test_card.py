@@ -31,7 +31,7 @@ def card(tmp_path, monkeypatch):
         b"root:x:0:0::/root:/bin/sh\njoerg:x:1001:1001:J\xf6rg,,,:/home/joerg:/bin/sh\n"
     )
     (root / "etc/group").write_bytes(b"video:x:44:J\xf6rg\n")
-    monkeypatch.setattr(systemd.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     return root
 
 
