@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from rpi_runtime.model.card import CARD_FORMAT
+from rpi_runtime.sinks.message import MESSAGE_VERSION
+
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("export", "quant", "rpi_runtime", "tests", ".github")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for room in ROOMS for page in (ROOT / room).rglob("*.md"))])
@@ -57,6 +60,12 @@ def test_the_readme_has_each_block_that_ci_runs(name: str) -> None:
 def test_what_an_issue_asks_for_can_be_made(page: Path) -> None:
     for name in MODULE.findall(page.read_text()):
         assert importlib.util.find_spec(name) is not None, name
+
+
+def test_the_changelog_states_the_current_formats() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(rf"`format` number then changes \(now {CARD_FORMAT}[;)]", text)
+    assert re.search(rf"`version` then changes \(now {MESSAGE_VERSION}[;)]", text)
 
 
 def test_the_readme_stays_short() -> None:

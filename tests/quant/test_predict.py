@@ -20,6 +20,7 @@ from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.model.card import ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
 from rpi_runtime.preprocess.crop import CropWriter, crop_transform
+from tests.quant.figures import write_figures
 from tests.quant.standin_network import CROPS, PAIRS, SKELETON, TAGS, PerfectNetwork, coordinates, people
 from tests.rpi_runtime.toys import CARD, write_toy
 
@@ -27,10 +28,9 @@ QUIET = Progress(quiet=True)
 
 
 @pytest.fixture(scope="module")
-def split(shared: Path) -> CocoSplit:
-    """Twenty images of val2017."""
-    whole = read_split(shared / "data" / "coco", "val2017")
-    return replace(whole, images=whole.images[::6][:20])
+def split(tmp_path_factory: pytest.TempPathFactory) -> CocoSplit:
+    """Twenty images of one to three figures each."""
+    return read_split(write_figures(tmp_path_factory.mktemp("figures") / "coco", 20), "val2017")
 
 
 def evaluate(card: ModelCard, split: CocoSplit, procedure: Procedure) -> list[float]:
