@@ -54,7 +54,7 @@ def require_originals() -> None:
         text=True,
         check=False,
     )
-    summary = done.stdout.strip().splitlines()[-1]
+    summary = (done.stdout.strip().splitlines() or [""])[-1]
     print(f"against the originals: {summary}")
     if done.returncode or re.search("skipped|failed|error", summary):
         sys.exit(
