@@ -37,6 +37,18 @@ def install_line(extra: str) -> str:
     return f"{before}{shlex.join([python, '-m', 'pip', 'install', *options, *missing])}"
 
 
+def pip_line(*wanted: str) -> str:
+    """Return the command by which this interpreter gets these requirements, as in ``numpy<2``.
+
+    Where the system manages this interpreter's packages itself, it makes a venv that sees them first.
+    """
+    python, before = sys.executable, ""
+    if _managed():
+        python = ".venv/bin/python"
+        before = f"{shlex.quote(sys.executable)} -m venv --system-site-packages .venv && "
+    return f"{before}{shlex.join([python, '-m', 'pip', 'install', *wanted])}"
+
+
 def requirements(extra: str) -> list[str]:
     """Return what an extra asks for, as in ``onnx>=1.19``; those without an extra for an empty name."""
     try:
@@ -47,9 +59,18 @@ def requirements(extra: str) -> list[str]:
     for line in declared:
         requirement, _, marker = line.partition(";")
         named = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", marker)
-        if (named[1] if named else "") == extra:
+        if (named[1] if named else "") == extra and _for_this_python(marker):
             found.append(requirement.strip())
     return found
+
+
+def _for_this_python(marker: str) -> bool:
+    """Whether an environment marker (PEP 508) that speaks of the Python version holds here."""
+    for relation, version in re.findall(r"python_version\s*(<|>=)\s*['\"](\d+\.\d+)['\"]", marker):
+        wanted = tuple(map(int, version.split(".")))
+        if (sys.version_info[:2] >= wanted) is not (relation == ">="):
+            return False
+    return True
 
 
 def _name(requirement: str) -> str:

@@ -6,14 +6,20 @@ import importlib
 from typing import Any
 
 from rpi_runtime.errors import DependencyError, first_line
+from rpi_runtime.installing import pip_line
 
-INSTALL = {
-    "cv2": "pip install opencv-python-headless   (for a window on the screen: pip install opencv-python)",
-    "picamera2": "sudo apt install python3-picamera2   (and make the venv with --system-site-packages)",
-    "PIL": "pip install pillow",
-    "aiohttp": "pip install aiohttp",
-    "paho": "pip install 'paho-mqtt>=2'",
+PACKAGES = {
+    "cv2": "opencv-python-headless>=4.8",
+    "PIL": "pillow>=10.1",
+    "aiohttp": "aiohttp>=3.11",
+    "paho": "paho-mqtt>=2.1",
 }
+_APT = {"picamera2": "sudo apt install python3-picamera2   (and make the venv with --system-site-packages)"}
+
+
+def install_remedy(root: str) -> str:
+    """Return the command that installs a package for this interpreter, by the name that is imported."""
+    return _APT.get(root) or pip_line(PACKAGES[root])
 
 
 def load(module: str, purpose: str) -> Any:
@@ -22,7 +28,7 @@ def load(module: str, purpose: str) -> Any:
     Parameters
     ----------
     module : str
-        A key of `INSTALL`, or a submodule of one.
+        A key of `PACKAGES` or picamera2, or a submodule of one.
     purpose : str
         Start of the message, as in ``video files``.
 
@@ -35,9 +41,11 @@ def load(module: str, purpose: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as err:
-        raise DependencyError(f"{purpose} need {root}, which is not installed", remedy=INSTALL[root]) from err
+        raise DependencyError(
+            f"{purpose} need {root}, which is not installed", remedy=install_remedy(root)
+        ) from err
     except Exception as err:  # a binary package built for another NumPy or libcamera may raise anything
         raise DependencyError(
             f"{purpose} need {root}, which is installed but does not load ({first_line(err)})",
-            remedy=INSTALL[root],
+            remedy=install_remedy(root),
         ) from err

@@ -90,3 +90,19 @@ def test_where_the_system_manages_packages_a_venv_comes_first(monkeypatch: pytes
     line = install_line("export")
     assert line.startswith(f"{sys.executable} -m venv .venv && .venv/bin/python -m pip install ")
     assert "numpy" in line
+
+
+@pytest.mark.parametrize(
+    ("marker", "holds"),
+    [
+        ("", True),
+        (" python_version >= '3.8'", True),
+        (' python_version < "3.8"', False),
+        (" python_version >= '3.8' and python_version < '9.0'", True),
+        (" extra == 'export' and python_version >= '9.0'", False),
+    ],
+)
+def test_requirements_of_other_pythons_are_left_out(marker: str, holds: bool) -> None:
+    from rpi_runtime.installing import _for_this_python
+
+    assert _for_this_python(marker) is holds

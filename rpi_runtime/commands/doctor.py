@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -30,11 +31,13 @@ from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.errors import DependencyError, PiposeError, first_line
 from rpi_runtime.health import machine
 from rpi_runtime.health.thermal import FLAGS, read_heat
+from rpi_runtime.installing import pip_line
 from rpi_runtime.masking import mask
 from rpi_runtime.model.card import read_card
 from rpi_runtime.model.interpreter import INTERPRETERS, Model, find_module, package_version, unfit
-from rpi_runtime.optional import INSTALL, load
+from rpi_runtime.optional import install_remedy, load
 
+VERIFYING_LITERT = (2, 3)
 HELP = "check this machine: interpreter, camera, power, heat, model"
 EXAMPLES = """\
 examples:
@@ -162,10 +165,21 @@ def check_interpreter(patient: Patient) -> Iterator[Finding]:
     package = INTERPRETERS[name][1]
     text = f"{package} {package_version(package)}"
     if name == "tensorflow":
-        remedy = "pip install ai-edge-litert"
+        remedy = pip_line("ai-edge-litert")
         yield Finding(level="warning", topic="interpreter", text=f"{text}, slow to start", remedy=remedy)
     else:
-        yield Finding(level="ok", topic="interpreter", text=text)
+        yield Finding(level="ok", topic="interpreter", text=f"{text}{_checks_itself(name, text)}")
+
+
+def _checks_itself(name: str, text: str) -> str:
+    """Say of LiteRT whether it verifies a file before it follows its offsets; pipose does so in any case."""
+    version = re.search(r"(\d+)\.(\d+)", text)
+    if name != "ai_edge_litert" or version is None:
+        return ""
+    if (int(version[1]), int(version[2])) >= VERIFYING_LITERT:
+        return ", which verifies a file before it loads it, as pipose does"
+    newest = ".".join(map(str, VERIFYING_LITERT))
+    return f" (files are verified by pipose alone; LiteRT does so, too, from {newest})"
 
 
 def check_packages(patient: Patient) -> Iterator[Finding]:
@@ -175,7 +189,7 @@ def check_packages(patient: Patient) -> Iterator[Finding]:
         yield Finding(level="ok", topic="packages", text=text)
     except DependencyError:
         text = "no OpenCV: no video files, no USB cameras, and resizing takes four times as long"
-        yield Finding(level="warning", topic="packages", text=text, remedy=INSTALL["cv2"])
+        yield Finding(level="warning", topic="packages", text=text, remedy=install_remedy("cv2"))
     if importlib.util.find_spec("cython_ext._paf") is None:
         text = "the compiled decoder is missing: nothing can be decoded"
         remedy = "install pipose from its wheel, or build it with a C compiler"
@@ -188,9 +202,9 @@ def _picamera2() -> Finding:
     try:
         load("picamera2", "cameras of the Pi")
     except DependencyError as err:
-        remedy = INSTALL["picamera2"]
+        remedy = install_remedy("picamera2")
         if int(np.__version__.split(".")[0]) >= 2 and "does not load" in err.what:
-            remedy = "pip install 'numpy<2' (the system's simplejpeg is built for NumPy 1), or " + remedy
+            remedy = f"{pip_line('numpy<2')} (the system's simplejpeg is built for NumPy 1), or {remedy}"
         return Finding(level="warning", topic="packages", text=err.what, remedy=remedy)
     return Finding(level="ok", topic="packages", text="picamera2")
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError, first_line
+from rpi_runtime.installing import pip_line
 from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.check import check_structure
 from rpi_runtime.model.delegation import Delegation, delegation_of
@@ -194,14 +195,14 @@ def find_module() -> tuple[str, ModuleType]:
             missing = isinstance(err, ModuleNotFoundError) and name in str(err)
             reasons.append(f"{package}: {'not installed' if missing else first_line(err)}")
     raise DependencyError(
-        f"no TFLite interpreter works ({'; '.join(reasons)})", remedy="pip install ai-edge-litert"
+        f"no TFLite interpreter works ({'; '.join(reasons)})", remedy=pip_line("ai-edge-litert")
     )
 
 
 def unfit(name: str) -> DependencyError | None:
     """Return the error if the installed NumPy does not fit an interpreter, otherwise None."""
     if name == "tflite_runtime" and int(np.__version__.split(".")[0]) >= 2:
-        return DependencyError(f"needs numpy < 2, found {np.__version__}", remedy="pip install 'numpy<2'")
+        return DependencyError(f"needs numpy < 2, found {np.__version__}", remedy=pip_line("numpy<2"))
     return None
 
 

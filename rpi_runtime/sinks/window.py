@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rpi_runtime.errors import OutputError
+from rpi_runtime.installing import pip_line
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.optional import load
 from rpi_runtime.sinks.draw import draw_people
@@ -77,7 +78,7 @@ class Window:
             self.close()
             raise OutputError(
                 "sink window: no window can be opened; check DISPLAY, and that the OpenCV installed is one "
-                "with windows (pip install opencv-python)"
+                f"with windows; run: {pip_line('opencv-python')}"
             )
 
     def write(self, result: Result) -> None:

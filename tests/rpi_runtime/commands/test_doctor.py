@@ -63,7 +63,12 @@ def test_interpreters_that_do_not_suit_numpy(monkeypatch, tmp_path):
     first, second = doctor.check_interpreter(Patient(root=tmp_path))
     assert (first.level, first.text) == ("warning", "tflite-runtime 2.14.0 needs numpy < 2, found 2.1")
     assert first.remedy == "pip install 'numpy<2'"
-    assert (second.level, second.text) == ("ok", "ai-edge-litert 2.14.0")
+    assert second.level == "ok"
+    assert second.text == "ai-edge-litert 2.14.0, which verifies a file before it loads it, as pipose does"
+    monkeypatch.setattr(doctor, "package_version", lambda _: "2.1.0")
+    monkeypatch.setattr(doctor, "unfit", lambda _: None)
+    (third,) = doctor.check_interpreter(Patient(root=tmp_path))
+    assert third.text.endswith("2.1.0 (files are verified by pipose alone; LiteRT does so, too, from 2.3)")
 
 
 def test_no_interpreter(monkeypatch, tmp_path):

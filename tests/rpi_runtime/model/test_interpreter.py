@@ -149,4 +149,4 @@ def test_no_interpreter_gives_the_reason_for_each(monkeypatch):
     assert "ai-edge-litert: numpy.core.multiarray failed to import" in message
     assert "tflite-runtime: needs numpy < 2, found 2.1.0" in message
     assert "tensorflow: not installed" in message
-    assert message.endswith("run: pip install ai-edge-litert")
+    assert message.endswith("-m pip install ai-edge-litert")

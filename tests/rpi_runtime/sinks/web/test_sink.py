@@ -101,8 +101,8 @@ def test_the_page_wants_larger_pictures_than_the_network():
 @pytest.mark.parametrize(
     ("package", "sink", "line"),
     [
-        ("aiohttp", "web:127.0.0.1:0", "run: pip install aiohttp"),
-        ("paho", "mqtt:127.0.0.1", "run: pip install 'paho-mqtt>=2'"),
+        ("aiohttp", "web:127.0.0.1:0", "-m pip install 'aiohttp>=3.11'"),
+        ("paho", "mqtt:127.0.0.1", "-m pip install 'paho-mqtt>=2.1'"),
     ],
 )
 def test_a_missing_package_is_named_with_what_installs_it(package, sink, line, monkeypatch):
