@@ -20,6 +20,7 @@ from functools import partial
 
 from rpi_runtime.assemble import build
 from rpi_runtime.errors import PiposeError, UsageError
+from rpi_runtime.health.status import Status
 from rpi_runtime.pipeline import Pipeline
 from rpi_runtime.service.notify import Notifier
 from rpi_runtime.service.pulse import Pulse
@@ -95,7 +96,7 @@ class Daemon:
                     return
                 if following is not None:
                     current, former = following, current.config
-                elif error and former and not current.pipeline.status().frames:
+                elif error and former and not _has_worked(current.pipeline.status()):
                     self._refuse(error)
                     current, former = self._prepare(former), None
                 elif error:
@@ -197,6 +198,11 @@ class Daemon:
         if self._asked and pulse.ready and not self.leaving():
             self._asked = False
             self._reload(run)
+
+
+def _has_worked(status: Status) -> bool:
+    """Whether a run got as far as a result in one of its sinks."""
+    return bool(status.frames) and (not status.sinks or any(sink.written for sink in status.sinks))
 
 
 def as_configuration_error(err: Exception) -> PiposeError:
