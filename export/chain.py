@@ -1,55 +1,42 @@
-"""One network at one size: ONNX -> equalized -> SavedModel -> float .tflite -> quantized .tflite -> gate."""
+"""One network at one size: float .tflite -> quantized .tflite -> gate -> repair where the gate refuses -> card."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph.equalize import Outlier, equalize, find_outliers, measure_channels
-from export.graph.graph import OnnxGraph, run
 from export.graph.parity import Parity, compare
-from export.graph.regions import find_pairs
-from export.graph.rewrite.passes import rewrite
-from export.graph.savedmodel import to_savedmodel
+from export.integers import Made, Maker
 from export.report.outcome import Layers, Outcome
 from export.report.pictures import PosePicture, pose_pictures
 from export.scratch import scratch
 from export.zoo.network import Network
 from quant.calibration import CalibrationSet
 from quant.calibration_people import People, cut_people
-from quant.compare import compare_files
-from quant.convert import convert
 from quant.evaluate import Evaluation, EvaluationSpec, evaluate_file
-from quant.flatbuffer import TFLiteFile, append_members
-from quant.gate import (
-    Check,
-    Limits,
-    check_agreement,
-    check_ap,
-    check_delegation,
-    check_floats,
-    check_structure,
-)
-from quant.layers import LayerNoise, layer_noise
+from quant.gate import Limits, check_ap
+from quant.layers import layer_noise
 from quant.metrics import Agreement
 from quant.progress import Progress
+from quant.quantize.halve import to_halves
 from quant.quiet import quiet
 from quant.recipe import DEFAULTS, Recipe, load_recipe
+from quant.tflite.read import read_model
+from quant.tflite.records import Model as Records
+from quant.tflite.write import append_members, write_model
 from rpi_runtime import __version__
 from rpi_runtime.decode.crops import crop_settings
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CALIBRATION_MEMBER, CARD_MEMBER
 
-TOOLS = ("onnx", "onnx2tf", "tensorflow")
-LAYER_IMAGES = 4  # number of images of the per-layer comparison, which runs on slow reference kernels
-NAIVE, NAIVE_IMAGES = "w8c_a8", 8  # the report's comparison
+TOOLS = ("numpy", "ai-edge-litert")
+LAYER_IMAGES = 4  # that the per-layer comparison runs
+NAIVE = "w8c_a8"  # the report's comparison
 KINDS = {"int8": "INT8", "float16": "float16", "float32": "float32"}  # as a reader calls them
 FLOAT16_TOLERANCE = 2e-2  # 11 bits of mantissa through some 30 layers
 
@@ -64,7 +51,9 @@ class ExportSpec:
     calibration : CalibrationSet or None
         Needed for int8.
     people : mapping of str to (x, y, width, height)
-        Boxes of people on the calibration images, by name; top-down networks are calibrated on these crops.
+        Where somebody is on the calibration images, by name; networks of crops see them only.
+    repairs : tuple of Recipe
+        What to try after `recipe`, in this order, until the gate holds.
     evaluation : EvaluationSpec or None
         Where to measure AP.
     limits : Limits
@@ -81,6 +70,7 @@ class ExportSpec:
     output: Path
     verbose: bool = False
     people: People = field(default_factory=dict)
+    repairs: tuple[Recipe, ...] = ()
 
 
 def file_name(card: ModelCard, recipe: Recipe) -> str:
@@ -116,112 +106,69 @@ class _Export:
         self.first_stage = len(progress.stages)
 
     def run(self) -> Outcome:
-        graph = self._rewrite(self._to_onnx())
-        equalized, outliers = self._equalize(graph)
-        saved = self._to_savedmodel(equalized)
-        real = self._to_float(saved, equalized)
-        data = self._quantize(saved, real)
-        return self._finish(data, real, outliers, self._naive_layers(graph))
+        network, real = self._to_float()
+        kind = self.spec.recipe.kind
+        if kind == "int8":
+            made = self._to_integers(network, real)
+        else:
+            made = Made(data=real.read_bytes() if kind == "float32" else self._to_halves(network, real))
+        return self._finish(made, real)
 
-    def _to_onnx(self) -> OnnxGraph:
-        with self.progress.stage("onnx") as notes, quiet(self.spec.verbose):
-            graph, parities = self.network.build(self.card.input)
-            self.parities += parities
-            notes += [_worst(parities) or "as given", _megabytes(graph.model.ByteSize())]
-        return graph
-
-    def _rewrite(self, graph: OnnxGraph) -> OnnxGraph:
-        rewritten, done = rewrite(graph)
-        if not done:
-            return graph
-        with self.progress.stage("rewrite") as notes:
-            image = self._image().transpose(0, 3, 1, 2)
-            parities = compare("onnx -> rewritten", run(graph, image), run(rewritten, image))
-            self.parities += parities
-            notes += [_worst(parities), *(f"{count} {what}" for what, count in done.items())]
-        return rewritten
-
-    def _equalize(self, graph: OnnxGraph) -> tuple[OnnxGraph, tuple[Outlier, ...]]:
-        how = self.spec.recipe.equalization
-        if how.source == "off" and self.spec.calibration is None:
-            return graph, ()
-        with self.progress.stage("equalize") as notes:
-            statistics = None
-            if self.spec.calibration is not None:
-                statistics = measure_channels(graph, find_pairs(graph), self._channels_first())
-            outliers = tuple(find_outliers(statistics)) if statistics else ()
-            equalized = equalize(graph, how, statistics)
-            image = self._image().transpose(0, 3, 1, 2)
-            parities = compare("onnx -> equalized", run(graph, image), run(equalized, image))
-            self.parities += parities
-            notes.append(f"{len(outliers)} outlier channels, source {how.source}, {_worst(parities)}")
-        return equalized, outliers
-
-    def _to_savedmodel(self, graph: OnnxGraph) -> Path:
-        with self.progress.stage("tensorflow"), quiet(self.spec.verbose):
-            return to_savedmodel(graph, self.folder)
-
-    def _to_float(self, saved: Path, graph: OnnxGraph) -> Path:
+    def _to_float(self) -> tuple[Records, Path]:
         with self.progress.stage("float32") as notes:
             with quiet(self.spec.verbose):
-                data = convert(saved, load_recipe(DEFAULTS["float32"]))
+                made = self.network.build(self.card.input)
+            self.parities += made.parities
+            data = write_model(made.model)
             path = self.folder / "float32.tflite"
             path.write_bytes(data)
-            image = self._image()
-            before = run(graph, image.transpose(0, 3, 1, 2))
-            channels_last = {name: value.transpose(0, 2, 3, 1) for name, value in before.items()}
-            parities = compare("onnx -> tflite", channels_last, self._outputs(path, image))
+            notes += [_worst(list(made.parities)), *made.notes, _megabytes(len(data))]
+        return made.model, path
+
+    def _to_halves(self, network: Records, real: Path) -> bytes:
+        with self.progress.stage("float16") as notes:
+            data = write_model(to_halves(network))
+            half = self.folder / "float16.tflite"
+            half.write_bytes(data)
+            outputs = self._outputs(real, self._image()), self._outputs(half, self._image())
+            parities = compare("float32 -> float16", *outputs, tolerance=FLOAT16_TOLERANCE)
             self.parities += parities
             notes += [_worst(parities), _megabytes(len(data))]
-        return path
-
-    def _quantize(self, saved: Path, real: Path) -> bytes:
-        recipe = self.spec.recipe
-        if recipe.kind == "float32":
-            return real.read_bytes()
-        with self.progress.stage(recipe.kind) as notes:
-            with quiet(self.spec.verbose):
-                data = convert(saved, recipe, self._inputs)
-            if recipe.kind == "float16":
-                image = self._image()
-                half = self.folder / "float16.tflite"
-                half.write_bytes(data)
-                outputs = self._outputs(real, image), self._outputs(half, image)
-                parities = compare("float32 -> float16", *outputs, tolerance=FLOAT16_TOLERANCE)
-                self.parities += parities
-                notes.append(_worst(parities))
-            else:
-                notes.append(recipe.name)
-            notes.append(_megabytes(len(data)))
         return data
 
-    def _naive_layers(self, graph: OnnxGraph) -> Layers:
-        """Return the noise per layer without equalization, for the report. A few images suffice."""
-        if self.spec.recipe.equalization.source == "off":
-            return {}
-        recipe = load_recipe(NAIVE)
-        with self.progress.stage("compare") as notes, quiet(self.spec.verbose):
-            folder = self.folder / "naive"
-            folder.mkdir()
-            saved = to_savedmodel(graph, folder)
-            real, quantized = folder / "float32.tflite", folder / "int8.tflite"
-            real.write_bytes(convert(saved, load_recipe(DEFAULTS["float32"])))
-            quantized.write_bytes(convert(saved, recipe, lambda: islice(self._inputs(), NAIVE_IMAGES)))
-            notes.append(f"what {NAIVE} would do, layer by layer")
-            return {NAIVE: self._layers(real, quantized)}
+    def _to_integers(self, network: Records, real: Path) -> Made:
+        assert self.spec.calibration is not None
+        maker = Maker(self.card, self.spec.calibration, self.spec.limits, real, self.progress)
+        made = maker.make(network, (self.spec.recipe, *self.spec.repairs))
+        self.card = replace(self.card, recipe=made.recipe)
+        self.parities += made.parities
+        return made
 
-    def _finish(self, data: bytes, real: Path, outliers: tuple[Outlier, ...], naive: Layers) -> Outcome:
+    def _layers(self, made: Made) -> Layers:
+        """Noise by layer, of this file and of the naive one, for the report."""
+        if made.quantizer is None or made.quantized is None:
+            return {}
+        images = made.quantizer.images[:LAYER_IMAGES]
+        with self.progress.stage("layers") as notes, quiet(self.spec.verbose):
+            found = {made.recipe: layer_noise(made.quantized.real, made.quantized.model, images)}
+            if made.recipe != NAIVE:
+                naive = made.quantizer.quantize(load_recipe(NAIVE))
+                found[NAIVE] = layer_noise(naive.real, naive.model, images)
+                notes.append(f"beside what {NAIVE} would do")
+        return {name: tuple(noise) for name, noise in found.items()}
+
+    def _finish(self, made: Made, real: Path) -> Outcome:
         bare = self.folder / "bare.tflite"
-        bare.write_bytes(data)
-        agreement, layers, checks = self._gate(data, bare, real)
+        bare.write_bytes(made.data)
+        checks = list(made.checks)
         evaluations = self._evaluate(bare, real)
         if evaluations and self.spec.recipe.kind == "int8":
             checks += check_ap(evaluations[0].ap, evaluations[1].ap, self.spec.limits)
-        card = self._described(agreement, evaluations)
+        card = self._described(made.agreement, evaluations)
         members = {CARD_MEMBER: card.to_json()}
         if self._calibrates and self.spec.calibration is not None:
             members[CALIBRATION_MEMBER] = self.spec.calibration.manifest.to_json()
-        whole = append_members(data, members)
+        whole = append_members(made.data, members)
         path = self.spec.output / file_name(card, self.spec.recipe)
         if not all(c.passed for c in checks):
             path = path.with_name(path.name + ".rejected")
@@ -232,30 +179,14 @@ class _Export:
             stages=tuple(self.progress.stages[self.first_stage :]),
             parities=tuple(self.parities),
             checks=tuple(checks),
-            operations=dict(TFLiteFile(data).count_operations()),
-            outliers=outliers,
-            layers={**naive, **layers},
-            agreement=agreement,
+            operations=dict(read_model(made.data).count_operators()),
+            outliers=() if made.quantized is None else made.quantized.outliers,
+            layers=self._layers(made),
+            agreement=made.agreement,
+            attempts=made.attempts,
             evaluations=evaluations,
             pictures=self._pictures(bare, real),
         )
-
-    def _gate(self, data: bytes, bare: Path, real: Path) -> tuple[Agreement | None, Layers, list[Check]]:
-        if self.spec.recipe.kind != "int8" or self.spec.calibration is None:
-            return None, {}, []
-        with self.progress.stage("gate") as notes, quiet(self.spec.verbose):
-            checks = check_structure(data, self.card.input)
-            checks += check_delegation(Model(bare, card=self.card).delegation(), data)
-            checks += check_floats(data)
-            agreement = compare_files(real, bare, self.card, self.spec.calibration.frames)
-            checks += check_agreement(agreement, self.spec.limits)
-            layers = {self.spec.recipe.name: self._layers(real, bare)}
-            failed = [c.name for c in checks if not c.passed]
-            notes.append(f"failed: {', '.join(failed)}" if failed else f"{len(checks)} checks hold")
-        return agreement, layers, checks
-
-    def _layers(self, real: Path, quantized: Path) -> tuple[LayerNoise, ...]:
-        return tuple(layer_noise(real, quantized, islice(self._inputs(), LAYER_IMAGES)))
 
     def _evaluate(self, bare: Path, real: Path) -> tuple[Evaluation, ...]:
         if self.spec.evaluation is None:
@@ -307,17 +238,10 @@ class _Export:
     def _calibrates(self) -> bool:
         return self.spec.recipe.kind == "int8"
 
-    def _inputs(self) -> Iterator[NDArray[np.float32]]:
-        assert self.spec.calibration is not None
-        return self.spec.calibration.inputs(self.card.input)
-
-    def _channels_first(self) -> Iterator[NDArray[np.float32]]:
-        return (image.transpose(0, 3, 1, 2) for image in self._inputs())
-
     def _image(self) -> NDArray[np.float32]:
         """Return one input, (1, H, W, 3): the first calibration image, or noise without one."""
         if self.spec.calibration is not None:
-            return next(self._inputs())
+            return next(self.spec.calibration.inputs(self.card.input))
         spec = self.card.input
         pixels = np.random.default_rng(0).uniform(0, 255, (1, spec.height, spec.width, 3))
         return np.asarray((pixels - np.array(spec.mean)) * np.array(spec.scale), np.float32)

@@ -89,15 +89,13 @@ class FloatNetwork:
         return self.built[self.size_of(image)](image, frame)
 
     def _build(self, card: ModelCard) -> Predict:
-        from export.graph.graph import make_session  # ONNX: not wanted for --help
+        from quant.tflite.run import Runner  # the interpreter: not wanted for --help
 
-        graph, _ = self._network.build(card.input)
-        session = make_session(graph)
-        names = [o.name for o in card.outputs]
+        run = Runner(self._network.build(card.input).model)
 
         def compute(image: Array) -> Sequence[Array]:
-            maps: list[Array] = session.run(names, {"image": image})
-            return maps
+            maps = run(image.transpose(0, 2, 3, 1))
+            return [maps[o.name].transpose(0, 3, 1, 2) for o in card.outputs]
 
         return predictor(computed_model(compute, card), self._procedure)
 

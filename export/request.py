@@ -10,7 +10,7 @@ from export.zoo.network import check_size
 from export.zoo.registry import find_model
 from quant.calibration import DEFAULT_COUNT
 from quant.progress import Progress
-from quant.recipe import DEFAULTS, Recipe, load_recipe
+from quant.recipe import DEFAULTS, REPAIRS, Recipe, load_recipe
 from rpi_runtime.errors import CardError, UsageError
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ def _spec(request: ExportRequest, recipe: Recipe, network: Network, progress: Pr
         output=request.output,
         verbose=request.verbose,
         people=people,
+        repairs=() if request.recipe or recipe.kind != "int8" else tuple(map(load_recipe, REPAIRS)),
     )
 
 

@@ -195,14 +195,13 @@ def _start(args: argparse.Namespace) -> Progress:
     from quant.quiet import quiet
 
     progress = Progress(quiet=args.json)
-    with progress.stage("imports") as notes:
+    with progress.stage("imports"):
         try:
             with quiet(args.verbose):
                 import export.chain
                 import export.zoo.lw_openpose.network  # noqa: F401 - both here, so that stage times mean work
         except ModuleNotFoundError as err:
             raise DependencyError(missing_package(err)) from err
-        notes.append("tensorflow")
     return progress
 
 
@@ -245,7 +244,7 @@ def _models() -> str:
 
 def _recipes() -> str:
     recipes = (load_recipe(name) for name in recipe_names())
-    return "\n".join(f"{r.name:<12} {r.summary}" for r in recipes)
+    return "\n".join(f"{r.name:<18} {r.summary}" for r in recipes)
 
 
 if __name__ == "__main__":

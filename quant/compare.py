@@ -40,6 +40,8 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
         meter.add(pair("heatmaps", finest), pafs[0] if pafs else None)
         for stride in coarser:
             meter.add_values(pair("heatmaps", stride))
+        for output in card.outputs:
+            meter.add_output(output.name, pair(output.role, output.stride))
         for tags in card.outputs_of("tags"):
             meter.add_tags(models[0].real_output("heatmaps", tags.stride), pair("tags", tags.stride))
     return meter.result()

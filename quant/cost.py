@@ -1,48 +1,48 @@
-"""The cost of some operations of a file: a file of them alone and the whole file are timed alternately.
+"""What some operations of a file cost: they alone against the whole file, timed in turn on this machine.
 
-The interpreter has no profiler in Python. The operations in question are cut out into a file of their own, whose inputs
-are the tensors that they read, and run by the same interpreter, so that the same kernels (XNNPACK or a fallback) run
-them. The result is an estimate: it lacks the cost of borders between partitions, and operations that XNNPACK would fuse
-with a neighbour, such as padding, count in full.
+The interpreter has no profile of its own in Python. The operations in question are cut out into a file of their own,
+whose inputs are the tensors that they read, and run by the same interpreter, so that whatever runs them there (XNNPACK,
+a fallback) runs them here. An estimate: what borders between partitions cost is not in it, and what XNNPACK would fuse
+with a neighbour, such as padding, counts in full.
 
-One thread computes, and its processor time is measured instead of wall-clock time: on a busy machine a whole network is
-interrupted far more often than a few operations, which would then look cheap.
+One thread computes, and its processor time counts, not the clock on the wall: on a machine that does other things too,
+a whole network is interrupted far more often than a few operations, and they would look cheap.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
 
-from quant.flatbuffer import TFLiteFile
-from quant.unused import drop_unused
+from quant.tflite.records import Model, Operator
+from quant.tflite.write import write_model
 from rpi_runtime.model.interpreter import find_module
 
 REPEATS = 15
 
 
-def cut_out(data: bytes, chosen: Collection[int]) -> bytes:
-    """Return a file of the chosen operations only (indices into `TFLiteFile.operations`)."""
-    file = TFLiteFile(data)
-    file.graph.operators = [op for i, op in enumerate(file.graph.operators) if i in chosen]
-    made = {int(t) for op in file.graph.operators for t in op.outputs}
-    read = {int(t) for op in file.graph.operators for t in op.inputs if t >= 0}
-    wanted = sorted(t for t in read - made if file.constant(t) is None)
-    file.graph.inputs = np.array(wanted, np.int32)
-    file.graph.outputs = np.array(sorted(made), np.int32)
-    file.model.signatureDefs = []
-    drop_unused(file)
-    return file.to_bytes()
+def cut_out(model: Model, chosen: AbstractSet[Operator]) -> Model:
+    """Return a network of the chosen operations only; its inputs are what they read."""
+    operators = [op for op in model.operators if op in chosen]
+    made = dict.fromkeys(t for op in operators for t in op.outputs)
+    read = dict.fromkeys(t for op in operators for t in op.inputs if t is not None and t.data is None)
+    inputs = [t for t in read if t not in made]
+    return Model(
+        inputs={f"input{i}": t for i, t in enumerate(inputs)},
+        outputs={f"output{i}": t for i, t in enumerate(made)},
+        operators=operators,
+    )
 
 
-def share_of_time(data: bytes, chosen: Collection[int], repeats: int = REPEATS) -> float:
-    """Return the time of the chosen operations over that of the whole file, each the least of alternating runs."""
+def share_of_time(model: Model, chosen: AbstractSet[Operator], repeats: int = REPEATS) -> float:
+    """Return the time of the chosen operations over the whole network's, the least of several runs in turn of each."""
     if not chosen:
         return 0.0
-    runs = [_prepared(data), _prepared(cut_out(data, chosen))]
+    runs = [_prepared(model), _prepared(cut_out(model, chosen))]
     best = least_times(runs, repeats)
     return best[1] / best[0]
 
@@ -50,9 +50,9 @@ def share_of_time(data: bytes, chosen: Collection[int], repeats: int = REPEATS) 
 def least_times(
     interpreters: Iterable[Any], repeats: int, clock: Callable[[], float] = time.thread_time
 ) -> list[float]:
-    """Return the least seconds of each interpreter over alternating runs. The first round does not count.
+    """Return the least seconds that each interpreter took, run in turn; the first round does not count.
 
-    For several threads, give a clock that counts all of them.
+    With several threads give a clock that sees them all.
     """
     runs = list(interpreters)
     best = [float("inf")] * len(runs)
@@ -65,9 +65,9 @@ def least_times(
     return best
 
 
-def _prepared(data: bytes) -> Any:
+def _prepared(model: Model) -> Any:
     _, module = find_module()
-    interpreter = module.Interpreter(model_content=data, num_threads=1)
+    interpreter = module.Interpreter(model_content=write_model(model), num_threads=1)
     interpreter.allocate_tensors()
     rng = np.random.default_rng(0)
     for entry in interpreter.get_input_details():

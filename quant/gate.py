@@ -1,26 +1,29 @@
-"""The checks that a file must pass before it is called INT8. A failed check reports its figures."""
+"""What a file must satisfy before it is called INT8; what fails is named with its figures."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from quant.cost import share_of_time
-from quant.flatbuffer import Operation, Tensor, TFLiteFile
 from quant.floats import CONVERSIONS, LARGEST_SHARE, Island, find_islands
 from quant.metrics import Agreement
+from quant.tflite.records import Model, Operator, Tensor
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.model.delegation import Delegation
 
-# Operations that convert between number formats or layouts at run time: each costs a pass over a tensor.
-FORBIDDEN = ("QUANTIZE", "DEQUANTIZE", "TRANSPOSE", "CAST")
+# Operations that convert between number formats at run time: each costs a pass over a tensor.
+FORBIDDEN = ("QUANTIZE", "DEQUANTIZE", "CAST")
 # Constant tensors that steer an operation (paddings, shapes, axes) are integers by TFLite's definition.
-CONTROL_TYPES = ("INT32", "INT64")
-# Operations that XNNPACK computes in INT8. Sources: README of TensorFlow Lite's XNNPACK delegate, quantized operators;
-# from BATCH_MATMUL on, what LiteRT 2.1 supports in addition.
+CONTROL_TYPES = ("int32", "int64")
+# What XNNPACK computes in INT8. Sources: README of TensorFlow Lite's XNNPACK delegate, quantized operators; from
+# BATCH_MATMUL on what LiteRT 2.1 takes beside.
 XNNPACK_INT8 = (
     "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "ADD", "SUB", "MUL", "CONCATENATION", "RESIZE_BILINEAR",
     "LOGISTIC", "TANH", "ELU", "LEAKY_RELU", "MEAN", "PAD", "SLICE", "SPLIT", "MAX_POOL_2D", "FULLY_CONNECTED",
@@ -35,10 +38,10 @@ CONVOLUTIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The largest losses allowed, measured on the calibration images; that of AP on evaluation images.
+    """Largest loss allowed, measured on the calibration images, and of AP with evaluation images.
 
-    The first three come from this project's measurements: exact equalization stays well below them, and a plain
-    conversion is far above.
+    The first three are the bar of this project's measurements: exact equalization stays well below, a plain
+    conversion far above.
     """
 
     heatmap_rmse: float = 0.008
@@ -49,7 +52,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check: the value found, the value allowed, and whether it passed."""
+    """One requirement: what was found, what is allowed, whether it holds."""
 
     name: str
     found: str
@@ -57,17 +60,15 @@ class Check:
     passed: bool
 
 
-def check_structure(data: bytes, spec: InputSpec) -> list[Check]:
+def check_structure(model: Model, spec: InputSpec) -> list[Check]:
     """Check every tensor's type, the operations, all scales, the input's scale and the weights' granularity."""
-    file = TFLiteFile(data)
-    tensors, operations = file.tensors, file.operations
-    constant = {i for i in range(len(tensors)) if file.constant(i) is not None}
-    real = {i for island in find_islands(data) if island.allowed for i in island.tensors}
-    wrong = [t.name for i, t in enumerate(tensors) if not (i in real or _type_fits(t, i in constant))]
-    forbidden = sorted({op.name for op in operations if op.name in FORBIDDEN and not _borders(op, real)})
-    broken = [t.name for i, t in enumerate(tensors) if t.type == "INT8" and not _scales_fit(t, i in constant)]
-    coarse = [tensors[op.inputs[1]].name for op in operations if _is_coarse(op, tensors)]
-    (entry,) = (tensors[int(i)] for i in file.graph.inputs)
+    tensors = model.tensors()
+    real = {t for island in find_islands(model) if island.allowed for t in island.tensors}
+    wrong = [t.name for t in tensors if not (t in real or _type_fits(t))]
+    forbidden = sorted({op.name for op in model.operators if _converts(op) and not _borders(op, real)})
+    broken = [t.name for t in tensors if t.dtype == np.int8 and not _scales_fit(t)]
+    coarse = [name for op in model.operators for name in _coarse(op)]
+    (entry,) = model.inputs.values()
     return [
         _none("tensors that are not integer", wrong),
         _none("converting operations", forbidden),
@@ -77,59 +78,73 @@ def check_structure(data: bytes, spec: InputSpec) -> list[Check]:
     ]
 
 
-def _borders(op: Operation, real: set[int]) -> bool:
+def _converts(op: Operator) -> bool:
+    """Whether an operation converts between formats; another scale in INT8 is arithmetic like others."""
+    (first, *_), result = op.inputs, op.outputs[0]
+    return op.name in FORBIDDEN and not (
+        op.name in CONVERSIONS and first is not None and first.dtype == result.dtype
+    )
+
+
+def _borders(op: Operator, real: AbstractSet[Tensor]) -> bool:
     """Whether an operation converts to or from an island of float."""
-    return op.name in CONVERSIONS and bool(real.intersection((*op.inputs, *op.outputs)))
+    return op.name in CONVERSIONS and not real.isdisjoint([*op.inputs, *op.outputs])
 
 
-def _type_fits(tensor: Tensor, constant: bool) -> bool:
-    if tensor.type == "INT8":
+def _type_fits(tensor: Tensor) -> bool:
+    if tensor.dtype == np.int8:
         return True
-    return constant and tensor.type in CONTROL_TYPES
+    return tensor.data is not None and tensor.dtype.name in CONTROL_TYPES
 
 
-def _scales_fit(tensor: Tensor, constant: bool) -> bool:
+def _scales_fit(tensor: Tensor) -> bool:
     """Whether scales are positive numbers: one for an activation, one or more for weights."""
-    count = len(tensor.scales)
-    return (count >= 1 if constant else count == 1) and all(math.isfinite(s) and s > 0 for s in tensor.scales)
-
-
-def _is_coarse(op: Operation, tensors: list[Tensor]) -> bool:
-    if op.name not in CONVOLUTIONS:
+    if tensor.quantization is None:
         return False
-    weights = tensors[op.inputs[1]]
-    return len(weights.scales) != weights.shape[CONVOLUTIONS[op.name]]
+    scales = tensor.quantization.scales
+    return (tensor.data is not None or len(scales) == 1) and bool((np.isfinite(scales) & (scales > 0)).all())
+
+
+def _coarse(op: Operator) -> list[str]:
+    """The weights of a convolution that lack a scale for each output channel."""
+    if op.name not in CONVOLUTIONS:
+        return []
+    weights = op.inputs[1]
+    assert weights is not None
+    count = 0 if weights.quantization is None else len(weights.quantization.scales)
+    if weights.dtype != np.int8 or count == weights.shape[CONVOLUTIONS[op.name]]:
+        return []
+    return [weights.name]
 
 
 def _input_check(entry: Tensor, spec: InputSpec) -> Check:
-    scale, zero = (entry.scales or (0.0,))[0], (entry.zero_points or (0,))[0]
+    scale, zero = (
+        (0.0, 0) if entry.quantization is None else (entry.quantization.scale, entry.quantization.zero_point)
+    )
     want_scale, want_zero = spec.scale[0], round(spec.mean[0]) - 128
-    passed = math.isclose(scale, want_scale, rel_tol=1e-3) and zero == want_zero and entry.type == "INT8"
+    passed = math.isclose(scale, want_scale, rel_tol=1e-3) and zero == want_zero and entry.dtype == np.int8
     return Check(
         name="input is pixel ^ 0x80",
-        found=f"{entry.type} scale {scale:.6g} zero point {zero}",
+        found=f"{entry.dtype.name.upper()} scale {scale:.6g} zero point {zero}",
         allowed=f"INT8 scale {want_scale:.6g} zero point {want_zero}",
         passed=passed,
     )
 
 
-def check_floats(data: bytes) -> list[Check]:
-    """Name a file's islands of float, with their part of the time; empty for a file without islands.
+def check_floats(model: Model) -> list[Check]:
+    """Name what a file computes in float, and its part of the time; empty for a file that computes nothing so.
 
-    Tables and chains (`quant.floats`) are allowed: tables are exact to one step of INT8, and chains are more exact.
+    Tables and chains (`quant.floats`) are allowed: the one are exact to a step of INT8, the other more exact than it.
     """
-    islands = find_islands(data)
+    islands = find_islands(model)
     if not islands:
         return []
     tensors = {t for island in islands for t in island.tensors}
-    operations = TFLiteFile(data).operations
-    chosen = {
-        i for i, op in enumerate(operations) if tensors.intersection(op.outputs) or _borders(op, tensors)
-    }
+    chosen = {op for op in model.operators if not tensors.isdisjoint(op.outputs) or _borders(op, tensors)}
     return [
         Check(
             name="computed in float",
-            found=f"{_listed(islands)}; {share_of_time(data, chosen):.1%} of the time",
+            found=f"{_listed(islands)}; {share_of_time(model, chosen):.1%} of the time",
             allowed=f"tables; chains of at most {LARGEST_SHARE:.0%} of all values each",
             passed=all(island.allowed for island in islands),
         )
@@ -150,13 +165,12 @@ def _listed(islands: list[Island]) -> str:
     return ", ".join(parts)
 
 
-def check_delegation(delegation: Delegation, data: bytes | None = None) -> list[Check]:
-    """Check that XNNPACK takes the whole graph as one partition. With the file, operations that fall back are timed."""
+def check_delegation(delegation: Delegation, model: Model | None = None) -> list[Check]:
+    """Check that XNNPACK takes the whole graph as one partition; with the network, what falls back is timed."""
     names = set(delegation.fell_back)
     cost = ""
-    if names and data is not None:
-        operations = TFLiteFile(data).operations
-        share = share_of_time(data, {i for i, op in enumerate(operations) if op.name in names})
+    if names and model is not None:
+        share = share_of_time(model, {op for op in model.operators if op.name in names})
         cost = f"; {share:.0%} of the time"
     fallen = _none("operations that fall back from XNNPACK", map(_why, sorted(names)))
     return [
@@ -177,7 +191,7 @@ def _why(operation: str) -> str:
 
 
 def check_agreement(agreement: Agreement, limits: Limits) -> list[Check]:
-    """Check the maps against those of the float file. Without any peak, their figures mean nothing."""
+    """Check the maps against those of the float file; without a single peak, their figures say nothing."""
     return [
         Check(
             name="peaks compared",

@@ -1,19 +1,18 @@
-"""Signal-to-noise of every layer: the float file and the INT8 file on the same input, tensor by tensor."""
+"""Signal-to-noise of every layer: the float network and the INT8 network on the same input, tensor by tensor."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpi_runtime.model.interpreter import find_module
+from quant.quantize.observe import Probe
+from quant.quantize.rules import MOVES
+from quant.tflite.records import Model, Tensor
 
 Map = NDArray[np.float32]
-MOVES = ("PAD", "CONCATENATION")  # operations that add no noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +22,12 @@ class LayerNoise:
     Attributes
     ----------
     name : str
-        Shortened name of the tensor.
+        Of the tensor, shortened to what tells it apart.
     operation : str
     snr_db : float
-        Mean over channels of 10 log10(signal / noise), where noise is accumulated over all layers so far. The mean over
-        channels is used instead of the ratio of total energies, because one outlier channel carries nearly all energy
-        and would hide the loss of the others.
+        Mean over channels of 10 log10(signal / noise), noise being what all layers so far have added. The mean over
+        channels, not the ratio of total energies: one outlier channel carries nearly all energy and would hide what
+        the others lose.
     """
 
     name: str
@@ -36,36 +35,48 @@ class LayerNoise:
     snr_db: float
 
 
-def layer_noise(real: Path, quantized: Path, inputs: Iterable[Map]) -> list[LayerNoise]:
+def layer_noise(real: Model, quantized: Model, inputs: Iterable[Map]) -> list[LayerNoise]:
     """Return the noise of each operation's output in execution order.
+
+    Operations that move values add no noise of their own and are left out.
 
     Parameters
     ----------
-    real, quantized : path
-        .tflite files of the same network; tensors are matched by name.
+    real, quantized : Model
+        The same network; tensors are matched by name.
     inputs : iterable of ndarray, (1, H, W, 3) float32
-        Normalised. A few images are enough.
+        Normalised; a few images are enough.
     """
-    probes = [_Probe(real), _Probe(quantized)]
-    shared = [n for n, op in probes[1].operations.items() if n in probes[0].operations and op not in MOVES]
+    known = _computed(real)
+    shared = {name: op for name, op in _computed(quantized).items() if name in known}
+    probes = [Probe(model, _named(model, shared)) for model in (real, quantized)]
     signal: dict[str, Map] = {}
     noise: dict[str, Map] = {}
     for image in inputs:
-        for probe in probes:
-            probe.run(image)
+        values = [{tensor.name: value for tensor, value in probe.run(image)} for probe in probes]
         for name in shared:
-            a, b = (probe.value(name) for probe in probes)
+            a, b = (value[name] for value in values)
             axes = tuple(range(a.ndim - 1))
             signal[name] = signal.get(name, 0) + np.square(a).sum(axis=axes)
             noise[name] = noise.get(name, 0) + np.square(a - b).sum(axis=axes)
     return [
-        LayerNoise(name=_short(n), operation=probes[1].operations[n], snr_db=_mean_db(signal[n], noise[n]))
-        for n in shared
+        LayerNoise(name=_short(n), operation=op, snr_db=_mean_db(signal[n], noise[n]))
+        for n, op in shared.items()
     ]
 
 
+def _computed(model: Model) -> dict[str, str]:
+    """The operation behind each computed tensor, by the tensor's name."""
+    return {t.name: op.name for op in model.operators if op.name not in MOVES for t in op.outputs if t.shape}
+
+
+def _named(model: Model, names: Iterable[str]) -> list[Tensor]:
+    tensors = {t.name: t for op in model.operators for t in op.outputs}
+    return [tensors[name] for name in names]
+
+
 def _mean_db(signal: Map, noise: Map) -> float:
-    """Return the mean over the channels with a signal; noise is at least 1e-10 of it (100 dB)."""
+    """Mean over the channels that carry any signal; noise is floored at 1e-10 of it (100 dB)."""
     alive = signal > 0
     if not alive.any():
         return 0.0
@@ -73,47 +84,8 @@ def _mean_db(signal: Map, noise: Map) -> float:
     return float(10 * np.log10(np.maximum(ratio, 1e-3)).mean())
 
 
-class _Probe:
-    """Return an interpreter that keeps every intermediate tensor, unlike delegates."""
-
-    def __init__(self, path: Path) -> None:
-        _, module = find_module()
-        self._interpreter = module.Interpreter(
-            model_path=str(path),
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            num_threads=2,
-        )
-        self._interpreter.allocate_tensors()
-        self._details = {d["name"]: d for d in self._interpreter.get_tensor_details()}
-        names = {d["index"]: name for name, d in self._details.items()}
-        self.operations: dict[str, str] = {}
-        for op in self._interpreter._get_ops_details():
-            self.operations.update((names[i], op["op_name"]) for i in op["outputs"] if i in names)
-
-    def run(self, image: Map) -> None:
-        (entry,) = self._interpreter.get_input_details()
-        self._interpreter.set_tensor(entry["index"], _quantize(image, entry))
-        self._interpreter.invoke()
-
-    def value(self, name: str) -> Map:
-        details = self._details[name]
-        stored: Map = self._interpreter.get_tensor(details["index"])
-        scale, zero = details["quantization"]
-        if not scale:
-            return np.asarray(stored)
-        return np.asarray((stored.astype(np.float32) - zero) * np.float32(scale))
-
-
-def _quantize(image: Map, entry: dict[str, Any]) -> NDArray[Any]:
-    scale, zero = entry["quantization"]
-    if not scale:
-        return image
-    return np.asarray(np.clip(np.rint(image / scale) + zero, -128, 127), np.int8)
-
-
 def _short(name: str) -> str:
-    """Shorten ``model/tf.nn.relu_3/Relu;model/...`` to ``relu_3``. Names of fused operations follow the first."""
+    """``model/tf.nn.relu_3/Relu;model/...`` -> ``relu_3``; the operations that were fused into it follow the first."""
     first = name.replace("compat.v1.", "").split(";")[0].split("/")
     return (
         first[-2].removeprefix("tf.nn.").removeprefix("tf.math.").removeprefix("tf.")

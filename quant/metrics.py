@@ -36,6 +36,8 @@ class Agreement:
     tag_rmse : float
         Root mean square difference of tags where the float heatmap of their keypoint reaches the threshold. Tags of
         different people differ by about 1. 0 without tags.
+    output_error : float
+        Norm of an output's difference over the norm of the float output. The largest of all outputs.
     """
 
     images: int
@@ -47,6 +49,7 @@ class Agreement:
     shift_px: float
     shift_p95_px: float
     tag_rmse: float = 0.0
+    output_error: float = 0.0
 
 
 class AgreementMeter:
@@ -69,6 +72,7 @@ class AgreementMeter:
         self._images = self._values = self._peaks = self._lost = self._added = 0
         self._heatmap_error = self._paf_error = self._paf_energy = self._tag_error = 0.0
         self._tags = 0
+        self._outputs: dict[str, list[float]] = {}
         self._shifts: list[float] = []
 
     def add(self, heatmaps: tuple[Maps, Maps], pafs: tuple[Maps, Maps] | None = None) -> None:
@@ -83,6 +87,12 @@ class AgreementMeter:
             here = real.table[real.starts[kind] : real.starts[kind + 1], :2]
             there = other.table[other.starts[kind] : other.starts[kind + 1], :2]
             self._match(here, there)
+
+    def add_output(self, name: str, pair: tuple[Maps, Maps]) -> None:
+        """Add one image's float and INT8 values of any output."""
+        sums = self._outputs.setdefault(name, [0.0, 0.0])
+        sums[0] += _energy(pair[0] - pair[1])
+        sums[1] += _energy(pair[0])
 
     def add_values(self, heatmaps: tuple[Maps, Maps]) -> None:
         """Add heatmaps of coarser strides, which count in the rmse only."""
@@ -123,6 +133,7 @@ class AgreementMeter:
             shift_px=float(shifts.mean()),
             shift_p95_px=float(np.percentile(shifts, 95)),
             tag_rmse=float(np.sqrt(self._tag_error / max(self._tags, 1))),
+            output_error=max((float(np.sqrt(e / max(s, 1e-12))) for e, s in self._outputs.values()), default=0.0),
         )
 
 

@@ -1,16 +1,17 @@
 """Named quantization recipes, one small file each in ``quant/recipes``.
 
-The name describes what is done::
+The name says what is done::
 
-    recipe   = weights "_" activations [ "_" equalization ]     w8c_a8_eq
+    recipe   = weights "_" activations [ "_" equalization ] [ "_" ranges ] [ "_" fit ]     w8c_a8_eq
     weights  = "w" bits granularity     w8c  int8, a scale per output channel
                                         w16  float16        w32  float32
     activations = "a" bits              a8   int8, a scale per tensor      a32  float32
     equalization = "eq"                 channels equalized by what calibration images make of them
-                 | "eqw"                by the weights alone
+    ranges  = "out"                     ranges by what errors cost the outputs, not by what most images reach
+    fit     = "fit"                     weights and biases fitted, layer by layer, to the float network's values
 
-With every int8 recipe, ELU is computed in int8, and operations without a sound int8 kernel are computed in float
-(`quant.floats`); the gate names them in the report, with their part of the time.
+Under every int8 recipe what has no sound int8 kernel is computed in float (`quant.floats`): the gate names it, with its
+part of the time, in the report. The last two need PyTorch.
 
 A new recipe is a new .toml file there, or anywhere with ``--recipe FILE.toml``.
 """
@@ -28,72 +29,63 @@ from rpi_runtime.strict import from_mapping
 
 MOST_BYTES = 1 << 20
 FOLDER = Path(__file__).parent / "recipes"
-GRAMMAR = re.compile(r"w(8c|16|32)_a(8|32)(_eq|_eqw)?\Z")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Equalization:
-    """How channels are scaled alike before quantization (`export.graph.equalize`).
-
-    Attributes
-    ----------
-    source : {"data", "weights", "off"}
-    limit : float
-        Maximum factor of a channel.
-    passes : int
-        Number of sweeps over the network. One is enough with data.
-    """
-
-    source: Literal["data", "weights", "off"] = "off"
-    limit: float = 1024.0
-    passes: int = 1
-
-    def __post_init__(self) -> None:
-        if self.limit < 1 or self.passes < 1:
-            raise InputError(f"recipe: limit {self.limit} and passes {self.passes} must be at least 1")
+GRAMMAR = re.compile(r"w(8c|16|32)_a(8|32)(_eq)?(_out)?(_fit)?\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The treatment of weights and activations.
+    """What happens to weights and activations.
 
     Attributes
     ----------
     name : str
-        Name by the grammar above.
+        By the grammar above.
     summary : str
         One line for ``--list-recipes``.
     kind : {"int8", "float16", "float32"}
-        Stands in the file's name if the recipe is the default of its kind.
-    equalization : Equalization
+        For the file's name when the recipe is its kind's default.
+    equalize : bool
+        Whether channels are brought to one level first (`quant.quantize.equalize`).
+    ranges : {"extremes", "averages", "outputs"}
+        How the range of a tensor follows from calibration: from all images' extremes, from the mean of each image's
+        extremes, or by what errors cost the outputs (`quant.quantize.sensitivity`).
+    fit : bool
+        Whether weights and biases are fitted layer by layer (`quant.quantize.reconstruct`).
     """
 
     name: str
     summary: str
     kind: Literal["int8", "float16", "float32"]
-    equalization: Equalization = Equalization()
+    equalize: bool = False
+    ranges: Literal["extremes", "averages", "outputs"] = "extremes"
+    fit: bool = False
 
     def __post_init__(self) -> None:
         match = GRAMMAR.match(self.name)
         if not match:
             raise InputError(f"recipe name {self.name!r}: expected for example w8c_a8_eq")
-        weights, activations, suffix = match.groups()
+        weights, activations, *suffixes = match.groups()
         kind = {("8c", "8"): "int8", ("16", "32"): "float16", ("32", "32"): "float32"}.get(
             (weights, activations)
         )
-        source = {None: "off", "_eq": "data", "_eqw": "weights"}[suffix]
-        if kind != self.kind or source != self.equalization.source:
-            raise InputError(
-                f"recipe {self.name}: its name says {kind} with equalization {source!r}, "
-                f"the file says {self.kind} with {self.equalization.source!r}"
-            )
+        said = _words(kind, [suffix is not None for suffix in suffixes])
+        found = _words(self.kind, [self.equalize, self.ranges == "outputs", self.fit])
+        if said != found:
+            raise InputError(f"recipe {self.name}: its name says {said}, the file says {found}")
+
+
+def _words(kind: str | None, steps: list[bool]) -> str:
+    names = ("equalize", "ranges by outputs", "fit")
+    return f"{kind} with {', '.join(n for n, there in zip(names, steps, strict=True) if there) or 'nothing else'}"
 
 
 DEFAULTS = {"int8": "w8c_a8_eq", "float16": "w16_a32", "float32": "w32_a32"}
+# what an export tries after the default, in this order, until the gate holds
+REPAIRS = ("w8c_a8_eq_out", "w8c_a8_eq_out_fit")
 
 
 def load_recipe(name: str) -> Recipe:
-    """Return a recipe by name or from the path of a .toml file; raises `InputError` if neither exists."""
+    """Return a recipe by name, or from the path of a .toml file; `InputError` when there is none."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     try:
         text = read_input(path, MOST_BYTES)

@@ -6,29 +6,28 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.graph.equalize import rescale
-from export.graph.graph import OnnxGraph
-from export.graph.parity import Parity
-from export.graph.regions import find_pairs
+from export.graph.float_model import FloatModel
 from export.zoo.network import Network
+from quant.quantize.channels import find_classes
+from quant.quantize.equalize import scale_channels
+from quant.tflite.records import Model
 from rpi_runtime.model.card import InputSpec
 
 
-def rescale_randomly(graph: OnnxGraph, octaves: float, seed: int) -> OnnxGraph:
-    """Multiply every channel between two convolutions by 2 ** uniform(-octaves, octaves)."""
-    result, rng = graph.copy(), np.random.default_rng(seed)
-    for pair in find_pairs(result):
-        conv = next(n for n in result.nodes if n.name == pair.first)
-        channels = result.constants[conv.input[1]].shape[0]
-        rescale(result, pair, 2.0 ** rng.uniform(-octaves, octaves, channels))
+def rescale_randomly(model: Model, octaves: float, seed: int) -> Model:
+    """Multiply every class of channels that may be scaled by 2 ** uniform(-octaves, octaves)."""
+    result, draw = model.copy(), np.random.default_rng(seed)
+    classes = find_classes(result)
+    factors = 2.0 ** draw.uniform(-octaves, octaves, classes.count)
+    scale_channels(result, classes, np.where(classes.fixed | classes.clamped, 1.0, factors))
     return result
 
 
 def rescaled(network: Network, octaves: float, seed: int) -> Network:
-    """Return the network with `rescale_randomly` applied to its graph."""
+    """Return the network with `rescale_randomly` applied to its float model."""
 
-    def build(spec: InputSpec) -> tuple[OnnxGraph, list[Parity]]:
-        graph, parities = network.build(spec)
-        return rescale_randomly(graph, octaves, seed), parities
+    def build(spec: InputSpec) -> FloatModel:
+        made = network.build(spec)
+        return replace(made, model=rescale_randomly(made.model, octaves, seed))
 
     return replace(network, build=build)

@@ -7,23 +7,21 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from export.graph.equalize import equalize
 from export.tflite import main
 from quant.cli import run_command
 from quant.gate import _at_most
-from quant.quiet import quiet
+from quant.quantize import quantizer
+from quant.quantize.equalize import Outlier
+from quant.tflite.records import Model, Tensor
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import InputError
 from tests.export.toynet import CARD, write_pictures, write_toy_network
 from tests.quant.toycoco import write_toy_coco
-
-with quiet():
-    from export import chain
-
 
 COCO_CARD = CARD.replace("[[outputs]]", f"coco = {[0] * 17}\n\n[[outputs]]", 1)
 
@@ -216,7 +214,7 @@ def test_an_incomplete_split_is_announced_before_the_work(
     def stop(*args: object) -> None:
         raise InputError("far enough")
 
-    monkeypatch.setattr(chain, "export_one", stop)
+    monkeypatch.setattr("export.chain.export_one", stop)
     place.path("coco/val2017/000000000102.png").unlink()
     assert place.run(*OWN, "--evaluate", "@coco") == 3
     err = capfd.readouterr().err
@@ -285,16 +283,17 @@ def test_an_output_that_is_a_file_is_exit_code_5(place: Place, capfd: pytest.Cap
 def test_a_step_that_changes_the_network_is_exit_code_6(
     place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true = equalize
+    true = quantizer.equalize
 
-    def wrong(*args: object) -> object:
-        graph = true(*args)  # type: ignore[arg-type]
-        name = next(k for k, v in graph.constants.items() if v.ndim == 4)
-        graph.replace_constant(name, graph.constants[name] * np.float32(1.01))
-        return graph
+    def wrong(model: Model, *args: Any) -> list[Outlier]:
+        found = true(model, *args)
+        op = next(op for op in model.operators if op.name == "CONV_2D")
+        assert op.inputs[1] is not None
+        op.inputs[1] = Tensor.constant("wrong", op.inputs[1].real() * np.float32(1.01))
+        return found
 
-    monkeypatch.setattr(chain, "equalize", wrong)
-    check(place, capfd, [*OWN, *INT8], 6, "onnx -> equalized", "allowed 0.0001", "please report it")
+    monkeypatch.setattr(quantizer, "equalize", wrong)
+    check(place, capfd, [*OWN, *INT8], 6, "float32 -> equalized", "allowed 0.0001", "please report it")
 
 
 def test_a_file_that_fails_the_gate_is_exit_code_7(
@@ -303,7 +302,7 @@ def test_a_file_that_fails_the_gate_is_exit_code_7(
     assert place.run(*OWN, *INT8) == 0
     good = (place.out / "toy-64x48-int8.tflite").read_bytes()
     capfd.readouterr()
-    monkeypatch.setattr(chain, "check_agreement", lambda *args: [_at_most("heatmap rmse", 0.5, 0.008)])
+    monkeypatch.setattr("export.integers.check_agreement", lambda *args: [_at_most("heatmap rmse", 0.5, 0.008)])
     assert place.run(*OWN, *INT8) == 7
     out, err = capfd.readouterr()
     assert err.splitlines()[-1].startswith("error: refused, see the failed checks above and in the report: ")

@@ -20,13 +20,14 @@ ADAPTERS = {
     "cv2": ("rpi_runtime/", "export/train/"),
     "picamera2": "rpi_runtime/capture/picamera.py",
     "libcamera": "rpi_runtime/capture/picamera.py",
+    "torch": ("quant/quantize/",),  # imported where a recipe needs it
     "ai_edge_litert": ("rpi_runtime/model/interpreter.py", "quant/"),  # there for the schema of .tflite files
     "tflite_runtime": "rpi_runtime/model/interpreter.py",
     "tensorflow": "rpi_runtime/model/interpreter.py",
 }
-QUANT = RUNTIME | {"tensorflow", "flatbuffers", "pycocotools", "rich", "jinja2"}
+QUANT = RUNTIME | {"flatbuffers", "pycocotools", "rich", "jinja2"}
 EXPORT = QUANT | {
-    "torch", "onnx", "onnx2tf", "onnxruntime", "tf_keras", "google", "defusedxml", "safetensors",
+    "torch", "onnx", "onnxruntime", "google", "defusedxml", "safetensors",
 }  # fmt: skip
 ALLOWED = {"export": EXPORT, "quant": QUANT, "rpi_runtime": RUNTIME, "cython_ext": RUNTIME}
 HEAVY = {"torch", "tensorflow", "onnx", "onnx2tf", "onnxruntime", "tf_keras", "cv2", "picamera2", "PIL"}

@@ -1,10 +1,11 @@
-"""A PyTorch network to its ONNX graph, normalisation included, compared with the network as it was published."""
+"""A PyTorch network to a float model, normalisation included, compared with the network as it was published."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -14,18 +15,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.graph.graph import OPSET, OnnxGraph, run, tidy
+from export.graph.float_model import FloatModel, normalise
+from export.graph.from_onnx import from_onnx
 from export.graph.normalisation import prepend_normalisation
-from export.graph.parity import Parity, compare
+from export.graph.parity import compare
 from export.zoo.inputs import is_plain
+from quant.tflite.run import run_model
 from rpi_runtime.model.card import InputSpec
 
+OPSET = 17
 Published = Callable[[Tensor], Sequence[Tensor]]
 
 
 def build_from_torch(
     form: nn.Module, published: Published, outputs: Sequence[str], normalisation: InputSpec, spec: InputSpec
-) -> tuple[OnnxGraph, list[Parity]]:
+) -> FloatModel:
     """Export a network at one size.
 
     Parameters
@@ -37,29 +41,26 @@ def build_from_torch(
     outputs : sequence of str
         Names of the maps.
     normalisation : InputSpec
-        Of the published network; goes inside the graph where an int8 input cannot be it.
+        Of the published network; goes inside the network where an int8 input cannot be it.
     spec : InputSpec
         The input of the file that is made.
     """
-    graph = from_torch(form, spec.width, spec.height, outputs)
+    graph = to_onnx(form, spec.width, spec.height, outputs)
+    inner = replace(normalisation, width=spec.width, height=spec.height)
+    made = from_onnx(graph, "the network", inner, outputs)
     if not is_plain(normalisation):
-        prepend_normalisation(graph, normalisation)
-    shape = (1, 3, spec.height, spec.width)
+        prepend_normalisation(made.model, normalisation)
+    shape = (1, spec.height, spec.width, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.float64)
     with torch.inference_mode():
-        maps = published(torch.from_numpy(_normalised(pixels, normalisation)))
-    expected = {name: value.numpy() for name, value in zip(outputs, maps, strict=True)}
-    return graph, compare("torch -> onnx", expected, run(graph, _normalised(pixels, spec)))
+        maps = published(torch.from_numpy(normalise(pixels, normalisation).transpose(0, 3, 1, 2)))
+    expected = {name: _channels_last(value) for name, value in zip(outputs, maps, strict=True)}
+    parities = compare("torch -> tflite", expected, run_model(made.model, normalise(pixels, spec)))
+    return replace(made, parities=(*made.parities, *parities))
 
 
-def _normalised(pixels: NDArray[np.float64], spec: InputSpec) -> NDArray[np.float32]:
-    mean, scale = (np.reshape(v, (1, 3, 1, 1)) for v in (spec.mean, spec.scale))
-    return np.asarray((pixels - mean) * scale, np.float32)
-
-
-def from_torch(net: nn.Module, width: int, height: int, outputs: Sequence[str]) -> OnnxGraph:
-    """Export a network in evaluation mode at one size."""
-    return tidy(_exported(net, width, height, outputs))
+def _channels_last(value: Tensor) -> NDArray[np.float32]:
+    return np.asarray(value.numpy().transpose(0, 2, 3, 1), np.float32)
 
 
 def to_topology(net: nn.Module, outputs: Sequence[str], width: int = 96, height: int = 64) -> str:
@@ -73,7 +74,7 @@ def to_topology(net: nn.Module, outputs: Sequence[str], width: int = 96, height:
             value.data = torch.rand(value.shape, generator=generator) + 0.5
     preserve = torch.onnx.TrainingMode.PRESERVE  # every parameter as it is, under its key
     options = {"training": preserve, "do_constant_folding": False}
-    return _without_weights(_exported(net.eval(), width, height, outputs, **options))
+    return _without_weights(to_onnx(net.eval(), width, height, outputs, **options))
 
 
 def _without_weights(model: onnx.ModelProto) -> str:
@@ -92,9 +93,10 @@ def _without_weights(model: onnx.ModelProto) -> str:
     return re.sub(r"(: float = -?\d+)(?=[,>])", r"\1.0", text)
 
 
-def _exported(
+def to_onnx(
     net: nn.Module, width: int, height: int, outputs: Sequence[str], **options: Any
 ) -> onnx.ModelProto:
+    """Export a network at one size, in evaluation mode where `options` do not say otherwise; its input is ``image``."""
     buffer = BytesIO()
     with warnings.catch_warnings():
         # the TorchScript exporter is deprecated; the newer one writes external data and needs onnxscript

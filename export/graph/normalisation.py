@@ -1,30 +1,33 @@
-"""Put a normalisation that an int8 input cannot have inside the graph."""
+"""Put a normalisation that an int8 input cannot have inside the network."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import onnx
 
-from export.graph.graph import OnnxGraph
+from quant.tflite.records import Model, Operator, Option, Tensor
 from rpi_runtime.model.card import InputSpec
 
+PIXEL_MEAN, PIXEL_SCALE = 128.0, 1 / 256  # what an int8 input can be without arithmetic
 
-def prepend_normalisation(graph: OnnxGraph, spec: InputSpec) -> None:
-    """Put ``(value - mean) * scale`` per channel inside the graph, as a 1x1 depthwise convolution.
 
-    The graph's input becomes ``(value - 128) / 256``. Folding it into the first convolution instead would change the
+def prepend_normalisation(model: Model, spec: InputSpec) -> None:
+    """Put ``(value - mean) * scale`` per channel inside the network, as a 1x1 depthwise convolution.
+
+    The network's input becomes ``(value - 128) / 256``. Folding it into the first convolution instead would change the
     border, where that convolution pads with zeros.
     """
+    ((name, entry),) = model.inputs.items()
+    image = Tensor(name=name, shape=entry.shape)
+    entry.name = f"{name}/normalised"
     scale, mean = np.array(spec.scale), np.array(spec.mean)
-    graph.replace_constant("normalisation.weight", (scale * 256).astype(np.float32).reshape(3, 1, 1, 1))
-    graph.replace_constant("normalisation.bias", ((128 - mean) * scale).astype(np.float32))
-    nodes: Any = graph.model.graph.node
-    for node in nodes:
-        for index, name in enumerate(node.input):
-            if name == "image":
-                node.input[index] = "image/normalised"
-    inputs = ["image", "normalisation.weight", "normalisation.bias"]
-    conv = onnx.helper.make_node("Conv", inputs, ["image/normalised"], name="normalisation", group=3)
-    nodes.insert(0, conv)
+    weights = np.asarray((scale / PIXEL_SCALE).reshape(1, 1, 1, 3), np.float32)
+    bias = np.asarray((PIXEL_MEAN - mean) * scale, np.float32)
+    constants = [
+        Tensor.constant(f"{name}/{what}", data) for what, data in (("scale", weights), ("shift", bias))
+    ]
+    options: dict[str, Option] = {"padding": "VALID", "stride_h": 1, "stride_w": 1, "depth_multiplier": 1}
+    model.operators.insert(
+        0,
+        Operator(name="DEPTHWISE_CONV_2D", inputs=[image, *constants], outputs=[entry], options=options),
+    )
+    model.inputs = {name: image}

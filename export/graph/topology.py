@@ -7,14 +7,17 @@ any height H and width W; each further input is a parameter under its key of the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.graph.graph import OnnxGraph, tidy
+from export.graph.float_model import FloatModel
+from export.graph.from_onnx import from_onnx
 from export.graph.normalisation import prepend_normalisation
 from export.zoo.inputs import is_plain
 from rpi_runtime.model.card import InputSpec
@@ -39,45 +42,49 @@ class Topology:
             p.name: tuple(d.dim_value for d in p.type.tensor_type.shape.dim) for p in parameters
         }
 
-    def graph(self, state: State, width: int, height: int) -> OnnxGraph:
-        """Return the graph in plain form at one input size, with the weights in it.
+    def model(self, state: State) -> onnx.ModelProto:
+        """Return the graph with the weights in it, for images of any size.
 
         Parameters
         ----------
         state : mapping of str to ndarray
             Checked against `shapes`, as `export.weights.state.check_state` does.
-        width, height : int
         """
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
-        image = model.graph.input[0]
         del model.graph.input[1:]
-        for dim, size in zip(image.type.tensor_type.shape.dim, (1, 3, height, width), strict=True):
-            dim.dim_value = size
         model.graph.initializer.extend(
             numpy_helper.from_array(np.ascontiguousarray(state[name], np.float32), name)
             for name in self.shapes
         )
-        for output in model.graph.output:
-            output.type.tensor_type.ClearField("shape")
-        return tidy(onnx.shape_inference.infer_shapes(model, strict_mode=True))
+        return model
+
+    def run(self, state: State, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run the graph as it is in ONNX Runtime on one (1, 3, H, W) image; outputs by name."""
+        session = onnxruntime.InferenceSession(
+            self.model(state).SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        names = [o.name for o in session.get_outputs()]
+        return dict(zip(names, session.run(names, {session.get_inputs()[0].name: image}), strict=True))
 
 
 def build_from_topology(
     topology: Topology, state: State, normalisation: InputSpec, spec: InputSpec
-) -> OnnxGraph:
-    """Return the graph for one input.
+) -> FloatModel:
+    """Return the float model for one input.
 
     Parameters
     ----------
     topology : Topology
     state : mapping of str to ndarray
     normalisation : InputSpec
-        Of the published network; goes inside the graph where an int8 input cannot be it.
+        Of the published network; goes inside the network where an int8 input cannot be it.
     spec : InputSpec
         The input of the file that is made.
     """
-    graph = topology.graph(state, spec.width, spec.height)
+    model = topology.model(state)
+    inner = replace(normalisation, width=spec.width, height=spec.height)
+    made = from_onnx(model, "the stored network", inner, [o.name for o in model.graph.output])
     if not is_plain(normalisation):
-        prepend_normalisation(graph, normalisation)
-    return graph
+        prepend_normalisation(made.model, normalisation)
+    return made

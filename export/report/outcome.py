@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.graph.equalize import Outlier
 from export.graph.parity import Parity
 from export.report.pictures import PosePicture
 from quant.evaluate import Evaluation
@@ -14,9 +13,31 @@ from quant.gate import Check
 from quant.layers import LayerNoise
 from quant.metrics import Agreement
 from quant.progress import Stage
+from quant.quantize.equalize import Outlier
 from rpi_runtime.model.card import ModelCard
 
 Layers = Mapping[str, tuple[LayerNoise, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One recipe that an export tried.
+
+    Attributes
+    ----------
+    recipe : str
+    output_error : float
+        Largest error of an output relative to its root mean square, over the calibration images.
+    refused : tuple of str
+        Names of the checks that failed.
+    seconds : float
+        That the attempt and its checks took.
+    """
+
+    recipe: str
+    output_error: float
+    refused: tuple[str, ...]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +59,8 @@ class Outcome:
     layers : dict of str to tuple of LayerNoise
         By recipe: this file's, and those of a plain conversion, for comparison.
     agreement : Agreement or None
+    attempts : tuple of Attempt
+        What was tried for the INT8 file, in order; the last one is the file.
     evaluations : tuple of Evaluation
         The float file's and this file's.
     pictures : tuple of PosePicture
@@ -61,6 +84,7 @@ class Outcome:
     outliers: tuple[Outlier, ...] = ()
     layers: Layers
     agreement: Agreement | None = None
+    attempts: tuple[Attempt, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
     pictures: tuple[PosePicture, ...] = ()
 

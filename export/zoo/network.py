@@ -1,4 +1,4 @@
-"""A trained network on its way to TFLite: its ONNX graph at a size, and its card."""
+"""A trained network on its way to TFLite: how to get its float model at a size, and what its card will say."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from rpi_runtime.errors import UsageError
 from rpi_runtime.model.card import InputSpec, ModelCard
 
 if TYPE_CHECKING:
-    from export.graph.graph import OnnxGraph
-    from export.graph.parity import Parity
+    from export.graph.float_model import FloatModel
 
-Build = Callable[[InputSpec], "tuple[OnnxGraph, list[Parity]]"]
-SMALLEST, LARGEST = 32, 2048  # pixels per side that a user may request
-CARD_LARGEST = 4096  # pixels per side that a card allows, see `InputSpec`
+Build = Callable[[InputSpec], "FloatModel"]
+SMALLEST, LARGEST = 32, 2048  # pixels a side that a user may ask for
+CARD_LARGEST = 4096  # pixels a side that a card allows, see `InputSpec`
 STEP = 8  # both sides are a multiple of this, and of what the network needs where that is more
 
 
@@ -29,7 +28,7 @@ class Network:
     card : ModelCard
         Template: its input size is the network's usual one.
     build : callable
-        Input spec to ONNX graph, and how it compared with what it came from.
+        Input spec to float model, and how it compared with what it came from.
     step : int
         Both sides of the input are multiples of this.
     notes : tuple of str
@@ -42,8 +41,11 @@ class Network:
     notes: tuple[str, ...] = ()
 
     def card_at(self, width: int, height: int, largest: int = LARGEST) -> ModelCard:
-        """Return the card at another input size; raises `UsageError` if the size does not suit the network."""
-        check_size(width, height, max(STEP, self.step, *(o.stride for o in self.card.outputs)), largest)
+        """Return the card at another input size; `UsageError` when the size does not suit the network."""
+        own = self.card.input
+        usual = (width, height) == (own.width, own.height)  # the network runs at that size, whatever it is
+        step = 1 if usual else max(STEP, self.step, *(o.stride for o in self.card.outputs))
+        check_size(width, height, step, largest)
         return replace(self.card, input=replace(self.card.input, width=width, height=height))
 
 

@@ -6,14 +6,16 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from export.graph.graph import OnnxGraph, from_file
+import onnx
+
+from export.graph.convert.layout import CHANNELS_LAST
+from export.graph.float_model import FloatModel
+from export.graph.from_onnx import from_onnx
 from export.graph.normalisation import prepend_normalisation
-from export.graph.parity import Parity
-from export.weights.download import checksum
+from export.graph.tidy.read import read_onnx
 from export.zoo.inputs import is_plain, plain_input
 from export.zoo.network import Network
 from rpi_runtime.errors import CardError
-from rpi_runtime.files import reading
 from rpi_runtime.inputs import parse_toml, read_input, shown_name
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Provenance
 
@@ -24,8 +26,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 def own_network(onnx_file: Path, card_file: Path) -> Network:
     """Return the network of the two files; raises `InputError` or `CardError` if they do not fit."""
     card = read_toml_card(card_file)
-    with reading(onnx_file, "make it readable, or give --onnx another file"):
-        digest = checksum(onnx_file) if onnx_file.is_file() else ""
+    model, digest = read_onnx(onnx_file)
     origin = Provenance(
         weights_source=shown_name(onnx_file),
         weights_sha256=digest,
@@ -35,7 +36,7 @@ def own_network(onnx_file: Path, card_file: Path) -> Network:
     described = replace(card, provenance=origin, input=plain_input(card.input))
     return Network(
         card=described,
-        build=lambda spec: _build(onnx_file, card.input, spec, described),
+        build=lambda spec: _build(model, onnx_file, card.input, spec, described),
         notes=(f"{shown_name(onnx_file)}, described by {shown_name(card_file)}",),
     )
 
@@ -59,22 +60,31 @@ def read_toml_card(path: Path) -> ModelCard:
 
 
 def _build(
-    path: Path, normalisation: InputSpec, spec: InputSpec, card: ModelCard
-) -> tuple[OnnxGraph, list[Parity]]:
-    graph = from_file(str(path), spec.width, spec.height, [o.name for o in card.outputs])
-    for output in card.outputs:
-        _check_output(graph, output, spec, path)
+    model: onnx.ModelProto, path: Path, normalisation: InputSpec, spec: InputSpec, card: ModelCard
+) -> FloatModel:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    outputs = {o.name: o for o in card.outputs}
+    inner = replace(normalisation, width=spec.width, height=spec.height)
+
+    def layout(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return layout_of(outputs[name], shape, spec, path)
+
+    made = from_onnx(copy, str(path), inner, list(outputs), layout)
     if not is_plain(normalisation):
-        prepend_normalisation(graph, normalisation)
-    return graph, []
+        prepend_normalisation(made.model, normalisation)
+    return made
 
 
-def _check_output(graph: OnnxGraph, output: OutputSpec, spec: InputSpec, path: Path) -> None:
-    (info,) = (o for o in graph.model.graph.output if o.name == output.name)
-    shape = tuple(int(d.dim_value) for d in info.type.tensor_type.shape.dim)
-    want = (1, output.channels, -(-spec.height // output.stride), -(-spec.width // output.stride))
-    if shape != want:
-        raise CardError(
-            f"{path}: output {output.name} is {shape}, the card says {want} ({output.channels} channels, stride "
-            f"{output.stride} at {spec.size}); correct the card, or this is not a pose network of this kind"
-        )
+def layout_of(output: OutputSpec, shape: tuple[int, ...], spec: InputSpec, path: Path) -> tuple[int, ...]:
+    """The order that puts an output's channels last; `CardError` where it is not what the card says."""
+    height, width = -(-spec.height // output.stride), -(-spec.width // output.stride)
+    if shape == (1, output.channels, height, width):
+        return CHANNELS_LAST
+    if shape == (1, height, width, output.channels):
+        return (0, 1, 2, 3)
+    raise CardError(
+        f"{path}: output {output.name} is {shape}, the card says {(1, output.channels, height, width)} "
+        f"({output.channels} channels, stride {output.stride} at {spec.size}); correct the card, or this is not a "
+        "pose network of this kind"
+    )

@@ -22,7 +22,7 @@ def load_stored(name: str, graph: Path, description: Description, source: str, p
     state, _ = check_state(stored.shapes, weights.state, weights.source)
     return Network(
         card=description.exported_card(name, provenance(weights, name)),
-        build=lambda spec: (build_from_topology(stored, state, description.input, spec), []),
+        build=lambda spec: build_from_topology(stored, state, description.input, spec),
         step=description.step,
     )
 

@@ -85,12 +85,12 @@ def predict_bytes(
     data: bytes, board: str = "pi4", threads: int = THREADS, name: str = "the file"
 ) -> Prediction:
     """Return the same for a file's bytes; `name` is for messages."""
-    from quant.flatbuffer import TFLiteFile  # not wanted for --help
+    from quant.tflite.read import read_model  # not wanted for --help
 
     try:
-        file = TFLiteFile(data)
-        kind = "int8" if computes_in_int8(file) else "float32"
-        amounts = total(work_of(file))
+        model = read_model(data)
+        kind = "int8" if computes_in_int8(model) else "float32"
+        amounts = total(work_of(model))
     except InputError as err:
         raise InputError(f"{name}: {err}") from err
     except DAMAGED as err:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,18 @@ class Operator:
     custom: bytes | None = None
     version: int = 1
 
+    def number(self, option: str, default: int = 0) -> int:
+        """A whole number among the options."""
+        value = self.options.get(option, default)
+        assert isinstance(value, int), option
+        return int(value)
+
+    def real(self, option: str, default: float = 0.0) -> float:
+        """A number among the options."""
+        value = self.options.get(option, default)
+        assert isinstance(value, int | float), option
+        return float(value)
+
     @property
     def activation(self) -> str:
         """The fused activation, ``NONE`` where there is none."""
@@ -156,6 +168,11 @@ class Model:
     outputs: dict[str, Tensor]
     operators: list[Operator]
     description: str = ""
+
+    def copy(self) -> Model:
+        """A network whose operators can be edited apart from these; the tensors are the same."""
+        operators = [replace(op, inputs=list(op.inputs), outputs=list(op.outputs)) for op in self.operators]
+        return replace(self, operators=operators, inputs=dict(self.inputs), outputs=dict(self.outputs))
 
     def tensors(self) -> list[Tensor]:
         """Every tensor once, in the order in which the network meets it."""

@@ -30,12 +30,12 @@ from pathlib import Path
 import numpy as np
 
 from quant.evaluate import Evaluation, evaluate, refuse_calibrated
-from quant.flatbuffer import TFLiteFile
 from quant.predict import Procedure, predictor
 from quant.progress import Progress
 from quant.speed.boards import total
 from quant.speed.predict import predict
 from quant.speed.work import work_of
+from quant.tflite.read import read_model
 from rpi_runtime.cascade.refine import Refiner, refiner_for
 from rpi_runtime.errors import UsageError
 from rpi_runtime.estimate import Estimator
@@ -130,7 +130,7 @@ def measure_ap(subject: Subject, coco: Path, decode: str, progress: Progress) ->
 
 def macs(subject: Subject, people: int) -> float:
     """Multiply-adds of a frame in G."""
-    counts = [float(total(work_of(TFLiteFile(file.read_bytes())))[:2].sum()) for file in subject.files]
+    counts = [float(total(work_of(read_model(file.read_bytes())))[:2].sum()) for file in subject.files]
     return summed(counts, people) / 1e9
 
 

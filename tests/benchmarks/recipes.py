@@ -18,7 +18,7 @@ from pathlib import Path
 from quant.cli import run_command
 from quant.progress import Progress
 from quant.quiet import quiet
-from quant.recipe import load_recipe
+from quant.recipe import REPAIRS, load_recipe
 from rpi_runtime.files import write_text
 
 with quiet():
@@ -32,7 +32,7 @@ with quiet():
     from rpi_runtime.evaluate.coco import read_split
     from tests.rescaled import rescaled
 
-HEAD = f"{'size':<8} {'recipe':<11} {'AP float':>8} {'AP':>6} {'change':>7} {'heatmap rmse':>12} {'PAF rel. L2':>11} "
+HEAD = f"{'size':<8} {'recipe':<17} {'AP float':>8} {'AP':>6} {'change':>7} {'heatmap rmse':>12} {'PAF rel. L2':>11} "
 HEAD += f"{'lost':>6} {'added':>6} {'shift px':>8}"
 
 
@@ -42,7 +42,7 @@ def row(outcome: Outcome) -> str:
     a = outcome.agreement
     assert a is not None
     return (
-        f"{outcome.card.input.size:<8} {outcome.card.recipe:<11} {real.ap:8.2f} {quantized.ap:6.2f} "
+        f"{outcome.card.input.size:<8} {outcome.card.recipe:<17} {real.ap:8.2f} {quantized.ap:6.2f} "
         f"{quantized.ap - real.ap:+7.2f} {a.heatmap_rmse:12.4f} {a.paf_relative_l2:11.3f} {a.lost:6.1%} {a.added:6.1%} "
         f"{a.shift_px:8.2f}"
     )
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     outcomes = []
     for size in args.size or ("160x120", "320x240", "456x256"):
         width, height = map(int, size.split("x"))
-        for name in args.recipe or ("w8c_a8", "w8c_a8_eqw", "w8c_a8_eq"):
+        for name in args.recipe or ("w8c_a8", "w8c_a8_eq", *REPAIRS):
             with tempfile.TemporaryDirectory() as folder:
                 spec = ExportSpec(
                     recipe=load_recipe(name),

@@ -16,7 +16,6 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,25 +31,23 @@ with quiet():
     import torch
     from torch import nn
 
-    from export.graph.equalize import equalize, measure_channels
-    from export.graph.graph import OnnxGraph
-    from export.graph.regions import find_pairs
-    from export.graph.rewrite.passes import rewrite
-    from export.graph.savedmodel import to_savedmodel
+    from export.integers import input_grid
     from export.zoo.registry import MODELS, find_model
     from quant.calibration import CalibrationSet, choose_images, read_calibration
-    from quant.convert import convert
     from quant.cost import least_times
-    from quant.flatbuffer import TFLiteFile
     from quant.gate import check_delegation, check_floats
+    from quant.quantize.quantizer import Quantizer
     from quant.recipe import load_recipe
+    from quant.tflite.read import read_model
+    from quant.tflite.write import write_model
     from rpi_runtime.model.card import InputSpec
     from rpi_runtime.model.delegation import delegation_of
     from rpi_runtime.model.interpreter import find_module
     from rpi_runtime.preprocess.letterbox import Preprocessor
 
 REFERENCE = "lw-openpose"
-KINDS = {"float32": "w32_a32", "int8": "w8c_a8_eq"}
+KINDS = ("float32", "int8")
+INT8 = "w8c_a8_eq"
 Outputs = dict[str, NDArray[np.float32]]
 
 
@@ -100,20 +97,11 @@ def make(name: str, weights: str | None, calibration: CalibrationSet, output: Pa
         network = find_model(name).load(source, Progress(quiet=True))
         card = network.card_at(width, height)
 
-        def images() -> Iterator[NDArray[np.float32]]:
-            return calibration.inputs(card.input)
-
-        graph, _ = rewrite(network.build(card.input)[0])
-        saved = to_savedmodel(_equalized(graph, images()), Path(folder))
-        for kind, recipe in KINDS.items():
-            files[kind].write_bytes(convert(saved, load_recipe(recipe), images))
+        real = network.build(card.input).model
+        quantizer = Quantizer(real, list(calibration.inputs(card.input)), input_grid(card.input))
+        files["float32"].write_bytes(write_model(real))
+        files["int8"].write_bytes(write_model(quantizer.quantize(load_recipe(INT8)).model))
     return made
-
-
-def _equalized(graph: OnnxGraph, images: Iterator[NDArray[np.float32]]) -> OnnxGraph:
-    channels_first = (image.transpose(0, 3, 1, 2) for image in images)
-    statistics = measure_channels(graph, find_pairs(graph), channels_first)
-    return equalize(graph, load_recipe(KINDS["int8"]).equalization, statistics)
 
 
 def opened(path: Path, threads: int) -> Any:
@@ -165,12 +153,13 @@ def signal_to_noise(made: Made, calibration: CalibrationSet) -> dict[str, tuple[
 def describe(made: Made, calibration: CalibrationSet) -> None:
     """Print what the INT8 file of a network is."""
     data = made.files["int8"].read_bytes()
+    model = read_model(data)
     delegation = delegation_of(opened(made.files["int8"], 1)._get_ops_details())
-    counts = TFLiteFile(data).count_operations().most_common()
+    counts = model.count_operators().most_common()
     print(f"\n{made.name} {made.size}, weights: {made.weights}, {len(data) / 1e6:.2f} MB")
     print(f"  operations  {', '.join(f'{count} {name}' for name, count in counts)}")
     print(f"  delegation  {delegation}")
-    for check in (*check_delegation(delegation, data)[1:], *check_floats(data)):
+    for check in (*check_delegation(delegation, model)[1:], *check_floats(model)):
         print(f"  {check.name}: {check.found}")
     noise = signal_to_noise(made, calibration)
     for name, (quantized, shaken) in noise.items():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import onnx
 import torch
 from torch import Tensor, nn
 
-from export.graph.from_torch import from_torch
-from export.graph.graph import OnnxGraph
+from export.graph.from_torch import to_onnx
 from export.zoo.efficienthrnet.module import Module
 from export.zoo.hwl.module import Attention, SqueezeExcite
 from export.zoo.lpn.module import GlobalContext
@@ -62,7 +62,7 @@ class Blocks(nn.Module):
         return tuple(head(block(stem(x))) for stem, block, head in parts)
 
 
-def block_graph(*names: str) -> OnnxGraph:
+def block_graph(*names: str) -> onnx.ModelProto:
     """The ONNX graph of a network of the blocks named, all of them without names; outputs have their names."""
     torch.manual_seed(4)
     chosen = {n: b for n, b in blocks().items() if n in names or not names}
@@ -75,4 +75,4 @@ def block_graph(*names: str) -> OnnxGraph:
             nn.init.uniform_(module.bias, -0.5, 0.5)
     with torch.no_grad():
         net.train()(torch.rand(4, 3, HEIGHT, WIDTH) - 0.5)
-    return from_torch(net.eval(), WIDTH, HEIGHT, list(chosen))
+    return to_onnx(net.eval(), WIDTH, HEIGHT, list(chosen))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.graph.from_torch import from_torch
+from export.graph.from_torch import to_onnx
 from rpi_runtime.capture.pictures import write_picture
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -91,8 +91,8 @@ def write_toy_network(folder: Path) -> tuple[Path, Path]:
     import onnx
 
     onnx_file, card = folder / "toy.onnx", folder / "toy.toml"
-    graph = from_torch(toy_net(), WIDTH, HEIGHT, ("fields", "maps"))
-    onnx_file.write_bytes(onnx.ModelProto.SerializeToString(graph.model))
+    model = to_onnx(toy_net(), WIDTH, HEIGHT, ("fields", "maps"))
+    onnx_file.write_bytes(onnx.ModelProto.SerializeToString(model))
     card.write_text(CARD)
     return onnx_file, card
 

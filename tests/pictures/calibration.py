@@ -50,23 +50,23 @@ class Statistics:
 
 def measure(weights: str, frames: Iterable[Frame]) -> Statistics:
     """Run pictures through the float network."""
-    from export.graph.equalize import measure_channels
-    from export.graph.regions import find_pairs
     from export.zoo.registry import find_model
     from quant.calibration import CalibrationSet, Manifest
     from quant.progress import Progress
+    from quant.quantize.observe import Probe
 
     network = find_model("lw-openpose").load(weights, Progress(quiet=True))
     card = network.card_at(*SIZE)
-    graph, _ = network.build(card.input)
-    pairs = find_pairs(graph)
+    model = network.build(card.input).model
+    rectified = [op.outputs[0] for op in model.operators if op.activation == "RELU"]
+    probe = Probe(model, rectified)
     maxima, squares = [], []
     for frame in frames:
         one = CalibrationSet(manifest=Manifest(source="", images=()), frames=(frame,), skipped=())
-        inputs = (i.transpose(0, 3, 1, 2) for i in one.inputs(card.input, span=False))
-        found = measure_channels(graph, pairs, inputs).values()
-        maxima.append(np.concatenate([s.maximum for s in found]))
-        squares.append(np.concatenate([s.mean_square for s in found]))
+        (image,) = one.inputs(card.input, span=False)
+        values = [value.reshape(-1, value.shape[-1]) for _, value in probe.run(image)]
+        maxima.append(np.concatenate([v.max(axis=0) for v in values]))
+        squares.append(np.concatenate([np.square(v).mean(axis=0) for v in values]))
     return Statistics(maximum=np.array(maxima), square=np.array(squares))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from quant.card import describe, main
 from quant.cli import run_command
-from quant.flatbuffer import append_members
+from quant.tflite.write import append_members
 from rpi_runtime.errors import InputError, MissingMemberError
 from rpi_runtime.model.card import ModelCard, Provenance, read_card
 from rpi_runtime.model.member import CALIBRATION_MEMBER, CARD_MEMBER, read_member

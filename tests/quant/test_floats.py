@@ -1,183 +1,72 @@
-"""Islands of float: tables for one function, chains for what INT8 has no sound kernel for; the rest stays as it is."""
+"""Islands of float: tables for one function, chains for what INT8 has no sound kernel for; the rest stays INT8."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from quant.quiet import quiet
-
-with quiet():
-    import tensorflow as tf
-    from ai_edge_litert.interpreter import Interpreter
-
-from quant.flatbuffer import TFLiteFile
-from quant.floats import LARGEST_SHARE, compute_in_float, find_islands
-from rpi_runtime.model.delegation import Delegation, delegation_of
-
-HEIGHT, WIDTH, CHANNELS = 24, 32, 16
+from quant.floats import LARGEST_SHARE, find_islands
+from quant.tflite.records import Model, Tensor
+from tests.quant.toynetwork import Builder, delegation, error, network, quantized
 
 
-def images() -> Iterator[np.ndarray]:
-    rng = np.random.default_rng(1)
-    for _ in range(4):
-        yield rng.uniform(-0.5, 0.5, (1, HEIGHT, WIDTH, 3)).astype(np.float32)
+def attention(builder: Builder, x: Tensor) -> Tensor:
+    """The weighted mean over positions, added to all positions."""
+    for _ in range(4):  # so that the chain is a small part of the network
+        x = builder.conv(x, 8, size=1, activation="RELU", scale=0.3)
+    axes = builder.constant(np.int32([1, 2]))
+    small = builder.conv(x, 4, size=1)
+    flat = (1, x.shape[1] * x.shape[2], 4)
+    logits = builder.op("RESHAPE", [small, builder.constant(np.int32(flat))], flat)
+    weights = builder.same("SOFTMAX", logits, beta=1.0)
+    back = builder.op("RESHAPE", [weights, builder.constant(np.int32(small.shape))], small.shape)
+    mean = builder.op("MEAN", [builder.same("MUL", back, small), axes], (1, 1, 1, 4), keep_dims=True)
+    return builder.op("ADD", [x, builder.conv(mean, 8, size=1)], x.shape)
 
 
-def networks(body: Any) -> tuple[bytes, bytes]:
-    """A convolution, `body`, a convolution: float and INT8 as TensorFlow's converter gives it."""
-    rng = np.random.default_rng(3)
-    first, last = (rng.normal(0, 1, s).astype(np.float32) for s in ((3, 3, 3, CHANNELS), (1, 1, CHANNELS, 4)))
-
-    @tf.function(input_signature=[tf.TensorSpec((1, HEIGHT, WIDTH, 3), tf.float32, name="image")])
-    def serve(image: Any) -> Any:
-        x = tf.nn.conv2d(image, first, 1, "SAME")
-        return tf.nn.conv2d(body(x), last, 1, "SAME")
-
-    with quiet():
-        function = serve.get_concrete_function()
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-        real = bytes(converter.convert())
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([i] for i in images())
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-        return real, bytes(converter.convert())
-
-
-def conv(x: Any, kernel: np.ndarray) -> Any:
-    return tf.nn.conv2d(x, tf.constant(kernel.astype(np.float32)), 1, "SAME")
-
-
-def hard_swish(x: Any) -> Any:
-    return x * tf.nn.relu6(x + 3.0) * (1 / 6)
-
-
-def attention(x: Any) -> Any:
-    """The weighted mean over positions, its root mean square taken out, added to all positions."""
-    rng = np.random.default_rng(5)
-    for _ in range(3):  # so that the chain is a small part of the network
-        x = tf.nn.relu(conv(x, rng.normal(0, 0.4, (1, 1, CHANNELS, CHANNELS))))
-    logits = conv(x, rng.normal(0, 1, (1, 1, CHANNELS, 1)))
-    weights = tf.exp(logits - tf.reduce_max(logits, [1, 2], keepdims=True))
-    narrow = conv(x, np.eye(CHANNELS, 4)[None, None])
-    mean = tf.reduce_mean(weights * narrow, [1, 2], keepdims=True) / tf.reduce_mean(
-        weights, [1, 2], keepdims=True
-    )
-    unit = mean / tf.sqrt(tf.reduce_mean(mean * mean, 3, keepdims=True) + 1e-3)
-    return x + conv(unit, rng.normal(0, 1, (1, 1, 4, CHANNELS)))
-
-
-def outputs(data: bytes, image: np.ndarray) -> tuple[np.ndarray, float]:
-    """Real output, and its quantization step."""
-    with quiet():
-        interpreter = Interpreter(model_content=data, num_threads=1)
-        interpreter.allocate_tensors()
-    (entry,), (out,) = interpreter.get_input_details(), interpreter.get_output_details()
-    scale, zero = entry["quantization"]
-    if scale:
-        image = np.clip(np.rint(image / scale) + zero, -128, 127).astype(np.int8)
-    interpreter.set_tensor(entry["index"], image)
-    interpreter.invoke()
-    value, (scale, zero) = interpreter.get_tensor(out["index"]), out["quantization"]
-    return ((value.astype(np.float32) - zero) * scale, scale) if scale else (value, 0.0)
-
-
-def delegation(data: bytes) -> Delegation:
-    with quiet():
-        interpreter = Interpreter(model_content=data, num_threads=1)
-        interpreter.allocate_tensors()
-    return delegation_of(interpreter._get_ops_details())
+def test_a_hard_swish_becomes_a_table_in_the_one_partition() -> None:
+    real = network(lambda b, x: b.same("HARD_SWISH", b.conv(x, 8)))
+    made = quantized(real).model
+    (island,) = find_islands(made)
+    assert (island.kind, island.operations) == ("table", ("HARD_SWISH",))
+    assert island.allowed
+    counts = made.count_operators()
+    assert (counts["DEQUANTIZE"], counts["HARD_SWISH"], counts["QUANTIZE"]) == (1, 1, 1)
+    found = delegation(made)
+    assert (found.partitions, found.fell_back) == (1, ())
+    assert error(real, made) < 0.05
 
 
 @pytest.fixture(scope="module")
-def swishing() -> tuple[bytes, bytes]:
-    return networks(hard_swish)
+def attending() -> tuple[Model, Model]:
+    real = network(attention)
+    return real, quantized(real).model
 
 
-@pytest.fixture(scope="module")
-def attending() -> tuple[bytes, bytes]:
-    return networks(attention)
-
-
-def test_a_hard_swish_becomes_a_table_in_the_one_partition(swishing: tuple[bytes, bytes]) -> None:
-    before = delegation(swishing[1])
-    assert (before.partitions, before.fell_back) == (2, ("HARD_SWISH",))
-    data, islands = compute_in_float(swishing[1])
-    assert [(i.kind, i.operations, i.elements) for i in islands] == [
-        ("table", ("HARD_SWISH",), HEIGHT * WIDTH * CHANNELS)
-    ]
-    assert find_islands(data) == islands
-    after = delegation(data)
-    assert (after.partitions, after.fell_back) == (1, ())
-    kinds = TFLiteFile(data).count_operations()
-    assert kinds == {"CONV_2D": 2, "DEQUANTIZE": 1, "HARD_SWISH": 1, "QUANTIZE": 1}
-
-
-def test_a_table_gives_what_the_kernel_gave_to_within_a_step(swishing: tuple[bytes, bytes]) -> None:
-    data, _ = compute_in_float(swishing[1])
-    for image in images():
-        real, _ = outputs(swishing[0], image)
-        before, step = outputs(swishing[1], image)
-        after, _ = outputs(data, image)
-        assert (
-            np.abs(after - before).max() <= 2.01 * step
-        )  # one step of the hard-swish through the convolution
-        assert np.abs(after - real).mean() <= 1.1 * np.abs(before - real).mean()
-
-
-def test_a_chain_is_computed_in_float_up_to_the_convolutions(attending: tuple[bytes, bytes]) -> None:
-    data, islands = compute_in_float(attending[1])
-    (chain,) = islands
+def test_a_chain_is_computed_in_float_up_to_the_convolutions(attending: tuple[Model, Model]) -> None:
+    (chain,) = find_islands(attending[1])
     assert chain.kind == "chain"
-    assert {"EXP", "DIV", "SUB", "MEAN", "MUL"} <= set(chain.operations)
-    assert not {"CONV_2D", "REDUCE_MAX"} & set(chain.operations)
-    assert find_islands(data) == islands
-    after = delegation(data)
-    assert (after.partitions, after.fell_back) == (1, ())
+    assert chain.allowed
+    assert {"SOFTMAX", "MUL", "MEAN"} <= set(chain.operations)
+    assert "CONV_2D" not in chain.operations
+    assert delegation(attending[1]).partitions == 1
+    assert error(*attending) < 0.05
 
 
-def test_a_chain_is_nearer_to_float(attending: tuple[bytes, bytes]) -> None:
-    data, _ = compute_in_float(attending[1])
-    errors = []
-    for image in images():
-        real, _ = outputs(attending[0], image)
-        errors.append([np.square(outputs(d, image)[0] - real).mean() for d in (attending[1], data)])
-    before, after = np.mean(errors, axis=0)
-    assert after < 0.5 * before
+def test_every_float_tensor_lies_between_conversions(attending: tuple[Model, Model]) -> None:
+    for op in attending[1].operators:
+        tensors = [t for t in (*op.inputs, *op.outputs) if t is not None]
+        types = {t.dtype.name for t in tensors} - {"int32"}
+        assert types == {"int8", "float32"} if op.name in ("QUANTIZE", "DEQUANTIZE") else len(types) == 1
 
 
-def test_every_float_tensor_lies_between_conversions(attending: tuple[bytes, bytes]) -> None:
-    file = TFLiteFile(compute_in_float(attending[1])[0])
-    tensors = file.tensors
-    for op in file.operations:
-        types = {tensors[i].type for i in (*op.inputs, *op.outputs)} - {"INT32"}
-        assert types == {"INT8", "FLOAT32"} if op.name in ("QUANTIZE", "DEQUANTIZE") else len(types) == 1
+@pytest.mark.parametrize("name", ["ELU", "LOGISTIC"])
+def test_what_int8_has_stays_int8(name: str) -> None:
+    assert find_islands(quantized(network(lambda b, x: b.same(name, x))).model) == []
 
 
-@pytest.mark.parametrize("body", [tf.nn.relu, lambda x: x * tf.sigmoid(x)], ids=["relu", "swish"])
-def test_a_file_without_such_operations_stays_byte_for_byte(body: Any) -> None:
-    data = networks(body)[1]
-    assert compute_in_float(data) == (data, [])
-    assert find_islands(data) == []
-
-
-def test_a_chain_of_the_whole_map_is_left_to_the_gate() -> None:
-    data = networks(lambda x: tf.exp(x * 0.1) * 2.0)[1]
-    after, islands = compute_in_float(data)
-    assert LARGEST_SHARE < 0.5
-    assert (after, islands) == (data, [])
-    assert "EXP" in delegation(after).fell_back
-
-
-def test_twice_is_once(attending: tuple[bytes, bytes], tmp_path: Path) -> None:
-    once, islands = compute_in_float(attending[1])
-    twice, again = compute_in_float(once)
-    assert again == islands
-    for image in images():
-        np.testing.assert_array_equal(outputs(once, image)[0], outputs(twice, image)[0])
+def test_a_chain_of_the_whole_map_is_named_and_not_allowed() -> None:
+    made = quantized(network(lambda b, x: b.same("EXP", b.conv(x, 8, scale=0.05)))).model
+    (island,) = find_islands(made)
+    assert island.share > LARGEST_SHARE
+    assert not island.allowed

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
+import numpy as np
 import pytest
-import tensorflow as tf
 
-from quant.flatbuffer import TFLiteFile
-from quant.floats import compute_in_float
 from quant.gate import Limits, check_agreement, check_ap, check_delegation, check_floats, check_structure
 from quant.metrics import Agreement
+from quant.tflite.records import Model, Operator, Quantization, Tensor
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.model.delegation import Delegation
-from tests.quant.toyconvert import HEIGHT, WIDTH, convert_plainly, save_network
+from tests.quant.toynetwork import HEIGHT, WIDTH, network, quantized
 
 SPEC = InputSpec(width=WIDTH, height=HEIGHT)
 GOOD = Agreement(
@@ -31,34 +29,35 @@ GOOD = Agreement(
 )
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_network(tmp_path_factory.mktemp("relu"), tf.nn.relu)
+@pytest.fixture
+def good() -> Model:
+    return quantized(network()).model
 
 
-@pytest.fixture(scope="module")
-def good(saved: Path) -> bytes:
-    return convert_plainly(saved)
+def failed(model: Model, spec: InputSpec = SPEC) -> dict[str, str]:
+    return {c.name: c.found for c in check_structure(model, spec) if not c.passed}
 
 
-def failed(data: bytes, spec: InputSpec = SPEC) -> dict[str, str]:
-    return {c.name: c.found for c in check_structure(data, spec) if not c.passed}
-
-
-def test_a_sound_file_passes(good: bytes) -> None:
+def test_a_sound_file_passes(good: Model) -> None:
     assert failed(good) == {}
     assert len(check_structure(good, SPEC)) == 5
 
 
-def test_float_input_and_output_are_refused(saved: Path) -> None:
-    found = failed(convert_plainly(saved, io=tf.float32))
+def test_float_input_is_refused(good: Model) -> None:
+    (entry,) = good.inputs.values()
+    real = Tensor(name="real", shape=entry.shape)
+    good.operators.insert(0, Operator(name="QUANTIZE", inputs=[real], outputs=[entry]))
+    good.inputs = {"image": real}
+    found = failed(good)
     assert set(found) == {"tensors that are not integer", "converting operations", "input is pixel ^ 0x80"}
     assert "FLOAT32" in found["input is pixel ^ 0x80"]
 
 
-def test_weights_with_one_scale_are_refused(saved: Path) -> None:
-    found = failed(convert_plainly(saved, per_channel=False))
-    assert list(found) == ["weights without a scale per channel"]
+def test_weights_with_one_scale_are_refused(good: Model) -> None:
+    weights = good.operators[0].inputs[1]
+    assert weights is not None
+    weights.quantization = Quantization.of(0.01)
+    assert list(failed(good)) == ["weights without a scale per channel"]
 
 
 @pytest.mark.parametrize(
@@ -70,23 +69,20 @@ def test_weights_with_one_scale_are_refused(saved: Path) -> None:
     ],
     ids=str,
 )
-def test_another_input_scale_is_refused(good: bytes, changes: dict[str, tuple[float, ...]]) -> None:
+def test_another_input_scale_is_refused(good: Model, changes: dict[str, tuple[float, ...]]) -> None:
     assert list(failed(good, replace(SPEC, **changes))) == ["input is pixel ^ 0x80"]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("scales", [[float("nan")], [0.0], [float("inf")], []], ids=str)
-def test_scales_that_are_none_are_refused(good: bytes, scales: list[float]) -> None:
-    file = TFLiteFile(good)
-    index = int(file.graph.operators[0].outputs[0])
-    file.graph.tensors[index].quantization.scale = scales
-    assert "int8 tensors without one sound scale" in failed(file.to_bytes())
+@pytest.mark.parametrize("quantization", [Quantization.of(0.0), None], ids=["zero", "none"])
+def test_scales_that_are_none_are_refused(good: Model, quantization: Quantization | None) -> None:
+    good.operators[0].outputs[0].quantization = quantization
+    assert "int8 tensors without one sound scale" in failed(good)
 
 
-def test_an_activation_with_a_scale_per_channel_is_refused(good: bytes) -> None:
-    file = TFLiteFile(good)
-    tensor = file.graph.tensors[int(file.graph.operators[0].outputs[0])]
-    tensor.quantization.scale, tensor.quantization.zeroPoint = [0.1] * 8, [0] * 8
-    assert "int8 tensors without one sound scale" in failed(file.to_bytes())
+def test_an_activation_with_a_scale_per_channel_is_refused(good: Model) -> None:
+    scales, zeros = np.full(8, 0.1, np.float32), np.zeros(8, np.int64)
+    good.operators[0].outputs[0].quantization = Quantization(scales=scales, zero_points=zeros, axis=3)
+    assert "int8 tensors without one sound scale" in failed(good)
 
 
 @pytest.mark.parametrize(
@@ -106,32 +102,34 @@ def test_delegation(delegation: Delegation, names: list[str] | None) -> None:
     assert found == names if names is not None else len(found) == 2
 
 
-def test_tables_of_float_are_allowed_and_named_with_their_cost(tmp_path: Path) -> None:
-    before = convert_plainly(save_network(tmp_path, lambda x: x * tf.nn.relu6(x + 3) / 6))
-    after, _ = compute_in_float(before)
-    assert failed(after) == {}
-    (check,) = check_floats(after)
+def test_tables_of_float_are_allowed_and_named_with_their_cost() -> None:
+    made = quantized(network(lambda b, x: b.same("HARD_SWISH", b.conv(x, 8)))).model
+    assert failed(made) == {}
+    (check,) = check_floats(made)
     assert check.passed
-    assert re.match(r"2 tables of HARD_SWISH; \d+\.\d% of the time", check.found)
-    assert check_floats(before) == []
+    assert re.match(r"1 table of HARD_SWISH; \d+\.\d% of the time", check.found)
+    assert check_floats(quantized(network()).model) == []
 
 
-def test_another_island_of_float_is_named_and_refused(tmp_path: Path) -> None:
-    data = convert_plainly(save_network(tmp_path, tf.math.cos))
-    assert "tensors that are not integer" in failed(data)
-    (check,) = check_floats(data)
+def test_another_island_of_float_is_named_and_refused() -> None:
+    made = quantized(network(lambda b, x: b.same("ZEROS_LIKE", x))).model
+    assert "tensors that are not integer" in failed(made)
+    (check,) = check_floats(made)
     assert not check.passed
-    assert check.found.startswith("2 tables of COS; ")
+    assert check.found.startswith("1 table of ZEROS_LIKE; ")
 
 
-def test_what_falls_back_is_timed(tmp_path: Path) -> None:
-    data = convert_plainly(save_network(tmp_path, lambda x: x * tf.nn.relu6(x + 3) / 6))
-    fell_back = Delegation(partitions=3, delegated=4, fell_back=("HARD_SWISH", "HARD_SWISH"))
-    check = check_delegation(fell_back, data)[1]
+def test_what_falls_back_is_timed(good: Model) -> None:
+    fell_back = Delegation(partitions=3, delegated=4, fell_back=("DEPTHWISE_CONV_2D",))
+    check = check_delegation(fell_back, good)[1]
     assert not check.passed
-    found = re.fullmatch(r"HARD_SWISH \(no INT8 kernel in XNNPACK\); (\d+)% of the time", check.found)
+    found = re.fullmatch(r"DEPTHWISE_CONV_2D \(XNNPACK has it .*\); (\d+)% of the time", check.found)
     assert found is not None
     assert 1 <= int(found[1]) <= 110
+    assert (
+        "(no INT8 kernel in XNNPACK)"
+        in check_delegation(replace(fell_back, fell_back=("HARD_SWISH",)))[1].found
+    )
 
 
 @pytest.mark.parametrize(

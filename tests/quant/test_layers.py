@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from quant.layers import _mean_db, _short, layer_noise
-from tests.quant.toyconvert import inputs
+from tests.quant.toynetwork import images, network, quantized
 
 
 def test_decibels_are_the_mean_over_channels_that_carry_signal() -> None:
@@ -31,13 +29,11 @@ def test_short_names(name: str, short: str) -> None:
     assert _short(name) == short
 
 
-def test_a_file_against_itself_has_no_noise_and_against_int8_a_little(
-    tmp_path: Path, relu_files: tuple[Path, Path]
-) -> None:
-    real, quantized = relu_files
-    same = layer_noise(real, real, inputs())
+def test_a_network_against_itself_has_no_noise_and_against_int8_a_little() -> None:
+    real = network()
+    same = layer_noise(real, real, images())
     assert {n.operation for n in same} >= {"CONV_2D", "DEPTHWISE_CONV_2D"}
     assert all(n.snr_db == pytest.approx(100.0, abs=0.01) for n in same)
-    noise = layer_noise(real, quantized, inputs())
+    noise = layer_noise(real, quantized(real).model, images())
     assert len(noise) >= 3
     assert all(20 < n.snr_db < 70 for n in noise)

@@ -47,7 +47,7 @@ def round_activations(net: nn.Module) -> None:
     """Round the inputs of every convolution but the first, of every ELU and of every joint, in training mode only.
 
     Rectified values that a depthwise convolution reads are rounded per channel, the rest per tensor:
-    `export.graph.equalize` raises each of the former's channels to the largest. Outputs are not rounded, and sums
+    `quant.quantize.equalize` raises each of the former's channels to the largest. Outputs are not rounded, and sums
     and the like only where they are modules (`export.zoo.joints`).
     """
     convolutions = [m for m in net.modules() if isinstance(m, CONVOLUTIONS)]

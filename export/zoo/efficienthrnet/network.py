@@ -1,10 +1,9 @@
-"""EfficientHRNet: weights in, ONNX graph and card out."""
+"""EfficientHRNet: weights in, float model and card out."""
 
 from __future__ import annotations
 
+from export.graph.float_model import FloatModel
 from export.graph.from_torch import build_from_torch
-from export.graph.graph import OnnxGraph
-from export.graph.parity import Parity
 from export.weights.find import find_weights, provenance
 from export.weights.module import load_state
 from export.zoo.description import Description
@@ -33,7 +32,7 @@ def load_network(name: Name, source: str, progress: Progress) -> Network:
     )
 
 
-def _build(net: EfficientHRNet, description: Description, spec: InputSpec) -> tuple[OnnxGraph, list[Parity]]:
+def _build(net: EfficientHRNet, description: Description, spec: InputSpec) -> FloatModel:
     form = EfficientHRNetForm(net, spec.width, spec.height).eval()
     names = [o.name for o in description.outputs]
     return build_from_torch(form, lambda x: split(net(x)), names, description.input, spec)

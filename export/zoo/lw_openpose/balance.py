@@ -3,7 +3,7 @@
 A channel that nearly always sleeps may, once in a while, be a hundred times larger than the others. In int8, where a
 tensor has one scale, the others then keep a few levels. Where both summands are rectified, each channel of a sum can be
 divided by a number that its readers multiply with (Nagel et al. 2019, arXiv:1906.04721, section 4.1, across the
-sum). `export.graph.equalize` does the same across single convolutions, not across sums.
+sum). `quant.quantize.equalize` does the same across single convolutions, not across sums.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lightweight OpenPose: weights in, ONNX graph and card out."""
+"""Lightweight OpenPose: weights in, float model and card out."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def load_network(
     card = read.exported_card(name, provenance(weights, found.form))
     return Network(
         card=card,
-        build=lambda spec: (build_from_topology(stored, state, card.input, spec), []),
+        build=lambda spec: build_from_topology(stored, state, card.input, spec),
         notes=tuple(notes_of(found.form, left_out)),
     )

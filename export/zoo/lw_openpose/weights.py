@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph.graph import run
 from export.graph.topology import SUFFIX, Topology
 from export.weights.find import Weights
 from export.weights.openvino_ir import Graph as IrGraph
@@ -154,7 +153,7 @@ def _check_against_ir(stored: Topology, state: State, ir: IrGraph, scale: float,
     """Run both graphs on the same noise: proves that every tensor sits where it belongs."""
     pixels: NDArray[np.float64] = np.random.default_rng(0).uniform(0, 255, (1, 3, 64, 96))
     expected = run_ir(ir, pixels)
-    outputs = run(stored.graph(state, 96, 64), ((pixels - 128) * scale).astype(np.float32))
+    outputs = stored.run(state, ((pixels - 128) * scale).astype(np.float32))
     for out in outputs.values():
         want = expected.get(out.shape[1])
         # leaves room for the f16 rounding of the file's own normalisation

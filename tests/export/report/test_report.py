@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from export.graph.equalize import Outlier
 from export.graph.parity import Parity
 from export.report.chart import Series, line_chart
 from export.report.outcome import Outcome
@@ -26,6 +25,7 @@ from quant.gate import Check
 from quant.layers import LayerNoise
 from quant.metrics import Agreement
 from quant.progress import Stage, print_table
+from quant.quantize.equalize import Outlier
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import OutputError
 from rpi_runtime.model.card import read_card
@@ -79,7 +79,7 @@ def outcome(folder: Path, *, passed: bool = True) -> Outcome:
         ),
         checks=(Check(name=HOSTILE, found="none", allowed="none", passed=passed),),
         operations={"CONV_2D": 3, "ELU": 2},
-        outliers=(Outlier(tensor=HOSTILE, channel=3, maximum=90.0, next_maximum=4.0),),
+        outliers=(Outlier(tensor=HOSTILE, channel=3, maximum=90.0, next_maximum=4.0, median=3.0, left=1.2),),
         layers={"w8c_a8": noise, "w8c_a8_eq": noise[:3]},
         agreement=Agreement(
             images=4,

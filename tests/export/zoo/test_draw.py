@@ -6,17 +6,24 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from export.graph.from_torch import from_torch, to_topology  # noqa: E402
-from export.graph.graph import run  # noqa: E402
+from export.graph.from_torch import to_onnx, to_topology  # noqa: E402
 from export.graph.topology import Topology  # noqa: E402
 from export.zoo.drawn import DRAWN, path_of  # noqa: E402
 from export.zoo.registry import MODELS  # noqa: E402
 
 WIDTH, HEIGHT = 96, 64
+
+
+def run_onnx(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"image": image}), strict=True))
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -35,8 +42,8 @@ def test_a_stored_graph_computes_what_the_modules_own_export_computes(name: str)
             buffer.data = torch.rand(buffer.shape) + 0.5
     state = {k: v.numpy() for k, v in net.state_dict().items()}
     image = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 3, HEIGHT, WIDTH)).astype(np.float32)
-    ours = run(Topology(path_of(name)).graph(state, WIDTH, HEIGHT), image)
-    theirs = run(from_torch(net, WIDTH, HEIGHT, outputs), image)
+    ours = Topology(path_of(name)).run(state, image)
+    theirs = run_onnx(to_onnx(net, WIDTH, HEIGHT, outputs), image)
     assert list(ours) == list(outputs)
     for output in outputs:
         scale = np.abs(theirs[output]).max()
@@ -55,8 +62,8 @@ from export.zoo.registry import find_model
 from quant.progress import Progress
 for name in ("lw-openpose", "lw-openpose-pi"):
     network = find_model(name).load("bundled", Progress(quiet=True))
-    graph, _ = network.build(network.card.input)
-    print(name, len(graph.nodes), graph.outputs)
+    made = network.build(network.card.input)
+    print(name, len(made.model.operators), list(made.model.outputs))
 """
 
 

@@ -10,20 +10,18 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 
-from export.graph.graph import from_file, run
-from export.graph.normalisation import prepend_normalisation
 from export.tflite import main
 from export.zoo.inputs import is_plain
 from export.zoo.own_network import own_network, read_toml_card
 from quant.cli import run_command
+from quant.tflite.run import run_model
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import CardError, InputError
 from rpi_runtime.model.card import InputSpec, read_card
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.preprocess.letterbox import Preprocessor
-from tests.export.toynet import CARD, HEIGHT, MEAN, STD, WIDTH, toy_net, write_pictures
+from tests.export.toynet import CARD, HEIGHT, MEAN, STD, WIDTH, write_pictures
 
 OUTPUTS = {"maps": "heatmaps", "fields": "pafs"}
 
@@ -83,32 +81,23 @@ def test_the_card_tells_the_runtime_what_the_new_input_is(files: Path, kind: str
 
 def test_the_onnx_file_is_not_changed(toy_network: tuple[Path, Path], files: Path) -> None:
     before = toy_network[0].read_bytes()
-    from_file(str(toy_network[0]), WIDTH, HEIGHT, list(OUTPUTS))
+    network = own_network(*toy_network)
+    network.build(network.card.input)
     assert files.is_dir()
     assert toy_network[0].read_bytes() == before
 
 
-def test_normalisation_inside_the_graph_is_exact_at_the_border_too(toy_network: tuple[Path, Path]) -> None:
-    card = read_toml_card(toy_network[1])
-    graph = from_file(str(toy_network[0]), WIDTH, HEIGHT, list(OUTPUTS))
-    prepended = graph.copy()
-    prepend_normalisation(prepended, card.input)
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, HEIGHT, WIDTH)).astype(np.float64)
-    normalised = (pixels - np.reshape(MEAN, (1, 3, 1, 1))) / np.reshape(STD, (1, 3, 1, 1))
-    expected = run(graph, normalised.astype(np.float32))
-    found = run(prepended, ((pixels - 128) / 256).astype(np.float32))
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, atol=2e-6 * np.abs(value).max())
-
-
-def test_the_network_itself_agrees_with_torch(toy_network: tuple[Path, Path]) -> None:
-    graph = from_file(str(toy_network[0]), WIDTH, HEIGHT, list(OUTPUTS))
-    image = np.random.default_rng(3).normal(size=(1, 3, HEIGHT, WIDTH)).astype(np.float32)
-    with torch.inference_mode():
-        fields, maps = toy_net()(torch.from_numpy(image))
-    found = run(graph, image)
-    np.testing.assert_allclose(found["maps"], maps.numpy(), atol=1e-5)
-    np.testing.assert_allclose(found["fields"], fields.numpy(), atol=1e-5)
+def test_normalisation_inside_the_network_is_exact_at_the_border_too(toy_network: tuple[Path, Path]) -> None:
+    network = own_network(*toy_network)
+    model = network.build(network.card.input).model
+    pixels = np.random.default_rng(0).integers(0, 256, (1, HEIGHT, WIDTH, 3)).astype(np.float64)
+    normalised = ((pixels - MEAN) / STD).transpose(0, 3, 1, 2)
+    session = onnxruntime.InferenceSession(toy_network[0].read_bytes(), providers=["CPUExecutionProvider"])
+    expected = session.run(list(OUTPUTS), {"image": normalised.astype(np.float32)})
+    found = run_model(model, ((pixels - 128) / 256).astype(np.float32))
+    for name, value in zip(OUTPUTS, expected, strict=True):
+        want = value.transpose(0, 2, 3, 1)
+        np.testing.assert_allclose(found[name], want, atol=5e-6 * np.abs(want).max())
 
 
 @pytest.mark.parametrize(
@@ -133,9 +122,9 @@ def test_a_plain_normalisation_stays_as_it_is(toy_network: tuple[Path, Path], tm
     text = CARD.replace(f"mean = {list(MEAN)}", "mean = [0.0, 0.0, 0.0]")
     card.write_text(text.replace(f"scale = {[1 / s for s in STD]}", "scale = [0.00392, 0.00392, 0.00392]"))
     network = own_network(toy_network[0], card)
-    graph, _ = network.build(network.card.input)
+    model = network.build(network.card.input).model
     assert network.card.input.mean == (0.0, 0.0, 0.0)
-    assert "normalisation" not in [n.name for n in graph.nodes]
+    assert model.operators[0].name == "CONV_2D"
 
 
 @pytest.mark.parametrize("stride", [2, 8])

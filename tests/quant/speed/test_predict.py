@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from quant.flatbuffer import TFLiteFile
 from quant.speed.boards import SPEEDS, Speed, total
 from quant.speed.predict import Prediction, main, predict, predict_bytes
 from quant.speed.work import computes_in_int8, work_of
+from quant.tflite.read import read_model
 from rpi_runtime.errors import InputError
 from tests.benchmarks.pi.fit import fitted, left_out, typical_factor
 from tests.benchmarks.pi.networks import NETWORKS, published_size
 
 
 def test_a_files_work_is_that_of_its_layers(toy_coco: tuple[Path, Path]) -> None:
-    file = TFLiteFile(toy_coco[0].read_bytes())
-    work = work_of(file)
-    dense = [op for op in file.operations if op.name == "CONV_2D"]
+    model = read_model(toy_coco[0].read_bytes())
+    work = work_of(model)
+    dense = [op for op in model.operators if op.name == "CONV_2D"]
     by_hand = 0
     for op in dense:
-        _, height, width, channels = file.tensors[op.outputs[0]].shape
-        _, kernel_h, kernel_w, inputs = file.tensors[op.inputs[1]].shape
+        assert op.inputs[1] is not None
+        _, height, width, channels = op.outputs[0].shape
+        _, kernel_h, kernel_w, inputs = op.inputs[1].shape
         by_hand += height * width * channels * kernel_h * kernel_w * inputs
     assert by_hand > 0
     assert sum(w.macs for w in work if w.kernel == "convolution") == by_hand
@@ -74,12 +76,12 @@ def test_the_error_stands_beside_every_figure() -> None:
 
 
 def test_the_type_of_the_multiplications_decides(toy_coco: tuple[Path, Path]) -> None:
-    file = TFLiteFile(toy_coco[0].read_bytes())
-    assert computes_in_int8(file)
+    model = read_model(toy_coco[0].read_bytes())
+    assert computes_in_int8(model)
     assert predict(toy_coco[0]).factor == SPEEDS["pi4", "int8"].factor
-    for tensor in file.graph.tensors:
-        tensor.type = 0  # FLOAT32
-    assert not computes_in_int8(file)
+    for tensor in model.tensors():
+        tensor.dtype = np.dtype(np.float32)
+    assert not computes_in_int8(model)
 
 
 def test_what_is_no_tflite_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,142 @@
+"""A float network becomes an INT8 file that the gate accepts: one recipe after the other until it does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.graph.parity import Parity, compare
+from export.report.outcome import Attempt
+from quant.calibration import CalibrationSet
+from quant.compare import compare_files
+from quant.gate import Check, Limits, check_agreement, check_delegation, check_floats, check_structure
+from quant.metrics import Agreement
+from quant.progress import Progress
+from quant.quantize.quantizer import Quantized, Quantizer
+from quant.quiet import quiet
+from quant.recipe import Recipe
+from quant.tflite.records import Model, Quantization
+from quant.tflite.run import run_model
+from quant.tflite.write import write_model
+from rpi_runtime.model import interpreter
+from rpi_runtime.model.card import InputSpec, ModelCard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Made:
+    """A file, and for INT8 what the gate found.
+
+    Attributes
+    ----------
+    data : bytes
+    recipe : str
+    quantized : Quantized or None
+    checks : tuple of Check
+    agreement : Agreement or None
+    attempts : tuple of Attempt
+        This recipe's last.
+    quantizer : Quantizer or None
+        For further recipes on the same network.
+    parities : tuple of Parity
+        How the equalized float network compares with the float network.
+    """
+
+    data: bytes
+    recipe: str = ""
+    quantized: Quantized | None = None
+    checks: tuple[Check, ...] = ()
+    agreement: Agreement | None = None
+    attempts: tuple[Attempt, ...] = ()
+    quantizer: Quantizer | None = None
+    parities: tuple[Parity, ...] = ()
+
+
+def input_grid(spec: InputSpec) -> Quantization:
+    """Return the grid on which an int8 input is the pixel's value minus 128, whatever was calibrated."""
+    return Quantization.of(spec.scale[0], round(spec.mean[0]) - 128)
+
+
+class Maker:
+    """Tries recipes on one network.
+
+    Parameters
+    ----------
+    card : ModelCard
+    calibration : CalibrationSet
+    limits : Limits
+    real : path
+        The float file.
+    progress : Progress
+    """
+
+    def __init__(
+        self, card: ModelCard, calibration: CalibrationSet, limits: Limits, real: Path, progress: Progress
+    ) -> None:
+        self.card, self.calibration, self.limits, self.real, self.progress = (
+            card,
+            calibration,
+            limits,
+            real,
+            progress,
+        )
+        self.attempts: list[Attempt] = []
+        self.parities: dict[str, list[Parity]] = {}
+
+    def make(self, network: Model, recipes: Sequence[Recipe]) -> Made:
+        """Return the first file that the gate accepts; where it accepts none, the one with the least error."""
+        images = list(self.calibration.inputs(self.card.input))
+        quantizer = Quantizer(network, images, input_grid(self.card.input))
+        tried: list[Made] = []
+        for recipe in recipes:
+            made = self._try(quantizer, recipe)
+            if all(check.passed for check in made.checks):
+                return made
+            tried.append(made)
+        return min(tried, key=lambda m: m.attempts[-1].output_error)
+
+    def _compare(self, quantizer: Quantizer, quantized: Quantized, recipe: Recipe) -> None:
+        """Equalization is exact in float; `ParityError` where it was not."""
+        if recipe.equalize and recipe.name not in self.parities:
+            image = quantizer.images[0]
+            before, after = (run_model(model, image) for model in (quantizer.model, quantized.real))
+            self.parities[recipe.name] = compare("float32 -> equalized", before, after)
+
+    def _try(self, quantizer: Quantizer, recipe: Recipe) -> Made:
+        start = time.monotonic()
+        with self.progress.stage(recipe.name) as notes, quiet():
+            quantized = quantizer.quantize(recipe)
+            self._compare(quantizer, quantized, recipe)
+            data = write_model(quantized.model)
+            path = self.real.with_name(f"{recipe.name}.tflite")
+            path.write_bytes(data)
+            notes.append(f"{len(data) / 1e6:.2f} MB")
+        with self.progress.stage("gate") as notes, quiet():
+            agreement = compare_files(self.real, path, self.card, self.calibration.frames)
+            checks = [
+                *check_structure(quantized.model, self.card.input),
+                *check_delegation(interpreter.Model(path, card=self.card).delegation(), quantized.model),
+                *check_floats(quantized.model),
+                *check_agreement(agreement, self.limits),
+            ]
+            refused = tuple(c.name for c in checks if not c.passed)
+            notes.append(f"failed: {', '.join(refused)}" if refused else f"{len(checks)} checks hold")
+        self.attempts.append(
+            Attempt(
+                recipe=recipe.name,
+                output_error=agreement.output_error,
+                refused=refused,
+                seconds=time.monotonic() - start,
+            )
+        )
+        return Made(
+            data=data,
+            recipe=recipe.name,
+            quantized=quantized,
+            checks=tuple(checks),
+            agreement=agreement,
+            attempts=tuple(self.attempts),
+            quantizer=quantizer,
+            parities=tuple(self.parities.get(recipe.name, ())),
+        )

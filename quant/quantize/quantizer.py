@@ -1,0 +1,136 @@
+"""One float network and its calibration images; INT8 networks by recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.quantize.equalize import Outlier, equalize
+from quant.quantize.integer import to_integers
+from quant.quantize.observe import Statistics, observe
+from quant.quantize.plan import Choose, Plan, grid_groups, integer_operators, make_plan
+from quant.quantize.ranges import Range, averages, extremes
+from quant.recipe import Recipe
+from quant.tflite.records import Model, Quantization, Tensor
+
+if TYPE_CHECKING:  # needs PyTorch, which the simpler recipes do without
+    from quant.quantize.sensitivity import Sensitivity
+
+Images = Sequence[NDArray[np.float32]]
+LEVELS = 16  # images that equalization looks at
+SENSITIVE = 24  # images whose gradients are taken
+FITTED = 16  # images on which layers are fitted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Quantized:
+    """What a recipe made of a network.
+
+    Attributes
+    ----------
+    model : Model
+        INT8.
+    real : Model
+        The float network that it holds, its channels equalized or not.
+    outliers : tuple of Outlier
+        Tensors whose channels were far apart before equalization, worst first.
+    """
+
+    model: Model
+    real: Model
+    outliers: tuple[Outlier, ...] = ()
+
+
+class Quantizer:
+    """Keeps what recipes have in common, so that trying a second costs little.
+
+    Parameters
+    ----------
+    model : Model
+        Float.
+    images : sequence of ndarray, (1, H, W, 3) float32
+        Normalised inputs.
+    entry : Quantization
+        The grid of the network's input.
+    """
+
+    def __init__(self, model: Model, images: Images, entry: Quantization) -> None:
+        self.model, self.images, self.entry = model, images, entry
+        self._prepared: dict[bool, _Prepared] = {}
+
+    def quantize(self, recipe: Recipe, real: frozenset[str] = frozenset()) -> Quantized:
+        """Return the network in INT8.
+
+        Parameters
+        ----------
+        recipe : Recipe
+        real : frozenset of str
+            Operators that stay float, by the name of their first output.
+
+        Raises
+        ------
+        DependencyError
+            The recipe needs PyTorch, and it is not installed.
+        """
+        ready = self._prepare(recipe.equalize)
+        model = ready.model.copy()
+        stays = frozenset(op for op in model.operators if op.outputs[0].name in real)
+        plan = make_plan(model, ready.chooser(recipe.ranges, self.images), self.entry, stays)
+        if recipe.fit:
+            self._fit(model, plan, ready)
+        return Quantized(model=to_integers(model, plan), real=ready.model, outliers=ready.outliers)
+
+    def _prepare(self, level: bool) -> _Prepared:
+        if level not in self._prepared:
+            model, outliers = self.model.copy(), list[Outlier]()
+            if level:
+                statistics = observe(model, self.images[:LEVELS])
+                outliers = equalize(model, statistics, grid_groups(model, integer_operators(model)))
+            statistics = observe(model, self.images)
+            self._prepared[level] = _Prepared(model=model, statistics=statistics, outliers=tuple(outliers))
+        return self._prepared[level]
+
+    def _fit(self, model: Model, plan: Plan, ready: _Prepared) -> None:
+        import torch
+
+        from quant.quantize.reconstruct import reconstruct
+
+        images = torch.from_numpy(np.concatenate(self.images[:FITTED]))
+        reconstruct(model, plan, images, ready.sensitivity(self.images).places)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Prepared:
+    """A network, equalized or not, and what has been measured on it."""
+
+    model: Model
+    statistics: dict[Tensor, Statistics]
+    outliers: tuple[Outlier, ...] = ()
+    measured: list[Sensitivity] = field(default_factory=list)
+
+    def chooser(self, how: str, images: Images) -> Choose:
+        """Return how the range of tensors that share a grid is chosen."""
+        plain = {"extremes": extremes, "averages": averages}
+        if how in plain:
+            return lambda tensors: plain[how]([self.statistics[t] for t in tensors])
+        costs = self.sensitivity(images).values
+        from quant.quantize.sensitivity import least_cost
+
+        def choose(tensors: list[Tensor]) -> Range:
+            whole = extremes([self.statistics[t] for t in tensors])
+            known = [costs[t] for t in tensors if t in costs]
+            return least_cost(known, whole) if known else whole
+
+        return choose
+
+    def sensitivity(self, images: Images) -> Sensitivity:
+        """Return what errors cost the outputs, measured once."""
+        if not self.measured:
+            from quant.quantize.sensitivity import measure_sensitivity
+
+            self.measured.append(measure_sensitivity(self.model, images[:SENSITIVE]))
+        return self.measured[0]
