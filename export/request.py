@@ -33,8 +33,10 @@ class ExportRequest:
         A network of the zoo, as in ``python -m export.tflite --list-models``; or `onnx` and `card` instead.
     weights : str
         ``bundled``, a published source by name, or a path; "" for the network's default.
-    onnx, card : path or None
-        A network of the user's own: its ONNX file and the TOML file that describes it.
+    onnx, tflite : path or None
+        A network of the user's own: its ONNX file, or a .tflite that computes in float.
+    card : path or str
+        What that network is: a TOML file, or the name of a card in `quant.cards`; "" with `model`.
     sizes : tuple of (int, int)
         Width and height of each file to make, in pixels; empty for the network's own size.
     kind : {"float32", "float16", "int8"} or None
@@ -69,7 +71,8 @@ class ExportRequest:
     model: str = ""
     weights: str = ""
     onnx: Path | None = None
-    card: Path | None = None
+    tflite: Path | None = None
+    card: Path | str = ""
     sizes: tuple[tuple[int, int], ...] = ()
     kind: Kind | None = None
     recipe: str = ""
@@ -100,14 +103,15 @@ class ExportRequest:
             )
 
     def _check_network(self) -> None:
-        if bool(self.model) == bool(self.onnx):
+        own = self.onnx or self.tflite
+        if bool(self.model) + bool(self.onnx) + bool(self.tflite) != 1:
             raise UsageError(
-                "give --model NAME (see --list-models), --pair, or --onnx FILE with --card FILE.toml"
+                "give --model NAME (see --list-models), --pair, or --onnx FILE or --tflite FILE with --card FILE.toml"
             )
-        if bool(self.onnx) != bool(self.card):
-            raise UsageError("--onnx and --card go together: the card says what the network is")
-        if self.onnx and self.weights:
-            raise UsageError("--weights goes with --model; an ONNX file has its weights in it")
+        if bool(own) != bool(self.card):
+            raise UsageError("--onnx or --tflite and --card go together: the card says what the network is")
+        if own and self.weights:
+            raise UsageError("--weights goes with --model; a file of your own has its weights in it")
         if self.model and not self.weights:
             _ = find_model(self.model).default_source  # raises if the network has no default
 
@@ -160,10 +164,12 @@ def export_files(request: ExportRequest, progress: Progress | None = None) -> li
 
 
 def _network(request: ExportRequest, progress: Progress) -> Network:
-    from export.zoo.own_network import own_network
+    from export.zoo.own_network import own_network, own_tflite
 
-    if request.onnx and request.card:
-        return own_network(request.onnx, request.card)
+    if request.onnx:
+        return own_network(request.onnx, str(request.card))
+    if request.tflite:
+        return own_tflite(request.tflite, str(request.card))
     entry = find_model(request.model)
     with progress.stage("weights") as notes:
         network = entry.load(request.weights or entry.default_source, progress)

@@ -18,6 +18,7 @@ from export.zoo.network import parse_size
 from export.zoo.pair import PAIR
 from export.zoo.registry import MODELS
 from quant.calibration import DEFAULT_COUNT
+from quant.cards.read import template_names
 from quant.cli import missing_package, run_command
 from quant.progress import Progress, print_table
 from quant.recipe import load_recipe, recipe_names
@@ -41,6 +42,7 @@ examples:
       everything from local files; measure what the quantization costs in AP
   python -m export.tflite --model lw-openpose --int8 --size 160x120 --size 320x240
   python -m export.tflite --onnx net.onnx --card net.toml --int8 --calibration PICTURES
+  python -m export.tflite --tflite net.tflite --card movenet-lightning-192 --int8 --calibration COCO
 
 exit codes:
   0  done                                  5  output could not be written (disk full, read-only)
@@ -76,11 +78,16 @@ def parser() -> argparse.ArgumentParser:
         "--onnx", type=Path, metavar="FILE", help="a network of your own, instead of --model"
     )
     network.add_argument(
-        "--card",
-        type=Path,
-        metavar="FILE.toml",
-        help="what the --onnx network is: size, normalisation, skeleton, limbs, outputs",
+        "--tflite", type=Path, metavar="FILE", help="the same as a .tflite that computes in float"
     )
+    network.add_argument(
+        "--card",
+        metavar="CARD",
+        default="",
+        help="what the network of your own is: size, normalisation, skeleton, limbs, outputs; FILE.toml, or the name "
+        "of a card that comes with the package, see --list-cards",
+    )
+    network.add_argument("--list-cards", action="store_true", help="print the names of those cards")
     network.add_argument(
         "--size",
         action="append",
@@ -142,9 +149,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the export; see `parser` for the options."""
     args = parser().parse_args(argv)
-    if args.list_models or args.list_recipes:
-        print(_models() if args.list_models else _recipes())
-        return 0
+    for wanted, listing in (
+        (args.list_models, _models),
+        (args.list_recipes, _recipes),
+        (args.list_cards, _cards),
+    ):
+        if wanted:
+            print(listing())
+            return 0
     requests = _requests(args)
     ensure_writable(args.output)
     progress = _start(args)
@@ -160,7 +172,7 @@ def _requests(args: argparse.Namespace) -> list[ExportRequest]:
     """What to export: one network, or both of the pair."""
     if not args.pair:
         return [_request(args, args.model or "")]
-    if args.model or args.onnx or args.card or args.weights or args.size or args.evaluate:
+    if args.model or args.onnx or args.tflite or args.card or args.weights or args.size or args.evaluate:
         raise UsageError(
             "--pair exports both networks as the package holds them; for --weights, --size and --evaluate name one: "
             f"--model {PAIR[0]} or --model {PAIR[1]}"
@@ -176,6 +188,7 @@ def _request(args: argparse.Namespace, model: str) -> ExportRequest:
         model=model,
         weights=args.weights or "",
         onnx=args.onnx,
+        tflite=args.tflite,
         card=args.card,
         sizes=tuple(dict.fromkeys(parse_size(s) for s in args.size or ())),
         kind=kind,
@@ -240,6 +253,10 @@ def _models() -> str:
         if entry.elsewhere:
             lines.append(f"    --weights FILE     {entry.elsewhere}")
     return "\n".join(lines)
+
+
+def _cards() -> str:
+    return "\n".join(template_names())
 
 
 def _recipes() -> str:

@@ -1,90 +1,100 @@
-"""A network of the user's own: an ONNX file and a card in TOML that describes it."""
+"""A network of the user's own: an ONNX file or a .tflite, and a card in TOML that says what it is."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import onnx
 
-from export.graph.convert.layout import CHANNELS_LAST
+from export.graph.adopt.network import from_tflite, read_tflite
+from export.graph.convert.layout import CHANNELS_LAST, Order, Shape
 from export.graph.float_model import FloatModel
-from export.graph.from_onnx import from_onnx
+from export.graph.from_onnx import Layout, from_onnx
 from export.graph.normalisation import prepend_normalisation
 from export.graph.tidy.read import read_onnx
 from export.zoo.inputs import is_plain, plain_input
 from export.zoo.network import Network
+from quant.cards.read import read_own_card
 from rpi_runtime.errors import CardError
-from rpi_runtime.inputs import parse_toml, read_input, shown_name
-from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Provenance
+from rpi_runtime.inputs import shown_name
+from rpi_runtime.model.card import InputSpec, ModelCard, Provenance
+from rpi_runtime.model.outputs import tensor_shape
 
-MOST_BYTES = 1 << 20  # of a card
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+Convert = Callable[[InputSpec, list[str], Layout], FloatModel]
 
 
-def own_network(onnx_file: Path, card_file: Path) -> Network:
-    """Return the network of the two files; raises `InputError` or `CardError` if they do not fit."""
-    card = read_toml_card(card_file)
-    model, digest = read_onnx(onnx_file)
+def own_network(file: Path, card_source: Path | str) -> Network:
+    """Return the network that an ONNX file and a card describe; `InputError` or `CardError` when they do not fit.
+
+    Parameters
+    ----------
+    file : path
+    card_source : path or str
+        A TOML file, or the name of a card in `quant.cards`.
+    """
+    card = read_own_card(str(card_source))
+    model, digest = read_onnx(file)
+
+    def convert(spec: InputSpec, outputs: list[str], layout: Layout) -> FloatModel:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        return from_onnx(copy, str(file), spec, outputs, layout)
+
+    return _network(file, card, card_source, digest, "onnx", convert)
+
+
+def own_tflite(file: Path, card_source: Path | str) -> Network:
+    """Return the network that a float, half or int8-weight .tflite and a card describe."""
+    card = read_own_card(str(card_source))
+    data = read_tflite(file)
+
+    def convert(spec: InputSpec, outputs: list[str], layout: Layout) -> FloatModel:
+        return from_tflite(data, str(file), spec, outputs, layout)
+
+    return _network(file, card, card_source, sha256(data).hexdigest(), "tflite", convert)
+
+
+def _network(
+    file: Path, card: ModelCard, card_source: Path | str, digest: str, graph: str, convert: Convert
+) -> Network:
     origin = Provenance(
-        weights_source=shown_name(onnx_file),
+        weights_source=shown_name(file),
         weights_sha256=digest,
         weights_licence=card.provenance.weights_licence or "as the file's owner says",
-        weights_graph="onnx",
+        weights_graph=graph,
     )
-    described = replace(card, provenance=origin, input=plain_input(card.input))
-    return Network(
-        card=described,
-        build=lambda spec: _build(model, onnx_file, card.input, spec, described),
-        notes=(f"{shown_name(onnx_file)}, described by {shown_name(card_file)}",),
-    )
+    maps = tuple(replace(o, axes="hwc") if o.axes == "chw" else o for o in card.outputs)
+    described = replace(card, provenance=origin, input=plain_input(card.input), outputs=maps)
+
+    def build(spec: InputSpec) -> FloatModel:
+        at = replace(described, input=spec)
+        wanted = {o.name: tensor_shape(at, o) for o in at.outputs}
+        inner = replace(card.input, width=spec.width, height=spec.height)
+        made = convert(inner, list(wanted), lambda name, shape: layout_of(name, shape, wanted[name], file))
+        if not is_plain(card.input):
+            prepend_normalisation(made.model, card.input)
+        return made
+
+    notes = (f"{shown_name(file)}, described by {shown_name(Path(card_source))}",)
+    return Network(card=described, build=build, notes=notes)
 
 
-def read_toml_card(path: Path) -> ModelCard:
-    """Read a card written by hand."""
-    try:
-        text = read_input(path, MOST_BYTES)
-    except OSError as err:
-        raise CardError(f"{path}: cannot be read ({err.strerror}); --onnx needs --card FILE.toml") from err
-    data = parse_toml(text, path, "correct it; the README has an example", CardError)
-    try:
-        card = ModelCard.from_mapping(data)
-    except CardError as err:
-        raise CardError(f"{path}: {err}") from err
-    if not NAME.fullmatch(card.name):
-        raise CardError(
-            f"{path}: name {card.name!r} becomes a file name; expected letters, digits, '.', '_' and '-'"
-        )
-    return card
+def layout_of(name: str, shape: Shape, wanted: Shape, path: Path) -> Order:
+    """The order of axes in which a value of this shape becomes the tensor that the card describes.
 
-
-def _build(
-    model: onnx.ModelProto, path: Path, normalisation: InputSpec, spec: InputSpec, card: ModelCard
-) -> FloatModel:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    outputs = {o.name: o for o in card.outputs}
-    inner = replace(normalisation, width=spec.width, height=spec.height)
-
-    def layout(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return layout_of(outputs[name], shape, spec, path)
-
-    made = from_onnx(copy, str(path), inner, list(outputs), layout)
-    if not is_plain(normalisation):
-        prepend_normalisation(made.model, normalisation)
-    return made
-
-
-def layout_of(output: OutputSpec, shape: tuple[int, ...], spec: InputSpec, path: Path) -> tuple[int, ...]:
-    """The order that puts an output's channels last; `CardError` where it is not what the card says."""
-    height, width = -(-spec.height // output.stride), -(-spec.width // output.stride)
-    if shape == (1, output.channels, height, width):
-        return CHANNELS_LAST
-    if shape == (1, height, width, output.channels):
-        return (0, 1, 2, 3)
+    Raises
+    ------
+    CardError
+        There is none.
+    """
+    plain = tuple(range(len(shape)))
+    for order in (CHANNELS_LAST, plain, (0, 3, 1, 2), (0, 2, 1)):
+        if len(order) == len(shape) and tuple(shape[axis] for axis in order) == wanted:
+            return order
     raise CardError(
-        f"{path}: output {output.name} is {shape}, the card says {(1, output.channels, height, width)} "
-        f"({output.channels} channels, stride {output.stride} at {spec.size}); correct the card, or this is not a "
-        "pose network of this kind"
+        f"{path}: output {name} is {shape}, the card says {wanted}; correct its channels, stride, axes or rows, or the "
+        "input's size"
     )

@@ -13,9 +13,11 @@ import pytest
 
 from export.tflite import main
 from export.zoo.inputs import is_plain
-from export.zoo.own_network import own_network, read_toml_card
+from export.zoo.own_network import layout_of, own_network, own_tflite
+from quant.cards.read import read_toml_card
 from quant.cli import run_command
 from quant.tflite.run import run_model
+from quant.tflite.write import write_model
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import CardError, InputError
 from rpi_runtime.model.card import InputSpec, read_card
@@ -124,7 +126,7 @@ def test_a_plain_normalisation_stays_as_it_is(toy_network: tuple[Path, Path], tm
     network = own_network(toy_network[0], card)
     model = network.build(network.card.input).model
     assert network.card.input.mean == (0.0, 0.0, 0.0)
-    assert model.operators[0].name == "CONV_2D"
+    assert model.operators[0].name != "DEPTHWISE_CONV_2D"
 
 
 @pytest.mark.parametrize("stride", [2, 8])
@@ -184,3 +186,28 @@ def test_the_card_in_the_readme_is_one(tmp_path: Path) -> None:
     assert card.input.size == "256x192"
     assert not is_plain(card.input)
     assert len(card.decoder.limbs) == 2
+
+
+def test_a_float_tflite_is_a_source_like_the_onnx_file(
+    toy_network: tuple[Path, Path], tmp_path: Path
+) -> None:
+    network = own_network(*toy_network)
+    made = network.build(network.card.input).model
+    file, card = tmp_path / "theirs.tflite", tmp_path / "theirs.toml"
+    file.write_bytes(write_model(made))
+    text = CARD.replace(f"mean = {list(MEAN)}", "mean = [128.0, 128.0, 128.0]")
+    card.write_text(text.replace(f"scale = {[1 / s for s in STD]}", f"scale = {[1 / 256] * 3}"))
+    again = own_tflite(file, card)
+    assert again.card.provenance.weights_graph == "tflite"
+    image = np.random.default_rng(0).normal(size=(1, HEIGHT, WIDTH, 3)).astype(np.float32)
+    found = run_model(again.build(again.card.input).model, image)
+    for name, want in run_model(made, image).items():
+        np.testing.assert_allclose(found[name], want, atol=1e-5 * np.abs(want).max())
+
+
+def test_outputs_may_lie_in_either_order_of_axes() -> None:
+    assert layout_of("maps", (1, 5, 6, 8), (1, 6, 8, 5), Path("net.onnx")) == (0, 2, 3, 1)
+    assert layout_of("maps", (1, 6, 8, 5), (1, 6, 8, 5), Path("net.onnx")) == (0, 1, 2, 3)
+    assert layout_of("rows", (1, 56, 2100), (1, 2100, 56), Path("net.onnx")) == (0, 2, 1)
+    with pytest.raises(CardError, match="the card says"):
+        layout_of("maps", (1, 5, 6, 8), (1, 7, 8, 5), Path("net.onnx"))
