@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quant.metrics import Agreement, AgreementMeter, Maps
-from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, SimccSettings
 from rpi_runtime.model.interpreter import Model
@@ -21,13 +20,14 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
     real, quantized : path
         .tflite files with the tensors that `card` describes. They need not have a card.
     """
-    if isinstance(card.decoder, BoxSettings | BoxPoseSettings | SimccSettings):
-        raise CardError(f"{card.name}: decoder {card.decoder.kind!r} has no heatmaps to compare")
     models = [Model(path, card=card) for path in (real, quantized)]
     prepare = Preprocessor(card.input)
     keypoints = len(card.skeleton.keypoints)
-    *coarser, finest = (o.stride for o in card.outputs_of("heatmaps"))
-    meter = AgreementMeter(keypoints, finest, card.decoder.peak_threshold)
+    if isinstance(card.decoder, BoxSettings | BoxPoseSettings | SimccSettings):
+        strides, meter = [], AgreementMeter(keypoints, stride=1, threshold=1.0)
+    else:
+        strides = [o.stride for o in card.outputs_of("heatmaps")]
+        meter = AgreementMeter(keypoints, strides[-1], card.decoder.peak_threshold)
 
     def pair(role: str, stride: int) -> tuple[Maps, Maps]:
         return models[0].real_output(role, stride), models[1].real_output(role, stride)
@@ -37,8 +37,11 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
             prepare(frame, model.input)
             model.invoke()
         pafs = [pair("pafs", o.stride) for o in card.outputs_of("pafs")]
-        meter.add(pair("heatmaps", finest), pafs[0] if pafs else None)
-        for stride in coarser:
+        if strides:
+            meter.add(pair("heatmaps", strides[-1]), pafs[0] if pafs else None)
+        else:
+            meter.add_image()
+        for stride in strides[:-1]:
             meter.add_values(pair("heatmaps", stride))
         for output in card.outputs:
             meter.add_output(output.name, pair(output.role, output.stride))

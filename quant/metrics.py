@@ -38,6 +38,8 @@ class Agreement:
         different people differ by about 1. 0 without tags.
     output_error : float
         Norm of an output's difference over the norm of the float output. The largest of all outputs.
+    peak_height : float
+        Largest value of a keypoint's float heatmap on any image: the network's own scale. 0 without heatmaps.
     """
 
     images: int
@@ -50,6 +52,7 @@ class Agreement:
     shift_p95_px: float
     tag_rmse: float = 0.0
     output_error: float = 0.0
+    peak_height: float = 1.0
 
 
 class AgreementMeter:
@@ -73,12 +76,14 @@ class AgreementMeter:
         self._heatmap_error = self._paf_error = self._paf_energy = self._tag_error = 0.0
         self._tags = 0
         self._outputs: dict[str, list[float]] = {}
+        self._height = 0.0
         self._shifts: list[float] = []
 
     def add(self, heatmaps: tuple[Maps, Maps], pafs: tuple[Maps, Maps] | None = None) -> None:
         """Add one image's float and INT8 maps, (H, W, C) each. Of heatmaps at several strides, give the finest."""
         self._images += 1
         self.add_values(heatmaps)
+        self._height = max(self._height, float(heatmaps[0][..., : self._rules.keypoints].max()), 1e-6)
         if pafs is not None:
             self._paf_error += _energy(pafs[0] - pafs[1])
             self._paf_energy += _energy(pafs[0])
@@ -87,6 +92,10 @@ class AgreementMeter:
             here = real.table[real.starts[kind] : real.starts[kind + 1], :2]
             there = other.table[other.starts[kind] : other.starts[kind + 1], :2]
             self._match(here, there)
+
+    def add_image(self) -> None:
+        """Count an image of a network without heatmaps."""
+        self._images += 1
 
     def add_output(self, name: str, pair: tuple[Maps, Maps]) -> None:
         """Add one image's float and INT8 values of any output."""
@@ -125,7 +134,7 @@ class AgreementMeter:
         peaks = max(self._peaks, 1)
         return Agreement(
             images=self._images,
-            heatmap_rmse=float(np.sqrt(self._heatmap_error / self._values)),
+            heatmap_rmse=float(np.sqrt(self._heatmap_error / max(self._values, 1))),
             paf_relative_l2=float(np.sqrt(self._paf_error / max(self._paf_energy, 1e-12))),
             peaks=self._peaks,
             lost=self._lost / peaks,
@@ -133,7 +142,10 @@ class AgreementMeter:
             shift_px=float(shifts.mean()),
             shift_p95_px=float(np.percentile(shifts, 95)),
             tag_rmse=float(np.sqrt(self._tag_error / max(self._tags, 1))),
-            output_error=max((float(np.sqrt(e / max(s, 1e-12))) for e, s in self._outputs.values()), default=0.0),
+            output_error=max(
+                (float(np.sqrt(e / max(s, 1e-12))) for e, s in self._outputs.values()), default=0.0
+            ),
+            peak_height=self._height,
         )
 
 

@@ -148,6 +148,19 @@ def test_agreement(changes: dict[str, float], name: str) -> None:
     assert bad[0].allowed.startswith("<= 0.")
 
 
+def test_heatmaps_are_judged_by_their_own_height() -> None:
+    low = replace(GOOD, peak_height=0.4)
+    assert [c.name for c in check_agreement(low, Limits()) if not c.passed] == ["heatmap rmse"]
+    assert all(c.passed for c in check_agreement(replace(low, heatmap_rmse=0.003), Limits()))
+
+
+def test_outputs_without_heatmaps_are_judged_by_their_relative_error() -> None:
+    boxes = replace(GOOD, peaks=0, peak_height=0.0, output_error=0.05)
+    (check,) = check_agreement(boxes, Limits())
+    assert (check.name, check.passed) == ("output error", True)
+    assert not check_agreement(replace(boxes, output_error=0.2), Limits())[0].passed
+
+
 def test_maps_without_a_peak_prove_nothing() -> None:
     nothing = replace(GOOD, peaks=0, lost=0.0, heatmap_rmse=0.0, paf_relative_l2=0.0)
     bad = [c for c in check_agreement(nothing, Limits()) if not c.passed]
