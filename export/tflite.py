@@ -29,6 +29,15 @@ from rpi_runtime.strict import finite
 if TYPE_CHECKING:
     from export.report.outcome import Outcome
 
+# AP: export/docs/measurements.md, "The weights that come along"
+SIZES = """\
+What a size is for (--size WxH; COCO AP of lw-openpose in INT8, 125 images of val2017):
+    160x120    AP  6.6   people who fill the picture: a desk, a doorway, a fitness mat
+    192x144    AP 11.5   people who fill half of it
+    256x192    AP 19.0   small groups
+    320x240    AP 27.8   people across a room; four times the work of 160x120
+COCO's people are mostly small, so these figures are low where yours are large. Two networks, or one that looks twice,
+find more than a larger size: see rpi_runtime/docs/cascade.md."""
 EPILOG = """\
 examples:
   python -m export.tflite --model lw-openpose --int8
@@ -92,7 +101,8 @@ def parser() -> argparse.ArgumentParser:
         "--size",
         action="append",
         metavar="WxH",
-        help="input size, may be repeated (default: the network's own)",
+        help="input size, may be repeated (default: the network's own): 160x120 for people who fill the picture, "
+        "320x240, four times the work, for people across a room; --list-models says more",
     )
     quant = result.add_argument_group("quantization")
     quant.add_argument("--int8", action="store_true", help="fully INT8 (float32 without this and --float16)")
@@ -252,7 +262,7 @@ def _models() -> str:
         ]
         if entry.elsewhere:
             lines.append(f"    --weights FILE     {entry.elsewhere}")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", SIZES])
 
 
 def _cards() -> str:

@@ -7,7 +7,10 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from export.report.advice import REMEDIES, closing_lines, kind_of, next_steps, remedies, verdict
+from export.tflite import main
 from quant.gate import Check
 from tests.export.report.test_report import outcome
 
@@ -72,3 +75,10 @@ def test_names_with_spaces_are_quoted(tmp_path: Path) -> None:
     for step in next_steps(outcome(folder)):
         if str(folder) in step.command.replace("'", ""):
             assert f"'{folder}/toy-32x24-int8.tflite'" in step.command
+
+
+def test_the_list_of_models_says_what_a_size_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list-models"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"160x120 +AP +6\.6 +people who fill the picture", out)
+    assert re.search(r"320x240 +AP 27\.8 +people across a room", out)
