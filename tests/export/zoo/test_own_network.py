@@ -136,7 +136,7 @@ def test_a_card_with_another_stride_is_refused(
     card = tmp_path / "other.toml"
     card.write_text(CARD.replace("stride = 4", f"stride = {stride}"))
     network = own_network(toy_network[0], card)
-    with pytest.raises(CardError, match=f"stride {stride} at 64x48"):
+    with pytest.raises(CardError, match="the card says"):
         network.build(replace(network.card.input))
 
 
