@@ -31,6 +31,7 @@ REMEDIES = {
         "the float network finds no keypoint on the calibration pictures: give pictures of people, trained weights, or "
         "a lower peak_threshold in the card"
     ),
+    "output error": _NOISE,
     "heatmap rmse": _NOISE,
     "PAF relative L2": _NOISE,
     "lost peaks": _NOISE,
