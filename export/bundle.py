@@ -109,7 +109,8 @@ def blend(trained: State, start: Mapping[str, NDArray[np.float32]], part: float)
 
     Fine-tuning for one task unlearns others; weights between the two are good at both (WiSE-FT; Wortsman et al. 2022,
     arXiv:2109.01903). Choose `part` on held-out pictures. Weights that
-    `export.zoo.lw_openpose.balance` rescaled lie elsewhere.
+    `export.zoo.lw_openpose.balance` rescaled lie elsewhere. A tensor that training changed by so little that its part
+    is lost in float16 goes the whole way.
 
     Raises
     ------
@@ -120,7 +121,15 @@ def blend(trained: State, start: Mapping[str, NDArray[np.float32]], part: float)
         raise WeightsError(
             "--blend: the weights to start from are of another network, or of another form of it"
         )
-    return {k: ((1 - part) * start[k] + part * trained[k]).astype(np.float32) for k in trained}
+    return {k: _between(start[k], trained[k], part) for k in trained}
+
+
+def _between(start: NDArray[np.float32], trained: NDArray[np.float32], part: float) -> NDArray[np.float32]:
+    """Go a part of the way; the whole way where float16 cannot tell the part from the start."""
+    value = ((1 - part) * start + part * trained).astype(np.float32)
+    if np.array_equal(value.astype(np.float16), start.astype(np.float16)):
+        return trained
+    return value
 
 
 def to_half(state: Mapping[str, NDArray[np.float32]], name: str) -> Half:

@@ -66,7 +66,7 @@ class BoxTask(Task):
 
     def _trained(self, source: str) -> Finder:
         """The start in its own form, with its own activations."""
-        net = Finder("silu")
+        net = Finder()
         self.load_weights(net, source, Progress(quiet=True))
         return net
 

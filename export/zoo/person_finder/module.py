@@ -174,10 +174,10 @@ class Finder(nn.Module):
     Parameters
     ----------
     activation : {"silu", "relu"}
-        As the start was published, or as what ships was trained.
+        As the start was published, or what an INT8 file has for nothing.
     """
 
-    def __init__(self, activation: Activation = "relu") -> None:
+    def __init__(self, activation: Activation = "silu") -> None:
         super().__init__()
         layers = Layers(activation)
         self.backbone = Backbone(layers)

@@ -15,9 +15,8 @@ from export.zoo.person_finder.module import Finder
 
 
 def load_finder(weights: Weights) -> Finder:
-    """Return the network with weights of its own, or with those of its start, which have another activation."""
-    start = "scores.0.weight" not in weights.state
-    net = Finder("silu" if start else "relu")
+    """Return the network with weights of its own names, or with those of its start (rtmdet-nano as ONNX)."""
+    net = Finder()
     load_state(net, adopted(weights.state, weights.source), weights.source)
     return net
 
@@ -26,7 +25,7 @@ def adopted(state: State, source: str) -> State:
     """Give the values of a start (rtmdet-nano as ONNX) this network's names; those with its names stay."""
     if "scores.0.weight" in state:
         return state
-    return renamed(state, convolution_keys(Finder("silu")), source)
+    return renamed(state, convolution_keys(Finder()), source)
 
 
 def convolution_keys(net: Finder) -> Iterator[str]:
