@@ -274,7 +274,7 @@ cdef inline float share(stored value, stored highest, const float[::1] weights) 
 
 cdef void keep_apart(BoxBuffers ws) noexcept nogil:
     """Take the ranked candidates in turn, but for those that overlap one of their class that was taken."""
-    cdef Py_ssize_t row, other, i, j
+    cdef Py_ssize_t row, other, i, j, side_of
     ws.people = 0
     for row in range(ws.ranked):
         if ws.people == ws.kept.shape[0]:
@@ -290,7 +290,8 @@ cdef void keep_apart(BoxBuffers ws) noexcept nogil:
             j += 1
         if j < ws.people:
             continue
-        ws.boxes[ws.people, :] = ws.placed[row, :]
+        for side_of in range(4):
+            ws.boxes[ws.people, side_of] = ws.placed[row, side_of]
         ws.scores[ws.people] = ws.score[i]
         ws.classes[ws.people] = ws.kind[i]
         ws.kept[ws.people] = <int>row

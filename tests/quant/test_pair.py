@@ -86,8 +86,8 @@ def test_a_perfect_pair_gives_a_high_ap(split: CocoSplit) -> None:
     assert stats[0] > 88
 
 
-def test_a_pair_has_no_flip_test() -> None:
+def test_a_pair_is_measured_from_its_files() -> None:
     from quant.predict import Procedure, predictor
 
-    with pytest.raises(UsageError, match="decoded fast or exact, without a flip test"):
-        predictor(PerfectDetector(BOXES), Procedure(refine="crops.tflite", flip=True))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"a pair needs two \.tflite files"):
+        predictor(PerfectDetector(BOXES), Procedure(refine="crops.tflite"))  # type: ignore[arg-type]

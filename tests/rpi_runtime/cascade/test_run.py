@@ -61,7 +61,7 @@ def words(folder: Path, *more: str) -> list[str]:
     return [str(folder / files[word]) if word in files else word for word in more]
 
 
-def test_messages_of_a_run_say_who_was_refined(folder, tmp_path, capsys):
+def test_messages_of_a_run_say_who_was_refined(folder, tmp_path, capfd):
     sink = f"jsonl:{tmp_path / 'p.jsonl'}"
     line = ["run", "--model", "TOY", "--refine", "CROPS", "--refine-budget-ms", "0", "--source", "PHOTOS"]
     assert main([*words(folder, *line), "--sink", sink]) == 0
@@ -73,7 +73,7 @@ def test_messages_of_a_run_say_who_was_refined(folder, tmp_path, capsys):
         assert message["refined"] == sum(p["refined"] for p in message["people"])
         stages = ["wait", "preprocess", "infer", "decode", "refine", "track"]
         assert list(message["latency_ms"]) == stages
-    assert "whole picture looked at on 3 of 3 frames" in capsys.readouterr().err
+    assert "whole picture looked at on 3 of 3 frames" in capfd.readouterr().err
 
 
 def test_without_a_cascade_messages_are_as_before():
