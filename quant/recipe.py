@@ -7,6 +7,7 @@ The name says what is done::
                                         w16  float16        w32  float32
     activations = "a" bits              a8   int8, a scale per tensor      a32  float32
     equalization = "eq"                 channels equalized by what calibration images make of them
+                 | "eqr"                half way there, by square roots, and ranges of all images' extremes
     ranges  = "out"                     ranges by what errors cost the outputs, not by what most images reach
     fit     = "fit"                     weights and biases fitted, layer by layer, to the float network's values
 
@@ -29,7 +30,7 @@ from rpi_runtime.strict import from_mapping
 
 MOST_BYTES = 1 << 20
 FOLDER = Path(__file__).parent / "recipes"
-GRAMMAR = re.compile(r"w(8c|16|32)_a(8|32)(_eq)?(_out)?(_fit)?\Z")
+GRAMMAR = re.compile(r"w(8c|16|32)_a(8|32)(_eqr?)?(_out)?(_fit)?\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,9 @@ class Recipe:
         One line for ``--list-recipes``.
     kind : {"int8", "float16", "float32"}
         For the file's name when the recipe is its kind's default.
-    equalize : bool
-        Whether channels are brought to one level first (`quant.quantize.equalize`).
+    equalize : float
+        How far channels are brought to one level first, in logarithms: 0 not at all, 0.5 by the square root of the
+        factor that would, 1 all the way (`quant.quantize.equalize`).
     ranges : {"extremes", "averages", "outputs"}
         How the range of a tensor follows from calibration: from all images' extremes, from the mean of each image's
         extremes, or by what errors cost the outputs (`quant.quantize.sensitivity`).
@@ -56,7 +58,7 @@ class Recipe:
     name: str
     summary: str
     kind: Literal["int8", "float16", "float32"]
-    equalize: bool = False
+    equalize: float = 0.0
     ranges: Literal["extremes", "averages", "outputs"] = "extremes"
     fit: bool = False
 
@@ -68,8 +70,10 @@ class Recipe:
         kind = {("8c", "8"): "int8", ("16", "32"): "float16", ("32", "32"): "float32"}.get(
             (weights, activations)
         )
+        if not 0 <= self.equalize <= 1:
+            raise InputError(f"recipe {self.name}: equalize {self.equalize:g}, expected 0 to 1")
         said = _words(kind, [suffix is not None for suffix in suffixes])
-        found = _words(self.kind, [self.equalize, self.ranges == "outputs", self.fit])
+        found = _words(self.kind, [self.equalize > 0, self.ranges == "outputs", self.fit])
         if said != found:
             raise InputError(f"recipe {self.name}: its name says {said}, the file says {found}")
 
@@ -81,7 +85,7 @@ def _words(kind: str | None, steps: list[bool]) -> str:
 
 DEFAULTS = {"int8": "w8c_a8_eq", "float16": "w16_a32", "float32": "w32_a32"}
 # what an export tries after the default, in this order, until the gate holds
-REPAIRS = ("w8c_a8_eq_out", "w8c_a8_eq_out_fit")
+REPAIRS = ("w8c_a8_eqr", "w8c_a8_eq_out", "w8c_a8_eq_out_fit")
 
 
 def load_recipe(name: str) -> Recipe:

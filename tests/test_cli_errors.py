@@ -302,7 +302,9 @@ def test_a_file_that_fails_the_gate_is_exit_code_7(
     assert place.run(*OWN, *INT8) == 0
     good = (place.out / "toy-64x48-int8.tflite").read_bytes()
     capfd.readouterr()
-    monkeypatch.setattr("export.integers.check_agreement", lambda *args: [_at_most("heatmap rmse", 0.5, 0.008)])
+    monkeypatch.setattr(
+        "export.integers.check_agreement", lambda *args: [_at_most("heatmap rmse", 0.5, 0.008)]
+    )
     assert place.run(*OWN, *INT8) == 7
     out, err = capfd.readouterr()
     assert err.splitlines()[-1].startswith("error: refused, see the failed checks above and in the report: ")

@@ -60,7 +60,7 @@ class Quantizer:
 
     def __init__(self, model: Model, images: Images, entry: Quantization) -> None:
         self.model, self.images, self.entry = model, images, entry
-        self._prepared: dict[bool, _Prepared] = {}
+        self._prepared: dict[float, _Prepared] = {}
 
     def quantize(self, recipe: Recipe, real: frozenset[str] = frozenset()) -> Quantized:
         """Return the network in INT8.
@@ -84,12 +84,12 @@ class Quantizer:
             self._fit(model, plan, ready)
         return Quantized(model=to_integers(model, plan), real=ready.model, outliers=ready.outliers)
 
-    def _prepare(self, level: bool) -> _Prepared:
+    def _prepare(self, level: float) -> _Prepared:
         if level not in self._prepared:
             model, outliers = self.model.copy(), list[Outlier]()
             if level:
                 statistics = observe(model, self.images[:LEVELS])
-                outliers = equalize(model, statistics, grid_groups(model, integer_operators(model)))
+                outliers = equalize(model, statistics, grid_groups(model, integer_operators(model)), level)
             statistics = observe(model, self.images)
             self._prepared[level] = _Prepared(model=model, statistics=statistics, outliers=tuple(outliers))
         return self._prepared[level]
