@@ -142,7 +142,7 @@ except SystemExit as err:
     ("blocked", "code"),
     [
         ("onnx", "from export.tflite import main; argv = ['--model', 'lw-openpose', '--output', OUT]"),
-        ("onnx2tf", "from export.tflite import main; argv = ['--model', 'lw-openpose', '--output', OUT]"),
+        ("onnxruntime", "from export.tflite import main; argv = ['--model', 'lw-openpose', '--output', OUT]"),
         ("rich", "from export.tflite import main; argv = ['--model', 'lw-openpose', '--output', OUT]"),
         ("rich", "from quant.evaluate import main; argv = [MODEL, '--coco', COCO]"),
     ],

@@ -7,6 +7,7 @@ and keeps it: no debugging mode of the interpreter, and none of its reference ke
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.quantize.rules import MOVES
-from quant.tflite.records import Model, Tensor
+from quant.tflite.records import Model, Operator, Tensor
 from quant.tflite.write import write_model
 from rpi_runtime.model.interpreter import find_module
 
@@ -106,10 +107,12 @@ def _stored(image: Array, entry: dict[str, Any]) -> NDArray[Any]:
     return np.asarray(np.clip(np.rint(image / scale) + zero, -128, 127), np.int8)
 
 
-def observe(model: Model, images: Iterable[Array], threads: int = 2) -> dict[Tensor, Statistics]:
+def observe(
+    model: Model, images: Iterable[Array], integer: AbstractSet[Operator] | None = None, threads: int = 2
+) -> dict[Tensor, Statistics]:
     """Return the statistics of the network's inputs and of every float tensor that an operator computes.
 
-    What an operator only moves (`quant.quantize.rules.MOVES`) has the values of what it moves, and is left out.
+    What an INT8 operator only moves (`quant.quantize.rules.MOVES`) has the grid of what it moves, and is left out.
 
     Parameters
     ----------
@@ -117,10 +120,16 @@ def observe(model: Model, images: Iterable[Array], threads: int = 2) -> dict[Ten
         Float.
     images : iterable of ndarray, (1, H, W, 3) float32
         Normalised inputs.
+    integer : set of Operator, optional
+        Those that will compute in INT8; by default all.
     threads : int
     """
     computed = [
-        t for op in model.operators if op.name not in MOVES for t in op.outputs if t.dtype == np.float32
+        t
+        for op in model.operators
+        if op.name not in MOVES or (integer is not None and op not in integer)
+        for t in op.outputs
+        if t.dtype == np.float32
     ]
     probe = Probe(model, computed, threads)
     (entry,) = model.inputs.values()

@@ -88,9 +88,10 @@ class Quantizer:
         if level not in self._prepared:
             model, outliers = self.model.copy(), list[Outlier]()
             if level:
-                statistics = observe(model, self.images[:LEVELS])
+                integer = integer_operators(model)
+                statistics = observe(model, self.images[:LEVELS], integer)
                 outliers = equalize(model, statistics, grid_groups(model, integer_operators(model)), level)
-            statistics = observe(model, self.images)
+            statistics = observe(model, self.images, integer_operators(model))
             self._prepared[level] = _Prepared(model=model, statistics=statistics, outliers=tuple(outliers))
         return self._prepared[level]
 

@@ -48,6 +48,7 @@ SCHEMA = {
         "stages": {"type": "array", "items": {"required": ["name", "seconds", "note"]}},
         "parity": {"type": "array", "items": {
             "required": ["step", "output", "max_error", "relative_error", "tolerance"]}},
+        "attempts": {"type": "array", "items": {"required": ["recipe", "output_error", "refused", "seconds"]}},
         "checks": {"type": "array", "items": {"required": ["name", "found", "allowed", "passed"]}},
         "operations": {"type": "object", "additionalProperties": {"type": "integer"}},
         "predicted_speed": {"type": "array", "items": {"required": ["board", "threads", "ms", "factor"]}},
