@@ -68,16 +68,18 @@ class Sensitivity:
 def measure_sensitivity(model: Model, images: Iterable[NDArray[np.float32]]) -> Sensitivity:
     """Return what errors in each computed tensor cost, over some images.
 
-    Each output counts by its error relative to its own root mean square.
+    Each output counts by its error relative to its norm over all images. An image on which an output is empty, because
+    there is no person, must not set the range of the others.
     """
-    parameters = parameters_of(model)
+    parameters, images = parameters_of(model), list(images)
+    units = _norms(model, images, parameters)
     draw = torch.Generator().manual_seed(0)
     found = Sensitivity()
     for image in images:
         kept: dict[Tensor, Value] = {}
         outputs = simulate(model, _leaf(image), parameters, after=partial(_keep, kept))
         signs = (torch.where(torch.rand(v.shape, generator=draw) < 0.5, -1.0, 1.0) for v in outputs.values())
-        sums = [(v * s).sum() / _size(v) for v, s in zip(outputs.values(), signs, strict=True)]
+        sums = [(v * s).sum() / units[t] for (t, v), s in zip(outputs.items(), signs, strict=True)]
         torch.stack(sums).sum().backward()
         for tensor, value in kept.items():
             if value.grad is not None:
@@ -96,9 +98,16 @@ def _keep(kept: dict[Tensor, Value], tensor: Tensor, value: Value) -> Value:
     return value
 
 
-def _size(value: Value) -> Value:
-    """Norm of an output, the unit in which its error counts."""
-    return value.detach().square().sum().sqrt().clamp(min=1e-12)
+def _norms(
+    model: Model, images: list[NDArray[np.float32]], parameters: dict[Tensor, Value]
+) -> dict[Tensor, float]:
+    """Norm of each output over all images, the unit in which its error counts."""
+    squares: dict[Tensor, float] = {}
+    with torch.no_grad():
+        for image in images:
+            for tensor, value in simulate(model, torch.from_numpy(image), parameters).items():
+                squares[tensor] = squares.get(tensor, 0.0) + float(value.square().sum())
+    return {tensor: max(total**0.5, 1e-12) for tensor, total in squares.items()}
 
 
 def least_cost(found: list[Weighted], whole: Range) -> Range:
