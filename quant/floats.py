@@ -31,7 +31,9 @@ TABLES = (
 # What begins a chain, and what a chain goes on through.
 FRAGILE = ("EXP", "DIV", "SQRT", "RSQRT", "SQUARED_DIFFERENCE", "SOFTMAX", "LOG", "POW", "SIN", "COS")
 CHAINED = (*FRAGILE, "ADD", "SUB", "MUL", "MEAN", "SUM", "SQUARE", "NEG", "RESHAPE", "RELU")
-# A chain that would hold a larger part of the network's activations is left as it is, for the gate to name.
+# A chain that is too large is grown again through less: not into sums of whole maps, at last the fragile ones alone.
+REACHES = (CHAINED, tuple(name for name in CHAINED if name not in ("ADD", "SUB")), FRAGILE)
+# A chain that would hold a larger part of the network's activations all the same is left for the gate to name.
 LARGEST_SHARE = 0.1
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
@@ -74,9 +76,11 @@ def choose_floats(model: Model) -> set[Operator]:
     chosen = {op for op in computing if op.name in TABLES}
     whole = _elements(computing)
     seeds = [op for op in computing if op.name in FRAGILE]
-    for chain in _grown(model, seeds, lambda op: op.name in CHAINED and _computes_real(op)):
-        if _elements(chain) <= LARGEST_SHARE * whole:
-            chosen.update(chain)
+    for reach in REACHES:
+        left = [seed for seed in seeds if seed not in chosen]
+        for chain in _grown(model, left, lambda op, reach=reach: op.name in reach and _computes_real(op)):
+            if _elements(chain) <= LARGEST_SHARE * whole:
+                chosen.update(chain)
     return chosen
 
 

@@ -45,7 +45,7 @@ class PiposeError(Exception):
 
     exit_code = 1
 
-    def __init__(self, what: str, *, remedy: str = "", key: str = "") -> None:
+    def __init__(self, what: str = "", *, remedy: str = "", key: str = "") -> None:
         super().__init__(what)
         self.what, self.remedy, self.key = what, remedy, key
 

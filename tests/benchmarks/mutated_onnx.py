@@ -178,6 +178,7 @@ def outcome(path: Path, outputs: list[str]) -> str:
 
 
 def main() -> int:
+    """Count what becomes of changed files."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -273,6 +273,7 @@ def timed(
 
 
 def main() -> int:
+    """Run and print; see the module."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -191,7 +191,7 @@ def test_a_tensor_of_the_start_is_found_under_any_name() -> None:
         (lambda s, f: s["model.0.0.weight"].mul_(1e9), "not finite in float16"),
         (lambda s, f: f.write_text(FACTS.replace("commit =", "comit =")), "did you mean 'commit'?"),
         (lambda s, f: f.write_text(FACTS.replace('"random"', '""')), "start may not be empty"),
-        (lambda s, f: f.write_text("x = "), "cannot be read"),
+        (lambda s, f: f.write_text("x = "), "not valid TOML"),
         (lambda s, f: f.unlink(), "cannot be read"),
     ],
 )

@@ -54,7 +54,7 @@ def files(toy_network: tuple[Path, Path], pictures: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "tolerance"), [("float32", 1e-5), ("float16", 2e-2), ("int8", 5e-2)], ids=lambda v: str(v)
+    ("kind", "tolerance"), [("float32", 1e-5), ("float16", 2e-2), ("int8", 8e-2)], ids=lambda v: str(v)
 )
 def test_outputs_are_those_of_the_onnx_file(
     toy_network: tuple[Path, Path], pictures: Path, files: Path, kind: str, tolerance: float
@@ -178,8 +178,8 @@ def test_an_onnx_file_that_may_not_be_read(
         own_network(*toy_network)
 
 
-def test_the_card_in_the_readme_is_one(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[3] / "README.md").read_text()
+def test_the_card_in_the_documents_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "export/docs/networks-of-your-own.md").read_text()
     path = tmp_path / "card.toml"
     path.write_text(text.split("```toml\n")[1].split("```")[0])
     card = read_toml_card(path)
