@@ -78,7 +78,8 @@ def choose_floats(model: Model) -> set[Operator]:
     seeds = [op for op in computing if op.name in FRAGILE]
     for reach in REACHES:
         left = [seed for seed in seeds if seed not in chosen]
-        for chain in _grown(model, left, lambda op, reach=reach: op.name in reach and _computes_real(op)):
+        allowed = {op for op in computing if op.name in reach}
+        for chain in _grown(model, left, allowed.__contains__):
             if _elements(chain) <= LARGEST_SHARE * whole:
                 chosen.update(chain)
     return chosen

@@ -16,7 +16,7 @@ from export.tflite import main
 from quant.cli import run_command
 from quant.gate import _at_most
 from quant.quantize import quantizer
-from quant.quantize.equalize import Outlier
+from quant.quantize.equalize import Outlier, equalize
 from quant.tflite.records import Model, Tensor
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import InputError
@@ -283,7 +283,7 @@ def test_an_output_that_is_a_file_is_exit_code_5(place: Place, capfd: pytest.Cap
 def test_a_step_that_changes_the_network_is_exit_code_6(
     place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true = quantizer.equalize
+    true = equalize
 
     def wrong(model: Model, *args: Any) -> list[Outlier]:
         found = true(model, *args)

@@ -351,10 +351,11 @@ def same_name(world: World) -> str:
 def occupancy(world: World) -> str:
     """Case 12: the state while the camera is away, and after the run."""
     import paho.mqtt.client as paho
+    from paho.mqtt.enums import CallbackAPIVersion
 
     states: list[dict[str, object]] = []
     with broker(world) as port:
-        listener = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        listener = paho.Client(CallbackAPIVersion.VERSION2)
         listener.on_message = lambda c, d, m: states.append(json.loads(m.payload))
         listener.connect("127.0.0.1", port)
         listener.subscribe("pipose/kitchen/state")

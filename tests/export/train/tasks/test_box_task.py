@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -10,7 +12,7 @@ from export.train.tasks.box_task import focal, missed  # noqa: E402
 from export.train.tasks.taught import Taught  # noqa: E402
 
 
-def sides(left: float, top: float, right: float, bottom: float) -> torch.Tensor:
+def sides(left: float, top: float, right: float, bottom: float) -> Any:
     """Distances of one cell."""
     return torch.tensor([left, top, right, bottom]).reshape(1, 4, 1, 1)
 
