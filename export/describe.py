@@ -9,23 +9,27 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import onnx
-
-from export.graph.adopt.network import read_tflite
-from export.graph.tidy.plain import tidy
-from export.graph.tidy.read import read_onnx
 from export.zoo.network import parse_size
 from quant.cli import run_command
-from quant.describe import Description, Step, as_text, describe_tflite, find_heads
-from quant.tflite.read import read_model
-from quant.tflite.schema import IDENTIFIER
+
+if TYPE_CHECKING:
+    import onnx
+
+    from quant.describe import Description
 
 DYNAMIC = (256, 256)  # pixels a side where the file leaves the size open
 
 
 def describe(path: Path, size: tuple[int, int] | None = None) -> Description:
     """Describe a file. `size` (width, height) is for files with a dynamic size."""
+    from export.graph.adopt.network import read_tflite  # packages of the export: --help does without them
+    from export.graph.tidy.read import read_onnx
+    from quant.describe import describe_tflite
+    from quant.tflite.read import read_model
+    from quant.tflite.schema import IDENTIFIER
+
     data = read_tflite(path)
     if data[4:8] == IDENTIFIER:
         return describe_tflite(read_model(data))
@@ -33,6 +37,9 @@ def describe(path: Path, size: tuple[int, int] | None = None) -> Description:
 
 
 def _describe_onnx(model: onnx.ModelProto, path: Path, size: tuple[int, int] | None) -> Description:
+    from export.graph.tidy.plain import tidy
+    from quant.describe import Description, Step, find_heads
+
     graph = model.graph
     constants = {t.name for t in graph.initializer}
     images = [i for i in graph.input if i.name not in constants]
@@ -72,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--size", metavar="WxH", help="for an ONNX file that leaves it open (default 256x256)"
     )
     args = parser.parse_args(argv)
+    from quant.describe import as_text
+
     found = describe(args.file, parse_size(args.size) if args.size else None)
     print(as_text(args.file.stem, found))
     return 0

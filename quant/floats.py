@@ -30,7 +30,8 @@ TABLES = (
 )  # fmt: skip
 # What begins a chain, and what a chain goes on through.
 FRAGILE = ("EXP", "DIV", "SQRT", "RSQRT", "SQUARED_DIFFERENCE", "SOFTMAX", "LOG", "POW", "SIN", "COS")
-CHAINED = (*FRAGILE, "ADD", "SUB", "MUL", "MEAN", "SUM", "SQUARE", "NEG", "RESHAPE", "RELU")
+CHAINED = (*FRAGILE, "ADD", "SUB", "MUL", "MEAN", "SUM", "SQUARE", "NEG", "RESHAPE", "RELU", "TRANSPOSE",
+           "BATCH_MATMUL")  # fmt: skip
 # A chain that is too large is grown again through less: not into sums of whole maps, at last the fragile ones alone.
 REACHES = (CHAINED, tuple(name for name in CHAINED if name not in ("ADD", "SUB")), FRAGILE)
 # A chain that would hold a larger part of the network's activations all the same is left for the gate to name.

@@ -42,12 +42,12 @@ def test_every_tensor_is_integer_and_the_graph_one_partition(exported: Path) -> 
 
 def test_the_card_says_what_the_file_is(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     card = read_card(exported)
-    assert (card.name, card.recipe, card.input.size) == ("lw-openpose", "w8c_a8_eq", "160x120")
+    assert (card.name, card.recipe, card.input.size) == ("lw-openpose", "w8c_a8_eqr", "160x120")
     origin = card.provenance
     assert origin.weights_sha256 == "df2a9f41f15c3a0c8a0c5a704650338a3cc5c7bb588f2bfc14ea7093fa37b446"
     assert (origin.weights_graph, origin.calibration_images) == ("omz", 32)
     assert print_card([str(exported)]) == 0
-    assert "lw-openpose, w8c_a8_eq" in capsys.readouterr().out
+    assert "lw-openpose, w8c_a8_eqr" in capsys.readouterr().out
 
 
 def test_the_input_is_the_pixel_with_its_top_bit_flipped(exported: Path) -> None:
@@ -83,7 +83,7 @@ def test_both_known_outlier_channels_are_found(report: dict[str, object]) -> Non
 def test_equalization_helps_every_layer_in_the_mean(report: dict[str, object]) -> None:
     layers = report["layers"]
     assert isinstance(layers, dict)
-    naive, ours = (np.mean([x["snr_db"] for x in layers[n]]) for n in ("w8c_a8", "w8c_a8_eq"))
+    naive, ours = (np.mean([x["snr_db"] for x in layers[n]]) for n in ("w8c_a8", "w8c_a8_eqr"))
     assert ours > naive + 3
 
 
@@ -103,7 +103,7 @@ def test_the_report_is_one_page_that_loads_nothing(exported: Path) -> None:
     assert set(re.findall(r"<img[^>]* src=\"(data:image/jpeg;base64,)", page)) == {"data:image/jpeg;base64,"}
     assert page.count("<figure>") == 4
     assert "<svg" in page
-    assert "Gate passed" in page
+    assert "Fully INT8" in page
 
 
 def test_the_same_bytes_from_another_process_as_the_second_of_two_sizes(
