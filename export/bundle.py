@@ -151,7 +151,8 @@ def refuse_untrained(half: Half, start: Mapping[str, NDArray[np.float32]], name:
     Names are ignored, because a renamed tensor is still the start's.
     """
     known = {(v.shape, v.astype(np.float16).tobytes()): k for k, v in start.items()}
-    same = [f"{k} is {known[key]}" for k, v in half.items() if (key := (v.shape, v.tobytes())) in known]
+    several = {k: v for k, v in half.items() if v.size > 1}
+    same = [f"{k} is {known[key]}" for k, v in several.items() if (key := (v.shape, v.tobytes())) in known]
     if same:
         more = f" and {len(same) - 3} more" if len(same) > 3 else ""
         raise WeightsError(

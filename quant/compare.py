@@ -24,7 +24,8 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
     prepare = Preprocessor(card.input)
     keypoints = len(card.skeleton.keypoints)
     if isinstance(card.decoder, BoxSettings | BoxPoseSettings | SimccSettings):
-        strides, meter = [], AgreementMeter(keypoints, stride=1, threshold=1.0)
+        # a detector of boxes has no keypoints, and no peaks are looked for
+        strides, meter = [], AgreementMeter(max(keypoints, 1), stride=1, threshold=1.0)
     else:
         strides = [o.stride for o in card.outputs_of("heatmaps")]
         meter = AgreementMeter(keypoints, strides[-1], card.decoder.peak_threshold)
