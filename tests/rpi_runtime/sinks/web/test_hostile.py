@@ -156,12 +156,12 @@ def test_many_connections_leave_room_for_others(served):
         assert wait_for(lambda: len(guard) == 0)
 
 
-def test_wrong_tokens_by_the_hundred(caplog):
+def test_wrong_tokens_by_the_score(caplog):
     caplog.set_level(logging.INFO)
     with page(token=TOKEN) as (sink, _), Feeder(sink) as feeder:
         before = feeder.count(1.0)
         begin, frames = time.monotonic(), feeder.frames
-        for number in range(150):
+        for number in range(20):  # from the sixth on each waits a second for its answer
             assert ask(sink, "/api/poses", Authorization=f"Bearer wrong-{number:020d}")[0] in (401, 429)
         assert (feeder.frames - frames) / (time.monotonic() - begin) > before / 3
     assert len(caplog.records) <= 3, "no line a request"
