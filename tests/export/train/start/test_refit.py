@@ -37,7 +37,7 @@ def test_the_same_activations_stay_as_they_are() -> None:
     trained, same = network(nn.ReLU), network(nn.ReLU)
     pictures = torch.randn(4, 3, 32, 32)
     left = refit(same, record(trained, pictures), pictures)
-    assert left["3"] < 1e-2
+    assert left["3"] < 3e-2
 
 
 def test_it_is_the_same_every_time() -> None:
