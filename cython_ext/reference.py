@@ -169,7 +169,7 @@ def _refine(heatmap: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) 
         tilt = np.where(moves, drops[0] - drops[1], np.float32(0))
         shift = np.float32(0.5) * tilt / np.where(moves, total, np.float32(1))
         table[:, axis] += shift
-        rise = rise + np.float32(0.25) * tilt * shift
+        rise = rise + np.float32(0.25) * tilt * shift  # type: ignore[assignment]
     table[:, 2] = centre * exp2(rise)
     return np.asarray(table)
 

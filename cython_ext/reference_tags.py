@@ -143,7 +143,7 @@ def assign(cost: Costs) -> list[int]:
         rows, columns = np.zeros(count, bool), starred.any(axis=0)  # covered
         start = (0, 0)
         while True:
-            zero = _find_zero(table, rows, columns, start)
+            zero = _find_zero(table, rows, columns, start)  # type: ignore[arg-type]
             if zero is None:
                 least = table[np.ix_(~rows, ~columns)].min()
                 table[rows] += least
@@ -154,7 +154,7 @@ def assign(cost: Costs) -> list[int]:
             if not starred[zero[0]].any():
                 break
             star = int(np.argmax(starred[zero[0]]))
-            rows[zero[0]], columns[star] = True, False
+            rows[zero[0]], columns[star] = True, False  # type: ignore[index]
             start = (zero[0], star)
         _augment(starred, primed, zero)
     return [int(np.argmax(row)) for row in starred[: len(cost)]]

@@ -130,8 +130,8 @@ class _Walk:
         spread = scales.reshape(fitted.shape[0], -1)
         rounded = np.clip(np.rint(fitted / spread[..., None]), -LARGEST, LARGEST) * spread[..., None]
         if self.steps.round:
-            rounded = _rounded(fitted, spread.astype(np.float64), inner + _damp(inner, DAMP_ROUND))
-        op.inputs[1] = Tensor.constant(weights.name, _from_rows(op, rounded, weights.shape))
+            rounded = _rounded(fitted, spread.astype(np.float64), inner + _damp(inner, DAMP_ROUND))  # type: ignore[assignment]
+        op.inputs[1] = Tensor.constant(weights.name, _from_rows(op, rounded, weights.shape))  # type: ignore[arg-type]
         if self.steps.bias:
             shift = np.einsum("goi,gi->go", matrix, before[0]) - np.einsum("goi,gi->go", rounded, before[1])
             self._shift_bias(op, shift.reshape(-1))

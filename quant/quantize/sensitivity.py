@@ -39,7 +39,7 @@ class Weighted:
         low, high = float(values.min()), float(values.max())
         width = max(high - low, 1e-12) / BINS
         places = np.minimum(((values.ravel() - low) / np.float32(width)).astype(np.int64), BINS - 1)
-        self.values.append(low + (np.arange(BINS) + 0.5) * width)
+        self.values.append(low + (np.arange(BINS) + 0.5) * width)  # type: ignore[arg-type]
         self.costs.append(np.bincount(places, weights=costs.ravel(), minlength=BINS).astype(np.float64))
 
 

@@ -34,7 +34,7 @@ class Transform:
     def to_image(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map (..., 2) points from network pixels to image pixels; return a new array."""
         shift = np.array([self.pad_x, self.pad_y], np.float32)
-        return (points - shift) / np.array([self.scale_x, self.scale_y], np.float32)
+        return (points - shift) / np.array([self.scale_x, self.scale_y], np.float32)  # type: ignore[return-value]
 
     def to_network(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map (..., 2) points from image pixels to network pixels; return a new array."""

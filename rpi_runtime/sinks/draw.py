@@ -112,7 +112,7 @@ def _draw_box(pen: _Pen, box: Box, label: str, colour: Colour) -> None:
 
 
 def _thickness(image: NDArray[np.uint8]) -> int:
-    return max(2, round(min(image.shape[:2]) / 200))
+    return max(2, round(min(image.shape[:2]) / 200))  # type: ignore[no-any-return]
 
 
 class _OpenCvPen:

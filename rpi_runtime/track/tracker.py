@@ -308,7 +308,7 @@ class _People:
         learn = 0.5 * (shared & (now_ns > self.seen_ns[rows]))
         self.velocities[rows] += learn[:, None] * (moved / seconds[:, None] - self.velocities[rows])
         # hidden keypoints move with the visible ones
-        hidden = np.where(shared[:, None, None], self.points[rows] + moved[:, None], predicted[rows])
+        hidden = np.where(shared[:, None, None], self.points[rows] + moved[:, None], predicted[rows])  # type: ignore[index]
         self.points[rows] = np.where(found[..., None], points, hidden)
         self.points_seen_ns[rows] = np.where(found, now_ns, self.points_seen_ns[rows])
         self.scales[rows] = np.maximum(scales, 0.9 * self.scales[rows])

@@ -224,7 +224,7 @@ def _tflite_bilinear(size: int, target: int, align: bool = False, half: bool = F
     """What RESIZE_BILINEAR computes along one axis."""
     scale = (size - 1) / (target - 1) if align and target > 1 else size / target
     where = np.arange(target) * scale if not half else (np.arange(target) + 0.5) * scale - 0.5
-    return _interpolation(where, size, _hat, 1, False)
+    return _interpolation(where, size, _hat, 1, False)  # type: ignore[arg-type]
 
 
 _HALF: dict[str, bool] = {"half_pixel_centers": True}
