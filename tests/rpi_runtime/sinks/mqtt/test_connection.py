@@ -114,7 +114,8 @@ def test_a_broker_is_killed_and_returns(tmp_path, qos, caplog):
         listener = Listener(broker.port)
         assert wait_for(lambda: sink.broker.connections == 2)
         assert wait_for(lambda: frames(listener)[-1:] == [200])
-        arrived = frames(listener)
+        # with QoS 1 the first one is sent again where its receipt was lost with the broker
+        arrived = [number for number in frames(listener) if number]
         assert arrived == list(range(arrived[0], 201)), "the newest, in order, without a hole"
         assert len(arrived) <= 50
         listener.close()
