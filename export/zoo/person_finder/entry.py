@@ -89,7 +89,7 @@ ENTRIES = {
         bare=_bare,
         load=_load,
         adopt=_adopt,
-        elsewhere="they come with the package, or from python -m export.train person-finder",
+        elsewhere="they come from python -m export.train person-finder",
         bundled=NAME,
     )
 }
