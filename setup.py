@@ -1,4 +1,4 @@
-"""The description on a package index: README.md with links that work there, too. All else is in pyproject.toml.
+"""What pyproject.toml cannot say: the description on a package index, and that the kernels are built side by side.
 
 A package index shows the README outside the repository, where a relative link leads nowhere. Where pyproject.toml names
 the repository (``[project.urls] Repository``), links become absolute; until then their text stays and pictures go.
@@ -6,6 +6,7 @@ the repository (``[project.urls] Repository``), links become absolute; until the
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -37,4 +38,5 @@ if __name__ == "__main__":
             (ROOT / "README.md").read_text(), project.get("urls", {}).get("Repository", "")
         ),
         long_description_content_type="text/markdown",
+        options={"build_ext": {"parallel": os.cpu_count()}},
     )

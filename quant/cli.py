@@ -17,7 +17,7 @@ from rpi_runtime.installing import install_line
 OURS = ("cython_ext", "export", "quant", "rpi_runtime")
 _FULL = "no space left on the device; free some and run again"
 UNWRITABLE = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EROFS: "", errno.EACCES: "", errno.EPERM: ""}
-TRAINING = ("torch",)  # modules of the extra "train"; the others are of "export"
+TRAINING = ("cv2", "torch")  # modules of the extra "train"; the others are of "export"
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 

@@ -28,13 +28,21 @@ def install_line(extra: str) -> str:
         For a shell. Where the system manages this interpreter's packages itself, it makes a venv first.
     """
     wanted = requirements(extra)
-    missing = [r for r in wanted if not _installed(_name(r))] or wanted or [f"{DISTRIBUTION}[{extra}]"]
+    missing = [r for r in wanted if not _installed(_name(r))] or wanted or _all_of(extra)
     options = [part for r in missing for part in INDEXES.get(_name(r), ())]
     python, before = sys.executable, ""
     if _managed():
         python, before = ".venv/bin/python", f"{shlex.quote(sys.executable)} -m venv .venv && "
-        missing = [*requirements(""), *wanted]
+        missing = [*requirements(""), *wanted] if wanted else missing
     return f"{before}{shlex.join([python, '-m', 'pip', 'install', *options, *missing])}"
+
+
+def _all_of(extra: str) -> list[str]:
+    """Return how pip is told to install this distribution itself: the checkout that runs, or by its name."""
+    checkout = Path(__file__).parents[1]
+    if (checkout / "pyproject.toml").is_file():
+        return ["-e", f"{checkout}[{extra}]"]
+    return [f"{DISTRIBUTION}[{extra}]"]
 
 
 def pip_line(*wanted: str) -> str:

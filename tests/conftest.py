@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
+import sys
 from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import pytest
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class Unavailable(MetaPathFinder):
+    """Skips a test, or a module of tests, that imports PyTorch on the way, however deep."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "torch":
+            reason = 'PyTorch is not installed: it comes with the extra "train", see CONTRIBUTING.md'
+            pytest.skip(reason, allow_module_level=True)
+
+
+if importlib.util.find_spec("torch") is None:
+    sys.meta_path.append(Unavailable())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -55,7 +55,13 @@ def find_python(version: str) -> str | None:
 
 
 def build_wheel(version: str, folder: Path, environment: dict[str, str] | None = None) -> Path:
-    """Build pipose's wheel for a Python version, from a copy of the sources, into a folder."""
+    """Build pipose's wheel for a Python version, from a copy of the sources, into a folder.
+
+    Where the environment variable PIPOSE_WHEELS names a folder, wheels for this machine are kept there, and taken.
+    """
+    kept = Path(os.environ["PIPOSE_WHEELS"]) if not environment and "PIPOSE_WHEELS" in os.environ else None
+    if kept and (found := sorted(kept.glob(f"pipose-*-cp{version.replace('.', '')}-*.whl"))):
+        return found[0]
     python = find_python(version)
     if python is None:
         skip(f"no Python {version} with pip on this machine to build the wheel with")
@@ -71,6 +77,9 @@ def build_wheel(version: str, folder: Path, environment: dict[str, str] | None =
     words = [python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, copy]
     run(*words, env={**os.environ, **(environment or {})})
     (wheel,) = wheels.glob("pipose-*.whl")
+    if kept:
+        kept.mkdir(parents=True, exist_ok=True)
+        shutil.copy(wheel, kept)
     return wheel
 
 
