@@ -117,6 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     checkpoint = args.output / "checkpoint.pt"
     going_on = checkpoint.exists()
     net = (task.build() if going_on else task.start(samples, progress)).train().to(args.device)
+    if args.device != "cpu" and samples.can_render and not args.samples:
+        samples.place(args.device)
     run = Run(
         net=net,
         optimizer=adam(net, recipe.groups, recipe.schedule.rate),

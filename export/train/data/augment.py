@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from rpi_runtime.errors import InputError
 Picture = NDArray[np.uint8]
 Affine = NDArray[np.float64]  # (2, 3), picture pixels to network pixels, both by pixel index
 FILL = (128, 128, 128)  # what the runtime pads with
+LEAST_NOISE = 0.5  # standard deviation below which rounding hides it
 LEAST_SHRINK = 0.6  # relative sizes below this alias with bilinear sampling: a halved copy serves them
 
 
@@ -112,33 +114,50 @@ def square_affine(
     return np.column_stack((linear, np.array(network) / 2 - linear @ middle))
 
 
+def from_copy(sizes: Sequence[tuple[int, int]], affine: Affine) -> tuple[int, Affine]:
+    """Choose the copy of a picture that is sampled: the largest that shrinks to no less than `LEAST_SHRINK`.
+
+    Parameters
+    ----------
+    sizes : sequence of (int, int)
+        Width and height of the picture and of its halved copies (`export.train.data.examples.halved`).
+    affine : ndarray, shape (2, 3)
+
+    Returns
+    -------
+    level : int
+    affine : ndarray, shape (2, 3)
+        From that copy's pixels to the network's.
+    """
+    level, scale = 0, math.sqrt(abs(np.linalg.det(affine[:, :2])))
+    while level + 1 < len(sizes) and scale * 2**level < LEAST_SHRINK:
+        level += 1
+    grown = np.array(sizes[0]) / np.array(sizes[level])
+    matrix = affine.copy()
+    matrix[:, :2] = affine[:, :2] * grown
+    matrix[:, 2] = affine[:, 2] + affine[:, :2] @ ((grown - 1) / 2)
+    return level, matrix
+
+
 def warp(
     pyramid: tuple[Picture, ...],
     affine: Affine,
     network: tuple[int, int],
     fill: tuple[int, int, int] = FILL,
 ) -> Picture:
-    """Resample a picture; where it shrinks, from a copy that shrinks to no less than `LEAST_SHRINK`.
+    """Resample a picture; where it shrinks, from a copy (`from_copy`), against aliasing.
 
     Parameters
     ----------
     pyramid : tuple of ndarray
-        The picture and its halved copies (`export.train.data.examples.halved`), against aliasing; only itself for none.
+        The picture and its halved copies; only itself for none.
     affine, network, fill
     """
     import cv2
 
-    picture, scale = pyramid[0], math.sqrt(abs(np.linalg.det(affine[:, :2])))
-    level = 0
-    while level + 1 < len(pyramid) and scale * 2**level < LEAST_SHRINK:
-        level += 1
-    source = pyramid[level]
-    grown = np.array([picture.shape[1] / source.shape[1], picture.shape[0] / source.shape[0]])
-    matrix = affine.copy()
-    matrix[:, :2] = affine[:, :2] * grown
-    matrix[:, 2] = affine[:, 2] + affine[:, :2] @ ((grown - 1) / 2)
+    level, matrix = from_copy([(p.shape[1], p.shape[0]) for p in pyramid], affine)
     return np.asarray(
-        cv2.warpAffine(source, matrix, network, flags=cv2.INTER_LINEAR, borderValue=fill), np.uint8
+        cv2.warpAffine(pyramid[level], matrix, network, flags=cv2.INTER_LINEAR, borderValue=fill), np.uint8
     )
 
 
@@ -159,15 +178,45 @@ def move_people(people: NDArray[np.float64], affine: Affine, network: tuple[int,
     return moved
 
 
-def relight(rng: np.random.Generator, spec: Augmentation, picture: Picture) -> Picture:
-    """Change light, colour and noise."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Light:
+    """What is done to a picture's light: contrast of each channel, grey or not, brightness, noise (of 255)."""
+
+    contrast: tuple[float, float, float]
+    grey: bool
+    offset: float
+    noise: float
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Contrast of the three channels, 1 for grey, brightness and noise, 0 where it is too little to add."""
+        return (*self.contrast, float(self.grey), self.offset, self.noise * self.has_noise)
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether there is enough to add."""
+        return self.noise > LEAST_NOISE
+
+
+def draw_light(rng: np.random.Generator, spec: Augmentation) -> Light:
+    """Draw a picture's light."""
     gain = 1 + rng.uniform(-spec.gain, spec.gain)
     channels = gain * (1 + rng.uniform(-0.1, 0.1, 3)) if spec.gain else np.full(3, gain)
+    return Light(
+        contrast=(float(channels[0]), float(channels[1]), float(channels[2])),
+        grey=bool(rng.random() < spec.grey),
+        offset=float(rng.uniform(-spec.offset, spec.offset)),
+        noise=float(rng.uniform(0, spec.noise)),
+    )
+
+
+def relight(rng: np.random.Generator, spec: Augmentation, picture: Picture) -> Picture:
+    """Change light, colour and noise."""
+    light = draw_light(rng, spec)
     pixels = picture.astype(np.float32)
-    if rng.random() < spec.grey:
+    if light.grey:
         pixels[:] = pixels.mean(axis=2, keepdims=True)
-    pixels = (pixels - 128) * channels.astype(np.float32) + 128 + rng.uniform(-spec.offset, spec.offset)
-    deviation = rng.uniform(0, spec.noise)
-    if deviation > 0.5:
-        pixels += rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(deviation)
+    pixels = (pixels - 128) * np.array(light.contrast, np.float32) + 128 + light.offset
+    if light.has_noise:
+        pixels += rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(light.noise)
     return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)

@@ -13,6 +13,9 @@ from torch.utils.data import Dataset
 from export.train.data.augment import Augmentation, Picture
 from export.train.data.examples import Example
 from export.train.data.kept import KeptSamples
+from export.train.data.on_device import DevicePictures
+
+SEEDS = 1_000_003  # steps of a run have other noise than those of the next seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +49,14 @@ class Samples(Dataset[tuple[Tensor, ...]]):
     ----------
     kept : KeptSamples or None
         Where they are kept, to be read instead of made.
+    pictures : DevicePictures or None
+        On an accelerator: an item is then a `plan`, and `render` makes samples of a batch of them there.
     """
 
     def __init__(self, examples: list[Example], spec: SampleSpec, length: int) -> None:
         self.examples, self.spec, self.length = examples, spec, length
         self.kept: KeptSamples | None = None
+        self.pictures: DevicePictures | None = None
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -67,16 +73,61 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         if epoch != self._epoch:
             self._epoch, self._order = epoch, np.random.default_rng((spec.seed, epoch)).permutation(self.each)
         which = int(self._order[index])
-        size = spec.sizes[number // spec.batch % len(spec.sizes)]
+        size = self.size_of(number // spec.batch)
         drawn = epoch % spec.reuse if spec.reuse else epoch
 
         def make() -> tuple[Tensor, ...]:
-            return self.draw(np.random.default_rng((spec.seed, drawn, which)), which, size)
+            draw = self.plan if self.pictures else self.draw
+            return draw(np.random.default_rng((spec.seed, drawn, which)), which, size)
 
         return self.kept.get(drawn * self.each + which, make) if self.kept else make()
 
+    @property
+    def can_render(self) -> bool:
+        """Whether there is `plan` and `rendered`."""
+        return False
+
+    def size_of(self, step: int) -> tuple[int, int]:
+        """Width and height of a batch's inputs."""
+        return self.spec.sizes[step % len(self.spec.sizes)]
+
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make the sample of one of `each` things for an input size."""
+        raise NotImplementedError
+
+    def plan(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Draw everything about a sample but its pixels and maps; with `pictures` only."""
+        raise NotImplementedError
+
+    def place(self, device: str) -> None:
+        """Move the pictures to an accelerator."""
+        self.pictures = DevicePictures(self.examples, device)
+        for example in self.examples:
+            example.forget()
+
+    def render(self, plans: list[Tensor], step: int, device: str) -> list[Tensor]:
+        """Make a batch of samples on the accelerator.
+
+        Parameters
+        ----------
+        plans : list of Tensor
+            What `plan` gave, a batch of each.
+        step : int
+            Number of the batch; its noise depends on it.
+        device : str
+
+        Returns
+        -------
+        list of Tensor
+            As a batch of `draw`: the same up to rounding and noise.
+        """
+        generator = torch.Generator(device).manual_seed(self.spec.seed * SEEDS + step)
+        return self.rendered([p.to(device, non_blocking=True) for p in plans], self.size_of(step), generator)
+
+    def rendered(
+        self, plans: list[Tensor], network: tuple[int, int], generator: torch.Generator
+    ) -> list[Tensor]:
+        """What `render` returns, of plans that are on the accelerator."""
         raise NotImplementedError
 
 

@@ -82,6 +82,10 @@ class Example:
         """What `read` gives, kept from then on."""
         return self.read()
 
+    def forget(self) -> None:
+        """Let go of what was kept."""
+        self.__dict__.pop("kept", None)
+
     @property
     def pyramid(self) -> tuple[Picture, ...]:
         """What `read` gives; decoded anew each time unless `kept` was asked for before."""

@@ -186,8 +186,11 @@ class Loop:
                 raise batch
             yield batch
 
-    def _step(self, pictures: Tensor, *targets: Tensor) -> None:
+    def _step(self, *batch: Tensor) -> None:
         recipe, run, device = self.recipe, self.run, self.spec.device
+        if self.samples.pictures:
+            batch = tuple(self.samples.render([*batch], run.stage * recipe.steps + run.step, device))
+        pictures, *targets = batch
         images = self.task.inputs(pictures.to(device)).contiguous(memory_format=torch.channels_last)
         for group in run.optimizer.param_groups:
             group["lr"] = recipe.schedule.at(run.step, recipe.steps) * group["factor"]

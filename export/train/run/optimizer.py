@@ -103,9 +103,8 @@ class MovingAverage:
         """Update the average with one step's weights."""
         keep = min(self.decay, (1 + self.count) / (10 + self.count))
         self.count += 1
+        now = net.state_dict()
+        moving = [key for key, value in now.items() if value.is_floating_point()]
         with torch.no_grad():
-            for key, value in net.state_dict().items():
-                if value.is_floating_point():
-                    self.state[key].lerp_(value.float(), 1 - keep)
-                else:
-                    self.state[key] = value.detach().clone()
+            torch._foreach_lerp_([self.state[k] for k in moving], [now[k].float() for k in moving], 1 - keep)
+            self.state.update({k: v.detach().clone() for k, v in now.items() if not v.is_floating_point()})

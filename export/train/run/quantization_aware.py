@@ -27,15 +27,18 @@ class _Rounded(torch.autograd.Function):
     @staticmethod
     def forward(_: Any, values: Tensor, each: bool) -> Tensor:
         real = values.float()
-        if each and bool((real >= 0).all()):
-            steps = (real.amax((0, 2, 3)) / ACTIVATION_STEPS).clamp_min_(TINY)
-            none = torch.zeros_like(steps, dtype=torch.int32)
-            rounded = torch.fake_quantize_per_channel_affine(real, steps, none, 1, 0, ACTIVATION_STEPS)
-        else:
-            low, high = (float(v) for v in torch.aminmax(real))
-            step = max((max(high, 0.0) - min(low, 0.0)) / ACTIVATION_STEPS, TINY)
-            zero = round(-min(low, 0.0) / step)
-            rounded = torch.fake_quantize_per_tensor_affine(real, step, zero, 0, ACTIVATION_STEPS)
+        low, high = torch.aminmax(real)
+        low, high = low.clamp_max(0), high.clamp_min(0)
+        step = ((high - low) / ACTIVATION_STEPS).clamp_min(TINY)
+        zero = (-low / step).round()
+        if not each:
+            rounded = torch.fake_quantize_per_tensor_affine(real, step, zero.int(), 0, ACTIVATION_STEPS)
+            return rounded.to(values.dtype)
+        # tensors all the way: to ask an accelerator for a number at every layer is to wait for it at every layer
+        steps = (real.amax((0, 2, 3)) / ACTIVATION_STEPS).clamp_min(TINY)
+        steps = torch.where(low < 0, step, steps)
+        zeros = zero.int().expand(len(steps)).contiguous()
+        rounded = torch.fake_quantize_per_channel_affine(real, steps, zeros, 1, 0, ACTIVATION_STEPS)
         return rounded.to(values.dtype)
 
     @staticmethod

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as f
 
-from export.train.data.augment import random_affine, relight, warp
+from export.train.data.augment import draw_light, random_affine, relight, warp
 from export.train.data.data import Samples, SampleSpec, as_input
 from export.train.data.examples import Example
+from export.train.data.on_device import light_numbers
+from export.train.data.on_device import relight as relight_batch
 from export.train.start.refit import record, refit
 from export.train.tasks.task import Task
 from export.train.tasks.taught import Taught
@@ -27,11 +29,32 @@ Pairs = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 class BoxSamples(Samples):
     """Pictures as the network sees them; nothing else, since the teacher says what is on them."""
 
+    @property
+    def can_render(self) -> bool:
+        """Yes."""
+        return True
+
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make a picture's sample."""
         example, spec = self.examples[which], self.spec
         affine = random_affine(rng, spec.augmentation, example.size, network, None)
         return (as_input(relight(rng, spec.augmentation, warp(example.pyramid, affine, network, FILL))),)
+
+    def plan(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Where a picture comes from, and its light."""
+        assert self.pictures
+        light = self.spec.augmentation
+        affine = random_affine(rng, light, self.examples[which].size, network, None)
+        row, back = self.pictures.row(which, affine)
+        return torch.tensor(row), torch.from_numpy(back), light_numbers(draw_light(rng, light))
+
+    def rendered(
+        self, plans: list[Tensor], network: tuple[int, int], generator: torch.Generator
+    ) -> list[Tensor]:
+        """As `draw`, of a batch of plans."""
+        assert self.pictures
+        rows, back, lights = plans
+        return [relight_batch(self.pictures.warp(rows, back, network, FILL[0]), lights, generator)]
 
 
 class BoxTask(Task):

@@ -9,10 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.train.data.augment import move_points, relight, warp
+from export.train.data.augment import Affine, draw_light, move_points, relight, warp
 from export.train.data.crops import Box, Crops, random_crop
 from export.train.data.data import Samples, SampleSpec, as_input
 from export.train.data.examples import Example
+from export.train.data.on_device import light_numbers
+from export.train.data.on_device import relight as relight_batch
+from export.train.tasks import drawn
 from export.train.tasks.losses import heatmap_weighting_loss, joints_mse
 from export.train.tasks.point_targets import MIRRORED, Maps, crop_heatmaps, exact_heatmaps
 from export.train.tasks.task import Task
@@ -49,6 +52,13 @@ class Drawing:
             return crop_heatmaps(person, grid, self.stride, self.sigma)
         return exact_heatmaps(person, grid, self.stride, self.sigma, self.origin)
 
+    def batch(self, people: Tensor, network: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """As for one person, of a batch of them, (N, 17, 3), on their device."""
+        grid = (network[1] // self.stride, network[0] // self.stride)
+        if self.origin is None:
+            return drawn.crop_heatmaps(people, grid, self.stride, self.sigma)
+        return drawn.exact_heatmaps(people, grid, self.stride, self.sigma, self.origin)
+
 
 class CropSamples(Samples):
     """Input, heatmaps (17, h, w) float16, weight (17,) float32; one a person."""
@@ -73,16 +83,45 @@ class CropSamples(Samples):
         """People."""
         return len(self.people)
 
+    @property
+    def can_render(self) -> bool:
+        """Yes."""
+        return True
+
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make a person's sample."""
-        number, row, box = self.people[which]
-        example, light = self.examples[number], self.spec.augmentation
-        affine = random_crop(rng, self.crops, box, example.people[row], network)
+        number, affine, person = self._placed(rng, which, network)
         # without the halved copies: the runtime cuts crops out of the picture itself too
-        picture = relight(rng, light, warp(example.pyramid[:1], affine, network, BLACK))
-        person = move_points(example.people[row : row + 1], affine, MIRRORED)[0]
+        pixels = warp(self.examples[number].pyramid[:1], affine, network, BLACK)
+        picture = relight(rng, self.spec.augmentation, pixels)
         maps, weight = self.drawing(person, network)
         return as_input(picture), torch.from_numpy(maps.astype(np.float16)), torch.from_numpy(weight)
+
+    def plan(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Where a person's picture comes from, its light, the keypoints (17, 3)."""
+        assert self.pictures
+        number, affine, person = self._placed(rng, which, network)
+        row, back = self.pictures.row(number, affine, copies=False)
+        light = light_numbers(draw_light(rng, self.spec.augmentation))
+        return torch.tensor(row), torch.from_numpy(back), light, torch.from_numpy(person.astype(np.float32))
+
+    def rendered(
+        self, plans: list[Tensor], network: tuple[int, int], generator: torch.Generator
+    ) -> list[Tensor]:
+        """As `draw`, of a batch of plans; maps float32."""
+        assert self.pictures
+        rows, back, lights, people = plans
+        pictures = relight_batch(self.pictures.warp(rows, back, network, BLACK[0]), lights, generator)
+        return [pictures, *self.drawing.batch(people, network)]
+
+    def _placed(
+        self, rng: np.random.Generator, which: int, network: tuple[int, int]
+    ) -> tuple[int, Affine, NDArray[np.float64]]:
+        """Draw where a person goes; number of the example, the map into the crop, the keypoints in the crop."""
+        number, row, box = self.people[which]
+        person = self.examples[number].people[row]
+        affine = random_crop(rng, self.crops, box, person, network)
+        return number, affine, move_points(person[None], affine, MIRRORED)[0]
 
 
 def _boxes(number: int, example: Example) -> list[tuple[int, int, Box]]:

@@ -12,12 +12,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.train.data.augment import Augmentation, move_people, random_affine, relight, warp
+from export.train.data.augment import (
+    FILL,
+    Affine,
+    Augmentation,
+    draw_light,
+    move_people,
+    random_affine,
+    relight,
+    warp,
+)
 from export.train.data.data import Samples, SampleSpec, as_input, known_mask
 from export.train.data.examples import Example
+from export.train.data.on_device import light_numbers
+from export.train.data.on_device import relight as relight_batch
 from export.train.data.teacher import Teacher, complete
 from export.train.recipe import Distillation, TrainRecipe
+from export.train.tasks.drawn import openpose_maps
 from export.train.tasks.losses import openpose_loss
+from export.train.tasks.point_targets import MOST_PEOPLE
 from export.train.tasks.targets import TargetSpec, heatmaps, pafs, to_openpose
 from export.train.tasks.task import Task
 from export.weights.find import find_weights
@@ -57,33 +70,79 @@ class PafSamples(Samples):
         self.targets, self.teacher, self.larger = targets, teacher, larger
         self._teacher: tuple[int, Teacher] | None = None  # with its process: an interpreter is not shared
 
+    @property
+    def can_render(self) -> bool:
+        """A teacher that is a .tflite runs where samples are drawn."""
+        return not self.teacher
+
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make a picture's sample."""
         example, spec, targets = self.examples[which], self.spec, self.targets
-        size = example.size
-        affine = random_affine(rng, spec.augmentation, size, network, _anchor(rng, example.people))
+        affine, people, mask = self._placed(rng, which, network)
         picture = relight(rng, spec.augmentation, warp(example.pyramid, affine, network))
-        people = move_people(to_openpose(example.people), affine, network)
-        grid = (-(-network[1] // targets.stride), -(-network[0] // targets.stride))
+        grid = self._grid(network)
         maps = np.concatenate((heatmaps(people, grid, targets), pafs(people, grid, targets)))
         if self.teacher:
             if self._teacher is None or self._teacher[0] != os.getpid():
                 self._teacher = os.getpid(), Teacher(Path(self.teacher), network, grid)
             complete(maps, self._teacher[1](picture), HEATMAPS)
-        mask = known_mask(example.ignored, affine, network, grid)
         sample = (as_input(picture), torch.from_numpy(maps.astype(np.float16)), torch.from_numpy(mask[None]))
         if not self.larger:
             return sample
-        return (*sample, as_input(self._enlarged(example, affine, network)))
+        size, larger = self._enlarged(affine, network)
+        return (*sample, as_input(warp(example.pyramid, larger, size)))
 
-    def _enlarged(
-        self, example: Example, affine: NDArray[np.float64], network: tuple[int, int]
-    ) -> NDArray[np.uint8]:
+    def plan(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Where a picture comes from, its light, keypoints (30, 18, 3), mask; with a `larger` crop its origin, too."""
+        assert self.pictures
+        affine, people, mask = self._placed(rng, which, network)
+        light = light_numbers(draw_light(rng, self.spec.augmentation))
+        row, back = self.pictures.row(which, affine)
+        several = np.zeros((MOST_PEOPLE, *people.shape[1:]), np.float32)
+        several[: len(people)] = people[:MOST_PEOPLE]
+        plan = [torch.tensor(row), torch.from_numpy(back), light, torch.from_numpy(several)]
+        plan.append(torch.from_numpy(mask[None]))
+        if self.larger:
+            row, back = self.pictures.row(which, self._enlarged(affine, network)[1])
+            plan += [torch.tensor(row), torch.from_numpy(back)]
+        return tuple(plan)
+
+    def rendered(
+        self, plans: list[Tensor], network: tuple[int, int], generator: torch.Generator
+    ) -> list[Tensor]:
+        """As `draw`, of a batch of plans; maps float32."""
+        assert self.pictures
+        rows, back, lights, people, mask, *larger = plans
+        pictures = relight_batch(self.pictures.warp(rows, back, network, FILL[0]), lights, generator)
+        samples = [pictures, openpose_maps(people, self._grid(network), self.targets), mask]
+        if larger:
+            seen = self.pictures.warp(larger[0], larger[1], self._larger(network), FILL[0])
+            samples.append(seen.round_().to(torch.uint8))
+        return samples
+
+    def _grid(self, network: tuple[int, int]) -> tuple[int, int]:
+        stride = self.targets.stride
+        return -(-network[1] // stride), -(-network[0] // stride)
+
+    def _placed(
+        self, rng: np.random.Generator, which: int, network: tuple[int, int]
+    ) -> tuple[Affine, NDArray[np.float64], NDArray[np.uint8]]:
+        """Draw where a picture goes; the map, the people (P, 18, 3) in the input, the mask."""
+        example = self.examples[which]
+        anchor = _anchor(rng, example.people)
+        affine = random_affine(rng, self.spec.augmentation, example.size, network, anchor)
+        people = move_people(to_openpose(example.people), affine, network)
+        return affine, people, known_mask(example.ignored, affine, network, self._grid(network))
+
+    def _enlarged(self, affine: Affine, network: tuple[int, int]) -> tuple[tuple[int, int], Affine]:
+        """Width and height of the larger crop, and the map into it."""
         scale = self.larger
         larger = affine * scale
         larger[:, 2] += (scale - 1) / 2  # indices are of pixels' centres
-        size = (round(network[0] * scale), round(network[1] * scale))
-        return warp(example.pyramid, larger, size)
+        return self._larger(network), larger
+
+    def _larger(self, network: tuple[int, int]) -> tuple[int, int]:
+        return round(network[0] * self.larger), round(network[1] * self.larger)
 
 
 def _anchor(rng: np.random.Generator, people: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -18,9 +18,9 @@ Maps = NDArray[np.float32]
 COCO_OF = (0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 1, 2, 5
 MIRRORED = (0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16)
-_LIMBS = tuple((limb.a, limb.b, limb.paf_x, limb.paf_y) for limb in OPENPOSE_18_PAF.limbs)
-PAF_CHANNELS = 2 * len(_LIMBS)
-_FAR = 4.6052  # a Gaussian below 0.01 is left out; the original's rounding of log(100)
+LIMBS = tuple((limb.a, limb.b, limb.paf_x, limb.paf_y) for limb in OPENPOSE_18_PAF.limbs)
+PAF_CHANNELS = 2 * len(LIMBS)
+FAR = 4.6052  # a Gaussian below 0.01 is left out; the original's rounding of log(100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ def _add_gaussian(grid: Maps, point: NDArray[np.float64], centre: float, spec: T
     dx = np.arange(x0, x1) * spec.stride + centre - point[0]
     dy = np.arange(y0, y1) * spec.stride + centre - point[1]
     exponent = (dx[None, :] ** 2 + dy[:, None] ** 2) / (2 * spec.sigma**2)
-    grid[y0:y1, x0:x1] += np.where(exponent <= _FAR, np.exp(-exponent), 0.0).astype(np.float32)
+    grid[y0:y1, x0:x1] += np.where(exponent <= FAR, np.exp(-exponent), 0.0).astype(np.float32)
 
 
 def _span(at: float, reach: float, stride: int, cells: int) -> tuple[int, int]:
@@ -118,7 +118,7 @@ def pafs(people: NDArray[np.float64], size: tuple[int, int], spec: TargetSpec) -
     """
     maps = np.zeros((PAF_CHANNELS, *size), np.float32)
     for person in people:
-        for a, b, channel_x, channel_y in _LIMBS:
+        for a, b, channel_x, channel_y in LIMBS:
             if person[a, 2] > 0 and person[b, 2] > 0:
                 ends = person[[a, b], :2] / spec.stride
                 _draw_limb(maps[channel_x], maps[channel_y], ends, spec.limb_width)
