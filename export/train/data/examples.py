@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -126,9 +127,8 @@ def read_source(source: Source, hidden: frozenset[str], progress: Progress) -> l
     if (
         sum(4 * e.size[0] * e.size[1] for e in examples) <= IN_MEMORY
     ):  # 3 bytes a pixel, a third more for copies
-        with progress.items("reading pictures", len(names)) as step:
-            for example in examples:
-                example.kept  # noqa: B018  reads it
+        with progress.items("reading pictures", len(names)) as step, ThreadPoolExecutor() as threads:
+            for _ in threads.map(lambda example: example.kept, examples):
                 step(1)
     return examples
 

@@ -23,6 +23,9 @@ REFINED = 0.3  # least score of a box whose person is looked at
 DOUBTFUL = (
     0.1  # least score of a box that may be a person; one that is not labelled, so nothing is taught there
 )
+SHARED = (
+    0.3  # part of the smaller of two boxes in the other one, above which a doubtful box is of the same person
+)
 MIN_KEYPOINTS = 4  # fewer say too little of a person to teach
 MOST = 20  # people of a picture
 
@@ -87,7 +90,7 @@ class PairTeacher:
                 continue
             seen = self.look(frame, box) if pose.score >= REFINED else None
             people.append(annotation(box, seen, pose.score))
-        return people
+        return without_repeats(people)
 
     def check(self, frame: Frame, box: Box, by_hand: Points) -> tuple[dict[str, Any], bool]:
         """Look at a person labelled by hand; returns an annotation without id, and whether sides were exchanged.
@@ -120,6 +123,27 @@ class PairTeacher:
     def _points(self, straight: Any, mirrored: Any, transform: Any, scale: Any) -> Points:
         pose = self._decode.decode(straight, transform, scale, flipped=mirrored)
         return pose.keypoints.astype(np.float64)
+
+
+def without_repeats(people: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out doubtful boxes round what is labelled already: part of a person, or a person and a half.
+
+    A detector's boxes of low score are mostly these. As regions where nothing is taught they would cover two thirds of
+    the labelled keypoints.
+    """
+    taught = [p["bbox"] for p in people if p["num_keypoints"]]
+
+    def repeats(person: dict[str, Any]) -> bool:
+        return not person["num_keypoints"] and any(_shared(person["bbox"], t) > SHARED for t in taught)
+
+    return [p for p in people if not repeats(p)]
+
+
+def _shared(one: Box, other: Box) -> float:
+    """Return the part of the smaller box that lies in the other."""
+    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    return max(width, 0.0) * max(height, 0.0) / min(one[2] * one[3], other[2] * other[3])
 
 
 def _clipped(box: Box, frame: Frame) -> Box:
