@@ -67,6 +67,12 @@ def parser() -> argparse.ArgumentParser:
         "(0.2 MB for each of 240x184 with maps)",
     )
     result.add_argument(
+        "--stretch",
+        action="store_true",
+        help="with --minutes: the learning rate falls over the given time instead of over the recipe's steps; for "
+        "borrowed time on another machine. Not the same twice",
+    )
+    result.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda"
     )
     return result
@@ -103,6 +109,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train."""
     args = parser().parse_args(argv)
     check_machine(args.device, args.loaders, args.minutes)
+    if args.stretch and args.minutes is None:
+        raise UsageError("--stretch: over which time? Add --minutes N")
     pairs = [p.partition("=") for p in args.path]
     if any(not value for _, _, value in pairs):
         raise UsageError("--path: expected KEY=PATH")
@@ -129,7 +137,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         run.restore(checkpoint)
         progress.say(f"  going on from step {run.step}")
     seconds = args.minutes * 60 if args.minutes else None
-    spec = LoopSpec(output=args.output, seconds=seconds, loaders=args.loaders, device=args.device)
+    spec = LoopSpec(
+        output=args.output,
+        seconds=seconds,
+        loaders=args.loaders,
+        device=args.device,
+        stretch=args.stretch,
+    )
     loop = Loop(run, task, samples, spec, workers)
     finished = loop(progress)
     if workers.first and finished:

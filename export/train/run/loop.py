@@ -44,12 +44,16 @@ class LoopSpec:
     loaders : int
         Number of processes that prepare samples.
     device : str
+    stretch : bool
+        Whether the learning rate falls over `seconds` instead of over the recipe's steps: all of a schedule in borrowed
+        time. Such a run is not the same twice.
     """
 
     output: Path
     seconds: float | None = None
     loaders: int = 1
     device: str = "cpu"
+    stretch: bool = False
 
 
 class Share(Dataset[tuple[Tensor, ...]]):
@@ -193,7 +197,7 @@ class Loop:
         pictures, *targets = batch
         images = self.task.inputs(pictures.to(device)).contiguous(memory_format=torch.channels_last)
         for group in run.optimizer.param_groups:
-            group["lr"] = recipe.schedule.at(run.step, recipe.steps) * group["factor"]
+            group["lr"] = recipe.schedule.at(run.step, self._length()) * group["factor"]
         run.optimizer.zero_grad(set_to_none=True)
         buffers = [b.clone() for b in self.net.buffers()]  # batch norm's statistics
         with rounded_weights(self.net) if recipe.quantization_aware else nullcontext():
@@ -208,6 +212,13 @@ class Loop:
             self._left_out = 0
         else:
             self._leave_out(buffers)
+
+    def _length(self) -> float:
+        """Steps over which the learning rate falls."""
+        seconds, elapsed = self.spec.seconds, time.monotonic() - self._began
+        if not self.spec.stretch or not seconds or not self.run.step:
+            return self.recipe.steps
+        return min(self.run.step * max(seconds / elapsed, 1.0), float(self.recipe.steps))
 
     def _loss_of(self, images: Tensor, targets: list[Tensor]) -> Tensor:
         half, kind = self.recipe.precision == "bfloat16", self.spec.device.split(":")[0]
@@ -236,7 +247,7 @@ class Loop:
             "step": run.step,
             "pictures": run.step * recipe.batch,
             "seconds": round(seconds, 1),
-            "rate": f"{recipe.schedule.at(run.step - 1, recipe.steps):.3g}",
+            "rate": f"{recipe.schedule.at(run.step - 1, self._length()):.3g}",
             "loss": f"{run.lost / run.losses:.4g}",
         }
         run.lost, run.losses = 0.0, 0

@@ -50,7 +50,7 @@ class Schedule:
     milestones: tuple[float, ...] = ()
     factor: float = 0.1
 
-    def at(self, step: int, steps: int) -> float:
+    def at(self, step: int, steps: float) -> float:
         """Return the learning rate of step `step` of `steps`."""
         rise = min((step + 1) / max(self.warmup, 1), 1.0)
         part = step / max(steps, 1)

@@ -121,12 +121,25 @@ def test_mistakes_in_a_recipe_are_one_line(
     assert message in capsys.readouterr().err
 
 
+def test_a_stretched_schedule_ends_with_the_time(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.train.run.loop.LOG_STEPS", 1)
+    recipe = labelled / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("pictures = 16", "pictures = 1000000"))
+    assert train(labelled, "run", "--minutes", "0.02", "--stretch") == 0
+    with (labelled / "run/log.csv").open() as file:
+        rates = [float(row["rate"]) for row in csv.DictReader(file)]
+    assert len(rates) > 4
+    assert max(rates) > 5e-4
+    assert rates[-1] < 2e-4
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (("--device", "banana"), "expected cpu, cuda or cuda:0"),
         (("--loaders", "-1"), "0 or more"),
         (("--minutes", "0"), "more than 0"),
+        (("--stretch",), "Add --minutes"),
     ],
 )
 def test_a_machine_that_is_not_there_is_one_line(
