@@ -27,11 +27,15 @@ def skip(reason: str) -> NoReturn:
     sys.exit(SKIPPED)
 
 
+def which_missing(*names: str) -> list[str]:
+    """Return those of these programs that are not installed."""
+    return [name for name in names if not shutil.which(name)]
+
+
 def need(*names: str) -> None:
     """Skip unless all these programs are installed."""
-    for name in names:
-        if not shutil.which(name):
-            skip(f"{name} is not installed")
+    if missing := which_missing(*names):
+        skip(f"not installed: {', '.join(missing)}")
 
 
 def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:

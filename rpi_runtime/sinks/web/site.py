@@ -120,7 +120,8 @@ class Site:
     async def leave(self) -> None:
         """Say to all viewers how the run is in the end, and goodbye."""
         self._status = None
-        await asyncio.gather(*(viewer.leave() for viewer in self._viewers if viewer), return_exceptions=True)
+        pages = [viewer for viewer in self._viewers if isinstance(viewer, SocketViewer)]
+        await asyncio.gather(*(page.leave() for page in pages), return_exceptions=True)
 
     async def _check(self, request: Any, handler: Handler) -> Any:
         if self.guard is not None:

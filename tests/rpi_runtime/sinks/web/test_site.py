@@ -147,3 +147,12 @@ def test_mjpeg_for_other_programs():
         connection.close()
         assert sizes == [(320, 240)] * 3
         assert wait_for(lambda: not sink.wants_image), "the viewer has gone"
+
+
+def test_a_stop_while_another_program_reads_pictures(caplog: pytest.LogCaptureFixture):
+    with page() as (sink, _), Feeder(sink):
+        connection = http.client.HTTPConnection(urlsplit(sink.url).netloc, timeout=20)
+        connection.request("GET", "/stream.mjpg")
+        assert connection.getresponse().readline().startswith(b"--")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    connection.close()

@@ -1,0 +1,150 @@
+"""What programs of others say of ours: ``python -m tests.e2e.judges [--model M.tflite]``.
+
+vela      Arm's compiler for the Ethos-U accelerators: every operator of the INT8 file is integer to it, none is left
+          to a processor. Of PyPI, in an environment of its own. Needs --model.
+promtool  Prometheus' own check of what /metrics says (Debian: prometheus).
+ffmpeg    reads /stream.mjpg as a camera (Debian: ffmpeg).
+ajv       a JSON Schema validator in JavaScript, in its strict mode: the schema that /api/schema serves, and messages.
+          Of the npm registry; needs node.
+
+Prints a line each. A judge that cannot be had here is skipped with the reason; one that objects makes the exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.e2e.checkout import which_missing
+from tests.rpi_runtime.sinks.web.serving import Feeder, page
+
+PATIENCE_S = 180
+FRAMES = 10
+AJV = """
+const Ajv = require("ajv/dist/2020");
+const {schema, good, bad} = JSON.parse(require("fs").readFileSync(0));
+const validate = new Ajv({strict: true, allErrors: true}).compile(schema);
+for (const message of good) if (!validate(message)) { console.log(JSON.stringify(validate.errors)); process.exit(1); }
+for (const message of bad) if (validate(message)) { console.log("took what is wrong"); process.exit(1); }
+"""
+
+
+class CannotBeHadError(Exception):
+    """A judge is not on this machine, and not to be installed."""
+
+
+def ask(*words: str | Path, stdin: str = "", cwd: Path | None = None) -> str:
+    """Run a judge and return what it said; an assertion fails where it objects."""
+    done = subprocess.run(
+        [str(w) for w in words], input=stdin, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout + done.stderr).strip()[-1000:]
+    return done.stdout + done.stderr
+
+
+def fetched(*words: str | Path) -> None:
+    """Run an installation; `CannotBeHadError` where it fails."""
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotBeHadError(f"{Path(words[0]).name}: {done.stderr.strip().splitlines()[-1:]}")
+
+
+def needed(*names: str) -> None:
+    """Raise `CannotBeHadError` unless these programs are installed."""
+    if missing := which_missing(*names):
+        raise CannotBeHadError(f"{', '.join(missing)} not installed")
+
+
+def vela(folder: Path, model: Path | None) -> str:
+    """Every operator is one that an integer accelerator runs."""
+    if model is None:
+        raise CannotBeHadError("no --model")
+    venv.create(folder / "vela", with_pip=True)
+    fetched(folder / "vela/bin/python", "-m", "pip", "install", "-q", "ethos-u-vela")
+    said = ask(folder / "vela/bin/vela", model.resolve(), "--output-dir", folder / "compiled")
+    left, taken = (re.search(rf"{kind} operators = (\d+)", said) for kind in ("CPU", "NPU"))
+    assert left is not None and taken is not None, said[-1000:]
+    assert (left[1], taken[1] == "0") == ("0", False), f"{left[0]}, {taken[0]}"
+    return f"{taken[1]} operators for the accelerator, {left[1]} for a processor"
+
+
+def promtool(folder: Path, model: Path | None) -> str:
+    """The metrics keep Prometheus' conventions."""
+    del folder, model
+    needed("promtool")
+    with page() as (sink, _), Feeder(sink):
+        text = _get(f"{sink.url}metrics")
+    said = ask("promtool", "check", "metrics", stdin=text).strip()
+    assert not said, said
+    return f"no complaint about {len(re.findall('^# TYPE', text, re.M))} families"
+
+
+def ffmpeg(folder: Path, model: Path | None) -> str:
+    """The stream of pictures is one for a program that knows nothing of us."""
+    del folder, model
+    needed("ffmpeg")
+    with page() as (sink, _), Feeder(sink, fps=20):
+        words = ["-v", "error", "-i", f"{sink.url}stream.mjpg", "-frames:v", FRAMES, "-f", "framemd5", "-"]
+        said = ask("ffmpeg", *map(str, words))
+    pictures = {line.rpartition(",")[2] for line in said.splitlines() if line[:1] == "0"}
+    assert len(pictures) >= FRAMES // 2, said
+    return f"{FRAMES} frames read, {len(pictures)} of them different"
+
+
+def ajv(folder: Path, model: Path | None) -> str:
+    """The schema is strict JSON Schema, takes our messages, and refuses others."""
+    del model
+    needed("node", "npm")
+    fetched("npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", folder, "ajv@8")
+    with page() as (sink, _), Feeder(sink) as feeder:
+        schema = json.loads(_get(f"{sink.url}api/schema"))
+        good = []
+        while len(good) < FRAMES:
+            if feeder.frames:
+                good.append(json.loads(_get(f"{sink.url}api/poses")))
+    bad = [{**good[-1], "people": 1}, {**good[-1], "version": 1}, {}]
+    ask("node", "-e", AJV, stdin=json.dumps({"schema": schema, "good": good, "bad": bad}), cwd=folder)
+    return f"strict schema; {len(good)} messages are of it, {len(bad)} others are not"
+
+
+JUDGES: dict[str, Callable[[Path, Path | None], str]] = {
+    "vela": vela, "promtool": promtool, "ffmpeg": ffmpeg, "ajv": ajv,
+}  # fmt: skip
+
+
+def _get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def main() -> int:
+    """Ask each judge; 1 where one objects."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, help="an exported INT8 .tflite, for vela")
+    parser.add_argument("--judge", choices=JUDGES, action="append", help="(default: all)")
+    args = parser.parse_args()
+    objections = 0
+    for name in args.judge or JUDGES:
+        with tempfile.TemporaryDirectory(prefix=f"pipose-{name}-") as folder:
+            try:
+                print(f"{name}: {JUDGES[name](Path(folder), args.model)}", flush=True)
+            except CannotBeHadError as err:
+                print(f"skipped: {name}: {err}", flush=True)
+            except AssertionError as err:
+                objections += 1
+                print(f"OBJECTS: {name}: {err}", flush=True)
+    return int(objections > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
