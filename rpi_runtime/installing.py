@@ -11,7 +11,7 @@ from pathlib import Path
 
 DISTRIBUTION = "pipose"
 # PyPI's torch brings CUDA along, gigabytes that nothing here uses
-INDEXES = {"torch": ("--extra-index-url", "https://download.pytorch.org/whl/cpu")}
+INDEXES = {"train": ("--extra-index-url", "https://download.pytorch.org/whl/cpu")}
 
 
 def install_line(extra: str) -> str:
@@ -29,7 +29,7 @@ def install_line(extra: str) -> str:
     """
     wanted = requirements(extra)
     missing = [r for r in wanted if not _installed(_name(r))] or wanted or _all_of(extra)
-    options = [part for r in missing for part in INDEXES.get(_name(r), ())]
+    options = INDEXES.get(extra, ())
     python, before = sys.executable, ""
     if _managed():
         python, before = ".venv/bin/python", f"{shlex.quote(sys.executable)} -m venv .venv && "

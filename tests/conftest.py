@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.once import made_once
+
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -75,8 +77,10 @@ def exported(shared: Path, weights: Path, tmp_path_factory: pytest.TempPathFacto
     """lw-openpose-160x120-int8.tflite as the main job makes it, with its reports beside it."""
     from export.tflite import main
 
-    folder = tmp_path_factory.mktemp("exported")
     coco = str(shared / "data" / "coco")
     argv = ["--model", "lw-openpose", "--weights", str(weights), "--int8", "--calibration", coco]
-    assert main([*argv, "--output", str(folder), "--json"]) == 0
-    return folder / "lw-openpose-160x120-int8.tflite"
+
+    def make(folder: Path) -> None:
+        assert main([*argv, "--output", str(folder), "--json"]) == 0
+
+    return made_once(tmp_path_factory, "exported", make) / "lw-openpose-160x120-int8.tflite"

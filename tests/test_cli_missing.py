@@ -85,6 +85,14 @@ def test_the_line_installs_what_is_missing_and_only_that(monkeypatch: pytest.Mon
     assert "https://download.pytorch.org/whl/cpu" in install_line("train")
 
 
+def test_a_checkout_that_was_never_installed_installs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "requires", lambda _: None)
+    monkeypatch.setattr(installing, "_managed", lambda: False)
+    words = shlex.split(install_line("train"))
+    assert words[-2:] == ["-e", f"{ROOT}[train]"]
+    assert "https://download.pytorch.org/whl/cpu" in words
+
+
 def test_where_the_system_manages_packages_a_venv_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installing, "_managed", lambda: True)
     line = install_line("export")

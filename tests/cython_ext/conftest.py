@@ -12,6 +12,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import settings
 
+from tests.once import made_once
+
 PACKAGE = Path(__file__).resolve().parents[2] / "cython_ext"
 BUILD = """
 from Cython.Build import cythonize
@@ -29,7 +31,11 @@ fuzz = settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES <= 10
 def checked_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with package `checked_ext`: the kernels rewritten to check bounds, and built."""
     pytest.importorskip("Cython", reason="the checked build needs Cython: pip install cython")
-    folder = tmp_path_factory.mktemp("checked")
+    return made_once(tmp_path_factory, "checked", build_checked)
+
+
+def build_checked(folder: Path) -> None:
+    """Build package `checked_ext` in a folder."""
     (folder / "checked_ext").mkdir()
     for source in [*PACKAGE.glob("*.py"), *PACKAGE.glob("*.pyx"), *PACKAGE.glob("*.pxd")]:
         text = source.read_text().replace("cython_ext", "checked_ext").replace("-O3", "-O1")
@@ -39,7 +45,6 @@ def checked_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-W", "ignore", "-c", BUILD]
     built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
-    return folder
 
 
 @pytest.fixture(scope="session", params=["built", "checked"])

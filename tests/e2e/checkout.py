@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,13 +71,7 @@ def build_wheel(version: str, folder: Path, environment: dict[str, str] | None =
     if python is None:
         skip(f"no Python {version} with pip on this machine to build the wheel with")
     copy = folder / f"source-{version}"
-    copy.mkdir()
-    ignore = shutil.ignore_patterns("*.so", "*.c", "__pycache__")
-    for name in TREE:
-        if (CHECKOUT / name).is_dir():
-            shutil.copytree(CHECKOUT / name, copy / name, ignore=ignore)
-        elif (CHECKOUT / name).is_file():
-            shutil.copy(CHECKOUT / name, copy / name)
+    copy_sources(copy)
     wheels = folder / f"wheel-{version}"
     words = [python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, copy]
     run(*words, env={**os.environ, **(environment or {})})
@@ -85,6 +80,25 @@ def build_wheel(version: str, folder: Path, environment: dict[str, str] | None =
         kept.mkdir(parents=True, exist_ok=True)
         shutil.copy(wheel, kept)
     return wheel
+
+
+def copy_sources(folder: Path) -> None:
+    """Copy what is needed to build and install, without what an earlier build has left."""
+    folder.mkdir(parents=True)
+    ignore = shutil.ignore_patterns("*.so", "*.c", "__pycache__")
+    for name in TREE:
+        if (CHECKOUT / name).is_dir():
+            shutil.copytree(CHECKOUT / name, folder / name, ignore=ignore)
+        elif (CHECKOUT / name).is_file():
+            shutil.copy(CHECKOUT / name, folder / name)
+
+
+def readme_block(name: str) -> str:
+    """Return the fenced block of README.md that is marked for CI with this name."""
+    text = (CHECKOUT / "README.md").read_text()
+    match = re.search(rf"^<!-- ci: {name} -->\n```bash\n(.+?)\n```$", text, re.M | re.S)
+    assert match is not None, f"no block {name} in README.md"
+    return match[1]
 
 
 def copy_pictures(images: Path, count: int, folder: Path) -> list[Path]:

@@ -23,7 +23,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.checkout import CHECKOUT, build_wheel, find_python, run, skip
+from tests.e2e.checkout import build_wheel, find_python, readme_block, run, skip
 
 VERSIONS = ("3.11", "3.12", "3.13")
 MOST_MB = 2000
@@ -57,7 +57,7 @@ HEADER = """\
 
 def extras() -> str:
     """Return what the README's set-up installs, as in ``export,live``."""
-    match = re.search(r"<!-- ci: setup -->.*?-e '\.\[([\w,]+)\]'", (CHECKOUT / "README.md").read_text(), re.S)
+    match = re.search(r"'\.\[([\w,]+)\]'", readme_block("setup"))
     assert match is not None
     return match[1]
 
@@ -76,10 +76,7 @@ def set_up(version: str, folder: Path) -> tuple[Path, float]:
 def try_python(version: str, folder: Path) -> Outcome:
     """Run the main job on one Python."""
     python, setup_s = set_up(version, folder)
-    site = next((folder / "venv/lib").iterdir()) / "site-packages"
-    assert not (found := [n for n in NOT_WANTED if (site / n).exists()]), f"{', '.join(found)} came along"
-    megabytes = sum(p.stat().st_size for p in (folder / "venv").rglob("*") if p.is_file()) / 1e6
-    assert megabytes <= MOST_MB, f"{megabytes:.0f} MB"
+    megabytes = size_of(folder / "venv")
     begin = time.monotonic()
     words = [
         *_alone(),
@@ -95,18 +92,33 @@ def try_python(version: str, folder: Path) -> Outcome:
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     run(*words, cwd=folder, env=environment)
     job_s = time.monotonic() - begin
-    report = json.loads((folder / f"models/{MODEL}.report.json").read_text())
+    figures, checksum = result_of(folder / "models")
+    return Outcome(
+        version=version, setup_s=setup_s, job_s=job_s, megabytes=megabytes, figures=figures, checksum=checksum
+    )
+
+
+def size_of(environment: Path) -> float:
+    """Return the megabytes of a virtual environment; an assertion fails where more than is wanted came along."""
+    site = next((environment / "lib").iterdir()) / "site-packages"
+    assert not (found := [n for n in NOT_WANTED if (site / n).exists()]), f"{', '.join(found)} came along"
+    megabytes = sum(p.lstat().st_size for p in environment.rglob("*") if p.is_file()) / 1e6
+    assert megabytes <= MOST_MB, f"{megabytes:.0f} MB"
+    return megabytes
+
+
+def result_of(folder: Path) -> tuple[str, bytes]:
+    """Return the gate's figures of a main job that passed, in words, and the checksum of its INT8 network."""
+    report = json.loads((folder / f"{MODEL}.report.json").read_text())
     agreement, checks = report["agreement"], report["checks"]
     assert report["passed"] and all(check["passed"] for check in checks)
+    with zipfile.ZipFile(folder / f"{MODEL}.tflite") as archive:
+        checksum = archive.comment.split()[-1]
     figures = (
         f"{len(checks)} checks hold; heatmaps {agreement['heatmap_rmse']:.4f}, "
         f"PAFs {agreement['paf_relative_l2']:.3f}, lost {agreement['lost']:.1%}"
     )
-    with zipfile.ZipFile(folder / f"models/{MODEL}.tflite") as archive:
-        checksum = archive.comment.split()[-1]
-    return Outcome(
-        version=version, setup_s=setup_s, job_s=job_s, megabytes=megabytes, figures=figures, checksum=checksum
-    )
+    return figures, checksum
 
 
 def _alone() -> list[str]:

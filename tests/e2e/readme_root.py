@@ -1,0 +1,80 @@
+"""The README's set-up on a bare Debian: ``python -m tests.e2e.readme_root [--suite trixie]``.
+
+Makes a root of Debian with apt and with the packages that the README lists, and nothing else, copies the sources into
+it, and runs the README's block there: a virtual environment, the installation, the main job. Prints seconds, megabytes
+and the gate's figures.
+
+Needs root, mmdebstrap, a Debian mirror and PyPI. Where one is missing it says which, and exits with 77.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from tests.e2e.checkout import copy_sources, need, readme_block, run, skip
+from tests.e2e.pythons import result_of, size_of
+
+SUITES = ("trixie", "bookworm")
+PLACE = "srv/pipose"
+DEVICES = ("null", "zero", "urandom")
+# How this machine reaches the registries is its owner's affair; the root is given the same way.
+NETWORK = ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt", "etc/pip.conf")
+SETTINGS = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+
+
+def make_root(suite: str, root: Path) -> list[str]:
+    """Make the root; returns the packages that the README names."""
+    packages = readme_block("packages").partition("apt install ")[2].split()
+    run("mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, root)
+    for name in NETWORK:
+        if Path("/", name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).unlink(missing_ok=True)
+            shutil.copy(Path("/", name), root / name)
+    copy_sources(root / PLACE)
+    return packages
+
+
+def inside(root: Path, words: str) -> float:
+    """Run a line of shell in the root, in the sources; return the seconds it took."""
+    devices = " && ".join(
+        f"touch {root}/dev/{name} && mount --bind /dev/{name} {root}/dev/{name}" for name in DEVICES
+    )
+    kept = [f"{k}={v}" for k, v in os.environ.items() if k.upper().startswith(SETTINGS)]
+    enter = f'mount -t proc proc {root}/proc && {devices} && exec env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 "$@"'
+    begin = time.monotonic()
+    command = f"cd /{PLACE} && {words}"
+    run("unshare", "--mount", "sh", "-c", enter, "sh", *kept, "chroot", root, "bash", "-euc", command)
+    return time.monotonic() - begin
+
+
+def main() -> None:
+    """Make the root, run the README in it, remove it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--suite", choices=SUITES, default=SUITES[0], help="(default: %(default)s)")
+    args = parser.parse_args()
+    if os.geteuid() != 0:
+        skip("needs root, to mount and to change the root")
+    need("mmdebstrap", "unshare", "chroot")
+    setup, _, job = readme_block("setup").rpartition("&&")
+    with tempfile.TemporaryDirectory(prefix="pipose-readme-") as name:
+        root = Path(name) / "root"
+        packages = make_root(args.suite, root)
+        print(f"{args.suite} with {', '.join(packages)}", flush=True)
+        setup_s = inside(root, setup)
+        megabytes = size_of(root / PLACE / ".venv")
+        print(f"  set-up {setup_s:.0f} s, {megabytes:.0f} MB", flush=True)
+        job_s = inside(root, job)
+        figures, checksum = result_of(root / PLACE / "models")
+        print(f"  main job {job_s:.0f} s; {figures}; network {checksum.decode()}")
+
+
+if __name__ == "__main__":
+    main()
