@@ -63,18 +63,37 @@ def _channels_last(value: Tensor) -> NDArray[np.float32]:
     return np.asarray(value.numpy().transpose(0, 2, 3, 1), np.float32)
 
 
-def to_topology(net: nn.Module, outputs: Sequence[str], width: int = 96, height: int = 64) -> str:
+def to_topology(
+    net: nn.Module, outputs: Sequence[str], width: int = 96, height: int = 64, *, shapes: bool = False
+) -> str:
     """Return a network's graph without its weights, as `export.graph.topology` reads it; its weights are overwritten.
 
-    The text stands for images of every size only where it is the same at two sizes.
+    The text stands for images of every size only where it is the same at two sizes. With `shapes`, the graph works out
+    the shapes that depend on the size, where a layer asks for them.
     """
     generator = torch.Generator().manual_seed(0)
     for value in (*net.parameters(), *net.buffers()):  # equal values would be merged
         if value.is_floating_point():
             value.data = torch.rand(value.shape, generator=generator) + 0.5
     preserve = torch.onnx.TrainingMode.PRESERVE  # every parameter as it is, under its key
-    options = {"training": preserve, "do_constant_folding": False}
-    return _without_weights(to_onnx(net.eval(), width, height, outputs, **options))
+    options: dict[str, Any] = {"training": preserve, "do_constant_folding": False}
+    if shapes:
+        options["dynamic_axes"] = {name: {2: "height", 3: "width"} for name in ("image", *outputs)}
+    model = to_onnx(net.eval(), width, height, outputs, **options)
+    if shapes:
+        _shorten(model.graph)
+    return _without_weights(model)
+
+
+def _shorten(graph: onnx.GraphProto) -> None:
+    """Give what works out shapes numbers for names: there are hundreds, and no report speaks of them."""
+    of_shapes = ("Constant", "Shape", "Gather", "Unsqueeze", "Cast", "Div")
+    names = {n.output[0]: "" for n in graph.node if n.op_type in of_shapes}
+    names = {name: f"s{number}" for number, name in enumerate(names)}
+    for node in graph.node:
+        node.name = ""
+        for values in (node.input, node.output):
+            values[:] = [names.get(value, value) for value in values]
 
 
 def _without_weights(model: onnx.ModelProto) -> str:

@@ -25,8 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from export.graph.from_torch import to_topology  # PyTorch: not wanted for --help
     from export.zoo.drawn import DRAWN, path_of
 
-    for name, (make, outputs) in DRAWN.items():
-        text, larger = (to_topology(make(), outputs, *size) for size in ((96, 64), (160, 192)))
+    for name, drawn in DRAWN.items():
+        text, larger = (
+            to_topology(drawn.make(), drawn.outputs, *size, shapes=drawn.shapes)
+            for size in ((96, 64), (160, 192))
+        )
         if text != larger:
             raise UsageError(
                 f"{name}: its graph depends on the size of the image, which one text cannot hold"

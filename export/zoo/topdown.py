@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.graph.topology import Topology, build_from_topology
 from export.weights.find import find_weights, provenance
-from export.weights.state import check_state
 from export.zoo.description import Description
 from export.zoo.network import Network
 from quant.progress import Progress
@@ -16,22 +13,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def load_stored(name: str, graph: Path, description: Description, source: str, progress: Progress) -> Network:
-    """Read weights into a stored graph, and describe it."""
-    weights, stored = find_weights(source, {}, progress), Topology(graph)
-    state, _ = check_state(stored.shapes, weights.state, weights.source)
-    return Network(
-        card=description.exported_card(name, provenance(weights, name)),
-        build=lambda spec: build_from_topology(stored, state, description.input, spec),
-        step=description.step,
-    )
-
-
 def load_topdown(
     name: str, net: nn.Module, description: Description, source: str, progress: Progress
 ) -> Network:
     """Read weights into a PyTorch module, and describe it."""
-    from export.graph.from_torch import build_from_torch  # PyTorch: stored graphs need none
+    from export.graph.from_torch import build_from_torch  # PyTorch: not wanted for a list of names
     from export.weights.module import load_state
 
     weights = find_weights(source, {}, progress)

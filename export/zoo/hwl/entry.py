@@ -26,7 +26,7 @@ def _entry(name: str, hard_sigmoid: HardSigmoid, reading: str) -> Entry:
 
     def load(source: str, progress: Progress) -> Network:
         from export.graph.topology import SUFFIX  # ONNX: not wanted for a list of names
-        from export.zoo.topdown import load_stored
+        from export.zoo.stored import load_stored
 
         graph = Path(__file__).with_name(f"hwl-{hard_sigmoid}{SUFFIX}")
         return load_stored(name, graph, DESCRIPTION, source, progress)

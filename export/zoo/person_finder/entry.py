@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.weights.state import State
@@ -56,24 +57,20 @@ def _bare_relu() -> nn.Module:
 
 
 def _adopt(state: State, source: str) -> State:
-    from export.zoo.person_finder.weights import adopted
+    """Give a start's values this network's names; weights that have them stay as they are."""
+    if "scores.0.weight" in state:
+        return state
+    from export.zoo.person_finder.weights import renamed_start  # torch: not wanted for weights of our own
 
-    return adopted(state, source)
+    return renamed_start(state, source)
 
 
 def _load(source: str, progress: Progress) -> Network:
-    from export.graph.from_torch import build_from_torch
-    from export.weights.find import find_weights, provenance
-    from export.zoo.person_finder.weights import load_finder
+    from export.graph.topology import SUFFIX  # ONNX: not wanted for a list of names
+    from export.zoo.stored import load_stored
 
-    weights = find_weights(source, {}, progress, bundled=NAME)
-    net = load_finder(weights)
-    names = tuple(output.name for output in DESCRIPTION.outputs)
-    return Network(
-        card=DESCRIPTION.exported_card(NAME, provenance(weights, NAME)),
-        build=lambda spec: build_from_torch(net, net, names, DESCRIPTION.input, spec),
-        step=STEP,
-    )
+    graph = Path(__file__).with_name(f"{NAME}{SUFFIX}")
+    return load_stored(NAME, graph, DESCRIPTION, source, progress, bundled=NAME, adopt=_adopt)
 
 
 ENTRIES = {

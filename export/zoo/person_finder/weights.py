@@ -6,25 +6,14 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from export.weights.find import Weights
-from export.weights.module import load_state
 from export.weights.onnx_file import renamed
 from export.weights.state import State
 from export.zoo.person_finder.entry import STRIDES
 from export.zoo.person_finder.module import Finder
 
 
-def load_finder(weights: Weights) -> Finder:
-    """Return the network with weights of its own names, or with those of its start (rtmdet-nano as ONNX)."""
-    net = Finder()
-    load_state(net, adopted(weights.state, weights.source), weights.source)
-    return net
-
-
-def adopted(state: State, source: str) -> State:
-    """Give the values of a start (rtmdet-nano as ONNX) this network's names; those with its names stay."""
-    if "scores.0.weight" in state:
-        return state
+def renamed_start(state: State, source: str) -> State:
+    """Give the values of a start (rtmdet-nano as ONNX) the names of this network."""
     return renamed(state, convolution_keys(Finder()), source)
 
 

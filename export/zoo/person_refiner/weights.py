@@ -6,24 +6,13 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from export.weights.find import Weights
-from export.weights.module import load_state
 from export.weights.onnx_file import renamed
 from export.weights.state import State
 from export.zoo.person_refiner.module import Refiner
 
 
-def load_refiner(weights: Weights) -> Refiner:
-    """Return the network with weights of its own names, or with those of its start (PP-TinyPose as ONNX)."""
-    net = Refiner()
-    load_state(net, adopted(weights.state, weights.source), weights.source)
-    return net
-
-
-def adopted(state: State, source: str) -> State:
-    """Give the values of a start this network's names; weights that have them stay as they are."""
-    if "final.weight" in state:
-        return state
+def renamed_start(state: State, source: str) -> State:
+    """Give the values of a start (PP-TinyPose as ONNX) the names of this network."""
     return renamed(state, convolution_keys(Refiner()), source)
 
 

@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 from export.graph.from_torch import to_onnx, to_topology  # noqa: E402
 from export.graph.topology import Topology  # noqa: E402
 from export.zoo.drawn import DRAWN, path_of  # noqa: E402
+from export.zoo.pair import PAIR  # noqa: E402
 
 WIDTH, HEIGHT = 96, 64
 
@@ -28,8 +29,9 @@ def run_onnx(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.ndarray]
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_stored_graph_is_its_modules(name: str) -> None:
-    make, outputs = DRAWN[name]
-    stored, drawn = (rounded(t) for t in (path_of(name).read_text(), to_topology(make(), outputs)))
+    entry = DRAWN[name]
+    text = to_topology(entry.make(), entry.outputs, shapes=entry.shapes)
+    stored, drawn = (rounded(t) for t in (path_of(name).read_text(), text))
     assert stored == drawn, "run python -m export.zoo.draw"
 
 
@@ -40,7 +42,7 @@ def rounded(text: str) -> str:
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_stored_graph_computes_what_the_modules_own_export_computes(name: str) -> None:
-    make, outputs = DRAWN[name]
+    make, outputs = DRAWN[name].make, DRAWN[name].outputs
     torch.manual_seed(1)
     net = make().eval()
     for buffer in net.buffers():  # a batch norm that has seen something
@@ -58,7 +60,7 @@ def test_a_stored_graph_computes_what_the_modules_own_export_computes(name: str)
 
 def test_the_networks_with_weights_of_our_own_have_stored_graphs() -> None:
     stored = {name.rpartition("/")[2].removesuffix("-omz") for name in DRAWN}
-    assert {"lw-openpose", "lw-openpose-pi"} <= stored
+    assert {"lw-openpose", "lw-openpose-pi", *PAIR} <= stored
 
 
 PROGRAM = """
@@ -66,7 +68,7 @@ import sys
 sys.modules.update(dict.fromkeys(("torch", "tensorflow", "pycocotools")))
 from export.zoo.registry import find_model
 from quant.progress import Progress
-for name in ("lw-openpose", "lw-openpose-pi"):
+for name in ("lw-openpose", "lw-openpose-pi", "person-refiner"):
     network = find_model(name).load("bundled", Progress(quiet=True))
     made = network.build(network.card.input)
     print(name, len(made.model.operators), list(made.model.outputs))
@@ -77,5 +79,7 @@ def test_the_bundled_networks_are_built_without_pytorch() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        f"{n} 76 ['heatmaps', 'pafs']" for n in ("lw-openpose", "lw-openpose-pi")
+        "lw-openpose 76 ['heatmaps', 'pafs']",
+        "lw-openpose-pi 76 ['heatmaps', 'pafs']",
+        "person-refiner 764 ['heatmaps']",
     ]

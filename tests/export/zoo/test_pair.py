@@ -15,7 +15,6 @@ from export.zoo.registry import find_model
 from rpi_runtime.errors import WeightsError
 from rpi_runtime.settings.default_pair import FINDER, REFINER
 
-torch = pytest.importorskip("torch")
 TOLERANCE = 1e-4  # of the largest value
 
 
@@ -28,10 +27,20 @@ def start(shared: Path, tmp_path: Path, request: pytest.FixtureRequest) -> tuple
     return file, json.loads((folder / "facts.json").read_text())
 
 
-def probe(facts: dict[str, Any]) -> Any:
-    """What the outputs in `facts` are of."""
+def outputs_of(name: str, file: Path, facts: dict[str, Any]) -> list[np.ndarray[Any, Any]]:
+    """What a network's stored graph makes of the probe that the figures in `facts` are of, with a start's weights."""
+    from export.graph.topology import Topology
+    from export.weights.find import find_weights
+    from export.zoo.drawn import DRAWN, path_of
+    from quant.progress import Progress
+
+    weights = find_weights(str(file), {}, Progress(quiet=True))
+    adopt = find_model(name).adopt
+    assert adopt is not None
+    graph = next(key for key in DRAWN if key.endswith(f"/{name}"))
     (shape,) = facts["model"]["inputs"].values()
-    return torch.from_numpy(np.random.RandomState(0).rand(*shape).astype(np.float32))
+    probe = np.random.RandomState(0).rand(*shape).astype(np.float32)
+    return list(Topology(path_of(graph)).run(adopt(weights.state, weights.source), probe).values())
 
 
 def compare(maps: np.ndarray[Any, Any], known: dict[str, Any]) -> None:
@@ -44,28 +53,16 @@ def compare(maps: np.ndarray[Any, Any], known: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("start", ["pp-tinypose-128x96", "pp-tinypose-256x192"], indirect=True)
 def test_the_refiner_with_the_starts_weights_is_the_start(start: tuple[Path, dict[str, Any]]) -> None:
-    from export.weights.find import find_weights
-    from export.zoo.person_refiner.weights import load_refiner
-    from quant.progress import Progress
-
     file, facts = start
-    net = load_refiner(find_weights(str(file), {}, Progress(quiet=True)))
-    with torch.inference_mode():
-        maps = net(probe(facts)).numpy()
+    (maps,) = outputs_of("person-refiner", file, facts)
     assert list(maps.shape) == facts["model"]["outputs"]["heatmaps"]
     compare(maps, facts["probe"]["outputs"]["heatmaps"])
 
 
 @pytest.mark.parametrize("start", ["rtmdet-nano-person-320"], indirect=True)
 def test_the_finder_with_the_starts_weights_is_the_start(start: tuple[Path, dict[str, Any]]) -> None:
-    from export.weights.find import find_weights
-    from export.zoo.person_finder.weights import load_finder
-    from quant.progress import Progress
-
     file, facts = start
-    net = load_finder(find_weights(str(file), {}, Progress(quiet=True)))
-    with torch.inference_mode():
-        outputs = [o.numpy() for o in net(probe(facts))]
+    outputs = outputs_of("person-finder", file, facts)
     for level, stride in enumerate((8, 16, 32)):  # the start counts pixels where this one counts cells
         joined = np.concatenate((outputs[2 * level], outputs[2 * level + 1] * stride), axis=1)
         compare(joined.transpose(0, 2, 3, 1), facts["probe"]["outputs"][f"p{stride}"])
