@@ -1,0 +1,64 @@
+"""Arithmetic, with constants and between maps: every form against ONNX Runtime, before and after the edits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.export.graph.forms import Form, Forms
+from tests.export.graph.onnxgraphs import Graph
+
+pytestmark = pytest.mark.usefixtures("in_process")
+
+FORMS = Forms()
+
+
+def binary(kind: str, *shape: int, swapped: bool = False, computed: bool = False) -> Form:
+    def build(g: Graph) -> Any:
+        other = g.add("Exp", g.add("Mul", g.map(8), g.const(0.3))) if computed else g.positive(*shape)
+        operands = [g.map(8), other]
+        return g.add(kind, *(operands[::-1] if swapped else operands))
+
+    return build
+
+
+for kind in ("Add", "Sub", "Mul", "Div", "Max", "Min"):
+    FORMS.add(f"{kind.lower()}-channels", binary(kind, 8, 1, 1))
+    FORMS.add(f"{kind.lower()}-maps", binary(kind, computed=True))
+    FORMS.add(f"{kind.lower()}-row", binary(kind, 10))
+    FORMS.add(f"{kind.lower()}-column", binary(kind, 1, 1, 12, 1))
+for kind in ("Sub", "Mul", "Add"):
+    FORMS.add(f"{kind.lower()}-from-constant", binary(kind, 1, 8, 1, 1, swapped=True))
+for power in (2.0, 0.5, 3.0, 1.0, 1.7):
+    FORMS.add(f"pow-{power}", lambda g, power=power: g.add("Pow", g.add("Exp", g.map()), g.const(power)))
+FORMS.add("mean-of-three", lambda g: g.add("Mean", g.map(), g.map(), g.map()))
+FORMS.add("sum-of-three", lambda g: g.add("Sum", g.map(), g.map(), g.map()))
+FORMS.add("max-of-three", lambda g: g.add("Max", g.map(), g.map(), g.map()))
+FORMS.add("where", lambda g: g.add("Where", g.add("Greater", g.map(), g.const(0.1)), g.map(), g.const(0.0)))
+FORMS.add("where-equal", lambda g: g.add("Where", g.add("LessOrEqual", g.map(), g.map()), g.map(), g.map()))
+FORMS.add("cast", lambda g: g.add("Cast", g.add("Cast", g.map(), to=7), to=1))
+
+
+@FORMS.form()
+def sum_with_itself(g: Graph) -> Any:
+    x = g.map()
+    return g.add("Add", x, g.add("Mul", x, x))
+
+
+@FORMS.form()
+def gate_of_channels(g: Graph) -> Any:
+    x = g.map(8)
+    return g.add("Mul", x, g.add("Sigmoid", g.map(8, g.add("GlobalAveragePool", x))))
+
+
+@FORMS.form()
+def lower_rank_operand(g: Graph) -> Any:
+    x = g.map(8)
+    row = g.add("ReduceMean", x, axes=[0, 1, 2], keepdims=0)
+    return g.add("Add", x, row)
+
+
+@FORMS.each()
+def test_form_computes_what_onnx_runtime_computes(name: str, opset: int) -> None:
+    FORMS.check(name, opset)
