@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 
 from rpi_runtime.cascade.boxes import DETECTED_MARGIN, MARGIN, clip_box, ease_box, move_box, person_box
 from rpi_runtime.cascade.budget import NS_PER_MS, Budget
-from rpi_runtime.cascade.match import Likeness, doubles, pair
-from rpi_runtime.cascade.people import CARRY_S, Person, carry, expect, movement
+from rpi_runtime.cascade.people import CARRY_S, Person, carry, duplicates, expect, movement
 from rpi_runtime.cascade.refine import Refiner, refiner_for
 from rpi_runtime.cascade.skeletons import Merger
 from rpi_runtime.cascade.spec import RefineConfig
@@ -35,8 +34,10 @@ from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard, Skeleton
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
+from rpi_runtime.track.match import Matcher, pair
 from rpi_runtime.track.places import places_of
 from rpi_runtime.track.smooth import NANOSECONDS
+from rpi_runtime.track.tracker import VELOCITY_GAIN
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class Cascade:
             self._merger = Merger(self.skeleton, card.skeleton)
         except CardError as err:
             raise CardError(f"{spec.model}: {err}") from err
-        self._likeness = Likeness(self.skeleton)
+        self._matcher = Matcher(self.skeleton)
         self.budget = Budget(spec.budget_ms, clock)
         self._people: list[Person] = []
         self._unlooked = 0
@@ -190,11 +191,15 @@ class Cascade:
         if 0 < seconds <= LONGEST_GAP_S:
             known = [expect(person, seconds, self._margin) for person in self._people]
         found = [self._complete(pose, size) for pose in coarse]
-        alike = self._likeness([p.pose for p in known], found)
-        rows = pair(alike, LEAST_LIKE)
+        rows = self._pair([p.pose for p in known], found)
         return [
             self._found(pose, known[row] if row >= 0 else None) for pose, row in zip(found, rows, strict=True)
         ]
+
+    def _pair(self, ours: Sequence[Pose], theirs: Sequence[Pose]) -> NDArray[np.intp]:
+        """Return which of `ours` each of `theirs` is, -1 for a new person."""
+        oks = self._matcher.oks(ours, theirs)
+        return pair(np.where(oks >= LEAST_LIKE, oks, 0.0))
 
     def _complete(self, pose: Pose, size: tuple[int, ...]) -> Pose:
         """A pose in the run's skeleton, its box on the picture."""
@@ -266,9 +271,9 @@ class Cascade:
                 replace(p, keypoints=p.keypoints[:0], box=person_box(p.keypoints, self._margin))
                 for p in found
             ]
-            (alike,) = self._likeness([replace(person.pose, keypoints=person.pose.keypoints[:0])], boxed)
+            (alike,) = self._matcher.oks([replace(person.pose, keypoints=person.pose.keypoints[:0])], boxed)
             return int(alike.argmax()) if len(found) else -1
-        (alike,) = self._likeness([replace(person.pose, keypoints=person.coarse, box=None)], found)
+        (alike,) = self._matcher.oks([replace(person.pose, keypoints=person.coarse, box=None)], found)
         best = int(alike.argmax()) if len(found) else -1
         return best if best >= 0 and alike[best] >= LEAST_LIKE else -1
 
@@ -276,7 +281,7 @@ class Cascade:
         """Forget who was lost or is another person again, and learn how the others move."""
         people = [p for p in self._people if not p.lost]
         poses = [p.pose for p in people]
-        twice = doubles(self._likeness(poses, poses), [p.pose.score for p in people])
+        twice = duplicates(self._matcher.oks(poses, poses), [p.pose.score for p in people])
         # a detector that found a person twice on this very picture would do so again: another look is no help
         again = bool(twice) and (self._unlooked > 0 or not self._detects)
         self._lost = len(people) < len(self._people) or again
@@ -286,15 +291,15 @@ class Cascade:
     def _learn(self, seconds: float, before: list[Person]) -> None:
         """Boxes and velocities for the next frame."""
         now = [p.pose for p in self._people]
-        rows = [-1] * len(now)
+        rows = np.full(len(now), -1)
         if 0 < seconds <= LONGEST_GAP_S and before:
-            rows = pair(self._likeness([p.pose for p in before], now), LEAST_LIKE)
+            rows = self._pair([p.pose for p in before], now)
         for person, row in zip(self._people, rows, strict=True):
             if person.refined:
                 person.box = ease_box(person.box, person_box(person.pose.keypoints, self._margin))
             if row >= 0 and (person.refined or self._unlooked == 0):
                 moved = self._moved(before[row].pose, person.pose)
-                person.velocity = person.velocity + 0.5 * (moved / seconds - person.velocity)
+                person.velocity = person.velocity + VELOCITY_GAIN * (moved / seconds - person.velocity)
 
     def _moved(self, old: Pose, new: Pose) -> NDArray[np.float64]:
         """Median movement of keypoints, or of the box's points where there are none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 
 from rpi_runtime.cascade.boxes import ease_box, move_box, person_box
 from rpi_runtime.poses import Box, Pose
+from rpi_runtime.track.tracker import VELOCITY_FADE_MS
 
 NEW = 1 << 30  # frames that a person has waited who was never refined
-FADE_S = 0.3  # time constant of the velocity of somebody who is not seen, as in tracking
-CARRY_S = 0.5  # for so long refined keypoints go along with a person who is found but not reached
+FADE_S = VELOCITY_FADE_MS * 1e-3  # time constant of the velocity of a person who is not seen
+CARRY_S = 0.5  # how long refined keypoints go along with a person who is found but not refined again
+DUPLICATE_OKS = 0.9  # two people more alike than this are one person, found twice
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,6 +110,19 @@ def movement(old: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np.f
     if not both.any():
         return np.zeros(2)
     return np.asarray(np.median(new[both, :2] - old[both, :2], axis=0), np.float64)
+
+
+def duplicates(oks: NDArray[np.float64], scores: Sequence[float]) -> list[int]:
+    """Return the indices of duplicate people, given their pairwise similarity (N, N).
+
+    Of two people the one with the higher score stays; ties keep the lower index.
+    """
+    order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
+    kept: list[int] = []
+    gone: list[int] = []
+    for i in order:
+        (gone if any(oks[i, j] > DUPLICATE_OKS for j in kept) else kept).append(i)
+    return gone
 
 
 def _moved(keypoints: NDArray[np.float32], moved: NDArray[np.float64]) -> NDArray[np.float32]:

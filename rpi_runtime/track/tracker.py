@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 from rpi_runtime.errors import UsageError
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.poses import Pose, Track
-from rpi_runtime.track.places import BOX_POINTS, box_of, place_sigmas, places_of
+from rpi_runtime.track.match import TOLERANCE, Comparison, Matcher, Places, pair
+from rpi_runtime.track.places import BOX_POINTS, box_of, person_scales, places_of
 from rpi_runtime.track.smooth import NANOSECONDS, NEVER_NS, OneEuro, SmoothSpec
 
 T = TypeVar("T", np.int64, np.float64)
 
-# COCO takes 0.53 of the box for a person's area: sqrt(0.53 * 0.4) of the height for a box 0.4 times as wide as high.
-SCALE_OF_LONG_SIDE = 0.46
 LONGEST_REACH_S = 0.1
 KEEP_INTERVALS = 2.5  # frames that a person may miss when they come more seldom than once a second
 _INTERVALS = 8
 _SLOW_NS = 1_000_000_000  # of the interval: below one frame a second
-FEWEST_SHARED = 3  # with fewer common keypoints, the missing ones count as dissimilar
+VELOCITY_FADE_MS = 300
+VELOCITY_GAIN = 0.5  # part of a new speed in the smoothed one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +53,11 @@ class TrackSpec:
     """
 
     min_oks: float = 0.2
-    tolerance: float = 2.0
+    tolerance: float = TOLERANCE
     max_speed: float = 12.0
     slack: float = 0.5
     keep_ms: int = 1000
-    velocity_fade_ms: int = 300
+    velocity_fade_ms: int = VELOCITY_FADE_MS
 
     def __post_init__(self) -> None:
         if not 0 < self.min_oks < 1:
@@ -87,8 +87,7 @@ class Tracker:
     ) -> None:
         self.spec = spec or TrackSpec()
         self._count = len(skeleton.keypoints)
-        # OKS is exp(-d^2 / (2 s^2 k^2)) with k = 2 sigma
-        self._variance = 2 * (2 * place_sigmas(skeleton) * self.spec.tolerance) ** 2  # (K + 3,)
+        self._matcher = Matcher(skeleton, self.spec.tolerance)
         self._people = _People.nobody(self._count + BOX_POINTS)
         self._smoother = OneEuro(self._count + BOX_POINTS, smooth) if smooth is not None else None
         self._last_id = 0
@@ -170,21 +169,15 @@ class Tracker:
         known: NDArray[np.bool_],
     ) -> NDArray[np.intp]:
         """Return the row of each pose's person, (N,); -1 for a new person."""
-        scale = np.maximum(self._people.scales[:, None], scales)  # (P, N)
-        both = known[:, None] & (keypoints[None, ..., 2] > 0)  # (P, N, K)
-        apart = predicted[:, None] - keypoints[None, ..., :2]
-        distance2 = np.einsum("pnkc,pnkc->pnk", apart, apart)
-        alike = (np.exp(-distance2 / (self._variance * scale[..., None] ** 2)) * both).sum(axis=2)
-        rows = np.full(len(keypoints), -1, np.intp)
-        oks = alike / np.maximum(both.sum(axis=2), FEWEST_SHARED)
-        _pair(rows, np.where(oks >= self.spec.min_oks, alike, 0.0))
-        if (rows < 0).any() and len(set(rows[rows >= 0].tolist())) < len(scale):
-            _pair(rows, self._reach(distance2, both, scale))
+        people = Places(points=predicted, known=known, scales=self._people.scales)
+        poses = Places(points=keypoints[..., :2], known=keypoints[..., 2] > 0, scales=scales)
+        compared = self._matcher.compare(people, poses)  # (P, N)
+        rows = pair(np.where(compared.oks >= self.spec.min_oks, compared.alike, 0.0))
+        if (rows < 0).any() and (rows >= 0).sum() < len(people.scales):
+            rows = pair(self._reach(compared), rows)
         return rows
 
-    def _reach(
-        self, distance2: NDArray[np.float64], both: NDArray[np.bool_], scale: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _reach(self, compared: Comparison) -> NDArray[np.float64]:
         """Return how easily each person could have reached each pose since the last frame, (P, N); 0 if impossible.
 
         A second chance for people who moved farther than OKS allows, for example close to the camera while the
@@ -193,49 +186,14 @@ class Tracker:
         assert self._now_ns is not None
         seconds = (self._now_ns - self._people.seen_ns) * NANOSECONDS
         reach = self.spec.slack + self.spec.max_speed * np.minimum(seconds, LONGEST_REACH_S)  # (P,)
-        ordered = np.sort(np.where(both, distance2, np.inf), axis=2)
-        shared = both.sum(axis=2)
+        ordered = np.sort(np.where(compared.both, compared.distance2, np.inf), axis=2)
+        shared = compared.both.sum(axis=2)
         middle = np.take_along_axis(ordered, np.maximum(shared - 1, 0)[..., None] // 2, axis=2)[..., 0]
-        near = 1 - np.sqrt(middle) / (scale * np.maximum(reach[:, None], 1e-9))
+        near = 1 - np.sqrt(middle) / (compared.scale * np.maximum(reach[:, None], 1e-9))
         possible: NDArray[np.float64] = np.where(
             (shared >= 1) & (reach[:, None] > 0), np.maximum(near, 0), 0.0
         )
         return possible
-
-
-def _pair(rows: NDArray[np.intp], merit: NDArray[np.float64]) -> None:
-    """Assign unassigned poses (columns) to unassigned people (rows of `merit`), in place. Pairs need positive merit.
-
-    The best pair comes first; ties go to the older person, then to the earlier pose. The result differs from the
-    optimal assignment only where two people nearly coincide, and there the better pair is the better evidence.
-    """
-    taken = set(rows[rows >= 0].tolist())
-    for flat in np.argsort(-merit, axis=None, kind="stable").tolist():
-        row, column = divmod(flat, len(rows))
-        if merit[row, column] <= 0:
-            return
-        if rows[column] < 0 and row not in taken:
-            rows[column] = row
-            taken.add(row)
-
-
-def person_scales(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the sizes of people in pixels (square root of OKS's area), from the longer side of their keypoints.
-
-    Parameters
-    ----------
-    keypoints : ndarray, shape (N, K, 3)
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        At least 1.
-    """
-    points, found = keypoints[..., :2], keypoints[..., 2:] > 0
-    low = np.where(found, points, np.inf).min(axis=1)
-    high = np.where(found, points, -np.inf).max(axis=1)
-    longer: NDArray[np.float64] = (high - low).max(axis=1).astype(np.float64)
-    return np.maximum(longer * SCALE_OF_LONG_SIDE, 1.0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -305,7 +263,7 @@ class _People:
         seconds = np.maximum(now_ns - self.seen_ns[rows], 1) * NANOSECONDS
         moved = _median(points - self.points[rows], both)
         shared = both.any(axis=1)
-        learn = 0.5 * (shared & (now_ns > self.seen_ns[rows]))
+        learn = VELOCITY_GAIN * (shared & (now_ns > self.seen_ns[rows]))
         self.velocities[rows] += learn[:, None] * (moved / seconds[:, None] - self.velocities[rows])
         # hidden keypoints move with the visible ones
         hidden = np.where(shared[:, None, None], self.points[rows] + moved[:, None], predicted[rows])  # type: ignore[index]

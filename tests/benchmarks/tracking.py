@@ -38,8 +38,9 @@ from rpi_runtime.estimate import Estimator
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
+from rpi_runtime.track.places import person_scales
 from rpi_runtime.track.smooth import SmoothSpec
-from rpi_runtime.track.tracker import Tracker, TrackSpec, person_scales
+from rpi_runtime.track.tracker import Tracker, TrackSpec
 
 STILL = 0.3  # person sizes a second
 Scene = list[list[tuple[int, Pose]]]  # per frame: who it is (-1: a ghost), pose

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from rpi_runtime.cascade.boxes import ease_box, person_box
 from rpi_runtime.cascade.budget import Budget
 from rpi_runtime.cascade.cascade import Cascade
-from rpi_runtime.cascade.match import doubles, pair
+from rpi_runtime.cascade.people import duplicates
 from rpi_runtime.cascade.refine import CropRefiner, PictureRefiner, refiner_for
 from rpi_runtime.cascade.skeletons import Merger
 from rpi_runtime.cascade.spec import RefineConfig
@@ -221,11 +221,8 @@ def test_other_names_are_matched_by_their_place_among_cocos():
         Merger(Skeleton(keypoints=("a", "b", "x")), Skeleton(keypoints=("a", "b", "c")))
 
 
-def test_pairs_are_the_best_ones_and_doubles_the_less_sure():
-    alike = np.array([[0.9, 0.8], [0.7, 0.1], [0.05, 0.3]])
-    assert pair(alike, 0.2) == [0, 2]
-    assert pair(np.zeros((0, 2)), 0.2) == [-1, -1]
-    assert doubles(np.array([[1, 0.95, 0], [0.95, 1, 0.2], [0, 0.2, 1]]), [1.0, 2.0, 3.0]) == [0]
+def test_of_duplicates_the_less_sure_one_goes():
+    assert duplicates(np.array([[1, 0.95, 0], [0.95, 1, 0.2], [0, 0.2, 1]]), [1.0, 2.0, 3.0]) == [0]
 
 
 @pytest.mark.parametrize("key", ["budget_ms", "look_every"])

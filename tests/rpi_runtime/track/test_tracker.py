@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from rpi_runtime.errors import UsageError
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.poses import Pose
+from rpi_runtime.track.places import person_scales
 from rpi_runtime.track.smooth import SmoothSpec
-from rpi_runtime.track.tracker import Tracker, TrackSpec, person_scales
+from rpi_runtime.track.tracker import Tracker, TrackSpec
 
 SKELETON = Skeleton(keypoints=tuple("abcdefgh"))
 STEP_NS = 50_000_000
