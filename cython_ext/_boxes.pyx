@@ -10,14 +10,9 @@ import numpy as np
 
 from libc.math cimport INFINITY, NAN
 
-from cython_ext._scalar cimport exponential, logistic, power2, sort
-
-ctypedef fused stored:
-    float
-    signed char
+from cython_ext._scalar cimport LEAST_INT8, LOG2_E, decay, exponential, logistic, real, sort, stored
 
 cdef enum:
-    LEAST_INT8 = -128
     DISTANCES = 0
     CORNERS = 1
     CENTRE_SIZE = 2
@@ -25,8 +20,6 @@ cdef enum:
 
 FORMS = {"distances": DISTANCES, "corners": CORNERS, "centre_size": CENTRE_SIZE, "exponential": EXPONENTIAL}
 
-cdef float LOG2_E = 1.4426950408889634
-cdef float LEAST_EXPONENT = -40
 cdef float MOST_PIXELS = 1e9  # farther out a position is no position
 
 
@@ -47,22 +40,22 @@ cdef class BoxBuffers:
     cdef int[::1] wanted
     cdef readonly Py_ssize_t count, ranked, people
     cdef float threshold, anchor, gain, keypoint_anchor
-    cdef double overlap
+    cdef double nms_overlap
     cdef int form, bins, numbers
     cdef bint logits
 
     def __init__(self, rules):
         self.wanted = np.array(rules.classes, np.int32)
         self.threshold, self.logits, self.form = rules.threshold, rules.logits, FORMS[rules.form]
-        self.bins, self.anchor, self.overlap = rules.bins, rules.anchor, rules.overlap
+        self.bins, self.anchor, self.nms_overlap = rules.bins, rules.anchor, rules.nms_overlap
         self.gain, self.keypoint_anchor = rules.keypoint_gain, rules.keypoint_anchor
         self.numbers = 3 if rules.visible else 2
         self.placed = np.empty((rules.candidates, 4), np.float32)
-        self.kept = np.empty(rules.people, np.int32)
-        self.boxes_array = np.empty((rules.people, 4), np.float32)
-        self.scores_array = np.empty(rules.people, np.float32)
-        self.classes_array = np.empty(rules.people, np.int32)
-        self.points_array = np.empty((rules.people, rules.keypoints, 3), np.float32)
+        self.kept = np.empty(rules.max_people, np.int32)
+        self.boxes_array = np.empty((rules.max_people, 4), np.float32)
+        self.scores_array = np.empty(rules.max_people, np.float32)
+        self.classes_array = np.empty(rules.max_people, np.int32)
+        self.points_array = np.empty((rules.max_people, rules.keypoints, 3), np.float32)
         self.boxes, self.scores = self.boxes_array, self.scores_array
         self.classes, self.points = self.classes_array, self.points_array
         self.fit(0)
@@ -144,13 +137,6 @@ def point(
                 point_one(ws, row, keypoints, table, visibility, unit_x, unit_y, step)
 
 
-cdef inline float real(stored value, const float[::1] table) noexcept nogil:
-    if stored is float:
-        return value
-    else:
-        return table[<Py_ssize_t>value - LEAST_INT8]
-
-
 cdef inline float sureness(stored value, const float[::1] table, bint logits) noexcept nogil:
     """The score that a stored number stands for; the table of int8 holds scores already."""
     if stored is float:
@@ -218,8 +204,8 @@ cdef void place_one(
     cdef float b = side(ws, boxes, y, x, 1, table, weights) * unit_y
     cdef float c, d
     if ws.form == EXPONENTIAL:
-        c = exponential(real(boxes[y, x, 2], table)) * unit_x
-        d = exponential(real(boxes[y, x, 3], table)) * unit_y
+        c = exponential(real(boxes[y, x, 2], &table[0])) * unit_x
+        d = exponential(real(boxes[y, x, 3], &table[0])) * unit_y
     else:
         c = side(ws, boxes, y, x, 2, table, weights) * unit_x
         d = side(ws, boxes, y, x, 3, table, weights) * unit_y
@@ -250,7 +236,7 @@ cdef inline float side(
     cdef stored highest, value
     cdef float weight, total = 0, mean = 0
     if ws.bins == 1:
-        return real(boxes[y, x, number], table)
+        return real(boxes[y, x, number], &table[0])
     highest = boxes[y, x, first]
     for i in range(first + 1, first + ws.bins):
         value = boxes[y, x, i]
@@ -266,8 +252,8 @@ cdef inline float share(stored value, stored highest, const float[::1] weights) 
     """``exp(value - highest)``; 0 where that is below 2 ** -40, not a number for what is none."""
     cdef float t
     if stored is float:
-        t = (value - highest) * LOG2_E
-        return power2(t) if LEAST_EXPONENT < t <= 0 else (t if t != t else <float>0)
+        t = (value - highest) * <float>LOG2_E
+        return decay(t) if t == t else t
     else:
         return weights[<Py_ssize_t>highest - <Py_ssize_t>value]
 
@@ -285,7 +271,7 @@ cdef void keep_apart(BoxBuffers ws) noexcept nogil:
         j = 0
         while j < ws.people:
             other = ws.kept[j]
-            if ws.kind[ws.order[other]] == ws.kind[i] and overlap(ws.placed, row, other) > ws.overlap:
+            if ws.kind[ws.order[other]] == ws.kind[i] and overlap(ws.placed, row, other) > ws.nms_overlap:
                 break
             j += 1
         if j < ws.people:
@@ -330,8 +316,8 @@ cdef void point_one(
     cdef float at_x, at_y, seen
     for k in range(ws.points.shape[1]):
         first = k * ws.numbers
-        at_x = ws.gain * real(keypoints[y, x, first], table) * unit_x + across
-        at_y = ws.gain * real(keypoints[y, x, first + 1], table) * unit_y + down
+        at_x = ws.gain * real(keypoints[y, x, first], &table[0]) * unit_x + across
+        at_y = ws.gain * real(keypoints[y, x, first + 1], &table[0]) * unit_y + down
         seen = 1
         if ws.numbers == 3:
             seen = sureness(keypoints[y, x, first + 2], visibility, ws.logits)

@@ -10,14 +10,9 @@ import numpy as np
 
 from libc.math cimport INFINITY, sqrtf
 
-from cython_ext._scalar cimport power2, sort
-
-ctypedef fused stored:
-    float
-    signed char
+from cython_ext._scalar cimport LOG2_E, power2, real, sort, stored
 
 cdef enum:
-    LEAST_INT8 = -128
     MAPS = 6  # centre, heatmaps, regress, offset, box_scale, box_offset, as rows of the tables
     CENTRE = 0
     HEATMAPS = 1
@@ -26,8 +21,7 @@ cdef enum:
     BOX_SCALE = 4
     BOX_OFFSET = 5
 
-cdef float LOG2_E = 1.4426950408889634
-cdef float LEAST_EXPONENT = -120
+cdef float LEAST_EXPONENT = -120  # lower than elsewhere: every cell with a value may be the only one
 cdef float SURELY = 0.99999  # covers the rounding of a bound, which must never be too high
 cdef float MOST_CELLS = 1e6  # farther out a position is no position
 
@@ -47,7 +41,7 @@ cdef class CentreBuffers:
     cdef bint many, boxed
 
     def __init__(self, rules):
-        cdef Py_ssize_t people = rules.people if rules.many else 1
+        cdef Py_ssize_t people = rules.max_people if rules.many else 1
         self.points_array = np.zeros((people, rules.keypoints, 3), np.float32)
         self.centres_array = np.zeros(people, np.float32)
         self.boxes_array = np.zeros((people, 4), np.float32)
@@ -83,13 +77,6 @@ def find(
     return count
 
 
-cdef inline float real(CentreBuffers ws, int which, stored value) noexcept nogil:
-    if stored is float:
-        return value
-    else:
-        return ws.tables[which, <Py_ssize_t>value - LEAST_INT8]
-
-
 cdef Py_ssize_t nearest_centre(CentreBuffers ws, const stored[:, :, :] centre) noexcept nogil:
     """The cell with the largest value by distance from the map's middle, into ``cells[0]``; 0 where there is none."""
     cdef float middle_y = <float>centre.shape[0] * <float>0.5, middle_x = <float>centre.shape[1] * <float>0.5
@@ -97,14 +84,14 @@ cdef Py_ssize_t nearest_centre(CentreBuffers ws, const stored[:, :, :] centre) n
     cdef float value, best = 0
     for y in range(centre.shape[0]):
         for x in range(centre.shape[1]):
-            value = real(ws, CENTRE, centre[y, x, 0])
+            value = real(centre[y, x, 0], &ws.tables[CENTRE, 0])
             if not 0 < value < INFINITY:
                 continue
             value = value / (distance(<float>y - middle_y, <float>x - middle_x) + ws.nearness)
             if value > best:
                 best, found = value, 1
                 ws.cells[0] = <int>(y * centre.shape[1] + x)
-                ws.centres[0] = real(ws, CENTRE, centre[y, x, 0])
+                ws.centres[0] = real(centre[y, x, 0], &ws.tables[CENTRE, 0])
     ws.order[0] = 0
     return found
 
@@ -119,7 +106,7 @@ cdef Py_ssize_t centres_of(CentreBuffers ws, const stored[:, :, :] centre) noexc
     cdef float value
     for y in range(centre.shape[0]):
         for x in range(centre.shape[1]):
-            value = real(ws, CENTRE, centre[y, x, 0])
+            value = real(centre[y, x, 0], &ws.tables[CENTRE, 0])
             if ws.threshold < value < INFINITY and is_highest(centre, y, x):
                 ws.cells[count] = <int>(y * centre.shape[1] + x)
                 ws.keys[count] = -<double>value
@@ -158,8 +145,8 @@ cdef void fill(
         for k in range(ws.points.shape[1]):
             put_point(
                 ws, row, k, heatmaps, offset,
-                <float>y + real(ws, REGRESS, regress[y, x, 2 * k]),
-                <float>x + real(ws, REGRESS, regress[y, x, 2 * k + 1]),
+                <float>y + real(regress[y, x, 2 * k], &ws.tables[REGRESS, 0]),
+                <float>x + real(regress[y, x, 2 * k + 1], &ws.tables[REGRESS, 0]),
             )  # fmt: skip
 
 
@@ -179,10 +166,10 @@ cdef void put_box(
     ws.boxes[row, 2], ws.boxes[row, 3] = <float>width, <float>height
     if not ws.boxed:
         return
-    middle_y = <float>y + real(ws, BOX_OFFSET, box_offset[y, x, 0])
-    middle_x = <float>x + real(ws, BOX_OFFSET, box_offset[y, x, 1])
-    half_y = real(ws, BOX_SCALE, box_scale[y, x, 0]) * <float>0.5
-    half_x = real(ws, BOX_SCALE, box_scale[y, x, 1]) * <float>0.5
+    middle_y = <float>y + real(box_offset[y, x, 0], &ws.tables[BOX_OFFSET, 0])
+    middle_x = <float>x + real(box_offset[y, x, 1], &ws.tables[BOX_OFFSET, 0])
+    half_y = real(box_scale[y, x, 0], &ws.tables[BOX_SCALE, 0]) * <float>0.5
+    half_x = real(box_scale[y, x, 1], &ws.tables[BOX_SCALE, 0]) * <float>0.5
     ws.boxes[row, 0] = inside(middle_x - half_x, <float>width)
     ws.boxes[row, 1] = inside(middle_y - half_y, <float>height)
     ws.boxes[row, 2] = inside(middle_x + half_x, <float>width)
@@ -213,10 +200,10 @@ cdef void put_point(
     ws.points[row, k, 0] = ws.points[row, k, 1] = ws.points[row, k, 2] = 0
     if found < 0:
         return
-    x = <float>j + real(ws, OFFSET, offset[i, j, 2 * k + 1])
-    y = <float>i + real(ws, OFFSET, offset[i, j, 2 * k])
+    x = <float>j + real(offset[i, j, 2 * k + 1], &ws.tables[OFFSET, 0])
+    y = <float>i + real(offset[i, j, 2 * k], &ws.tables[OFFSET, 0])
     if -MOST_CELLS < x < MOST_CELLS and -MOST_CELLS < y < MOST_CELLS:
-        value = best if ws.many else real(ws, HEATMAPS, heatmaps[i, j, k])
+        value = best if ws.many else real(heatmaps[i, j, k], &ws.tables[HEATMAPS, 0])
         ws.points[row, k, 0], ws.points[row, k, 1], ws.points[row, k, 2] = x, y, value
 
 
@@ -228,7 +215,7 @@ cdef Py_ssize_t search_one(
     cdef float value, bound = 0
     for y in range(heatmaps.shape[0]):
         for x in range(heatmaps.shape[1]):
-            value = real(ws, HEATMAPS, heatmaps[y, x, k])
+            value = real(heatmaps[y, x, k], &ws.tables[HEATMAPS, 0])
             if not bound < value < INFINITY:
                 continue
             value = value / (distance(<float>y - at_y, <float>x - at_x) + ws.nearness)
@@ -249,14 +236,14 @@ cdef Py_ssize_t search_many(
 ) noexcept nogil:
     """The cell in the box whose weighted value is largest, the first one of equals; -1 where none is above 0."""
     cdef Py_ssize_t y, x, found = -1
-    cdef float value, rate = -LOG2_E / (ws.nearness * <float>heatmaps.shape[1])
+    cdef float value, rate = -<float>LOG2_E / (ws.nearness * <float>heatmaps.shape[1])
     weigh(ws.down, at_y, rate, ws.boxes[row, 1], ws.boxes[row, 3])
     weigh(ws.across, at_x, rate, ws.boxes[row, 0], ws.boxes[row, 2])
     for y in range(heatmaps.shape[0]):
         if ws.down[y] == 0:
             continue
         for x in range(heatmaps.shape[1]):
-            value = real(ws, HEATMAPS, heatmaps[y, x, k])
+            value = real(heatmaps[y, x, k], &ws.tables[HEATMAPS, 0])
             if not best[0] < value < INFINITY:
                 continue
             value = value * (ws.down[y] * ws.across[x])

@@ -10,9 +10,7 @@ import numpy as np
 
 from libc.math cimport ceil, floor
 
-ctypedef fused stored:
-    float
-    signed char
+from cython_ext._scalar cimport stored
 
 cdef enum:
     CHANNELS = 3

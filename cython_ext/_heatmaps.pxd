@@ -1,9 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """What the kernels for peaks share: memory, and the steps that fast and exact peaks have in common."""
 
-ctypedef fused stored:
-    float
-    signed char
+from cython_ext._scalar cimport stored
+
+cpdef enum:
+    OVERFLOW = -1  # the returned count when memory is too small: `reserve` more and call again
 
 cdef enum:
     BLOCK = 32  # values that one branch of a scan decides over
@@ -17,7 +18,7 @@ cdef class PeakBuffers:
     cdef int[::1] starts, counts, order, grouped
     cdef double[::1] keys
     cdef int[:, ::1] found  # row, and column * channels + channel, of candidates in scanning order
-    cdef float[::1] real, logs  # of each int8, -128 first
+    cdef float[::1] reals, logs  # of each int8, -128 first
     cdef float[::1] float_limit, float_least, float_most
     cdef signed char[::1] int8_limit, int8_least, int8_most
     cdef unsigned char[:, ::1] large, tall
@@ -29,13 +30,6 @@ cdef void by_channel(PeakBuffers ws, Py_ssize_t found, Py_ssize_t channels) noex
 cdef Py_ssize_t keep(
     PeakBuffers ws, Py_ssize_t count, Py_ssize_t total, Py_ssize_t first, float radius, bint by_x
 ) noexcept nogil
-
-
-cdef inline float real(PeakBuffers ws, stored value) noexcept nogil:
-    if stored is float:
-        return value
-    else:
-        return ws.real[<Py_ssize_t>value + 128]
 
 
 cdef inline bint above(PeakBuffers ws, Py_ssize_t k, stored value) noexcept nogil:

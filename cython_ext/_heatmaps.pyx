@@ -11,10 +11,8 @@ import numpy as np
 
 from libc.math cimport INFINITY, nextafterf
 
-from cython_ext._heatmaps cimport BLOCK, SIDE, SUPPORT, above, real, stored
-from cython_ext._scalar cimport exp2, log2, sort
-
-OVERFLOW = -1
+from cython_ext._heatmaps cimport BLOCK, OVERFLOW, SIDE, SUPPORT, above
+from cython_ext._scalar cimport LEAST_INT8, LEAST_PART, STEEPEST, exp2, log2, real, sort, stored
 
 
 cdef class PeakBuffers:
@@ -24,7 +22,7 @@ cdef class PeakBuffers:
         self.starts_array = np.zeros(keypoints + 1, np.int32)
         self.starts = self.starts_array
         self.counts = np.zeros(keypoints + 1, np.int32)
-        self.real = np.zeros(256, np.float32)
+        self.reals = np.zeros(256, np.float32)
         self.logs = np.zeros(256, np.float32)
         self.weights = np.zeros((8, 4), np.float32)
         self.source = np.zeros((SUPPORT, SUPPORT), np.float32)
@@ -64,7 +62,7 @@ cdef class PeakBuffers:
         """Take the real value of each int8, and their logarithms."""
         cdef Py_ssize_t i
         for i in range(256):
-            self.real[i] = table[i]
+            self.reals[i] = table[i]
             self.logs[i] = log2(table[i]) if table[i] > 0 else 0
 
     def limit(self, Py_ssize_t channels, float least):
@@ -74,33 +72,18 @@ cdef class PeakBuffers:
             set_limit(self, k, channels, least)
 
 
-def fast_float(
+def fast(
     PeakBuffers ws,
-    const float[:, ::1] rows,
+    const stored[:, ::1] rows,
     Py_ssize_t channels,
-    float threshold,
+    float peak_threshold,
     float radius,
     bint by_score,
 ):
-    """Sub-pixel peaks of float maps into ``ws.table``; their number, or `OVERFLOW`."""
+    """Write the sub-pixel peaks of float or int8 maps into ``ws.table``; return their number, or `OVERFLOW`."""
     cdef Py_ssize_t count
     with nogil:
-        count = fast(ws, rows, channels, threshold, radius, by_score)
-    return count
-
-
-def fast_int8(
-    PeakBuffers ws,
-    const signed char[:, ::1] rows,
-    Py_ssize_t channels,
-    float threshold,
-    float radius,
-    bint by_score,
-):
-    """Sub-pixel peaks of int8 maps into ``ws.table``; their number, or `OVERFLOW`."""
-    cdef Py_ssize_t count
-    with nogil:
-        count = fast(ws, rows, channels, threshold, radius, by_score)
+        count = fast_peaks(ws, rows, channels, peak_threshold, radius, by_score)
     return count
 
 
@@ -108,11 +91,11 @@ cdef void set_limit(PeakBuffers ws, Py_ssize_t channel, Py_ssize_t channels, flo
     """Let cells of one channel pass that are at least `least`: a limit is the largest value that does not."""
     cdef Py_ssize_t k = channel, q = 0
     cdef float below = nextafterf(least, -INFINITY)
-    while q < 255 and not ws.real[q + 1] >= least:
+    while q < 255 and not ws.reals[q + 1] >= least:
         q += 1
     while k < ws.float_limit.shape[0]:
         ws.float_limit[k] = below
-        ws.int8_limit[k] = <signed char>(q - 128)
+        ws.int8_limit[k] = <signed char>(q + LEAST_INT8)
         k += channels
 
 
@@ -120,32 +103,32 @@ cdef inline float logarithm(PeakBuffers ws, stored value) noexcept nogil:
     if stored is float:
         return log2(value)
     else:
-        return ws.logs[<Py_ssize_t>value + 128]
+        return ws.logs[<Py_ssize_t>value - LEAST_INT8]
 
 
-cdef Py_ssize_t fast(
+cdef Py_ssize_t fast_peaks(
     PeakBuffers ws,
     const stored[:, ::1] rows,
     Py_ssize_t channels,
-    float threshold,
+    float peak_threshold,
     float radius,
     bint by_score,
 ) noexcept nogil:
     cdef Py_ssize_t found = scan(ws, rows, channels), total = 0, i = 0, count, k
-    if found < 0:
-        return -1
+    if found == OVERFLOW:
+        return OVERFLOW
     by_channel(ws, found, channels)
     for k in range(ws.starts.shape[0] - 1):
         count = 0
         while i < ws.counts[k]:
             refine(ws, rows, channels, ws.grouped[i], count)
-            if threshold <= ws.refined[count, 2] < INFINITY:
+            if peak_threshold <= ws.refined[count, 2] < INFINITY:
                 ws.keys[count] = -ws.refined[count, 2] if by_score else ws.refined[count, 0]
                 count += 1
             i += 1
         total = keep(ws, count, total, ws.starts[k], radius, not by_score)
-        if total < 0:
-            return -1
+        if total == OVERFLOW:
+            return OVERFLOW
         ws.starts[k + 1] = <int>total
     return total
 
@@ -168,7 +151,7 @@ cdef Py_ssize_t scan(PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t chann
             for k in range(start, stop):
                 if is_maximum(ws, rows, channels, y, k):
                     if count == ws.found.shape[0]:
-                        return -1
+                        return OVERFLOW
                     ws.found[count, 0] = <int>y
                     ws.found[count, 1] = <int>k
                     count += 1
@@ -239,7 +222,7 @@ cdef void refine(
 ) noexcept nogil:
     """Vertex of a parabola through the logarithms of a candidate and its neighbours, along each axis."""
     cdef Py_ssize_t y = ws.found[candidate, 0], k = ws.found[candidate, 1]
-    cdef float centre = real(ws, rows[y, k]), log_centre = logarithm(ws, rows[y, k])
+    cdef float centre = real(rows[y, k], &ws.reals[0]), log_centre = logarithm(ws, rows[y, k])
     cdef float before, after, tilt, shift, rise = 0
     ws.refined[out, 0] = <float>(k // channels)
     ws.refined[out, 1] = <float>y
@@ -263,10 +246,10 @@ cdef void refine(
 
 
 cdef inline float drop(PeakBuffers ws, stored neighbour, float centre, float log_centre) noexcept nogil:
-    """How far below the centre a neighbour is, in powers of 2, from 0 to 4."""
+    """How far below the centre a neighbour is, in powers of 2, from 0 to `STEEPEST`."""
     cdef float fall
-    if not real(ws, neighbour) > centre * <float>0.0625:
-        return 4
+    if not real(neighbour, &ws.reals[0]) > centre * LEAST_PART:
+        return STEEPEST
     fall = log_centre - logarithm(ws, neighbour)
     return fall if fall > 0 else 0
 
@@ -295,7 +278,7 @@ cdef Py_ssize_t keep(
         if j >= first:
             continue
         if total == ws.table.shape[0]:
-            return -1
+            return OVERFLOW
         ws.table[total, 0] = x
         ws.table[total, 1] = y
         ws.table[total, 2] = ws.refined[row, 2]

@@ -10,11 +10,8 @@ import numpy as np
 
 from libc.math cimport INFINITY, rintf, sqrtf
 
-from cython_ext._scalar cimport clip, sort
-
-ctypedef fused stored:
-    float
-    signed char
+from cython_ext._heatmaps cimport OVERFLOW
+from cython_ext._scalar cimport clip, real, sort, stored
 
 cdef enum:
     POINTS = 10
@@ -27,14 +24,21 @@ cdef enum:
 # The order in which a pair's points are looked at: where a wrong pair fails first.
 cdef int[POINTS] ORDER = [4, 6, 2, 8, 5, 3, 7, 1, 9, 0]
 
-OVERFLOW = -1
+
+cdef struct Segment:
+    float start_x
+    float start_y
+    float unit_x  # direction, of length 1
+    float unit_y
+    float step_x  # from one of the limb's points to the next
+    float step_y
 
 
 cdef struct Rules:
-    float point_threshold
-    int least_points
-    int least_keypoints
-    double least_score
+    float limb_threshold
+    int limb_points
+    int min_keypoints
+    double min_score
     bint merge
 
 
@@ -49,7 +53,7 @@ cdef class GroupBuffers:
     cdef double[::1] pair_scores
     cdef int[::1] order, used
     cdef int[:, ::1] limbs
-    cdef float[::1] real, dots
+    cdef float[::1] reals, dots
     cdef float[:, ::1] weights
     cdef Rules rules
     cdef Py_ssize_t keypoints
@@ -57,19 +61,19 @@ cdef class GroupBuffers:
     def __init__(self, Py_ssize_t keypoints, int[:, ::1] limbs, weights, rules):
         self.keypoints = keypoints
         self.limbs = limbs
-        self.real = np.zeros(256, np.float32)
+        self.reals = np.zeros(256, np.float32)
         self.dots = np.zeros(POINTS, np.float32)
         self.weights = np.zeros((0, 4), np.float32) if weights is None else weights
-        self.rules.point_threshold = rules.point_threshold
-        self.rules.least_points = rules.min_points
-        self.rules.least_keypoints = rules.min_keypoints
-        self.rules.least_score = rules.min_score
+        self.rules.limb_threshold = rules.limb_threshold
+        self.rules.limb_points = rules.limb_points
+        self.rules.min_keypoints = rules.min_keypoints
+        self.rules.min_score = rules.min_score
         self.rules.merge = rules.merge
         self.reserve(64, 1024)
         self.used = np.zeros(1024, np.int32)
 
     def reserve(self, Py_ssize_t people, Py_ssize_t pairs):
-        """Make room for so many people, finished or not, and for so many accepted pairs of one limb."""
+        """Make room for `people`, finished or not, and for `pairs` accepted pairs of one limb."""
         self.entries_array = np.empty((people, self.keypoints), np.int32)
         self.scores_array = np.empty(people, np.float64)
         self.counts_array = np.empty(people, np.int32)
@@ -87,28 +91,18 @@ cdef class GroupBuffers:
 
     def dequantize(self, const float[::1] table):
         """Take the real value of each int8."""
-        self.real[:] = table
+        self.reals[:] = table
 
 
-def group_float(GroupBuffers ws, const float[:, ::1] peaks, const int[::1] starts, const float[:, :, :] pafs):
-    """People into ``ws.entries``, ``ws.scores``, ``ws.counts``; their number, or `OVERFLOW`."""
-    cdef Py_ssize_t count
-    if ws.used.shape[0] < peaks.shape[0]:
-        ws.used = np.zeros(2 * peaks.shape[0], np.int32)
-    with nogil:
-        count = group(ws, peaks, starts, pafs)
-    return count
-
-
-def group_int8(
-    GroupBuffers ws, const float[:, ::1] peaks, const int[::1] starts, const signed char[:, :, :] pafs
+def group(
+    GroupBuffers ws, const float[:, ::1] peaks, const int[::1] starts, const stored[:, :, :] pafs
 ):
-    """People into ``ws.entries``, ``ws.scores``, ``ws.counts``; their number, or `OVERFLOW`."""
+    """Write people into ``ws.entries``, ``ws.scores`` and ``ws.counts``; return their number, or `OVERFLOW`."""
     cdef Py_ssize_t count
     if ws.used.shape[0] < peaks.shape[0]:
         ws.used = np.zeros(2 * peaks.shape[0], np.int32)
     with nogil:
-        count = group(ws, peaks, starts, pafs)
+        count = assemble(ws, peaks, starts, pafs)
     return count
 
 
@@ -132,15 +126,15 @@ def place(
                 out[i, k, 2] = peaks[row, 2]
 
 
-cdef Py_ssize_t group(
+cdef Py_ssize_t assemble(
     GroupBuffers ws, const float[:, ::1] peaks, const int[::1] starts, const stored[:, :, :] pafs
 ) noexcept nogil:
     cdef Py_ssize_t people = 0, limb, pairs, i
     ws.used[:] = -1
     for limb in range(ws.limbs.shape[0]):
         pairs = connect(ws, peaks, starts, pafs, limb)
-        if pairs < 0:
-            return -1
+        if pairs == OVERFLOW:
+            return OVERFLOW
         sort(ws.pair_scores, ws.order, pairs)
         for i in range(pairs - 1, -1, -1):  # best first; of equal scores the later pair
             if not take(ws, ws.order[i], limb):
@@ -149,8 +143,8 @@ cdef Py_ssize_t group(
                 people = fill(ws, ws.order[i], limb, people)
             else:
                 people = extend(ws, peaks, ws.order[i], limb, people)
-            if people < 0:
-                return -1
+            if people == OVERFLOW:
+                return OVERFLOW
     return select(ws, people)
 
 
@@ -161,7 +155,7 @@ cdef Py_ssize_t connect(
     const stored[:, :, :] pafs,
     Py_ssize_t limb,
 ) noexcept nogil:
-    """Note the accepted pairs of one limb, b-major; their number, or -1."""
+    """Note the accepted pairs of one limb, b-major; their number, or `OVERFLOW`."""
     cdef Py_ssize_t a = ws.limbs[limb, KEYPOINT_A], b = ws.limbs[limb, KEYPOINT_B], i, j, count = 0
     cdef double score
     for j in range(starts[b], starts[b + 1]):
@@ -173,12 +167,23 @@ cdef Py_ssize_t connect(
             if not 0 < score < INFINITY:
                 continue
             if count == ws.pair_scores.shape[0]:
-                return -1
+                return OVERFLOW
             ws.pairs[count, 0] = <int>i
             ws.pairs[count, 1] = <int>j
             ws.pair_scores[count] = score
             count += 1
     return count
+
+
+cdef inline Segment segment(const float[:, ::1] peaks, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+    """The line from one peak to another."""
+    cdef Segment line
+    cdef float vx = peaks[j, 0] - peaks[i, 0], vy = peaks[j, 1] - peaks[i, 1]
+    cdef float norm = sqrtf(vx * vx + vy * vy) + <float>1e-6
+    line.start_x, line.start_y = peaks[i, 0], peaks[i, 1]
+    line.unit_x, line.unit_y = vx / norm, vy / norm
+    line.step_x, line.step_y = <float>(1.0 / (POINTS - 1)) * vx, <float>(1.0 / (POINTS - 1)) * vy
+    return line
 
 
 cdef inline double fast_score(
@@ -191,15 +196,14 @@ cdef inline double fast_score(
 ) noexcept nogil:
     """Score of a limb between two peaks, field bilinear between cells; 0 when too few points count."""
     cdef Py_ssize_t cx = ws.limbs[limb, CHANNEL_X], cy = ws.limbs[limb, CHANNEL_Y], n, k, x, y, x1, y1
-    cdef float ax = peaks[i, 0], ay = peaks[i, 1], vx = peaks[j, 0] - ax, vy = peaks[j, 1] - ay
-    cdef float norm = sqrtf(vx * vx + vy * vy) + <float>1e-6
-    cdef float ux = vx / norm, uy = vy / norm, sx = <float>(1.0 / 9) * vx, sy = <float>(1.0 / 9) * vy
+    cdef Segment along = segment(peaks, i, j)
     cdef float px, py, left, right, up, down, fx, fy
-    cdef int allowed = POINTS - ws.rules.least_points
+    cdef const float *reals = &ws.reals[0]
+    cdef int allowed = POINTS - ws.rules.limb_points
     for n in range(POINTS):
         k = ORDER[n]
-        px = sx * <float>k + ax
-        py = sy * <float>k + ay
+        px = along.step_x * <float>k + along.start_x
+        py = along.step_y * <float>k + along.start_y
         x = clip(<Py_ssize_t>px, pafs.shape[1])
         y = clip(<Py_ssize_t>py, pafs.shape[0])
         x1 = min(x + 1, pafs.shape[1] - 1)
@@ -208,15 +212,15 @@ cdef inline double fast_score(
         down = py - <float>y
         left = 1 - right
         up = 1 - down
-        fx = (real(ws, pafs[y, x, cx]) * left + real(ws, pafs[y, x1, cx]) * right) * up + (
-            real(ws, pafs[y1, x, cx]) * left + real(ws, pafs[y1, x1, cx]) * right
+        fx = (real(pafs[y, x, cx], reals) * left + real(pafs[y, x1, cx], reals) * right) * up + (
+            real(pafs[y1, x, cx], reals) * left + real(pafs[y1, x1, cx], reals) * right
         ) * down
-        fy = (real(ws, pafs[y, x, cy]) * left + real(ws, pafs[y, x1, cy]) * right) * up + (
-            real(ws, pafs[y1, x, cy]) * left + real(ws, pafs[y1, x1, cy]) * right
+        fy = (real(pafs[y, x, cy], reals) * left + real(pafs[y, x1, cy], reals) * right) * up + (
+            real(pafs[y1, x, cy], reals) * left + real(pafs[y1, x1, cy], reals) * right
         ) * down
-        if not count_point(ws, k, fx * ux + fy * uy, &allowed):
+        if not count_point(ws, k, fx * along.unit_x + fy * along.unit_y, &allowed):
             return 0
-    return limb_score(ws, POINTS - ws.rules.least_points - allowed)
+    return limb_score(ws, POINTS - ws.rules.limb_points - allowed)
 
 
 cdef inline double exact_score(
@@ -229,42 +233,35 @@ cdef inline double exact_score(
 ) noexcept nogil:
     """Score of a limb between two peaks on whole pixels of the upsampled field; 0 when too few count."""
     cdef Py_ssize_t cx = ws.limbs[limb, CHANNEL_X], cy = ws.limbs[limb, CHANNEL_Y], n, k, x, y
-    cdef float ax = peaks[i, 0], ay = peaks[i, 1], vx = peaks[j, 0] - ax, vy = peaks[j, 1] - ay
-    cdef float norm = sqrtf(vx * vx + vy * vy) + <float>1e-6
-    cdef float ux = vx / norm, uy = vy / norm, sx = <float>(1.0 / 9) * vx, sy = <float>(1.0 / 9) * vy
-    cdef int allowed = POINTS - ws.rules.least_points
+    cdef Segment along = segment(peaks, i, j)
+    cdef float dot
+    cdef int allowed = POINTS - ws.rules.limb_points
     for n in range(POINTS):
         k = ORDER[n]
-        x = <Py_ssize_t>rintf(sx * <float>k + ax)
-        y = <Py_ssize_t>rintf(sy * <float>k + ay)
-        if not count_point(ws, k, cubic(ws, pafs, y, x, cx) * ux + cubic(ws, pafs, y, x, cy) * uy, &allowed):
+        x = <Py_ssize_t>rintf(along.step_x * <float>k + along.start_x)
+        y = <Py_ssize_t>rintf(along.step_y * <float>k + along.start_y)
+        dot = cubic(ws, pafs, y, x, cx) * along.unit_x + cubic(ws, pafs, y, x, cy) * along.unit_y
+        if not count_point(ws, k, dot, &allowed):
             return 0
-    return limb_score(ws, POINTS - ws.rules.least_points - allowed)
+    return limb_score(ws, POINTS - ws.rules.limb_points - allowed)
 
 
 cdef inline bint count_point(GroupBuffers ws, Py_ssize_t k, float dot, int *allowed) noexcept nogil:
     """Note one point; False when more points have failed than may."""
     ws.dots[k] = dot
-    if not dot > ws.rules.point_threshold:
+    if not dot > ws.rules.limb_threshold:
         ws.dots[k] = dot * 0  # not a number if the field is not finite, as in the oracle
         allowed[0] -= 1
     return allowed[0] >= 0
 
 
 cdef inline double limb_score(GroupBuffers ws, int failed) noexcept nogil:
-    """Mean of the points that count, summed in NumPy's order."""
+    """Mean of the points that count, summed in the order in which NumPy sums `POINTS` = 10 numbers."""
     cdef float total = (
         ((ws.dots[0] + ws.dots[1]) + (ws.dots[2] + ws.dots[3]))
         + ((ws.dots[4] + ws.dots[5]) + (ws.dots[6] + ws.dots[7]))
     ) + ws.dots[8] + ws.dots[9]
     return <double>total / (<double>(POINTS - failed) + 1e-6)
-
-
-cdef inline float real(GroupBuffers ws, stored value) noexcept nogil:
-    if stored is float:
-        return value
-    else:
-        return ws.real[<Py_ssize_t>value + 128]
 
 
 cdef inline float cubic(
@@ -277,13 +274,14 @@ cdef inline float cubic(
     cdef Py_ssize_t x0 = clip(x, pafs.shape[1]), x1 = clip(x + 1, pafs.shape[1])
     cdef Py_ssize_t x2 = clip(x + 2, pafs.shape[1]), x3 = clip(x + 3, pafs.shape[1])
     cdef float wide, total = 0
+    cdef const float *reals = &ws.reals[0]
     for tap in range(3, -1, -1):
         row = clip(y + tap, pafs.shape[0])
         wide = (
-            real(ws, pafs[row, x0, channel]) * ws.weights[phase, 0]
-            + real(ws, pafs[row, x1, channel]) * ws.weights[phase, 1]
-            + real(ws, pafs[row, x2, channel]) * ws.weights[phase, 2]
-            + real(ws, pafs[row, x3, channel]) * ws.weights[phase, 3]
+            real(pafs[row, x0, channel], reals) * ws.weights[phase, 0]
+            + real(pafs[row, x1, channel], reals) * ws.weights[phase, 1]
+            + real(pafs[row, x2, channel], reals) * ws.weights[phase, 2]
+            + real(pafs[row, x3, channel], reals) * ws.weights[phase, 3]
         )
         wide = wide * ws.weights[py % factor, tap]
         total = wide if tap == 3 else wide + total
@@ -302,7 +300,7 @@ cdef inline bint take(GroupBuffers ws, Py_ssize_t pair, Py_ssize_t limb) noexcep
 cdef Py_ssize_t extend(
     GroupBuffers ws, const float[:, ::1] peaks, Py_ssize_t pair, Py_ssize_t limb, Py_ssize_t people
 ) noexcept nogil:
-    """Give b to everyone who holds a, or open an entry; the number of entries, or -1."""
+    """Give b to everyone who holds a, or open an entry; the number of entries, or `OVERFLOW`."""
     cdef Py_ssize_t a = ws.limbs[limb, KEYPOINT_A], b = ws.limbs[limb, KEYPOINT_B], e
     cdef int i = ws.pairs[pair, 0], j = ws.pairs[pair, 1]
     cdef bint held = False
@@ -315,7 +313,7 @@ cdef Py_ssize_t extend(
     if held:
         return people
     if people == ws.scores.shape[0]:
-        return -1
+        return OVERFLOW
     ws.entries[people, :] = -1
     ws.entries[people, a] = i
     ws.entries[people, b] = j
@@ -377,7 +375,7 @@ cdef Py_ssize_t select(GroupBuffers ws, Py_ssize_t people) noexcept nogil:
     """Drop entries with too few keypoints or too little score per keypoint; how many stay."""
     cdef Py_ssize_t e, kept = 0
     for e in range(people):
-        if ws.counts[e] < ws.rules.least_keypoints or ws.scores[e] / ws.counts[e] < ws.rules.least_score:
+        if ws.counts[e] < ws.rules.min_keypoints or ws.scores[e] / ws.counts[e] < ws.rules.min_score:
             continue
         if kept != e:
             move(ws, e, kept)

@@ -1,39 +1,37 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3 -ffp-contract=off
-"""Maps as networks give them, channels side by side, to real planes, and those to another size.
+"""Turn the maps that networks give, channels side by side, into planes of real numbers, and resize planes.
 
 `cython_ext.reference_tags` defines what they compute, bit for bit.
 """
 
-ctypedef fused stored:
-    float
-    signed char
+from cython_ext._scalar cimport real, stored
 
 
-def unpack_float(
-    const float[:, ::1] rows,
+def unpack(
+    const stored[:, ::1] rows,
     Py_ssize_t channels,
-    const float[::1] real,
+    const float[::1] reals,
     const int[::1] partner,
     bint mirrored,
     float[:, :, ::1] out,
 ):
-    """Float maps, rows of ``width * channels``, into `out`."""
-    with nogil:
-        unpack(rows, channels, real, partner, mirrored, out)
+    """Write maps, rows of ``width * channels``, into `out`: plane k holds channel ``partner[k]``.
 
-
-def unpack_int8(
-    const signed char[:, ::1] rows,
-    Py_ssize_t channels,
-    const float[::1] real,
-    const int[::1] partner,
-    bint mirrored,
-    float[:, :, ::1] out,
-):
-    """int8 maps through a table of 256 real values into `out`."""
+    Planes of mirrored maps are written from right to left. `reals` has the real value of each int8.
+    """
+    cdef Py_ssize_t y, x, k, at, step, width = out.shape[2]
     with nogil:
-        unpack(rows, channels, real, partner, mirrored, out)
+        for y in range(out.shape[1]):
+            for k in range(out.shape[0]):
+                at = partner[k]
+                step = channels
+                if mirrored:
+                    at += (width - 1) * channels
+                    step = -channels
+                for x in range(width):
+                    out[k, y, x] = real(rows[y, at], &reals[0])
+                    at += step
 
 
 def resize(
@@ -45,37 +43,12 @@ def resize(
     float[:, ::1] wide,
     float[:, :, ::1] out,
 ):
-    """Planes bilinearly into `out`; along each axis two source positions and the weight of the second."""
+    """Resize planes bilinearly into `out`; along each axis: two source positions and the weight of the second."""
     cdef Py_ssize_t k
     with nogil:
         for k in range(planes.shape[0]):
             widen(planes, k, across, across_weight, wide)
             heighten(wide, down, down_weight, out, k)
-
-
-cdef void unpack(
-    const stored[:, ::1] rows,
-    Py_ssize_t channels,
-    const float[::1] real,
-    const int[::1] partner,
-    bint mirrored,
-    float[:, :, ::1] out,
-) noexcept nogil:
-    """Plane k holds channel ``partner[k]``, of mirrored maps from right to left."""
-    cdef Py_ssize_t y, x, k, at, step, width = out.shape[2]
-    for y in range(out.shape[1]):
-        for k in range(out.shape[0]):
-            at = partner[k]
-            step = channels
-            if mirrored:
-                at += (width - 1) * channels
-                step = -channels
-            for x in range(width):
-                if stored is float:
-                    out[k, y, x] = rows[y, at]
-                else:
-                    out[k, y, x] = real[<Py_ssize_t>rows[y, at] + 128]
-                at += step
 
 
 cdef void widen(

@@ -1,8 +1,37 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Arithmetic and sorting that the kernels share; `cython_ext.reference` holds the same in NumPy."""
+"""Types, constants, arithmetic and sorting that the kernels share; `cython_ext.reference` holds the same in NumPy."""
 
 from libc.math cimport floorf
 from libc.string cimport memcpy
+
+# How an interpreter stores a map: as real numbers, or quantized.
+ctypedef fused stored:
+    float
+    signed char
+
+cdef enum:
+    LEAST_INT8 = -128
+
+# Cython's module constants are variables; these are constants for the compiler, too.
+cdef extern from *:
+    """
+    #define PIPOSE_LOG2_E 1.4426950408889634
+    #define PIPOSE_LEAST_EXPONENT -40
+    #define PIPOSE_STEEPEST 4
+    #define PIPOSE_LEAST_PART 0.0625f
+    """
+    const double LOG2_E "PIPOSE_LOG2_E"
+    const int LEAST_EXPONENT "PIPOSE_LEAST_EXPONENT"  # a power of 2 with a lower one counts as 0
+    const int STEEPEST "PIPOSE_STEEPEST"  # a parabola's sides fall by no more than this power of 2
+    const float LEAST_PART "PIPOSE_LEAST_PART"  # 2 ** -STEEPEST
+
+
+cdef inline float real(stored value, const float *reals) noexcept nogil:
+    """The real number that a stored one stands for; `reals` has that of each int8, -128 first."""
+    if stored is float:
+        return value
+    else:
+        return reals[<Py_ssize_t>value - LEAST_INT8]
 
 
 cdef inline float log2(float value) noexcept nogil:
@@ -38,6 +67,11 @@ cdef inline float power2(float t) noexcept nogil:
     return exp2(t - whole) * scale
 
 
+cdef inline float decay(float t) noexcept nogil:
+    """2 to the power of t, for t from `LEAST_EXPONENT` to 0; 0 for all other t."""
+    return power2(t) if LEAST_EXPONENT < t <= 0 else <float>0
+
+
 cdef inline Py_ssize_t clip(Py_ssize_t position, Py_ssize_t size) noexcept nogil:
     """Nearest position inside 0..size - 1."""
     if position < 0:
@@ -69,8 +103,8 @@ cdef inline bint before(const double[::1] keys, int one, int other) noexcept nog
 
 
 cdef inline float exponential(float value) noexcept nogil:
-    """e to the power of `value`, which is clipped to about -87..87; not a number for what is none."""
-    cdef float t = value * <float>1.4426950408889634
+    """e to the power of `value`, which is clipped to about -87..87; NaN stays NaN."""
+    cdef float t = value * <float>LOG2_E
     if t != t:
         return t
     t = t if t > -125 else <float>-125
@@ -79,7 +113,7 @@ cdef inline float exponential(float value) noexcept nogil:
 
 
 cdef inline float logistic(float value) noexcept nogil:
-    """1 / (1 + exp(-value)); 0 for what is no number."""
+    """1 / (1 + exp(-value)); 0 for NaN."""
     cdef float size = value if value > 0 else -value
-    cdef float decay = power2(-size * <float>1.4426950408889634) if size < 87 else <float>0
-    return <float>1 / (<float>1 + decay) if value >= 0 else decay / (<float>1 + decay)
+    cdef float rest = power2(-size * <float>LOG2_E) if size < 87 else <float>0
+    return <float>1 / (<float>1 + rest) if value >= 0 else rest / (<float>1 + rest)

@@ -6,17 +6,7 @@ import numpy as np
 
 from libc.math cimport INFINITY
 
-from cython_ext._scalar cimport power2
-
-ctypedef fused stored:
-    float
-    signed char
-
-cdef enum:
-    LEAST_INT8 = -128
-
-cdef float LOG2_E = 1.4426950408889634
-cdef float LEAST_EXPONENT = -40
+from cython_ext._scalar cimport LOG2_E, decay, real, stored
 
 
 cdef class SimccBuffers:
@@ -39,7 +29,11 @@ def find(
     const float[:, ::1] reals,
     const float[:, ::1] weights,
 ):
-    """Keypoints into ``ws.points``; tables of int8 along x and y: real values, and weights by steps below the largest."""
+    """Write the keypoints into ``ws.points``.
+
+    `reals` and `weights` are tables of int8, one row along x and one along y: the real values, and the weights by steps
+    below the largest number.
+    """
     cdef Py_ssize_t k
     with nogil:
         for k in range(ws.points.shape[0]):
@@ -63,16 +57,9 @@ cdef void locate(
     if ws.softmax:
         one, other = probability(across, k, x, weights[0]), probability(down, k, y, weights[1])
     else:
-        one, other = real(across[k, x], reals[0]), real(down[k, y], reals[1])
+        one, other = real(across[k, x], &reals[0, 0]), real(down[k, y], &reals[1, 0])
     ws.points[k, 0], ws.points[k, 1] = <float>x, <float>y
     ws.points[k, 2] = one if one < other else other
-
-
-cdef inline float real(stored value, const float[::1] table) noexcept nogil:
-    if stored is float:
-        return value
-    else:
-        return table[<Py_ssize_t>value - LEAST_INT8]
 
 
 cdef Py_ssize_t highest(const stored[:, :] bins, Py_ssize_t k) noexcept nogil:
@@ -95,12 +82,10 @@ cdef float probability(
     """The largest number's part in a softmax; what is not finite has none."""
     cdef Py_ssize_t i
     cdef stored most = bins[k, best]
-    cdef float t, total = 0
+    cdef float total = 0
     for i in range(bins.shape[1]):
         if stored is float:
-            t = (bins[k, i] - most) * LOG2_E
-            if LEAST_EXPONENT < t <= 0:
-                total += power2(t)
+            total += decay((bins[k, i] - most) * <float>LOG2_E)
         else:
             total += weights[<Py_ssize_t>most - <Py_ssize_t>bins[k, i]]
     return <float>1 / total

@@ -41,7 +41,7 @@ cdef class TagBuffers:
     cdef Assignment assignment
     cdef int[:, ::1] down, across  # cells of the tags around each row and column
     cdef float[::1] down_weight, across_weight
-    cdef float threshold, refine_least
+    cdef float peak_threshold, refine_least
     cdef double tag_threshold
     cdef Py_ssize_t most, half
     cdef bint adjust, refine
@@ -63,7 +63,7 @@ cdef class TagBuffers:
         self.tag_count = np.zeros(people, np.int32)
         self.distance = np.zeros((most, most))
         self.assignment = Assignment(most)
-        self.threshold, self.refine_least = rules.threshold, rules.refine_least
+        self.peak_threshold, self.refine_least = rules.peak_threshold, rules.refine_least
         self.tag_threshold = rules.tag_threshold
         self.most, self.half = most, rules.nms_size // 2
         self.adjust, self.refine = rules.adjust, rules.refine
@@ -98,11 +98,11 @@ cdef void find_candidates(
     cdef float value
     for y in range(heatmaps.shape[1]):
         ws.row_highest[k, y] = highest_of_row(heatmaps, k, y)
-        if not ws.row_highest[k, y] > ws.threshold:
+        if not ws.row_highest[k, y] > ws.peak_threshold:
             continue
         for x in range(width):
             value = heatmaps[k, y, x]
-            if ws.threshold < value < INFINITY and is_maximum(heatmaps, k, y, x, ws.half):
+            if ws.peak_threshold < value < INFINITY and is_maximum(heatmaps, k, y, x, ws.half):
                 count = insert(ws, k, count, y * width + x, value)
     for i in range(count):
         t = read_tag(ws, tags, k, ws.cell[k, i] // width, ws.cell[k, i] % width, ws.tag[k, kept])

@@ -11,16 +11,7 @@ import numpy as np
 
 from libc.math cimport INFINITY, floorf, rintf
 
-from cython_ext._scalar cimport log2, power2
-
-ctypedef fused stored:
-    float
-    signed char
-
-cdef double LOG2_E = 1.4426950408889634
-cdef float LEAST_EXPONENT = -40
-cdef float STEEPEST = 4
-cdef float LEAST_PART = 0.0625  # 2 ** -STEEPEST
+from cython_ext._scalar cimport LEAST_PART, LOG2_E, STEEPEST, decay, log2, real, stored
 
 
 cdef class PointBuffers:
@@ -29,7 +20,7 @@ cdef class PointBuffers:
     cdef readonly object points_array, average_array
     cdef float[:, ::1] points  # x, y, value
     cdef int[::1] partner
-    cdef float[::1] real, weights  # of each int8, -128 first; by steps below the largest
+    cdef float[::1] reals, weights  # of each int8, -128 first; by steps below the largest
     cdef float[::1] float_highest
     cdef signed char[::1] int8_highest
     cdef float[:, ::1] average
@@ -40,48 +31,45 @@ cdef class PointBuffers:
         self.points_array = np.zeros((rules.keypoints, 3), np.float32)
         self.points = self.points_array
         self.partner = rules.partner_table()
-        self.real = np.zeros(256, np.float32)
+        self.reals = np.zeros(256, np.float32)
         self.weights = np.zeros(256, np.float32)
         self.rate = <float>(-rules.beta * LOG2_E)
         self.quarter, self.shift = rules.quarter_offset, rules.flip_shift
         self.parabola = rules.parabola
 
-    def fit(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, real, weights):
+    def fit(self, Py_ssize_t height, Py_ssize_t width, Py_ssize_t channels, reals, weights):
         """Make room for maps of this size; values and weights of int8, where the maps are int8."""
         self.average_array = np.zeros((height, width * self.partner.shape[0]), np.float32)
         self.average = self.average_array
         self.float_highest = np.empty(width * channels, np.float32)
         self.int8_highest = np.empty(width * channels, np.int8)
-        if real is not None:
-            self.real, self.weights = real, weights
+        if reals is not None:
+            self.reals, self.weights = reals, weights
 
 
-def find_float(PointBuffers ws, const float[:, ::1] rows, Py_ssize_t channels):
-    """Keypoints of float maps into ``ws.points``."""
+def find(PointBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels):
+    """Write the keypoints of float or int8 maps into ``ws.points``."""
     with nogil:
-        find(ws, rows, ws.float_highest, channels)
+        if stored is float:
+            find_points(ws, rows, ws.float_highest, channels)
+        else:
+            find_points(ws, rows, ws.int8_highest, channels)
 
 
-def find_int8(PointBuffers ws, const signed char[:, ::1] rows, Py_ssize_t channels):
-    """Keypoints of int8 maps into ``ws.points``."""
-    with nogil:
-        find(ws, rows, ws.int8_highest, channels)
-
-
-def average_float(
-    PointBuffers ws, const float[:, ::1] rows, const float[:, ::1] mirrored, Py_ssize_t channels
+def average(
+    PointBuffers ws, const stored[:, ::1] rows, const stored[:, ::1] mirrored, Py_ssize_t channels
 ):
-    """Mean of a picture's float maps and the mirrored picture's into ``ws.average``."""
+    """Write the mean of a picture's maps and the mirrored picture's into ``ws.average``, as real numbers."""
+    cdef Py_ssize_t width = rows.shape[1] // channels, keypoints = ws.partner.shape[0], y, x, k, source
+    cdef float here, there
     with nogil:
-        average(ws, rows, mirrored, channels)
-
-
-def average_int8(
-    PointBuffers ws, const signed char[:, ::1] rows, const signed char[:, ::1] mirrored, Py_ssize_t channels
-):
-    """Mean of a picture's int8 maps and the mirrored picture's into ``ws.average``, as real values."""
-    with nogil:
-        average(ws, rows, mirrored, channels)
+        for y in range(rows.shape[0]):
+            for x in range(width):
+                source = width - 1 - (x - 1 if ws.shift and x > 0 else x)
+                for k in range(keypoints):
+                    here = real(rows[y, x * channels + k], &ws.reals[0])
+                    there = real(mirrored[y, source * channels + ws.partner[k]], &ws.reals[0])
+                    ws.average[y, x * keypoints + k] = (here + there) * <float>0.5
 
 
 def suppress(
@@ -105,7 +93,7 @@ def suppress(
     return count
 
 
-cdef void find(
+cdef void find_points(
     PointBuffers ws, const stored[:, ::1] rows, stored[::1] room, Py_ssize_t channels
 ) noexcept nogil:
     cdef stored[::1] highest = room[: rows.shape[1]]
@@ -150,10 +138,10 @@ cdef void locate(
     if ws.rate < 0:
         expectation(ws, rows, highest, channels, k, best)
         x, y = <Py_ssize_t>rintf(ws.points[k, 0]), <Py_ssize_t>rintf(ws.points[k, 1])
-        value = real(ws, rows[y, x * channels + k])
+        value = real(rows[y, x * channels + k], &ws.reals[0])
         ws.points[k, 2] = value if -INFINITY < value < INFINITY else <float>0
     else:
-        ws.points[k, 2] = real(ws, best)
+        ws.points[k, 2] = real(best, &ws.reals[0])
         if ws.points[k, 2] > 0:
             maximum(ws, rows, highest, channels, k, best)
     if ws.quarter:
@@ -162,19 +150,10 @@ cdef void locate(
         move_to_vertex(ws, rows, channels, k)
 
 
-cdef inline float real(PointBuffers ws, stored value) noexcept nogil:
-    if stored is float:
-        return value
-    else:
-        return ws.real[<Py_ssize_t>value + 128]
-
-
 cdef inline float weight(PointBuffers ws, stored value, stored best) noexcept nogil:
     """``exp(-beta * (best - value))``, 0 where that is next to nothing or `value` is not finite."""
-    cdef float t
     if stored is float:
-        t = (best - value) * ws.rate
-        return power2(t) if LEAST_EXPONENT < t <= 0 else <float>0
+        return decay((best - value) * ws.rate)
     else:
         return ws.weights[<Py_ssize_t>best - <Py_ssize_t>value]
 
@@ -249,7 +228,7 @@ cdef void move_to_vertex(
 
 
 cdef inline float vertex(PointBuffers ws, stored before, stored after, float centre) noexcept nogil:
-    cdef float left = drop(real(ws, before), centre), right = drop(real(ws, after), centre)
+    cdef float left = drop(real(before, &ws.reals[0]), centre), right = drop(real(after, &ws.reals[0]), centre)
     return <float>0.5 * (left - right) / (left + right) if left + right > 0 else <float>0
 
 
@@ -264,20 +243,6 @@ cdef inline float drop(float neighbour, float centre) noexcept nogil:
 
 cdef inline float quarter(stored before, stored after) noexcept nogil:
     return <float>0.25 * ((after > before) - (after < before))
-
-
-cdef void average(
-    PointBuffers ws, const stored[:, ::1] rows, const stored[:, ::1] mirrored, Py_ssize_t channels
-) noexcept nogil:
-    cdef Py_ssize_t width = rows.shape[1] // channels, keypoints = ws.partner.shape[0], y, x, k, source
-    cdef float here, there
-    for y in range(rows.shape[0]):
-        for x in range(width):
-            source = width - 1 - (x - 1 if ws.shift and x > 0 else x)
-            for k in range(keypoints):
-                here = real(ws, rows[y, x * channels + k])
-                there = real(ws, mirrored[y, source * channels + ws.partner[k]])
-                ws.average[y, x * keypoints + k] = (here + there) * <float>0.5
 
 
 cdef double similarity(
@@ -300,6 +265,5 @@ cdef double similarity(
         dx = points[one, k, 0] - points[other, k, 0]
         dy = points[one, k, 1] - points[other, k, 1]
         t = -<float>((dx * dx + dy * dy) / spreads[k] / area * 0.5 * LOG2_E)
-        if LEAST_EXPONENT < t <= 0:
-            total += power2(t)
+        total += decay(t)
     return total / <double>count if count > 0 else 1

@@ -15,58 +15,50 @@ Only cells for which this reaches the threshold are evaluated, each with a ring 
 from libc.math cimport INFINITY, fabs
 
 from cython_ext._heatmaps cimport (
-    BLOCK, SUPPORT, PeakBuffers, by_channel, keep, real, set_limit, stored,
+    BLOCK, OVERFLOW, SUPPORT, PeakBuffers, by_channel, keep, set_limit,
 )
-from cython_ext._scalar cimport clip
+from cython_ext._scalar cimport clip, real, stored
 
 cdef double ONE_AXIS = 2 * 0.1875
 cdef double BOTH_AXES = 0.1875 * 0.1875
 cdef double SLACK = 1e-5  # for rounding in float32
 
 
-def exact_float(PeakBuffers ws, const float[:, ::1] rows, Py_ssize_t channels, float threshold, float radius):
-    """Integer peaks of the upsampled float maps into ``ws.table``; their number, or `OVERFLOW`."""
-    cdef Py_ssize_t count
-    with nogil:
-        count = exact(ws, rows, channels, threshold, radius)
-    return count
-
-
-def exact_int8(
-    PeakBuffers ws, const signed char[:, ::1] rows, Py_ssize_t channels, float threshold, float radius
+def exact(
+    PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, float peak_threshold, float radius
 ):
-    """Integer peaks of the upsampled int8 maps into ``ws.table``; their number, or `OVERFLOW`."""
+    """Write the integer peaks of upsampled maps into ``ws.table``; return their number, or `OVERFLOW`."""
     cdef Py_ssize_t count
     with nogil:
-        count = exact(ws, rows, channels, threshold, radius)
+        count = exact_peaks(ws, rows, channels, peak_threshold, radius)
     return count
 
 
-cdef Py_ssize_t exact(
-    PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, float threshold, float radius
+cdef Py_ssize_t exact_peaks(
+    PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, float peak_threshold, float radius
 ) noexcept nogil:
     cdef Py_ssize_t total = 0, i = 0, count, k, found
-    set_exact_limits(ws, rows, channels, threshold)
+    set_exact_limits(ws, rows, channels, peak_threshold)
     found = scan_patches(ws, rows, channels)
-    if found < 0:
-        return -1
+    if found == OVERFLOW:
+        return OVERFLOW
     by_channel(ws, found, channels)
     for k in range(ws.starts.shape[0] - 1):
         count = 0
         while i < ws.counts[k]:
-            count = patch_peaks(ws, rows, channels, threshold, ws.grouped[i], count)
-            if count < 0:
-                return -1
+            count = patch_peaks(ws, rows, channels, peak_threshold, ws.grouped[i], count)
+            if count == OVERFLOW:
+                return OVERFLOW
             i += 1
         total = keep(ws, count, total, ws.starts[k], radius, True)
-        if total < 0:
-            return -1
+        if total == OVERFLOW:
+            return OVERFLOW
         ws.starts[k + 1] = <int>total
     return total
 
 
 cdef void set_exact_limits(
-    PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, float threshold
+    PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, float peak_threshold
 ) noexcept nogil:
     """Limits that M3 must exceed, given the least and the largest value of the whole channel."""
     cdef Py_ssize_t k, column
@@ -84,11 +76,11 @@ cdef void set_exact_limits(
                 least = min(least, <double>ws.float_least[column])
                 most = max(most, <double>ws.float_most[column])
             else:
-                least = min(least, <double>real(ws, ws.int8_least[column]))
-                most = max(most, <double>real(ws, ws.int8_most[column]))
+                least = min(least, <double>real(ws.int8_least[column], &ws.reals[0]))
+                most = max(most, <double>real(ws.int8_most[column], &ws.reals[0]))
             column += channels
-        low = threshold + (ONE_AXIS + 2 * BOTH_AXES) * least - BOTH_AXES * most
-        low = low / (1 + ONE_AXIS + BOTH_AXES) - SLACK * (threshold + fabs(least) + fabs(most))
+        low = peak_threshold + (ONE_AXIS + 2 * BOTH_AXES) * least - BOTH_AXES * most
+        low = low / (1 + ONE_AXIS + BOTH_AXES) - SLACK * (peak_threshold + fabs(least) + fabs(most))
         set_limit(ws, k, channels, <float>low)
 
 
@@ -163,7 +155,7 @@ cdef Py_ssize_t scan_patches(PeakBuffers ws, const stored[:, ::1] rows, Py_ssize
             for k in range(start, stop):
                 if ws.large[y, k]:
                     if count == ws.found.shape[0]:
-                        return -1
+                        return OVERFLOW
                     ws.found[count, 0] = <int>y
                     ws.found[count, 1] = <int>k
                     count += 1
@@ -174,15 +166,15 @@ cdef Py_ssize_t patch_peaks(
     PeakBuffers ws,
     const stored[:, ::1] rows,
     Py_ssize_t channels,
-    float threshold,
+    float peak_threshold,
     Py_ssize_t at,
     Py_ssize_t count,
 ) noexcept nogil:
-    """Append the peaks among the upsampled pixels of one cell; the new count, or -1."""
+    """Append the peaks among the upsampled pixels of one cell; the new count, or `OVERFLOW`."""
     cdef Py_ssize_t factor = ws.weights.shape[0], height = rows.shape[0], width = rows.shape[1] // channels
     cdef Py_ssize_t y = ws.found[at, 0], x = ws.found[at, 1] // channels, i, j
     cdef float value
-    if not gather(ws, rows, channels, threshold, at):
+    if not gather(ws, rows, channels, peak_threshold, at):
         return count
     interpolate(ws)
     for i in range(factor + 2):  # outside the map nothing is higher
@@ -197,14 +189,14 @@ cdef Py_ssize_t patch_peaks(
     for i in range(1, factor + 1):
         for j in range(1, factor + 1):
             value = ws.patch[i, j]
-            if not threshold <= value < INFINITY:
+            if not peak_threshold <= value < INFINITY:
                 continue
             if not (value > ws.patch[i, j - 1] and value > ws.patch[i, j + 1]):
                 continue
             if not (value > ws.patch[i - 1, j] and value > ws.patch[i + 1, j]):
                 continue
             if count == ws.refined.shape[0]:
-                return -1
+                return OVERFLOW
             ws.refined[count, 0] = <float>(x * factor + j - 1)
             ws.refined[count, 1] = <float>(y * factor + i - 1)
             ws.refined[count, 2] = value
@@ -214,7 +206,7 @@ cdef Py_ssize_t patch_peaks(
 
 
 cdef bint gather(
-    PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, float threshold, Py_ssize_t at
+    PeakBuffers ws, const stored[:, ::1] rows, Py_ssize_t channels, float peak_threshold, Py_ssize_t at
 ) noexcept nogil:
     """Copy the 5x5 cells around one, border replicated; whether they can reach the threshold."""
     cdef Py_ssize_t width = rows.shape[1] // channels, channel = ws.found[at, 1] % channels
@@ -227,7 +219,7 @@ cdef bint gather(
     for i in range(SUPPORT):
         row = clip(y + i - 2, rows.shape[0])
         for j in range(SUPPORT):
-            value = real(ws, rows[row, columns[j]])
+            value = real(rows[row, columns[j]], &ws.reals[0])
             ws.source[i, j] = value
             most = value if value > most else most
             least = value if value < least else least
@@ -235,7 +227,7 @@ cdef bint gather(
                 near = value if value > near else near
     bound = near + ONE_AXIS * (<double>near - least) + BOTH_AXES * (<double>near + most - 2 * <double>least)
     # Written so that what is not finite goes on to be evaluated.
-    return not bound < threshold - SLACK * (fabs(most) + fabs(least) + threshold)
+    return not bound < peak_threshold - SLACK * (fabs(most) + fabs(least) + peak_threshold)
 
 
 cdef void interpolate(PeakBuffers ws) noexcept nogil:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cython_ext.activations import score_table, softmax_table
+from cython_ext.fused import by_type
 from cython_ext.rules import BoxLevel, BoxRules, Detections, Quantized
 from cython_ext.specs import NOT_BUILT, dequantization_table
 
@@ -18,11 +19,7 @@ except ImportError as err:
 
 Table = NDArray[np.float32]
 NO_TABLE = np.zeros(256, np.float32)  # of float maps, which need none
-# one fused kernel each; chosen here by type, since choosing at each call takes longer than the kernel
-COLLECT, PLACE, POINT = (
-    {np.dtype(np.float32): fused["float"], np.dtype(np.int8): fused["signed char"]}
-    for fused in (kernels.collect, kernels.place, kernels.point)
-)
+COLLECT, PLACE, POINT = by_type(kernels.collect), by_type(kernels.place), by_type(kernels.point)
 
 
 class BoxFinder:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cython_ext.fused import by_type
 from cython_ext.rules import Centred, CentreMaps, CentreRules, Quantized
 from cython_ext.specs import NOT_BUILT, dequantization_table
 
@@ -14,7 +15,7 @@ try:
 except ImportError as err:
     raise ImportError(NOT_BUILT) from err
 
-FIND = {np.dtype(np.float32): kernels.find["float"], np.dtype(np.int8): kernels.find["signed char"]}
+FIND = by_type(kernels.find)
 
 
 class CentreFinder:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cython_ext.fused import by_type
 from cython_ext.specs import NOT_BUILT
 
 try:
@@ -15,7 +16,7 @@ try:
 except ImportError as err:
     raise ImportError(NOT_BUILT) from err
 
-CUT = {np.dtype(np.float32): kernels.cut["float"], np.dtype(np.int8): kernels.cut["signed char"]}
+CUT = by_type(kernels.cut)
 LEAST_SCALE = 1e-6
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cython_ext.fused import by_type
 from cython_ext.specs import (
     EXACT_RADIUS,
     NOT_BUILT,
@@ -20,6 +21,8 @@ try:
     import cython_ext._upsampled as exact_kernels
 except ImportError as err:
     raise ImportError(NOT_BUILT) from err
+
+FAST, EXACT = by_type(kernels.fast), by_type(exact_kernels.exact)
 
 
 class PeakFinder:
@@ -82,17 +85,16 @@ class PeakFinder:
 
     def _find(self, rows: Stored, channels: int) -> int:
         rules, buffers = self.rules, self._buffers
-        is_float = rows.dtype == np.float32
+        by_score = rules.suppression == "score"
         while True:
             if rules.upsample:
-                find = exact_kernels.exact_float if is_float else exact_kernels.exact_int8
-                count = find(buffers, rows, channels, rules.threshold, EXACT_RADIUS)
+                count = EXACT[rows.dtype](buffers, rows, channels, rules.peak_threshold, EXACT_RADIUS)
             else:
-                find = kernels.fast_float if is_float else kernels.fast_int8
-                by_score = rules.suppression == "score"
-                count = find(buffers, rows, channels, rules.threshold, rules.radius, by_score)
+                count = FAST[rows.dtype](
+                    buffers, rows, channels, rules.peak_threshold, rules.radius, by_score
+                )
             if count != kernels.OVERFLOW:
-                return int(count)
+                return count
             buffers.reserve(2 * buffers.capacity)
 
     def _fit(self, maps: Stored, scale: float, zero_point: int) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cython_ext.fused import by_type
 from cython_ext.specs import NOT_BUILT, LimbRules, Peaks, People, Stored, check_maps, dequantization_table
 from cython_ext.tables import cubic_weights
 
 try:
     import cython_ext._paf as kernels
+    from cython_ext._heatmaps import OVERFLOW
 except ImportError as err:
     raise ImportError(NOT_BUILT) from err
+
+GROUP = by_type(kernels.group)
 
 
 class Grouper:
@@ -71,10 +75,10 @@ class Grouper:
             if pafs.dtype == np.int8:
                 self._buffers.dequantize(dequantization_table(scale, zero_point))
             self._layout = layout
-        group = kernels.group_float if pafs.dtype == np.float32 else kernels.group_int8
+        group = GROUP[pafs.dtype]
         buffers = self._buffers
         count = group(buffers, peaks.table, peaks.starts, pafs)
-        while count == kernels.OVERFLOW:
+        while count == OVERFLOW:
             people, pairs = buffers.capacity
             buffers.reserve(2 * people, 2 * pairs)
             count = group(buffers, peaks.table, peaks.starts, pafs)

@@ -115,7 +115,7 @@ def _cubic_taps(size: int, factor: int) -> tuple[NDArray[np.intp], Floats]:
 
 def _exact_peaks(heatmap: Floats, rules: PeakRules) -> Floats:
     """Peaks of one upsampled map as (N, 3): above 4 neighbours, by x then y, suppressed by position."""
-    padded = np.pad(np.where(heatmap < np.float32(rules.threshold), np.float32(0), heatmap), 1)
+    padded = np.pad(np.where(heatmap < np.float32(rules.peak_threshold), np.float32(0), heatmap), 1)
     centre = padded[1:-1, 1:-1]
     peak = (centre > padded[1:-1, :-2]) & (centre > padded[1:-1, 2:]) & (centre < np.inf)
     rows, columns = np.nonzero(peak & (centre > padded[:-2, 1:-1]) & (centre > padded[2:, 1:-1]))
@@ -141,7 +141,7 @@ def _fast_peaks(heatmap: Floats, rules: PeakRules) -> Floats:
     last = (centre >= padded[1:-1, 2:]) & (centre >= padded[2:, 1:-1])
     rows, columns = np.nonzero(first & last & (centre >= np.float32(rules.candidate)))
     table = _refine(heatmap, rows, columns)
-    table = table[(table[:, 2] >= np.float32(rules.threshold)) & (table[:, 2] < np.inf)]
+    table = table[(table[:, 2] >= np.float32(rules.peak_threshold)) & (table[:, 2] < np.inf)]
     key = table[:, 0] if rules.suppression == "position" else -table[:, 2]
     table = table[np.argsort(key, kind="stable")]
     return table[_suppress(table[:, :2], np.float32(rules.radius))]
@@ -233,12 +233,12 @@ def _score(
     norm = np.sqrt(vector[:, 0] * vector[:, 0] + vector[:, 1] * vector[:, 1]) + np.float32(1e-6)
     unit = (vector / norm[:, None])[:, None]
     dots = field_x * unit[..., 0] + field_y * unit[..., 1]
-    valid = dots > np.float32(rules.point_threshold)
+    valid = dots > np.float32(rules.limb_threshold)
     d = (dots * valid).T
     total = ((d[0] + d[1]) + (d[2] + d[3])) + ((d[4] + d[5]) + (d[6] + d[7])) + d[8] + d[9]
     count = valid.sum(axis=1)
     scores = total / (count + 1e-6)
-    return scores, (scores > 0) & (scores < np.inf) & (count >= rules.min_points)
+    return scores, (scores > 0) & (scores < np.inf) & (count >= rules.limb_points)
 
 
 def _nearest(field: Floats, points: Floats) -> Floats:

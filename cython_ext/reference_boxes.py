@@ -164,12 +164,12 @@ def _shares(bins: Floats) -> Floats:
 def _apart(boxes: Floats, classes: NDArray[np.int32], rules: BoxRules) -> list[int]:
     kept: list[int] = []
     for row in range(len(boxes)):
-        if len(kept) == rules.people:
+        if len(kept) == rules.max_people:
             break
         if np.isnan(boxes[row, 0]):
             continue
         rivals = boxes[[k for k in kept if classes[k] == classes[row]]]
-        if not (overlaps(boxes[row], rivals) > rules.overlap).any():
+        if not (overlaps(boxes[row], rivals) > rules.nms_overlap).any():
             kept.append(row)
     return kept
 

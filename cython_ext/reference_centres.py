@@ -71,7 +71,7 @@ def _many(centre: Floats, rules: CentreRules) -> list[Cell]:
     around = np.max([padded[i : i + height, j : j + width] for i in range(3) for j in range(3)], axis=0)
     passes = (centre > np.float32(rules.threshold)) & np.isfinite(centre) & (centre >= around)
     rows, columns = np.nonzero(passes)
-    order = np.argsort(-centre[passes], kind="stable")[: rules.people]
+    order = np.argsort(-centre[passes], kind="stable")[: rules.max_people]
     return [(int(rows[i]), int(columns[i])) for i in order]
 
 

@@ -72,7 +72,7 @@ def candidates(heatmap: Floats, vectors: Floats, rules: TagRules) -> Candidates:
     padded = np.pad(heatmap, half, constant_values=-np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (rules.nms_size, rules.nms_size))
     lower = (windows > heatmap[..., None, None]).any(axis=(2, 3))
-    cells = np.flatnonzero((heatmap > np.float32(rules.threshold)) & (heatmap < np.inf) & ~lower)
+    cells = np.flatnonzero((heatmap > np.float32(rules.peak_threshold)) & (heatmap < np.inf) & ~lower)
     values = heatmap.ravel()[cells]
     order = np.argsort(-values, kind="stable")[: rules.max_people]
     found = vectors.reshape(-1, vectors.shape[-1])[cells[order]]

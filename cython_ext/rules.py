@@ -87,17 +87,17 @@ class BoxRules:
         What the four numbers of a box are: left, top, right and bottom distances from the cell's point; x and y of
         two corners; middle, width and height; or YOLOX's offset from the cell and logarithms of width and height.
     bins : int
-        With "distances": each distance is the expectation of so many bins under a softmax (distribution focal loss,
+        With "distances": each distance is the expectation of this many bins under a softmax (distribution focal loss,
         Li 2020, arXiv:2006.04388); 1: the number itself.
     anchor : float
         Where the cell's point lies, in cells from the cell's first edge: 0.5 is its middle.
-    overlap : float
+    nms_overlap : float
         Two boxes of one class that overlap more than this (intersection over union) are one: the surer one stays.
         1: none is dropped.
     candidates : int
-        So many of the surest take part in that.
-    people : int
-        So many of the surest are returned.
+        Number of the surest that take part in that.
+    max_people : int
+        Number of the surest that are returned.
     keypoints : int
         Keypoints of a detection; 0 for boxes alone.
     visible : bool
@@ -112,9 +112,9 @@ class BoxRules:
     form: Literal["distances", "corners", "centre_size", "exponential"] = "distances"
     bins: int = 1
     anchor: float = 0.5
-    overlap: float = 0.6
+    nms_overlap: float = 0.6
     candidates: int = 1000
-    people: int = 100
+    max_people: int = 100
     keypoints: int = 0
     visible: bool = True
     keypoint_gain: float = 1.0
@@ -131,11 +131,11 @@ class BoxRules:
             raise ValueError(
                 f"bins {self.bins} of {self.form}: expected 1, or with distances 2 to {MOST_BINS}"
             )
-        if not 0 < self.overlap <= 1:
-            raise ValueError(f"overlap {self.overlap}: expected above 0 and at most 1")
-        if not 1 <= self.candidates <= MOST_CANDIDATES or not 1 <= self.people <= MOST_PEOPLE:
+        if not 0 < self.nms_overlap <= 1:
+            raise ValueError(f"nms_overlap {self.nms_overlap}: expected above 0 and at most 1")
+        if not 1 <= self.candidates <= MOST_CANDIDATES or not 1 <= self.max_people <= MOST_PEOPLE:
             raise ValueError(
-                f"candidates {self.candidates}, people {self.people}: expected 1 to {MOST_CANDIDATES}, "
+                f"candidates {self.candidates}, max_people {self.max_people}: expected 1 to {MOST_CANDIDATES}, "
                 f"1 to {MOST_PEOPLE}"
             )
         if not 0 <= self.keypoints <= MOST_PEOPLE:
@@ -231,8 +231,8 @@ class CentreRules:
         Everybody whose centre is a maximum of 3x3 cells; otherwise the one nearest to the middle of the map.
     threshold : float
         With `many`: a centre is above this.
-    people : int
-        With `many`: so many of the surest centres.
+    max_people : int
+        With `many`: number of the surest centres.
     nearness : float
         One person: a value counts divided by its distance, in cells, plus this. Many: a value counts times
         ``exp(-distance ** 2 / (nearness * width of the map))``.
@@ -243,7 +243,7 @@ class CentreRules:
     keypoints: int
     many: bool = False
     threshold: float = 0.05
-    people: int = 30
+    max_people: int = 30
     nearness: float = 1.8
     boxed: bool = False
 
@@ -254,8 +254,8 @@ class CentreRules:
             raise ValueError(
                 f"threshold {self.threshold}, nearness {self.nearness}: expected at least 0, above 0"
             )
-        if not 1 <= self.people <= MOST_PEOPLE:
-            raise ValueError(f"people {self.people}: expected 1 to {MOST_PEOPLE}")
+        if not 1 <= self.max_people <= MOST_PEOPLE:
+            raise ValueError(f"max_people {self.max_people}: expected 1 to {MOST_PEOPLE}")
         if self.boxed and not self.many:
             raise ValueError("boxed: expected only with many people")
 

@@ -6,6 +6,7 @@ upsampled map, fast peaks cells of the map itself.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,38 +32,45 @@ class PeakRules:
     ----------
     keypoints : int
         Channels 0 to ``keypoints - 1`` are searched; a background channel behind them is not.
-    threshold : float
+    peak_threshold : float
         Least value of a peak, above 0.
     upsample : {0, 4, 8}
         4 or 8: the reference's peaks on the bicubically upsampled map, suppressed within 6 of its pixels by
-        position, whatever `candidate`, `radius` and `suppression` say. 0: maxima of the map itself with
+        position, whatever `candidate_fraction`, `radius` and `suppression` say. 0: maxima of the map itself with
         sub-pixel positions.
-    candidate : float
-        Least value of a cell that may hold a sub-pixel peak, above 0; the peak itself is higher.
+    candidate_fraction : float
+        A cell may hold a sub-pixel peak when it reaches this part of the threshold: peaks rise between cells.
     radius : float
         Sub-pixel peaks nearer than this, in cells, suppress each other.
     suppression : {"position", "score"}
-        Who stays: the left one, as in the reference, or the higher one.
+        Which peak stays: the left one, as in the reference, or the higher one.
     """
 
     keypoints: int
-    threshold: float = 0.1
+    peak_threshold: float = 0.1
     upsample: int = 0
-    candidate: float = 0.06
+    candidate_fraction: float = 0.6
     radius: float = 0.75
     suppression: Literal["position", "score"] = "position"
 
     def __post_init__(self) -> None:
         if self.keypoints < 1:
             raise ValueError(f"keypoints {self.keypoints}: expected at least 1")
-        if not (0 < self.threshold < np.inf and 0 < self.candidate < np.inf):
-            raise ValueError(f"peak thresholds {self.threshold}, {self.candidate}: expected finite, above 0")
+        if not 0 < self.peak_threshold < np.inf:
+            raise ValueError(f"peak_threshold {self.peak_threshold}: expected finite, above 0")
+        if not 0 < self.candidate_fraction <= 1:
+            raise ValueError(f"candidate_fraction {self.candidate_fraction}: expected above 0 and at most 1")
         if self.upsample not in (0, *UPSAMPLINGS):
             raise ValueError(f"upsample {self.upsample}: expected 0 (sub-pixel), 4 or 8")
         if not 0 <= self.radius < np.inf:
             raise ValueError(f"radius {self.radius}: expected finite, at least 0")
         if self.suppression not in ("position", "score"):
             raise ValueError(f"suppression {self.suppression!r}: expected 'position' or 'score'")
+
+    @property
+    def candidate(self) -> float:
+        """Least value of a cell that may hold a sub-pixel peak."""
+        return self.candidate_fraction * self.peak_threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +82,12 @@ class LimbRules:
     limbs : tuple of (a, b, x, y, fill_only)
         In decoding order: keypoint types of the two ends, PAF channels, and whether the limb may only
         complete a person.
-    point_threshold : float
+    limb_threshold : float
         A sample point counts when field times direction is above this.
-    min_points : int
-        Of the 10 sample points of a limb so many must count.
+    limb_fraction : float
+        At least this part of a limb's 10 sample points must count.
     min_keypoints : int
-        A person of fewer is dropped.
+        A person with fewer keypoints is dropped.
     min_score : float
         A person with less score per keypoint is dropped.
     merge : bool
@@ -88,8 +96,8 @@ class LimbRules:
     """
 
     limbs: tuple[tuple[int, int, int, int, bool], ...]
-    point_threshold: float = 0.05
-    min_points: int = 9
+    limb_threshold: float = 0.05
+    limb_fraction: float = 0.9
     min_keypoints: int = 3
     min_score: float = 0.2
     merge: bool = False
@@ -99,8 +107,14 @@ class LimbRules:
             raise ValueError("limbs: expected one or more (a, b, x, y, fill_only), none negative")
         if any(limb[0] == limb[1] for limb in self.limbs):
             raise ValueError("limbs: the two ends of a limb must be different keypoints")
-        if not 1 <= self.min_points <= POINTS_PER_LIMB:
-            raise ValueError(f"min_points {self.min_points}: expected 1 to {POINTS_PER_LIMB}")
+        if not 0 < self.limb_fraction <= 1:
+            raise ValueError(f"limb_fraction {self.limb_fraction}: expected above 0 and at most 1")
+
+    @property
+    def limb_points(self) -> int:
+        """The number of a limb's sample points that must count."""
+        # 0.9 of 10 points are 9, though 0.9 * 10 may come out a little above.
+        return math.ceil(self.limb_fraction * POINTS_PER_LIMB - 1e-9)
 
     def table(self) -> NDArray[np.int32]:
         """Return the limbs as an array of shape (L, 5)."""
@@ -156,12 +170,12 @@ class TagRules:
     Attributes
     ----------
     keypoints : int
-    threshold : float
+    peak_threshold : float
         A peak's value is above this.
     tag_threshold : float
         A peak joins a person when its tag is nearer than this to the person's mean tag.
     max_people : int
-        So many peaks of each type take part, the highest, and so many people, the first.
+        Number of highest peaks of each type that take part, and of people, the first ones.
     joint_order : tuple of int
         In which order the types are given to people; empty for ascending.
     nms_size : int
@@ -175,7 +189,7 @@ class TagRules:
     """
 
     keypoints: int
-    threshold: float = 0.1
+    peak_threshold: float = 0.1
     tag_threshold: float = 1.0
     max_people: int = 30
     joint_order: tuple[int, ...] = ()
@@ -189,8 +203,10 @@ class TagRules:
             raise ValueError(
                 f"keypoints {self.keypoints}, max_people {self.max_people}: expected at least 1, 1 to 256"
             )
-        if not (0 < self.threshold < np.inf and 0 < self.tag_threshold < np.inf):
-            raise ValueError(f"thresholds {self.threshold}, {self.tag_threshold}: expected finite, above 0")
+        if not (0 < self.peak_threshold < np.inf and 0 < self.tag_threshold < np.inf):
+            raise ValueError(
+                f"thresholds {self.peak_threshold}, {self.tag_threshold}: expected finite, above 0"
+            )
         if self.joint_order and sorted(self.joint_order) != list(range(self.keypoints)):
             raise ValueError(f"joint_order {self.joint_order}: expected 0 to {self.keypoints - 1}, each once")
         if self.nms_size < 1 or self.nms_size % 2 == 0:

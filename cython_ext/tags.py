@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cython_ext.fused import by_type
 from cython_ext.specs import NOT_BUILT, Groups, Stored, TagRules, check_maps, dequantization_table, taps
 
 try:
@@ -13,6 +14,7 @@ try:
 except ImportError as err:
     raise ImportError(NOT_BUILT) from err
 
+UNPACK = by_type(plane_kernels.unpack)
 MOST_TAGS = 8
 Planes = NDArray[np.float32]
 
@@ -23,7 +25,7 @@ class Unpacker:
     Parameters
     ----------
     keypoints : int
-        The first so many channels.
+        Number of channels that are read, from the first.
     partners : sequence of int, optional
         For each keypoint the one whose place it takes in a mirrored picture.
     """
@@ -32,7 +34,7 @@ class Unpacker:
         self._own = np.arange(keypoints, dtype=np.int32)
         self._partners = np.array(partners, np.int32) if partners else self._own
         self._layout: tuple[object, ...] = ()
-        self._real = np.zeros(256, np.float32)
+        self._reals = np.zeros(256, np.float32)
 
     def __call__(
         self,
@@ -64,14 +66,14 @@ class Unpacker:
         if layout != self._layout or not layout:
             check_maps(maps, len(self._own), scale, zero_point)
             if maps.dtype == np.int8:
-                self._real = dequantization_table(scale, zero_point)
+                self._reals = dequantization_table(scale, zero_point)
             self._layout = layout
         if out.shape != (len(self._own), *maps.shape[:2]):
             raise ValueError(f"planes of shape {out.shape}: expected {(len(self._own), *maps.shape[:2])}")
-        unpack = plane_kernels.unpack_float if maps.dtype == np.float32 else plane_kernels.unpack_int8
         compact = maps if maps.flags.c_contiguous else maps.copy()
         rows = compact.reshape(maps.shape[0], -1)
-        unpack(rows, maps.shape[2], self._real, self._partners if mirrored else self._own, mirrored, out)
+        partners = self._partners if mirrored else self._own
+        UNPACK[maps.dtype](rows, maps.shape[2], self._reals, partners, mirrored, out)
 
 
 class PlaneResizer:

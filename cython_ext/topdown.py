@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cython_ext.fused import by_type
 from cython_ext.specs import NOT_BUILT, PointRules, Stored, check_maps, dequantization_table
 from cython_ext.tables import weight_table
 
@@ -12,6 +13,8 @@ try:
     import cython_ext._topdown as kernels
 except ImportError as err:
     raise ImportError(NOT_BUILT) from err
+
+FIND, AVERAGE = by_type(kernels.find), by_type(kernels.average)
 
 
 class PointFinder:
@@ -66,11 +69,9 @@ class PointFinder:
                 raise ValueError(
                     f"flipped maps of shape {flipped.shape}: expected {maps.shape}, {maps.dtype}"
                 )
-            average = kernels.average_float if maps.dtype == np.float32 else kernels.average_int8
-            average(buffers, rows, _rows(flipped), channels)
+            AVERAGE[maps.dtype](buffers, rows, _rows(flipped), channels)
             rows, channels = buffers.average_array, self.rules.keypoints
-        find = kernels.find_float if rows.dtype == np.float32 else kernels.find_int8
-        find(buffers, rows, channels)
+        FIND[rows.dtype](buffers, rows, channels)
         points: NDArray[np.float32] = buffers.points_array
         return points
 

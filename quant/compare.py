@@ -25,7 +25,7 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
     keypoints = len(card.skeleton.keypoints)
     if isinstance(card.decoder, BoxSettings | BoxPoseSettings | SimccSettings):
         # a detector of boxes has no keypoints, and no peaks are looked for
-        strides, meter = [], AgreementMeter(max(keypoints, 1), stride=1, threshold=1.0)
+        strides, meter = [], AgreementMeter(max(keypoints, 1), stride=1, peak_threshold=1.0)
     else:
         strides = [o.stride for o in card.outputs_of("heatmaps")]
         meter = AgreementMeter(keypoints, strides[-1], card.decoder.peak_threshold)

@@ -64,13 +64,13 @@ class AgreementMeter:
         Number of heatmap channels that are keypoints. A background channel after them counts in the rmse only.
     stride : int
         Input pixels per cell.
-    threshold : float
+    peak_threshold : float
         Minimum heatmap value of a peak.
     """
 
-    def __init__(self, keypoints: int, stride: int, threshold: float) -> None:
+    def __init__(self, keypoints: int, stride: int, peak_threshold: float) -> None:
         self._stride = stride
-        self._rules = PeakRules(keypoints=keypoints, threshold=threshold, candidate=0.6 * threshold)
+        self._rules = PeakRules(keypoints=keypoints, peak_threshold=peak_threshold)
         self._finders = PeakFinder(self._rules), PeakFinder(self._rules)  # each keeps its own result
         self._images = self._values = self._peaks = self._lost = self._added = 0
         self._heatmap_error = self._paf_error = self._paf_energy = self._tag_error = 0.0
@@ -111,7 +111,7 @@ class AgreementMeter:
     def add_tags(self, heatmaps: Maps, tags: tuple[Maps, Maps]) -> None:
         """Add float and INT8 tags and the float heatmaps of the same stride."""
         count = self._rules.keypoints
-        there = heatmaps[..., :count] >= self._rules.threshold
+        there = heatmaps[..., :count] >= self._rules.peak_threshold
         self._tags += int(np.count_nonzero(there))
         self._tag_error += _energy((tags[0] - tags[1])[..., :count][there])
 

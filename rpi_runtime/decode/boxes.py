@@ -122,9 +122,9 @@ def box_rules(card: ModelCard, settings: BoxSettings | BoxPoseSettings) -> BoxRu
         "form": settings.form,
         "bins": settings.bins,
         "anchor": settings.anchor,
-        "overlap": settings.nms_overlap,
+        "nms_overlap": settings.nms_overlap,
         "candidates": settings.candidates,
-        "people": settings.max_people,
+        "max_people": settings.max_people,
     }
     if isinstance(settings, BoxSettings):
         return BoxRules(**shared)  # type: ignore[arg-type]

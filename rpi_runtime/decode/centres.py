@@ -41,7 +41,7 @@ class _Centres:
                 keypoints=len(card.skeleton.keypoints),
                 many=many,
                 threshold=self.settings.threshold,
-                people=self.settings.max_people,
+                max_people=self.settings.max_people,
                 nearness=self.settings.nearness,
                 boxed=many and "box_scale" in self._roles,
             )

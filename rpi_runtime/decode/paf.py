@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from cython_ext.specs import POINTS_PER_LIMB, LimbRules, PeakRules, Stored
+from cython_ext.specs import LimbRules, PeakRules, Stored
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
@@ -24,8 +23,6 @@ try:
     from cython_ext.paf import Grouper
 except ImportError as err:
     raise DependencyError(str(err)) from err
-
-CANDIDATE = 0.6  # a cell may hold a peak when it reaches this part of the threshold: peaks rise between cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,9 +162,8 @@ def peak_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None 
     try:
         return PeakRules(
             keypoints=len(card.skeleton.keypoints),
-            threshold=spec.peak_threshold,
+            peak_threshold=spec.peak_threshold,
             upsample=options.upsample if options.mode == "exact" else 0,
-            candidate=CANDIDATE * spec.peak_threshold,
             suppression=options.suppression,
         )
     except ValueError as err:
@@ -177,13 +173,11 @@ def peak_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None 
 def limb_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None = None) -> LimbRules:
     """Return the kernel's rules for limbs; `CardError` when one makes no sense."""
     spec = decoder if decoder is not None else paf_decoder(card)
-    # 0.9 of 10 points are 9, though 0.9 * 10 may come out a little above.
-    points = math.ceil(spec.limb_fraction * POINTS_PER_LIMB - 1e-9)
     try:
         return LimbRules(
             limbs=tuple((limb.a, limb.b, limb.paf_x, limb.paf_y, limb.fill_only) for limb in spec.limbs),
-            point_threshold=spec.limb_threshold,
-            min_points=points,
+            limb_threshold=spec.limb_threshold,
+            limb_fraction=spec.limb_fraction,
             min_keypoints=spec.min_keypoints,
             min_score=spec.min_score,
             merge=options.merge,

@@ -228,7 +228,7 @@ def tag_rules(card: ModelCard, options: TagOptions, decoder: TagDecoder | None =
     spec = decoder if decoder is not None else tag_decoder(card)
     return TagRules(
         keypoints=len(card.skeleton.keypoints),
-        threshold=spec.peak_threshold,
+        peak_threshold=spec.peak_threshold,
         tag_threshold=spec.tag_threshold,
         max_people=spec.max_people,
         joint_order=spec.joint_order,

@@ -75,7 +75,7 @@ def box_subjects() -> list[Subject]:
     kinds = {
         "boxes 320": (BoxRules(), 320),
         "boxes+keypoints 320, 16 bins": (BoxRules(bins=16, keypoints=17, keypoint_gain=2.0), 320),
-        "boxes+keypoints 640": (BoxRules(keypoints=17, overlap=1.0), 640),
+        "boxes+keypoints 640": (BoxRules(keypoints=17, nms_overlap=1.0), 640),
     }
     for name, (rules, size) in kinds.items():
         real, int8 = levels(rules, size, False), levels(rules, size, True)

@@ -36,9 +36,9 @@ def scenes(draw: st.DrawFn) -> tuple[BoxRules, list[BoxLevel]]:
         form=form,
         bins=draw(st.sampled_from([1, 2, 5])) if form == "distances" else 1,
         anchor=draw(st.sampled_from([0.0, 0.5])),
-        overlap=draw(st.sampled_from([0.1, 0.6, 1.0])),
+        nms_overlap=draw(st.sampled_from([0.1, 0.6, 1.0])),
         candidates=draw(st.sampled_from([1, 3, 1000])),
-        people=draw(st.sampled_from([1, 2, 100])),
+        max_people=draw(st.sampled_from([1, 2, 100])),
         keypoints=draw(st.sampled_from([0, 2])),
         visible=draw(st.booleans()),
         keypoint_gain=draw(st.sampled_from([1.0, 2.0])),
@@ -175,14 +175,14 @@ def test_of_overlapping_boxes_the_surest_stays_by_class() -> None:
     found = BoxFinder(rules)([level])
     assert_allclose(found.scores, [0.9, 0.8, 0.5])
     assert found.classes.tolist() == [0, 1, 0]
-    everyone = BoxFinder(BoxRules(form="corners", logits=False, overlap=1.0))([level])
+    everyone = BoxFinder(BoxRules(form="corners", logits=False, nms_overlap=1.0))([level])
     assert len(everyone.scores) == 3
 
 
 def test_equal_scores_keep_the_order_of_cells() -> None:
     boxes = [[20 * i, 0, 20 * i + 10, 10] for i in range(5)]
     level = one_cell(scores=[[0.5]] * 5, boxes=boxes)
-    found = BoxFinder(BoxRules(form="corners", logits=False, people=3))([level])
+    found = BoxFinder(BoxRules(form="corners", logits=False, max_people=3))([level])
     assert_array_equal(found.boxes, boxes[:3])
 
 
@@ -190,7 +190,7 @@ def test_int8_comes_within_a_step_of_float(kernels: SimpleNamespace) -> None:
     rng = np.random.default_rng(1)
     scores = rng.normal(-3, 2, (20, 20, 1)).astype(np.float32)
     boxes = rng.uniform(0.5, 4, (20, 20, 4)).astype(np.float32)
-    rules = BoxRules(overlap=1.0, people=400)
+    rules = BoxRules(nms_overlap=1.0, max_people=400)
     real = kernels.BoxFinder(rules)([level_of(scores, boxes)])
     small = BoxLevel(
         scores=Quantized(values=quantize(scores, 0.08, 30), scale=0.08, zero_point=30),
@@ -232,8 +232,8 @@ def test_maps_that_do_not_fit_are_refused(scores: Any, boxes: Any, message: str)
         {"form": "corner"},
         {"bins": 4, "form": "corners"},
         {"bins": 65},
-        {"overlap": 0.0},
-        {"people": 0},
+        {"nms_overlap": 0.0},
+        {"max_people": 0},
         {"candidates": 1 << 20},
         {"keypoint_gain": float("nan")},
     ],

@@ -33,7 +33,7 @@ def scenes(draw: st.DrawFn) -> tuple[CentreRules, CentreMaps]:
         keypoints=2,
         many=many,
         threshold=draw(st.sampled_from([0.0, 0.3])),
-        people=draw(st.sampled_from([1, 3, 30])),
+        max_people=draw(st.sampled_from([1, 3, 30])),
         nearness=draw(st.sampled_from([0.3, 1.8])),
         boxed=many and draw(st.booleans()),
     )
@@ -179,7 +179,7 @@ def test_maps_that_do_not_fit_are_refused(change: dict[str, Any], message: str) 
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"keypoints": 0}, {"nearness": 0.0}, {"people": 0}, {"boxed": True}, {"threshold": -1.0}]
+    "wrong", [{"keypoints": 0}, {"nearness": 0.0}, {"max_people": 0}, {"boxed": True}, {"threshold": -1.0}]
 )
 def test_rules_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

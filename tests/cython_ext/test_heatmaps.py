@@ -172,8 +172,8 @@ def test_refuses(kernels: SimpleNamespace, maps: Stored, scale: float, zero_poin
     ("wrong", "message"),
     [
         ({"keypoints": 0}, "keypoints 0"),
-        ({"threshold": 0.0}, "peak thresholds 0.0"),
-        ({"candidate": np.nan}, "nan"),
+        ({"peak_threshold": 0.0}, "peak_threshold 0.0"),
+        ({"candidate_fraction": np.nan}, "candidate_fraction nan"),
         ({"upsample": 3}, "upsample 3"),
         ({"radius": -1.0}, "radius -1.0"),
         ({"suppression": "size"}, "suppression 'size'"),

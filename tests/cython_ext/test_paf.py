@@ -25,7 +25,7 @@ EDGES = np.array([-1, 0, 0.05, 0.06, 1, np.nan, np.inf, -np.inf, 3e38, -3e38, 1e
 # Four keypoint types in a ring of limbs, the last of which only completes.
 RING = LimbRules(
     limbs=((0, 1, 0, 1, False), (1, 2, 2, 3, False), (2, 3, 1, 0, False), (3, 0, 0, 3, True)),
-    min_points=7,
+    limb_fraction=0.7,
     min_keypoints=2,
     min_score=0.01,
 )
@@ -166,7 +166,7 @@ def test_memory_grows_with_people_and_pairs(kernels: SimpleNamespace) -> None:
     maps, pafs = np.zeros((40, 60, 19), np.float32), np.full((40, 60, 38), 0.7, np.float32)
     maps[::4, ::4] = rng.uniform(0.5, 1, (10, 15, 19))
     peaks = find_peaks(maps)
-    rules = dataclasses.replace(RULES, min_points=1)
+    rules = dataclasses.replace(RULES, limb_fraction=0.1)
     group = kernels.Grouper(KEYPOINTS, rules)
     before = group._buffers.capacity
     expected = reference.group(peaks, pafs, rules)
@@ -220,7 +220,7 @@ def test_refuses_peaks_of_other_keypoints(kernels: SimpleNamespace) -> None:
         ({"limbs": ()}, "one or more"),
         ({"limbs": ((0, -1, 0, 1, False),)}, "none negative"),
         ({"limbs": ((3, 3, 0, 1, False),)}, "different keypoints"),
-        ({"min_points": 11}, "min_points 11"),
+        ({"limb_fraction": 1.1}, "limb_fraction 1.1"),
     ],
 )
 def test_refuses_rules(wrong: dict[str, object], message: str) -> None:

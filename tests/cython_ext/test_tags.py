@@ -70,7 +70,10 @@ def test_the_rules_are_those_of_the_cases(shared: Path) -> None:
     given = json.loads((shared / "fixtures" / "ae_decode" / "index.json").read_text())["params"]
     assert tuple(given["joint_order"]) == RULES.joint_order
     assert (given["max_num_people"], given["nms_kernel"]) == (RULES.max_people, RULES.nms_size)
-    assert (given["detection_threshold"], given["tag_threshold"]) == (RULES.threshold, RULES.tag_threshold)
+    assert (given["detection_threshold"], given["tag_threshold"]) == (
+        RULES.peak_threshold,
+        RULES.tag_threshold,
+    )
 
 
 def test_candidates_are_the_originals(shared: Path) -> None:
@@ -271,7 +274,7 @@ def test_refuses_maps_and_planes_of_other_sizes(kernels: SimpleNamespace) -> Non
     [
         ({"keypoints": 0}, "keypoints 0"),
         ({"max_people": 0}, "max_people 0"),
-        ({"threshold": 0.0}, "thresholds 0.0"),
+        ({"peak_threshold": 0.0}, "thresholds 0.0"),
         ({"joint_order": (0, 0)}, "each once"),
         ({"nms_size": 2}, "nms_size 2"),
     ],

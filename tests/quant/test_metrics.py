@@ -23,7 +23,7 @@ def pafs(value: float = 0.0) -> np.ndarray:
 
 
 def meter() -> AgreementMeter:
-    return AgreementMeter(keypoints=2, stride=8, threshold=0.1)
+    return AgreementMeter(keypoints=2, stride=8, peak_threshold=0.1)
 
 
 def test_equal_maps_agree_entirely() -> None:

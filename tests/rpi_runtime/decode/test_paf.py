@@ -182,7 +182,7 @@ def test_thresholds_come_from_the_card_and_can_be_overridden() -> None:
 )
 def test_limb_fraction_is_a_number_of_points(fraction: float, points: int) -> None:
     spec = dataclasses.replace(CARD.decoder, limb_fraction=fraction)
-    assert limb_rules(CARD, PafOptions(), spec).min_points == points
+    assert limb_rules(CARD, PafOptions(), spec).limb_points == points
 
 
 def test_read_takes_maps_and_quantization_from_a_model() -> None:
@@ -234,7 +234,7 @@ def test_refuses_cards() -> None:
     strides = tuple(dataclasses.replace(o, stride=4) if o.role == "pafs" else o for o in CARD.outputs)
     with pytest.raises(CardError, match="strides"):
         PafDecode(dataclasses.replace(CARD, outputs=strides))
-    with pytest.raises(CardError, match=r"peak thresholds -0\.1"):
+    with pytest.raises(CardError, match=r"peak_threshold -0\.1"):
         PafDecode(CARD, decoder=dataclasses.replace(CARD.decoder, peak_threshold=-0.1))
     ring = dataclasses.replace(CARD.decoder, limbs=(Limb(a=1, b=1, paf_x=0, paf_y=1),))
     with pytest.raises(CardError, match="two ends"):
