@@ -1,10 +1,11 @@
-"""The official networks as the fixtures know them: key lists, deterministic weights, inputs, outputs."""
+"""The official networks: seeded weights of our own, and what the fixtures know of them (keys, weights, outputs)."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import re
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -62,3 +63,25 @@ def filled_state(shared: Path, variant: str) -> dict[str, torch.Tensor]:
     meta, shapes = described(shared, variant)
     arrays = fill(shared).fill_arrays(shapes, meta["gain"], meta["transposed"])
     return {key: torch.from_numpy(np.asarray(value)) for key, value in arrays.items()}
+
+
+@cache
+def seeded_state(variant: str) -> dict[str, torch.Tensor]:
+    """Return weights of our own under a variant's keys; the same each time, not to be changed.
+
+    Scales and running statistics of normalisations are drawn, too, so that none of them can be left out unseen.
+    """
+    with torch.device("meta"):
+        shapes = {key: tuple(value.shape) for key, value in VARIANTS[variant]().state_dict().items()}
+    return {key: _drawn(key, shape) for key, shape in shapes.items()}
+
+
+def _drawn(key: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """Draw one tensor by its key."""
+    random = np.random.default_rng(zlib.crc32(key.encode()))
+    if key.endswith("num_batches_tracked"):
+        return torch.zeros(shape, dtype=torch.int64)
+    if key.endswith("running_var") or (len(shape) == 1 and key.endswith("weight")):
+        return torch.from_numpy(random.uniform(0.8, 1.2, shape).astype(np.float32))
+    fan_in = int(np.prod(shape[1:])) if len(shape) > 1 else 100
+    return torch.from_numpy(random.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32))

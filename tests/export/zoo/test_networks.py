@@ -1,7 +1,11 @@
-"""EfficientHRNet, LPN and HWL against the fixtures of the official code."""
+"""EfficientHRNet, LPN and HWL against the fixtures of the official code, and in every clone against golden values.
+
+The golden values are written only after the networks agreed with the fixtures, see ``golden/make.py``.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,8 @@ from torch import nn
 
 from export.macs import count_macs, count_parameters
 from tests.export.official import VARIANTS, described, fill, filled_state, fixtures
+from tests.export.zoo.golden.make import PATH
+from tests.export.zoo.golden.make import described as measured
 
 TOLERANCE = 1e-4
 # Millions of parameters and multiply-adds at the nominal input of the table in the papers' terms.
@@ -75,6 +81,16 @@ def test_outputs_agree_with_the_official_ones(shared: Path, variant: str) -> Non
         expected = np.load(path)
         for name, value in zip(names, outputs, strict=True):
             np.testing.assert_allclose(value.numpy(), expected[name], atol=TOLERANCE, err_msg=path.stem)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_outputs_and_keys_are_the_golden_ones(variant: str) -> None:
+    expected, found = json.loads(PATH.read_text())[variant], measured(variant)
+    assert found["keys"] == expected["keys"]
+    for one, other in zip(found["outputs"], expected["outputs"], strict=True):  # type: ignore[call-overload]
+        assert one["shape"] == other["shape"]
+        assert one["norm"] == pytest.approx(other["norm"], rel=TOLERANCE)
+        np.testing.assert_allclose(one["samples"], other["samples"], rtol=1e-3, atol=TOLERANCE)
 
 
 def test_a_convolution_and_a_transposed_one_are_counted_by_hand() -> None:

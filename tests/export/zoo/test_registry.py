@@ -18,7 +18,7 @@ from export.zoo.registry import MODELS, find_model, find_trainable
 from quant.cli import run_command
 from quant.progress import Progress
 from rpi_runtime.errors import UsageError, WeightsError
-from tests.export.official import VARIANTS, described, filled_state
+from tests.export.official import VARIANTS, described, seeded_state
 
 QUIET = Progress(quiet=True)
 SMALL = {"lpn-50": (64, 96), "hwl": (64, 96), "hwl-hsigmoid-half": (64, 96), "efficienthrnet-h4": (96, 64)}
@@ -28,8 +28,8 @@ def load(name: str, path: Path) -> Network:
     return find_model(name).load(str(path), QUIET)
 
 
-def save(shared: Path, variant: str, path: Path) -> Path:
-    torch.save(filled_state(shared, variant), path)
+def save(variant: str, path: Path) -> Path:
+    torch.save(seeded_state(variant), path)
     return path
 
 
@@ -54,8 +54,8 @@ def test_facts_are_what_is_counted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["efficienthrnet-h4", "lpn-101", "hwl"])
-def test_networks_take_their_official_weights(shared: Path, tmp_path: Path, name: str) -> None:
-    network = load(name, save(shared, name, tmp_path / "weights.pth"))
+def test_networks_take_weights_with_the_official_keys(tmp_path: Path, name: str) -> None:
+    network = load(name, save(name, tmp_path / "weights.pth"))
     assert network.card.name == name
     assert network.card.input.size == "{}x{}".format(*MODELS[name].facts.size)
     assert network.card.decoder.kind == MODELS[name].description.decoder.kind
@@ -68,10 +68,8 @@ def test_the_zoo_has_every_network_of_the_fixtures() -> None:
 
 
 @pytest.mark.parametrize(("name", "size"), SMALL.items())
-def test_the_graph_is_the_published_network(
-    shared: Path, tmp_path: Path, name: str, size: tuple[int, int]
-) -> None:
-    network = load(name, save(shared, name, tmp_path / "weights.pth"))
+def test_the_graph_is_the_network(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
+    network = load(name, save(name, tmp_path / "weights.pth"))
     card = network.card_at(*size)
     made = network.build(card.input)  # raises ParityError beyond its tolerance
     assert {p.output for p in made.parities} == {o.name for o in card.outputs}
@@ -81,20 +79,20 @@ def test_the_graph_is_the_published_network(
         assert shape == (1, *(n // output.stride for n in size[::-1]), output.channels)
 
 
-def test_efficienthrnet_has_an_output_per_quantity_and_stride(shared: Path, tmp_path: Path) -> None:
+def test_efficienthrnet_has_an_output_per_quantity_and_stride(tmp_path: Path) -> None:
     for variant, names in (
         ("efficienthrnet-h4", ["heatmaps_4", "tags_4", "heatmaps_2"]),
         ("efficienthrnet-h4-ae2", ["heatmaps_4", "tags_4", "heatmaps_2", "tags_2"]),
     ):
-        network = load("efficienthrnet-h4", save(shared, variant, tmp_path / "weights.pth"))
+        network = load("efficienthrnet-h4", save(variant, tmp_path / "weights.pth"))
         assert [o.name for o in network.card.outputs] == names
         assert all(o.name == f"{o.role}_{o.stride}" for o in network.card.outputs)
     assert network.notes == ("tags at both strides",)
 
 
-def test_channel_order_and_decoding_are_those_of_the_published_test(shared: Path, tmp_path: Path) -> None:
+def test_channel_order_and_decoding_are_those_of_the_published_test(tmp_path: Path) -> None:
     cards = {
-        name: load(name, save(shared, name, tmp_path / "weights.pth")).card
+        name: load(name, save(name, tmp_path / "weights.pth")).card
         for name in ("lpn-50", "hwl", "efficienthrnet-h4")
     }
     assert {n: c.input.channels for n, c in cards.items()} == {
@@ -106,8 +104,8 @@ def test_channel_order_and_decoding_are_those_of_the_published_test(shared: Path
 
 
 @pytest.mark.parametrize("form", ["checkpoint", "safetensors"])
-def test_weights_of_a_trainer_and_safetensors(shared: Path, tmp_path: Path, form: str) -> None:
-    state = filled_state(shared, "lpn-50")
+def test_weights_of_a_trainer_and_safetensors(tmp_path: Path, form: str) -> None:
+    state = seeded_state("lpn-50")
     path = tmp_path / f"weights.{'pth.tar' if form == 'checkpoint' else 'safetensors'}"
     if form == "checkpoint":
         torch.save({"epoch": 1, "state_dict": {f"module.{k}": v for k, v in state.items()}}, path)
@@ -125,15 +123,15 @@ def test_weights_of_a_trainer_and_safetensors(shared: Path, tmp_path: Path, form
     ],
 )
 def test_weights_of_another_network_are_named_key_by_key(
-    shared: Path, tmp_path: Path, variant: str, name: str, problem: str
+    tmp_path: Path, variant: str, name: str, problem: str
 ) -> None:
-    path = save(shared, variant, tmp_path / "weights.pth")
+    path = save(variant, tmp_path / "weights.pth")
     with pytest.raises(WeightsError, match=problem):
         load(name, path)
 
 
-def test_weights_for_another_skeleton_are_refused(shared: Path, tmp_path: Path) -> None:
-    path = save(shared, "lpn-50-mpii", tmp_path / "weights.pth")
+def test_weights_for_another_skeleton_are_refused(tmp_path: Path) -> None:
+    path = save("lpn-50-mpii", tmp_path / "weights.pth")
     with pytest.raises(WeightsError, match=r"final_layer.weight is \(16, 256, 1, 1\), expected \(17"):
         load("lpn-50", path)
 
@@ -152,9 +150,9 @@ def test_without_weights_the_error_says_where_they_are(
     [("lpn-50", (192, 248), 16), ("hwl", (192, 240), 32), ("efficienthrnet-h4", (160, 120), 32)],
 )
 def test_sizes_that_do_not_suit_a_network(
-    shared: Path, tmp_path: Path, name: str, size: tuple[int, int], step: int
+    tmp_path: Path, name: str, size: tuple[int, int], step: int
 ) -> None:
-    network = load(name, save(shared, name, tmp_path / "weights.pth"))
+    network = load(name, save(name, tmp_path / "weights.pth"))
     with pytest.raises(UsageError, match=f"multiples of {step}"):
         network.card_at(*size)
 

@@ -8,6 +8,8 @@ import pytest
 from export.train.data.teacher import Teacher, complete
 from rpi_runtime.errors import InputError
 
+PICTURES = Path(__file__).parents[3] / "pictures"
+
 
 def test_labels_stay_and_the_teacher_fills_the_rest() -> None:
     labels, seen = np.zeros((3 + 4, 2, 2), np.float32), np.zeros((3 + 4, 2, 2), np.float32)
@@ -27,10 +29,10 @@ def test_a_teacher_of_another_size_is_refused(exported: Path) -> None:
         Teacher(exported, (320, 240), (30, 40))
 
 
-def test_a_teacher_sees_the_person_in_the_picture(exported: Path, shared: Path) -> None:
+def test_a_teacher_sees_the_person_in_the_picture(exported: Path) -> None:
     import cv2
 
-    picture = cv2.imread(str(shared / "data/coco/train2017/000000000036.jpg"))
+    picture = cv2.imread(str(PICTURES / "astronaut.jpg"))
     maps = Teacher(exported, (160, 120), (15, 20))(cv2.resize(picture, (160, 120)))
     assert maps.shape == (57, 15, 20)
     assert maps[1].max() > 0.3 and maps[18].min() < 0.7  # a neck, and no background there
