@@ -136,7 +136,7 @@ def test_the_same_bytes_from_another_process_as_the_second_of_two_sizes(
         [sys.executable, "-m", "export.tflite", *argv], cwd=ROOT, capture_output=True, text=True, timeout=500
     )
     assert done.returncode in (0, 7), done.stderr  # 64x64 may well be refused
-    made = tmp_path / f"lw-openpose-160x120-{RECIPE}.tflite"
+    made = tmp_path / exported.name
     assert made.read_bytes() == exported.read_bytes()
 
 
