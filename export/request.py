@@ -153,7 +153,7 @@ def export_files(request: ExportRequest, progress: Progress | None = None) -> li
     network = _network(request, progress)
     for size in request.sizes:
         network.card_at(*size)
-    if request.evaluate and not network.card.skeleton.coco:
+    if request.evaluate and network.card.skeleton.keypoints and not network.card.skeleton.coco:
         raise CardError(
             f"{network.card.name}: its skeleton names no COCO keypoints, so --evaluate cannot score it",
             remedy="leave --evaluate out, or give the card's skeleton its coco indices",

@@ -1,7 +1,9 @@
-"""COCO keypoint AP of .tflite files, through the runtime's own preprocessing, interpreter and decoder.
+"""COCO AP of .tflite files, through the runtime's own preprocessing, interpreter and decoder.
 
     python -m quant.evaluate FILE... --coco DIR [--boxes gt|FILE.json] [--flip]
     python -m quant.evaluate FINDER... --refine CROPS --coco DIR
+
+A detector alone is scored by its boxes.
 
 Networks with tags and top-down networks are tested as in their papers, with one exception: a .tflite has one input
 size, into which every picture is fitted whole, whereas the papers of networks with tags use a size of each picture's
@@ -26,7 +28,7 @@ from quant.cli import run_command
 from quant.predict import PAF_DECODING, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
 from rpi_runtime.errors import CardError, InputError, MissingMemberError, UsageError
-from rpi_runtime.evaluate.average_precision import score_keypoints
+from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, Task, score_people
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.evaluate.images import check_sizes, read_image
 from rpi_runtime.files import ensure_writable, write_text
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """COCO keypoint figures of one file, in percent.
+    """COCO figures of one file, in percent: of keypoints, or of the boxes of a detector alone.
 
     Attributes
     ----------
@@ -144,7 +146,7 @@ def evaluate_file(
     InputError
         An image is unreadable or not of the annotated size, or calibrated this very file.
     CardError
-        The skeleton is not COCO's.
+        The skeleton is not COCO's, and the network is no detector.
     UsageError
         The procedure is that of another kind of network.
     """
@@ -164,10 +166,13 @@ def evaluate_file(
         size=model.card.input.size,
         procedure=procedure.describe(model.card),
     )
-    return evaluate(predict, spec.split, facts, progress)
+    boxes = model.card.decoder.kind == "boxes" and not procedure.refine
+    return evaluate(predict, spec.split, facts, progress, BOXES if boxes else KEYPOINTS)
 
 
-def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, progress: Progress) -> Results:
+def evaluate(
+    predict: Predict, split: CocoSplit, facts: Evaluation, progress: Progress, task: Task = KEYPOINTS
+) -> Results:
     """Run any predictor over a split and score it; `facts` is an evaluation that still lacks the figures.
 
     Raises
@@ -185,7 +190,7 @@ def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, progress: Pr
             detections += predict(image, frame)
             elapsed += time.perf_counter() - start
             step(1)
-    stats, per_image = score(detections, split)
+    stats, per_image = score(detections, split, task)
     ap, ap50, ap75, ap_medium, ap_large, ar = stats
     evaluation = replace(
         facts,
@@ -230,23 +235,26 @@ def refuse_calibrated(path: Path, split: CocoSplit) -> None:
         )
 
 
-def score(detections: list[dict[str, Any]], split: CocoSplit) -> tuple[list[float], list[dict[str, Any]]]:
-    """Score detections in the same way as the runtime on the device.
+def score(
+    detections: list[dict[str, Any]], split: CocoSplit, task: Task = KEYPOINTS
+) -> tuple[list[float], list[dict[str, Any]]]:
+    """Score detections, poses or boxes, in the same way as the runtime on the device.
 
     Returns
     -------
     list of float
         AP, AP50, AP75, AP medium, AP large, AR in percent.
     list of dict
-        Per image: file, annotated people, detections, mean of the best OKS of each person.
+        Per image: file, annotated people, detections, mean of the best OKS of each person (of boxes the overlap).
     """
-    figures, scores = score_keypoints(detections, split.people, [i.id for i in split.images])
+    figures, scores = score_people(detections, split.people, [i.id for i in split.images], task)
+    best = "mean_best_oks" if task is KEYPOINTS else "mean_best_overlap"
     per_image = [
         {
             "file": image.path.name,
             "people": found.people,
             "poses": found.poses,
-            "mean_best_oks": round(found.mean_best_oks, 4),
+            best: round(found.mean_best, 4),
         }
         for image, found in zip(split.images, scores, strict=True)
     ]
@@ -289,7 +297,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = argparse.ArgumentParser(
         prog="python -m quant.evaluate",
-        description="COCO keypoint AP of .tflite files, through the runtime's own preprocessing and decoder.",
+        description="COCO AP of .tflite files, through the runtime's own preprocessing and decoder: of keypoints, "
+        "or of the boxes of a detector alone.",
         epilog="Example: python -m quant.evaluate models/*.tflite --coco ~/coco\n\n"
         "Exit codes: 0 done, 2 wrong usage, 3 bad input, 5 output not writable, 8 a package is missing, 130 Ctrl-C.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -18,14 +18,14 @@ from rpi_runtime.decode.topdown import TopdownDecode
 from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.evaluate.coco import CocoImage
-from rpi_runtime.evaluate.coco_pose import detection
+from rpi_runtime.evaluate.coco_pose import box_detection, detection
 from rpi_runtime.evaluate.run import confidence
 from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import PafDecoder, TagDecoder
 from rpi_runtime.model.inference import Inference
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess.crop import CropWriter, crop_transform
+from rpi_runtime.preprocess.crop import CropWriter, coco_shift, crop_transform
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
 
 PAF_DECODING = {
@@ -76,6 +76,8 @@ class Procedure:
             return f"refined by {Path(self.refine).stem}, {self.decode or 'exact'}"
         if isinstance(card.decoder, PafDecoder):
             return self.decode or "fast"
+        if card.decoder.kind == "boxes":
+            return "boxes"
         parts = [self.mode(card), *(["flip"] if self.flip else [])]
         if card.sees_crops and self.boxes is not None:
             parts.append(f"boxes {self.boxes.source}")
@@ -104,6 +106,10 @@ def predictor(model: Inference, procedure: Procedure) -> Predict:
         if not isinstance(model, Model):
             raise UsageError(f"{model.path}: a pair needs two .tflite files")
         return _Pair(model, procedure)
+    if card.decoder.kind == "boxes":
+        if procedure.flip or procedure.decode == "fast":
+            raise UsageError(f"{model.path}: boxes are decoded in one way, without a flip test; leave it out")
+        return _Boxes(model)
     if not card.skeleton.coco:
         raise CardError(f"{model.path}: its skeleton names no COCO keypoints, so COCO cannot score it")
     if isinstance(card.decoder, PafDecoder):
@@ -113,6 +119,19 @@ def predictor(model: Inference, procedure: Procedure) -> Predict:
     if isinstance(card.decoder, TagDecoder):
         return _Tags(model, procedure)
     return _Crops(model, procedure) if card.sees_crops else _Whole(model, procedure)
+
+
+class _Boxes:
+    """A detector of people, scored by its boxes."""
+
+    def __init__(self, model: Inference) -> None:
+        self._model, self._prepare = model, Preprocessor(model.card.input)
+        self._decode = decoder_for(model.card, "exact")
+
+    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+        transform = self._prepare(frame, self._model.input)
+        self._model.invoke()
+        return [box_detection(image.id, pose) for pose in self._decode.read(self._model, transform)]
 
 
 class _Paf:
@@ -219,8 +238,7 @@ class _Crops:
             raise UsageError(
                 f"{model.path}: a flip test of {card.decoder.kind!r} is not offered; leave it out"
             )
-        # as published: a position is the index of a pixel, whose middle is half a pixel further
-        self._shift = -0.5 if self._settings.box_middle == "index" else 0.0
+        self._shift = coco_shift(self._settings)
 
     def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
         boxes = self._boxes.of(image.id)

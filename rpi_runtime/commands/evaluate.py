@@ -25,7 +25,8 @@ examples:
   python -m rpi_runtime evaluate --model FINDER.tflite --refine CROPS.tflite --coco ~/coco --json > ap.json
 
 DIR holds annotations/person_keypoints_val2017.json and val2017/*.jpg (a part of the pictures is enough).
-AP is COCO's, and equals pycocotools' to 1e-9. The people are those that `run` finds, without ids.
+AP is COCO's, and equals pycocotools' to 1e-9: of keypoints, or of the boxes of a detector alone.
+The people are those that `run` finds, without ids.
 
 exit codes: 0 done, 2 wrong usage, 3 no such file, or annotations that cannot be scored, 8 a package is missing
 """
@@ -94,7 +95,7 @@ class _Progress:
 
 def _estimator(args: argparse.Namespace) -> Estimator:
     estimator = _make_estimator(args)
-    if not estimator.skeleton.coco:
+    if estimator.skeleton.keypoints and not estimator.skeleton.coco:
         path = args.model if args.refine is None else args.refine
         raise CardError(f"{path}: its skeleton names no COCO keypoints, so COCO cannot score it")
     return estimator

@@ -1,10 +1,11 @@
-"""COCO's average precision of keypoints, with NumPy alone.
+"""COCO's average precision of keypoints and of boxes, with NumPy alone.
 
-Definition: https://cocodataset.org/#keypoints-eval; the order of ties, the matching and the interpolation follow the
-published evaluation, so that the figures equal pycocotools' (the tests compare them to 1e-9).
+Definition: https://cocodataset.org/#keypoints-eval and #detection-eval; the order of ties, the matching and the
+interpolation follow the published evaluation, so that the figures equal pycocotools' (the tests compare them to 1e-9).
 
-1. In each image the 20 surest detections are matched, the surest first, with the person of the largest OKS that is
-   left, where the OKS reaches the threshold.
+1. In each image the surest detections (20 poses, 100 boxes) are matched, the surest first, with the person of the
+   largest similarity that is left, where it reaches the threshold. The similarity of poses is the OKS, that of boxes
+   their overlap (intersection over union).
 2. All images' detections, the surest first, give a curve of precision over recall; its mean at 101 recalls, each the
    best precision at this recall or above, is the average precision.
 3. AP is the mean over the thresholds 0.50, 0.55, ... 0.95.
@@ -12,7 +13,7 @@ published evaluation, so that the figures equal pycocotools' (the tests compare 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpi_runtime.evaluate.oks import similarities
-from rpi_runtime.evaluate.people import Annotated, Found, annotated, by_image, found
+from rpi_runtime.evaluate.overlap import overlaps
+from rpi_runtime.evaluate.people import (
+    Annotated,
+    Found,
+    annotated,
+    annotated_box,
+    by_image,
+    found,
+    found_box,
+)
 
-MOST = 20  # detections an image
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 AREAS = {"all": (0.0, 1e10), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
@@ -36,8 +45,8 @@ class Figures:
     Attributes
     ----------
     ap, ap50, ap75, ap_medium, ap_large, ar : float
-        Average precision: mean over the OKS thresholds, at 0.50, at 0.75, of people of 32 to 96 pixels, of larger
-        ones; average recall.
+        Average precision: mean over the thresholds of similarity, at 0.50, at 0.75, of people of 32 to 96 pixels, of
+        larger ones; average recall.
     """
 
     ap: float = UNKNOWN
@@ -50,11 +59,11 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageScore:
-    """One image: its number of annotated people, its number of detections, the mean of each person's best OKS."""
+    """One image: annotated people, detections, and the mean of each person's best similarity."""
 
     people: int
     poses: int
-    mean_best_oks: float
+    mean_best: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,8 +84,25 @@ class _Matched:
     people: int
 
 
-def score_keypoints(
-    detections: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]], images: Sequence[int]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """How annotations and detections of COCO's formats are read and compared."""
+
+    annotated: Callable[[Mapping[str, Any]], Annotated]
+    found: Callable[[Mapping[str, Any]], Found]
+    similarities: Callable[[Sequence[Found], Sequence[Annotated]], NDArray[np.float64]]
+    most: int
+
+
+KEYPOINTS = Task(annotated=annotated, found=found, similarities=similarities, most=20)
+BOXES = Task(annotated=annotated_box, found=found_box, similarities=overlaps, most=100)
+
+
+def score_people(
+    detections: Sequence[Mapping[str, Any]],
+    annotations: Sequence[Mapping[str, Any]],
+    images: Sequence[int],
+    task: Task = KEYPOINTS,
 ) -> tuple[Figures, list[ImageScore]]:
     """Score detections of COCO's result format against annotations of COCO's format.
 
@@ -86,6 +112,7 @@ def score_keypoints(
         Of people only; those of other images are left out.
     images : sequence of int
         Ids of the images that were looked at.
+    task : `KEYPOINTS` or `BOXES`
 
     Returns
     -------
@@ -96,15 +123,17 @@ def score_keypoints(
     Raises
     ------
     KeyError, TypeError, ValueError
-        The annotations are not those of people with COCO's 17 keypoints.
+        The annotations are not those of people with COCO's 17 keypoints, or a detection lacks what is compared.
     """
-    people = {i: [annotated(e) for e in es] for i, es in by_image(annotations, images).items()}
-    poses = {i: _surest([found(e) for e in es]) for i, es in by_image(detections, images).items()}
-    oks = {image: similarities(poses[image], people[image]) for image in images}
+    people = {i: [task.annotated(e) for e in es] for i, es in by_image(annotations, images).items()}
+    poses = {
+        i: _surest([task.found(e) for e in es], task.most) for i, es in by_image(detections, images).items()
+    }
+    alike = {image: task.similarities(poses[image], people[image]) for image in images}
     order = sorted(set(images))
     ap, ar = {}, {}
     for name, limits in AREAS.items():
-        matched = [_match(poses[i], people[i], oks[i], limits) for i in order if poses[i] or people[i]]
+        matched = [_match(poses[i], people[i], alike[i], limits) for i in order if poses[i] or people[i]]
         ap[name], ar[name] = _accumulate(matched)
     counts = {i: len(es) for i, es in by_image(detections, images).items()}
     figures = Figures(
@@ -115,16 +144,16 @@ def score_keypoints(
         ap_large=_mean(ap["large"]),
         ar=_mean(ar["all"]),
     )
-    return figures, [_image_score(oks[i], counts[i]) for i in images]
+    return figures, [_image_score(alike[i], counts[i]) for i in images]
 
 
-def _surest(poses: list[Found]) -> list[Found]:
-    return sorted(poses, key=lambda pose: -pose.score)[:MOST]
+def _surest(poses: list[Found], most: int) -> list[Found]:
+    return sorted(poses, key=lambda pose: -pose.score)[:most]
 
 
 def _image_score(oks: NDArray[np.float64], poses: int) -> ImageScore:
     best = float(oks.max(axis=0).mean()) if oks.size else 0.0
-    return ImageScore(people=oks.shape[1], poses=poses, mean_best_oks=best)
+    return ImageScore(people=oks.shape[1], poses=poses, mean_best=best)
 
 
 def _match(

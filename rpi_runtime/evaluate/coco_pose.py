@@ -1,4 +1,4 @@
-"""A pose in COCO's order of keypoints, and in COCO's result format."""
+"""A pose in COCO's order of keypoints, and people in COCO's result format."""
 
 from __future__ import annotations
 
@@ -49,4 +49,15 @@ def detection(
         "category_id": PERSON,
         "keypoints": [round(float(v), 3) for v in points.reshape(-1)],
         "score": float(score),
+    }
+
+
+def box_detection(image_id: int, pose: Pose) -> dict[str, Any]:
+    """Return what a detector found in COCO's result format: the box and its score."""
+    assert pose.box is not None
+    return {
+        "image_id": image_id,
+        "category_id": PERSON,
+        "bbox": [round(float(v), 3) for v in pose.box],
+        "score": float(pose.score),
     }

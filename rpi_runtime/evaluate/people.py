@@ -6,7 +6,7 @@ Coordinates are those of COCO's files: a keypoint is the index of a pixel.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,23 @@ class Annotated:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Found:
-    """One detection: keypoints (17, 2), score, and the area of the keypoints' bounding box."""
+    """One detection.
+
+    Attributes
+    ----------
+    keypoints : ndarray, shape (17, 2), float64
+        Zeros for a detection that is only a box.
+    score : float
+    area : float
+        Of the keypoints' bounding box; of a detection that is only a box, its own.
+    box : tuple of float
+        x, y, width, height; of a pose, the keypoints' bounding box.
+    """
 
     keypoints: NDArray[np.float64]
     score: float
     area: float
+    box: tuple[float, float, float, float]
 
 
 def annotated(entry: Mapping[str, Any]) -> Annotated:
@@ -70,8 +82,30 @@ def found(detection: Mapping[str, Any]) -> Found:
     pycocotools computes it.
     """
     points = np.array(detection["keypoints"], np.float64).reshape(KEYPOINTS, 3)[:, :2]
-    width, height = points.max(axis=0) - points.min(axis=0)
-    return Found(keypoints=points, score=float(detection["score"]), area=float(width * height))
+    corner = points.min(axis=0)
+    width, height = points.max(axis=0) - corner
+    return Found(
+        keypoints=points,
+        score=float(detection["score"]),
+        area=float(width * height),
+        box=(float(corner[0]), float(corner[1]), float(width), float(height)),
+    )
+
+
+def annotated_box(entry: Mapping[str, Any]) -> Annotated:
+    """Return a person of an annotation file for the task of boxes, where people without keypoints count too."""
+    return replace(annotated(entry), ignored=bool(entry.get(CROWDED, 0)))
+
+
+def found_box(detection: Mapping[str, Any]) -> Found:
+    """Return a box of COCO's result format."""
+    x, y, width, height = map(float, detection["bbox"])
+    return Found(
+        keypoints=np.zeros((KEYPOINTS, 2)),
+        score=float(detection["score"]),
+        area=width * height,
+        box=(x, y, width, height),
+    )
 
 
 def by_image(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rpi_runtime.estimate import Estimator
-from rpi_runtime.evaluate.average_precision import Figures, score_keypoints
+from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, Figures, score_people
 from rpi_runtime.evaluate.coco import CocoSplit
-from rpi_runtime.evaluate.coco_pose import detection
+from rpi_runtime.evaluate.coco_pose import box_detection, detection
 from rpi_runtime.evaluate.images import check_sizes, read_image
 from rpi_runtime.health.timing import Percentiles, StageClock
 from rpi_runtime.model.card import ModelCard
@@ -51,7 +51,7 @@ def confidence(pose: Pose, finder: ModelCard) -> float:
 def evaluate_split(
     estimator: Estimator, split: CocoSplit, progress: Callable[[int], None] = lambda _: None
 ) -> Evaluated:
-    """Find the people on each image of a split, without ids, and score them.
+    """Find the people on each image of a split, without ids, and score them: a detector alone by its boxes.
 
     Parameters
     ----------
@@ -69,18 +69,22 @@ def evaluate_split(
     check_sizes(split)
     card, clock = estimator.models[0].card, StageClock()
     detections: list[dict[str, Any]] = []
+    boxes = not estimator.skeleton.keypoints  # of a detector alone
     refined = 0
     for number, image in enumerate(split.images, 1):
         estimate = estimator(read_image(image), number)
         clock.add({**estimate.latency_ns, "total": sum(estimate.latency_ns.values())})
         for track in estimate.tracks:
-            if not track.pose.found.any():
+            if boxes:
+                detections.append(box_detection(image.id, track.pose))
+            if boxes or not track.pose.found.any():
                 continue  # only a detector saw this person: that is no pose
             score = confidence(track.pose, card)
             detections.append(detection(image.id, track.pose, estimator.skeleton, score))
         refined += sum(track.refined for track in estimate.tracks)
         progress(number)
-    figures, _ = score_keypoints(detections, split.people, [i.id for i in split.images])
+    task = BOXES if boxes else KEYPOINTS
+    figures, _ = score_people(detections, split.people, [i.id for i in split.images], task)
     return Evaluated(
         figures=figures,
         images=len(split.images),

@@ -27,6 +27,15 @@ BYTES = np.arange(256)
 PLAIN = CropSettings()
 
 
+def coco_shift(settings: CropSettings) -> float:
+    """Return the pixels to add to a decoded position to have one of COCO's files.
+
+    COCO's positions, and so what networks were trained with, are indices of pixels; the runtime's count from the
+    picture's edge, half a pixel further, where the card says ``box_middle = "index"``.
+    """
+    return -0.5 if settings.box_middle == "index" else 0.0
+
+
 def crop_transform(box: Box, spec: InputSpec, settings: CropSettings = PLAIN) -> Transform:
     """Return where a person's box lies on the network's input.
 

@@ -16,7 +16,7 @@ from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Box
-from rpi_runtime.preprocess.crop import CropWriter, crop_transform
+from rpi_runtime.preprocess.crop import CropWriter, coco_shift, crop_transform
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
 
 REFINED = 0.3  # least score of a box whose person is looked at
@@ -62,6 +62,7 @@ class PairTeacher:
         if not card.decoder.flip_pairs:
             raise CardError(f"{refiner}: its card names no flip_pairs; a teacher looks at mirrored crops too")
         self._settings = crop_settings(card)
+        self._shift = coco_shift(self._settings)
         self._prepare = Preprocessor(self._finder.card.input)
         self._find = decoder_for(self._finder.card, "exact")
         self._write = CropWriter(card.input, self._settings)
@@ -121,8 +122,11 @@ class PairTeacher:
         return Seen(points=both, sure=agreed(both, first, second, box[2] * box[3]))
 
     def _points(self, straight: Any, mirrored: Any, transform: Any, scale: Any) -> Points:
-        pose = self._decode.decode(straight, transform, scale, flipped=mirrored)
-        return pose.keypoints.astype(np.float64)
+        points = self._decode.decode(straight, transform, scale, flipped=mirrored).keypoints.astype(
+            np.float64
+        )
+        points[:, :2] += self._shift
+        return points
 
 
 def without_repeats(people: list[dict[str, Any]]) -> list[dict[str, Any]]:

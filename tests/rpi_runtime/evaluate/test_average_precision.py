@@ -11,10 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rpi_runtime.evaluate.average_precision import Figures, score_keypoints
+from rpi_runtime.evaluate.average_precision import BOXES, Figures, score_people
+
+# of pycocotools' figures those that are ours: AP, AP50, AP75, of medium and of large people, AR
+PLACES = {"keypoints": [0, 1, 2, 3, 4, 5], "bbox": [0, 1, 2, 4, 5, 8]}
 
 
-def judged(detections: list[dict[str, Any]], truth: dict[str, Any], images: list[int]) -> Figures:
+def judged(
+    detections: list[dict[str, Any]], truth: dict[str, Any], images: list[int], kind: str = "keypoints"
+) -> Figures:
     """The same by pycocotools."""
     coco = pytest.importorskip("pycocotools.coco")
     cocoeval = pytest.importorskip("pycocotools.cocoeval")
@@ -28,16 +33,16 @@ def judged(detections: list[dict[str, Any]], truth: dict[str, Any], images: list
             found = coco.COCO()
             found.dataset = {**known.dataset, "annotations": []}
             found.createIndex()
-        judge = cocoeval.COCOeval(known, found, "keypoints")
+        judge = cocoeval.COCOeval(known, found, kind)
         judge.params.imgIds = images
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
-    return Figures(**dict(zip(Figures.__slots__, _percent(judge.stats), strict=True)))
+    return Figures(**dict(zip(Figures.__slots__, _percent(judge.stats[PLACES[kind]]), strict=True)))
 
 
 def _percent(stats: Any) -> list[float]:
-    return [100 * float(s) if s >= 0 else -1.0 for s in stats[:6]]
+    return [100 * float(s) if s >= 0 else -1.0 for s in stats]
 
 
 def made_up(seed: int, images: int = 12) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -77,20 +82,38 @@ def assert_same(ours: Figures, theirs: Figures) -> None:
         assert getattr(ours, name) == pytest.approx(getattr(theirs, name), abs=1e-9), name
 
 
+def as_boxes(poses: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The boxes of some poses' keypoints, one in five of no size."""
+    boxes = []
+    for number, pose in enumerate(poses):
+        points = np.array(pose["keypoints"]).reshape(17, 3)[:, :2]
+        corner, size = points.min(axis=0), np.ptp(points, axis=0) * (number % 5 > 0)
+        boxes.append({k: v for k, v in pose.items() if k != "keypoints"} | {"bbox": [*corner, *size]})
+    return boxes
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_made_up_boxes_score_as_in_pycocotools(seed: int) -> None:
+    poses, truth = made_up(seed)
+    images = [picture["id"] for picture in truth["images"]]
+    ours, _ = score_people(as_boxes(poses), truth["annotations"], images, BOXES)
+    assert_same(ours, judged(as_boxes(poses), truth, images, "bbox"))
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_made_up_people_score_as_in_pycocotools(seed: int) -> None:
     detections, truth = made_up(seed)
     images = [picture["id"] for picture in truth["images"]]
-    ours, _ = score_keypoints(detections, truth["annotations"], images)
+    ours, _ = score_people(detections, truth["annotations"], images)
     assert_same(ours, judged(detections, truth, images))
 
 
 def test_nothing_found_and_nobody_there() -> None:
     detections, truth = made_up(3)
     images = [picture["id"] for picture in truth["images"]]
-    assert_same(score_keypoints([], truth["annotations"], images)[0], judged([], truth, images))
+    assert_same(score_people([], truth["annotations"], images)[0], judged([], truth, images))
     empty = {**truth, "annotations": []}
-    assert_same(score_keypoints(detections, [], images)[0], judged(detections, empty, images))
+    assert_same(score_people(detections, [], images)[0], judged(detections, empty, images))
 
 
 @pytest.mark.parametrize("noise", [0.0, 3.0, 10.0])
@@ -105,7 +128,7 @@ def test_coco_scores_as_in_pycocotools(noise: float, shared: Path) -> None:
             moved = np.column_stack([points[:, :2] + rng.normal(0, noise + 1e-3, (17, 2)), np.ones(17)])
             detections.append({"image_id": person["image_id"], "category_id": 1,
                                "keypoints": moved.reshape(-1).tolist(), "score": float(rng.random())})  # fmt: skip
-    ours, per_image = score_keypoints(detections, truth["annotations"], images)
+    ours, per_image = score_people(detections, truth["annotations"], images)
     assert_same(ours, judged(detections, truth, images))
     assert ours.ap > 5
     assert len(per_image) == len(images)
