@@ -31,7 +31,7 @@ cdef class BoxBuffers:
     cdef int[::1] level, cell, kind
     cdef double[::1] keys
     cdef int[::1] order
-    cdef float[:, ::1] placed  # left, top, right, bottom of the ranked candidates; NaN where there is none
+    cdef float[:, ::1] placed  # left, top, right, bottom of the ranked candidates; NaN for a box without an area
     cdef int[::1] kept  # ranks
     cdef float[:, ::1] boxes
     cdef float[::1] scores
@@ -88,7 +88,7 @@ def collect(
 
 
 def rank(BoxBuffers ws):
-    """Order the candidates by score, the earlier one first of equals, as many as take part."""
+    """Order the candidates by score, ties by position, and keep the number that takes part."""
     with nogil:
         sort(ws.keys, ws.order, ws.count)
     ws.ranked = min(ws.count, ws.placed.shape[0])
@@ -113,7 +113,7 @@ def place(
 
 
 def suppress(BoxBuffers ws):
-    """Keep the surest of those that overlap, as many as are wanted; return how many stay."""
+    """Keep the surest of overlapping boxes, up to the wanted number; return how many stay."""
     with nogil:
         keep_apart(ws)
     return ws.people
@@ -177,7 +177,7 @@ cdef void note(
 cdef inline Py_ssize_t best_class(
     BoxBuffers ws, const stored[:, :, :] scores, Py_ssize_t y, Py_ssize_t x
 ) noexcept nogil:
-    """Which wanted class has the largest number, the first one of equals; -1 where none is a number."""
+    """Index of the wanted class with the largest number, ties by order; -1 where all are NaN."""
     cdef Py_ssize_t best = -1, k
     cdef stored value, highest = 0
     for k in range(ws.wanted.shape[0]):
@@ -197,7 +197,7 @@ cdef void place_one(
     float unit_y,
     float step,
 ) noexcept nogil:
-    """One candidate's box; not a number where it has no area."""
+    """Place one candidate's box; NaN where it has no area."""
     cdef Py_ssize_t cell = ws.cell[ws.order[row]], y = cell // boxes.shape[1], x = cell % boxes.shape[1]
     cdef float at_x = (<float>x + ws.anchor) * step, at_y = (<float>y + ws.anchor) * step
     cdef float a = side(ws, boxes, y, x, 0, table, weights) * unit_x
@@ -249,7 +249,7 @@ cdef inline float side(
 
 
 cdef inline float share(stored value, stored highest, const float[::1] weights) noexcept nogil:
-    """``exp(value - highest)``; 0 where that is below 2 ** -40, not a number for what is none."""
+    """``exp(value - highest)``; 0 where that is below 2 ** -40; NaN stays NaN."""
     cdef float t
     if stored is float:
         t = (value - highest) * <float>LOG2_E
@@ -259,7 +259,7 @@ cdef inline float share(stored value, stored highest, const float[::1] weights) 
 
 
 cdef void keep_apart(BoxBuffers ws) noexcept nogil:
-    """Take the ranked candidates in turn, but for those that overlap one of their class that was taken."""
+    """Take the ranked candidates in turn, except those that overlap a taken one of the same class."""
     cdef Py_ssize_t row, other, i, j, side_of
     ws.people = 0
     for row in range(ws.ranked):
@@ -309,7 +309,7 @@ cdef void point_one(
     float unit_y,
     float step,
 ) noexcept nogil:
-    """One person's keypoints; 0 where a position is no number."""
+    """One person's keypoints; 0 where a position is not finite."""
     cdef Py_ssize_t cell = ws.cell[ws.order[ws.kept[row]]], k, first
     cdef Py_ssize_t y = cell // keypoints.shape[1], x = cell % keypoints.shape[1]
     cdef float across = (<float>x + ws.keypoint_anchor) * step, down = (<float>y + ws.keypoint_anchor) * step

@@ -78,7 +78,7 @@ def find(
 
 
 cdef Py_ssize_t nearest_centre(CentreBuffers ws, const stored[:, :, :] centre) noexcept nogil:
-    """The cell with the largest value by distance from the map's middle, into ``cells[0]``; 0 where there is none."""
+    """The cell with the largest value by distance from the map's middle, into ``cells[0]``; return how many there are, 0 or 1."""
     cdef float middle_y = <float>centre.shape[0] * <float>0.5, middle_x = <float>centre.shape[1] * <float>0.5
     cdef Py_ssize_t y, x, found = 0
     cdef float value, best = 0
@@ -160,7 +160,7 @@ cdef void put_box(
     const stored[:, :, :] box_scale,
     const stored[:, :, :] box_offset,
 ) noexcept nogil:
-    """A person's box, inside of the map; the whole map where there are no boxes, nothing where one is no number."""
+    """A person's box, inside of the map; the whole map where the network gives no boxes; empty where a number is NaN."""
     cdef float middle_y, middle_x, half_y, half_x
     ws.boxes[row, 0] = ws.boxes[row, 1] = 0
     ws.boxes[row, 2], ws.boxes[row, 3] = <float>width, <float>height
@@ -177,7 +177,7 @@ cdef void put_box(
 
 
 cdef inline float inside(float position, float size) noexcept nogil:
-    """The nearest position from 0 to `size`; 0 for what is no number."""
+    """The nearest position from 0 to `size`; 0 for NaN."""
     if not position > 0:
         return 0
     return position if position < size else size
@@ -210,7 +210,7 @@ cdef void put_point(
 cdef Py_ssize_t search_one(
     CentreBuffers ws, Py_ssize_t k, const stored[:, :, :] heatmaps, float at_y, float at_x, float *best
 ) noexcept nogil:
-    """The cell whose value over distance is largest, the first one of equals; -1 where none is above 0."""
+    """The cell with the largest value over distance, ties by position; -1 where no value is above 0."""
     cdef Py_ssize_t y, x, found = -1
     cdef float value, bound = 0
     for y in range(heatmaps.shape[0]):
@@ -234,7 +234,7 @@ cdef Py_ssize_t search_many(
     float at_x,
     float *best,
 ) noexcept nogil:
-    """The cell in the box whose weighted value is largest, the first one of equals; -1 where none is above 0."""
+    """The cell in the box with the largest weighted value, ties by position; -1 where no value is above 0."""
     cdef Py_ssize_t y, x, found = -1
     cdef float value, rate = -<float>LOG2_E / (ws.nearness * <float>heatmaps.shape[1])
     weigh(ws.down, at_y, rate, ws.boxes[row, 1], ws.boxes[row, 3])

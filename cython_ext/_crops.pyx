@@ -15,7 +15,7 @@ from cython_ext._scalar cimport stored
 cdef enum:
     CHANNELS = 3
 
-cdef float WHOLE = 12582912  # 1.5 * 2 ** 23: adding and taking it away rounds to whole numbers, of two to the even one
+cdef float WHOLE = 12582912  # 1.5 * 2 ** 23: adding and taking it away rounds to whole numbers, ties to even
 
 
 cdef class Taps:
@@ -33,7 +33,7 @@ cdef class Taps:
     def fit(self, double scale, double pad, Py_ssize_t limit, bint area):
         """Find them for ``crop = picture * scale + pad``, a picture of `limit` pixels."""
         cdef Py_ssize_t most = 2
-        if area:  # an interval of so many pixels touches two more at most, and none beyond the picture
+        if area:  # an interval touches at most two pixels more than its length, and no pixel beyond the picture
             most = <Py_ssize_t>min(floor(1 / scale) + 2, <double>limit)
         if self.weights.shape[1] < most:
             self.weights = np.zeros((self.first.shape[0], most), np.float32)
@@ -121,7 +121,7 @@ cdef inline void begin_at(Taps taps, Py_ssize_t i, Py_ssize_t first) noexcept no
 
 
 cdef inline void add(Taps taps, Py_ssize_t i, Py_ssize_t at, float weight, Py_ssize_t limit) noexcept nogil:
-    """One more pixel of the picture, or of what is beyond it."""
+    """Add one more pixel of the picture, or of the padding beyond it."""
     if 0 <= at < limit:
         taps.weights[i, taps.count[i]] = weight
         taps.count[i] += 1
@@ -188,7 +188,7 @@ cdef inline float total(CropBuffers ws, float value, Py_ssize_t x, Py_ssize_t at
 
 
 cdef inline Py_ssize_t nearest(float value) noexcept nogil:
-    """The nearest of 0..255, of two the even one."""
+    """The nearest of 0..255, ties to even."""
     value = value if value > 0 else <float>0
     value = value if value < 255 else <float>255
     return <Py_ssize_t>((value + WHOLE) - WHOLE)

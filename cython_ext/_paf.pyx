@@ -355,7 +355,7 @@ cdef bint merge(GroupBuffers ws, Py_ssize_t pair, Py_ssize_t limb, Py_ssize_t pe
 
 
 cdef inline Py_ssize_t holder(GroupBuffers ws, Py_ssize_t kind, int peak, Py_ssize_t people) noexcept nogil:
-    """First entry that holds a peak; `people` when there is none."""
+    """First entry that holds a peak; `people` when no entry does."""
     cdef Py_ssize_t e
     for e in range(people):
         if ws.entries[e, kind] == peak:

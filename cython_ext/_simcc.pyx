@@ -63,7 +63,7 @@ cdef void locate(
 
 
 cdef Py_ssize_t highest(const stored[:, :] bins, Py_ssize_t k) noexcept nogil:
-    """The first bin with the largest finite number; -1 where there is none."""
+    """The first bin with the largest finite number; -1 where no number is finite."""
     cdef Py_ssize_t i, best = -1
     cdef stored value, most = 0
     for i in range(bins.shape[1]):
@@ -79,7 +79,7 @@ cdef Py_ssize_t highest(const stored[:, :] bins, Py_ssize_t k) noexcept nogil:
 cdef float probability(
     const stored[:, :] bins, Py_ssize_t k, Py_ssize_t best, const float[::1] weights
 ) noexcept nogil:
-    """The largest number's part in a softmax; what is not finite has none."""
+    """The largest number's part in a softmax; numbers that are not finite are ignored."""
     cdef Py_ssize_t i
     cdef stored most = bins[k, best]
     cdef float total = 0

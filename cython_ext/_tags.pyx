@@ -14,14 +14,14 @@ from libc.math cimport INFINITY, rint, rintf, sqrt, sqrtf
 from cython_ext._assignment cimport Assignment, solve
 
 cdef double FAR = 1e10  # cost of opening a person where there are more candidates than people
-cdef double FARTHEST = 1e30  # a larger distance of tags, or none, counts as this: costs are finite
+cdef double FARTHEST = 1e30  # a larger distance of tags, or NaN, counts as this: costs are finite
 cdef enum:
     MOST_TAGS = 8  # components of a tag
     LANES = 16
 
 
 cdef class TagBuffers:
-    """Memory that calls share; so many people as there may be candidates can be opened."""
+    """Memory that calls share, with room for one person per candidate."""
 
     cdef readonly object points_array, scores_array, counts_array
     cdef float[:, :, ::1] points

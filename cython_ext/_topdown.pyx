@@ -80,7 +80,7 @@ def suppress(
     double threshold,
     int[::1] kept,
 ):
-    """Rows in the given order that are not too similar to one before, into `kept`; their number."""
+    """Write the rows, in the given order, that are not too similar to a kept one into `kept`; return their number."""
     cdef Py_ssize_t count = 0, i, j
     with nogil:
         for i in range(order.shape[0]):
@@ -252,7 +252,7 @@ cdef double similarity(
     Py_ssize_t one,
     Py_ssize_t other,
 ) noexcept nogil:
-    """Object keypoint similarity of two people over the keypoints that one of them has at least."""
+    """Object keypoint similarity of two people over the keypoints that at least one of them has."""
     cdef double area = (areas[one] + areas[other]) * 0.5 + 2.220446049250313e-16, total = 0, dx, dy
     cdef float t
     cdef Py_ssize_t k, count = 0

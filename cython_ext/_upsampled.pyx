@@ -84,12 +84,12 @@ cdef void set_exact_limits(
         set_limit(ws, k, channels, <float>low)
 
 
-# The next functions take bare arrays, not the buffers' object: then the compiler sees that what is written is
-# not what is read, and vectorizes.
+# The next functions take bare arrays, not the buffers' object, so that the compiler sees that inputs and outputs do
+# not overlap, and vectorizes.
 
 
 cdef void find_range(const stored[:, ::1] rows, stored[::1] least, stored[::1] most) noexcept nogil:
-    """Least and largest value of each column; what is not a number counts in neither."""
+    """Least and largest value of each column; NaN is ignored."""
     cdef Py_ssize_t y, k
     cdef stored value
     for k in range(rows.shape[1]):
@@ -226,7 +226,7 @@ cdef bint gather(
             if 0 < i < SUPPORT - 1 and 0 < j < SUPPORT - 1:
                 near = value if value > near else near
     bound = near + ONE_AXIS * (<double>near - least) + BOTH_AXES * (<double>near + most - 2 * <double>least)
-    # Written so that what is not finite goes on to be evaluated.
+    # Written so that a bound that is not finite lets the patch be evaluated.
     return not bound < peak_threshold - SLACK * (fabs(most) + fabs(least) + peak_threshold)
 
 

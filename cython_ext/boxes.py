@@ -1,4 +1,4 @@
-"""An anchor-free detector's maps to boxes, and to keypoints where it gives them."""
+"""Turn the maps of an anchor-free detector into boxes, and into keypoints where it gives them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ except ImportError as err:
     raise ImportError(NOT_BUILT) from err
 
 Table = NDArray[np.float32]
-NO_TABLE = np.zeros(256, np.float32)  # of float maps, which need none
+NO_TABLE = np.zeros(256, np.float32)  # for float maps, which need no table
 COLLECT, PLACE, POINT = by_type(kernels.collect), by_type(kernels.place), by_type(kernels.point)
 
 
@@ -97,7 +97,7 @@ class BoxFinder:
         self._tables = [self._level_tables(level) for level in levels]
 
     def _level_tables(self, level: BoxLevel) -> tuple[Table, ...]:
-        """Of scores, objectness, boxes, their bins' weights, keypoints and visibilities, each by int8."""
+        """Return tables by int8 for scores, objectness, boxes, weights of bins, keypoints and visibilities."""
         logits = self.rules.logits
 
         def scores(maps: Quantized | None) -> Table:

@@ -1,4 +1,4 @@
-"""The maps of a network with centres to people: MoveNet, of one person or of many."""
+"""Turn the maps of a network with centres into people: MoveNet, for one person or for many."""
 
 from __future__ import annotations
 

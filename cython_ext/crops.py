@@ -1,4 +1,4 @@
-"""A part of a picture, straight into a network's input."""
+"""Write a part of a picture into a network's input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keypoints out of heatmaps: sub-pixel maxima, or the peaks of the upsampled maps without upsampling them."""
+"""Find keypoints in heatmaps: sub-pixel maxima, or the peaks of upsampled maps without upsampling them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PeakFinder:
             C at least ``rules.keypoints``. C-contiguous maps, as interpreters give them, are read in place;
             any other layout is copied first, unconverted, into memory that is kept.
         scale, zero_point : float, int
-            Of int8 maps: ``real = (stored - zero_point) * scale``. Scale 0 marks float maps.
+            Quantization of int8 maps: ``real = (stored - zero_point) * scale``. Scale 0 marks float maps.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Keypoints to people along part affinity fields (PAFs): limb scores and assembly."""
+"""Join keypoints into people along part affinity fields (PAFs): limb scores and assembly."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Grouper:
         pafs : ndarray, shape (H, W, C), float32 or int8
             Any strides; read in place.
         scale, zero_point : float, int
-            Of int8 fields: ``real = (stored - zero_point) * scale``. Scale 0 marks float fields.
+            Quantization of int8 fields: ``real = (stored - zero_point) * scale``. Scale 0 marks float fields.
 
         Returns
         -------
@@ -100,7 +100,7 @@ class Grouper:
         Parameters
         ----------
         peaks : Peaks
-            That were grouped.
+            The peaks that were grouped.
         cell : float
             Pixels of the network's input per pixel of the peaks' map.
         to_image : ndarray, shape (4,), float32

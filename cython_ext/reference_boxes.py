@@ -2,7 +2,8 @@
 
 An anchor-free detector gives for each cell of its maps scores of classes and four numbers of a box, and keypoints where
 it is a pose network. Cells whose score passes are ranked, their boxes decoded, and of boxes that overlap the surest
-stays. Arithmetic is float32 in the order written here, that of overlaps double. What is not finite is nobody.
+stays. Arithmetic is float32 in the order written here, that of overlaps double. A score that is not finite is no
+detection.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def find_boxes(levels: Sequence[BoxLevel], rules: BoxRules) -> Detections:
 
 
 def logistic(value: Floats) -> Floats:
-    """``1 / (1 + exp(-value))``; 0 for what is no number."""
+    """``1 / (1 + exp(-value))``; 0 for NaN."""
     with np.errstate(all="ignore"):
         size = np.abs(value)
         near = size < 87
@@ -57,7 +58,7 @@ def logistic(value: Floats) -> Floats:
 
 
 def exponential(value: Floats) -> Floats:
-    """e to the power of `value`, which is clipped to about -87..87; not a number for what is none."""
+    """e to the power of `value`, which is clipped to about -87..87; NaN stays NaN."""
     with np.errstate(all="ignore"):
         t = value * LOG2_E
     known = ~np.isnan(t)
@@ -95,7 +96,7 @@ def _collect(
     stored = level.scores.values[..., wanted]
     known = ~np.isnan(stored)
     best = np.where(known, stored.astype(np.float64), -np.inf).argmax(axis=2)
-    # minus infinity is a number, what is no number is none: it loses even to that
+    # NaN loses even to minus infinity
     only = known.argmax(axis=2)
     best = np.where(np.take_along_axis(known, best[..., None], 2)[..., 0], best, only)
     score = np.take_along_axis(sureness(_replaced(level.scores, stored), rules), best[..., None], 2)[..., 0]

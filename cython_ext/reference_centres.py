@@ -2,7 +2,7 @@
 
 A network of the CenterNet kind (Zhou 2019, arXiv:1904.07850) gives people's centres, for each centre where its
 keypoints are about, and heatmaps of all keypoints. MoveNet looks for each keypoint in the heatmap near where the centre
-expects it, and adds an offset. Arithmetic is float32; what is not finite or not above 0 is nothing.
+expects it, and adds an offset. Arithmetic is float32; a value that is not finite or not above 0 is ignored.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _many(centre: Floats, rules: CentreRules) -> list[Cell]:
 
 
 def _box(cell: Cell, maps: CentreMaps, rules: CentreRules) -> Floats:
-    """Left, top, right, bottom, inside of the map; 0 for what is no number."""
+    """Left, top, right, bottom, inside of the map; 0 for NaN."""
     height, width = maps.centre.values.shape[:2]
     if not rules.boxed:
         return np.array([0, 0, width, height], np.float32)

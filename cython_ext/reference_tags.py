@@ -7,7 +7,7 @@ a quarter of a cell towards the higher neighbours, and a look for what a person 
 An optimal assignment is often not unique, as tag distances are rounded. `assign` gives the one that the `munkres`
 package gave at version 1.1.4, with which the networks were published; later versions and other solvers give others
 that cost the same. Beyond the original: peaks of equal value keep the order of rows, sums run one after the other,
-and what is not finite is no candidate.
+and a value that is not finite is no candidate.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cython_ext.specs import Groups, Stored, TagRules, taps
 from cython_ext.tables import Floats
 
 FAR = 1e10  # cost of opening a person where there are more candidates than people
-FARTHEST = 1e30  # a distance of tags that is larger, or no number, counts as this: costs are finite
+FARTHEST = 1e30  # a distance of tags that is larger, or NaN, counts as this: costs are finite
 Costs = NDArray[np.float64]
 Candidates = tuple[NDArray[np.intp], Floats, Floats]  # cells, values, tags
 
@@ -94,7 +94,7 @@ class Person:
 
 
 def match(found: list[Candidates], rules: TagRules) -> list[Person]:
-    """Give the candidates of one type after the other to people; open a person for who fits nobody."""
+    """Give the candidates to people, type by type; open a person for a candidate that fits no one."""
     people: list[Person] = []
     for kind in rules.joint_order or range(rules.keypoints):
         cells, values, tags = found[kind]

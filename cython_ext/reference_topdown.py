@@ -2,7 +2,7 @@
 
 One person's heatmaps give one keypoint of each type: the maximum (the first one, row by row), or the expectation
 of the position under a softmax sharpened by beta (Beta-Soft-Argmax, Zhang 2019, arXiv:1911.10346). Weights below
-2 ** -40 of the largest count as 0, what is not finite counts as nothing, and sums run column by column.
+2 ** -40 of the largest count as 0, values that are not finite are ignored, and sums run column by column.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def suppress(
 def similarity(
     points: Floats, areas: NDArray[np.float64], sigmas: NDArray[np.float64], one: int, other: int
 ) -> float:
-    """Object keypoint similarity (COCO's OKS) of two people, with the mean of their areas.
+    """Return the object keypoint similarity (COCO's OKS) of two people, with the mean of their areas.
 
     Over the keypoints that one of them has at least; one that the other lacks is not alike. 1 without any.
     """

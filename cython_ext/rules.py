@@ -202,7 +202,7 @@ class BoxLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Detections:
-    """Who was found, surest first; of equal scores the earlier level and cell first.
+    """The people found, surest first; ties keep the order of levels and cells.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ class CentreRules:
     ----------
     keypoints : int
     many : bool
-        Everybody whose centre is a maximum of 3x3 cells; otherwise the one nearest to the middle of the map.
+        Find every person whose centre is a maximum of 3x3 cells; otherwise the person nearest to the map's middle.
     threshold : float
         With `many`: a centre is above this.
     max_people : int
@@ -307,7 +307,7 @@ class CentreMaps:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Centred:
-    """Who was found, surest centre first; of equal ones the earlier cell first.
+    """The people found, surest centre first; ties keep the order of cells.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Two one-dimensional distributions a keypoint to its position: SimCC."""
+"""Find keypoints from two one-dimensional distributions each (SimCC)."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ class PointRules:
     keypoints : int
         Channels 0 to ``keypoints - 1`` are searched.
     beta : float
-        Of Beta-Soft-Argmax: the expectation of the position under ``exp(beta * value)``. 0: the maximum.
+        Sharpness of Beta-Soft-Argmax, the expectation of the position under ``exp(beta * value)``. 0: the maximum.
     quarter_offset : bool
         Move the position a quarter of a cell towards the higher neighbour, along each axis.
     parabola : bool
@@ -177,7 +177,7 @@ class TagRules:
     max_people : int
         Number of highest peaks of each type that take part, and of people, the first ones.
     joint_order : tuple of int
-        In which order the types are given to people; empty for ascending.
+        Order in which the types are given to people; empty for ascending.
     nms_size : int
         A peak is the largest value of a square of this many cells a side; odd.
     adjust : bool
@@ -219,7 +219,7 @@ class TagRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Groups:
-    """Who was found by tags, in the order in which they were opened.
+    """The people found by tags, in the order in which they were opened.
 
     Attributes
     ----------
@@ -255,7 +255,7 @@ class Peaks:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class People:
-    """Who was found, in the order in which they were opened.
+    """The people found, in the order in which they were opened.
 
     Attributes
     ----------
@@ -273,7 +273,7 @@ class People:
 
 
 def check_maps(maps: Any, channels: int, scale: float, zero_point: int) -> None:
-    """Refuse what is not a map of at least 1x1 cells with `channels` channels, float32 or quantized int8.
+    """Refuse anything but a map of at least 1x1 cells with `channels` channels, float32 or quantized int8.
 
     Raises
     ------

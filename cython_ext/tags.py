@@ -1,4 +1,4 @@
-"""Heatmaps and tags to people: associative embedding; and the network's maps to planes of the size that it wants."""
+"""Group keypoints into people by tags (associative embedding), and turn maps into planes of the wanted size."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Unpacker:
             C-contiguous maps are read in place, others are copied first.
         out : ndarray, shape (K, H, W), float32
         scale, zero_point : float, int
-            Of int8 maps: ``real = (stored - zero_point) * scale``. Scale 0 marks float maps.
+            Quantization of int8 maps: ``real = (stored - zero_point) * scale``. Scale 0 marks float maps.
         mirrored : bool
             The maps are those of a mirrored picture and are mirrored back.
 

@@ -1,4 +1,4 @@
-"""One person's heatmaps to keypoints: maximum or Beta-Soft-Argmax; and which people are the same one."""
+"""Find the keypoints of one person in heatmaps, by maximum or Beta-Soft-Argmax; drop duplicate people."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PointFinder:
         maps : ndarray, shape (H, W, C), float32 or int8
             C-contiguous maps are read in place, others are copied first.
         scale, zero_point : float, int
-            Of int8 maps: ``real = (stored - zero_point) * scale``. Scale 0 marks float maps.
+            Quantization of int8 maps: ``real = (stored - zero_point) * scale``. Scale 0 marks float maps.
         flipped : ndarray, shape (H, W, C), of the same type, optional
             The network's maps for the mirrored picture, as they came out: the mean of both is searched.
 
@@ -92,24 +92,24 @@ def suppress(
     sigmas: NDArray[np.float64],
     threshold: float,
 ) -> NDArray[np.int32]:
-    """Return the people who stay when of two similar ones the surer one stays.
+    """Return the people who stay after the less sure one of each two similar people is dropped.
 
     Parameters
     ----------
     points : ndarray, shape (P, K, 3), float32
-        x, y and value; a keypoint whose value is not above 0 is missing. What both lack does not count, what one
-        of them lacks is not alike.
+        x, y and value; a keypoint whose value is not above 0 is missing. Keypoints missing in both are ignored; a
+        keypoint missing in one counts as dissimilar.
     scores, areas : ndarray, shape (P,), float64
         Sureness, and size in square pixels.
     sigmas : ndarray, shape (K,), float64
         COCO's fall-off of each keypoint.
     threshold : float
-        Largest object keypoint similarity (OKS) of two people who both stay.
+        Two people with a larger object keypoint similarity (OKS) count as one.
 
     Returns
     -------
     ndarray, shape (kept,), int32
-        Rows, surest first; of equal scores the earlier row first.
+        Rows, surest first; ties keep their order.
     """
     if len(scores) != len(points) or len(areas) != len(points) or points.shape[1:] != (*sigmas.shape, 3):
         raise ValueError(

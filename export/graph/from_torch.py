@@ -41,7 +41,7 @@ def build_from_torch(
     outputs : sequence of str
         Names of the maps.
     normalisation : InputSpec
-        Of the published network; goes inside the network where an int8 input cannot be it.
+        Normalisation of the published network; it goes inside the network where an int8 input cannot be it.
     spec : InputSpec
         The input of the file that is made.
     """

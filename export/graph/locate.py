@@ -15,7 +15,7 @@ from rpi_runtime.errors import ParityError
 
 
 def first_difference(graph: PlainGraph, image: Array) -> str:
-    """Name the first node whose result differs from ONNX Runtime's, an empty text where there is none.
+    """Name the first node whose result differs from ONNX Runtime's, or return an empty text when all agree.
 
     The graph is converted once more without edits, every value of it an output.
     """

@@ -26,7 +26,7 @@ class Node:
     attributes : dict
         In Python's and NumPy's types.
     shapes, dtypes : dict
-        Of every value of the graph, by name.
+        Shape and type of every value of the graph, by name.
     """
 
     kind: str

@@ -32,7 +32,7 @@ class Topology:
     Parameters
     ----------
     path : path
-        Of the package; written by `export.zoo.draw`.
+        File of the package, written by `export.zoo.draw`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,7 +78,7 @@ def build_from_topology(
     topology : Topology
     state : mapping of str to ndarray
     normalisation : InputSpec
-        Of the published network; goes inside the network where an int8 input cannot be it.
+        Normalisation of the published network; it goes inside the network where an int8 input cannot be it.
     spec : InputSpec
         The input of the file that is made.
     """

@@ -94,7 +94,7 @@ class Entry(Trainable):
 
     @property
     def default_source(self) -> str:
-        """The name of the default source; raises `WeightsError` if there is none."""
+        """The name of the default source; raises `WeightsError` if the network has no source."""
         if self.bundled and is_bundled(self.bundled):
             return BUNDLED
         if not self.sources:

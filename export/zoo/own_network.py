@@ -88,7 +88,7 @@ def layout_of(name: str, shape: Shape, wanted: Shape, path: Path) -> Order:
     Raises
     ------
     CardError
-        There is none.
+        No order of the axes fits.
     """
     plain = tuple(range(len(shape)))
     for order in (CHANNELS_LAST, plain, (0, 3, 1, 2), (0, 2, 1)):

@@ -69,7 +69,7 @@ def predict(path: Path, board: str = "pi4", threads: int = THREADS) -> Predictio
     path : path
     board : {"pi4", "pi5"}
     threads : int
-        Of the interpreter.
+        Threads of the interpreter.
 
     Raises
     ------

@@ -77,7 +77,7 @@ class Tensor:
     name : str
     shape : tuple of int
     dtype : numpy.dtype
-        Of what is stored.
+        Type of the stored values.
     data : ndarray or None
         A constant, `shape` and `dtype`; None for what operators compute.
     quantization : Quantization or None
@@ -147,7 +147,7 @@ class Operator:
 
     @property
     def activation(self) -> str:
-        """The fused activation, ``NONE`` where there is none."""
+        """The fused activation; ``NONE`` when the operator has no activation."""
         return str(self.options.get("fused_activation_function", "NONE"))
 
 

@@ -85,9 +85,8 @@ class _Writer:
         if key not in self.codes:
             code = schema.OperatorCodeT()
             code.builtinCode = getattr(schema.BuiltinOperator, "CUSTOM" if key[1] else op.name)
-            code.deprecatedBuiltinCode = min(
-                code.builtinCode, 127
-            )  # an int8 field, from before there were so many
+            # an int8 field, from before there were more than 127 operators
+            code.deprecatedBuiltinCode = min(code.builtinCode, 127)
             code.customCode = op.name.encode() if key[1] else None
             code.version = 1
             self.codes[key] = code

@@ -1,4 +1,4 @@
-"""Where a person is on a picture: a box round the keypoints, steady from frame to frame."""
+"""Compute the box of a person on a picture: round the keypoints, and steady from frame to frame."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ MARGIN = 0.15  # of the longer side, on each side
 DETECTED_MARGIN = (
     0.07  # the same where a detector gives boxes, so that a box from keypoints is as large as its own
 )
-LEAST_SIDE = 4.0  # pixels; of somebody smaller a crop shows nothing
-STILL = 0.1  # of the longer side: while no edge is farther off the box stays where it is
-INWARD = 0.3  # of the way an edge goes inward a frame; outward it goes at once
+LEAST_SIDE = 4.0  # pixels; the crop of a smaller person shows nothing
+STILL = 0.1  # part of the longer side; the box stays where it is while no edge has moved farther
+INWARD = 0.3  # part of the way that an edge moves inward per frame; outward it moves at once
 
 
 def person_box(keypoints: NDArray[np.float32], margin: float = MARGIN) -> Box | None:
@@ -24,7 +24,7 @@ def person_box(keypoints: NDArray[np.float32], margin: float = MARGIN) -> Box | 
     ----------
     keypoints : ndarray, shape (K, 3), float32
     margin : float
-        Of the longer side, on each side.
+        Added on each side, as a part of the longer side.
     """
     points = keypoints[keypoints[:, 2] > 0, :2]
     if len(points) == 0:
@@ -54,8 +54,8 @@ def move_box(box: Box | None, moved: NDArray[np.float64]) -> Box | None:
 def ease_box(old: Box | None, new: Box | None) -> Box | None:
     """Return `old` while `new` is nearly the same, otherwise `new`, each edge that goes inward held back.
 
-    A network answers slightly differently when its crop moves: for somebody who stands still the crop does, too. A
-    limb that is not found for a frame does not cut itself out of the next crop.
+    A network's answer changes slightly when its crop moves, so the crop of a person who stands still stays still, too.
+    And a limb that is missed on one frame does not cut itself out of the next crop.
     """
     if old is None or new is None:
         return new

@@ -1,23 +1,23 @@
-"""Time for crops: what one costs here, and whether another one fits into a frame's budget."""
+"""Estimate what a crop costs on this machine, and whether another one fits into a frame's budget."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 NS_PER_MS = 1_000_000
-GAIN = 1 / 8  # of the mean, and GAIN_SPREAD of the mean deviation: RFC 6298, section 2
+GAIN = 1 / 8  # weight of a new cost in the mean, GAIN_SPREAD in the mean deviation: RFC 6298, section 2
 GAIN_SPREAD = 1 / 4
-SPREADS = 2  # so many mean deviations above the mean: what a crop will hardly exceed
-RELIEF = 0.05  # of the way to the least cost, for each frame in which nothing was begun
+SPREADS = 2  # mean deviations above the mean, an estimate that a crop rarely exceeds
+RELIEF = 0.05  # part of the way to the least cost, for each frame in which no crop was started
 
 
 class Budget:
     """Says before each crop whether it will end in time.
 
     The cost of a crop is estimated as TCP estimates round trips (RFC 6298): a running mean and a multiple of the
-    running mean deviation. When that is more than the budget nothing is begun, and so nothing is learned: the
-    estimate then goes slowly to the least cost that was ever measured, so that a passing load does not switch the
-    cascade off for good.
+    running mean deviation. When the estimate exceeds the budget, no crop is started and no cost is measured; the
+    estimate then decays towards the least cost ever measured, so that a passing load does not switch the cascade off
+    for good.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Budget:
 
     @property
     def cost_ns(self) -> float:
-        """What the next crop is expected to take at most; 0 as long as none was measured."""
+        """What the next crop is expected to take at most; 0 before the first measurement."""
         return self._mean + SPREADS * self._spread
 
     @property
@@ -46,7 +46,7 @@ class Budget:
         return 0 < self.limit_ns < self.cost_ns
 
     def begin(self) -> None:
-        """A frame's time begins."""
+        """Start a frame's time."""
         self._begin = self._clock()
 
     def allows(self) -> bool:
@@ -54,7 +54,7 @@ class Budget:
         return self.limit_ns == 0 or self._clock() - self._begin + self.cost_ns <= self.limit_ns
 
     def learn(self, cost_ns: int) -> None:
-        """Take note of what a crop took."""
+        """Update the estimate with the measured cost of a crop."""
         if self._least == float("inf"):
             self._mean = cost_ns
         self._least = min(self._least, cost_ns)
@@ -63,7 +63,7 @@ class Budget:
         self._spread += GAIN_SPREAD * (abs(error) - self._spread)
 
     def relieve(self) -> None:
-        """Nothing could be begun on this frame."""
+        """Decay the estimate after a frame in which no crop fitted the budget."""
         if self._least < float("inf"):
             self._mean += RELIEF * (self._least - self._mean)
             self._spread *= 1 - RELIEF

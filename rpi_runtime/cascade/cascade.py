@@ -1,16 +1,17 @@
-"""The cascade: people found on the whole picture, or where they last were, and refined one by one on crops.
+"""The cascade finds people on the whole picture, or expects them where they last were, and refines them on crops.
 
 Per frame:
 
-1. Look at the whole picture when it is due, when a person was lost, when no person is known; otherwise expect
-   everybody where they last were, moved on by their velocity. What looks may be a detector, which gives boxes alone, or
-   a network that gives poses.
-2. In the order of need (who waited longest, of equals the largest) refine each on a crop, as long as the next one
-   will end within the frame's budget.
-3. Refined keypoints replace coarse ones. A person who was not reached keeps the refined keypoints of a moment ago,
-   moved along, or without any the coarse ones; of a detector there are none, only the box.
+1. Run the finder on the whole picture when it is due, when a person was lost or when no person is known; otherwise
+   expect all people where they last were, moved on by their velocity. The finder is a detector, which gives boxes
+   alone, or a network that gives poses.
+2. Refine people on crops in the order of need (longest wait first, then largest), as long as the next crop will end
+   within the frame's budget.
+3. Refined keypoints replace coarse ones. A person who was not refined on this frame keeps the refined keypoints of a
+   moment ago, moved along, or else the coarse ones; a detector gives no coarse keypoints, only the box.
 
-A tracker with ids comes behind this and sees nothing of it; here people are known by their likeness alone.
+The tracker that assigns ids comes after this and does not depend on it; the cascade recognises people by similarity
+alone.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ from rpi_runtime.track.tracker import VELOCITY_GAIN
 
 log = logging.getLogger(__name__)
 
-LEAST_LIKE = 0.15  # a refined person less like the coarse one is somebody else
-LONGEST_GAP_S = 0.5  # after a longer one nobody is where they were
-FEWEST_FOUND = 3  # keypoints by which a person on a crop is recognised
+LEAST_LIKE = 0.15  # a refined person less similar to the coarse one is another person
+LONGEST_GAP_S = 0.5  # after a longer gap people are no longer where they were
+FEWEST_FOUND = 3  # keypoints needed to recognise a person on a crop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,10 +73,10 @@ class Cascade:
     ----------
     refiner : Refiner
     card : ModelCard
-        Of the refining network.
+        Card of the refining network.
     finder : Skeleton
-        Of the network that finds people; without keypoints it is a detector, and the run has those of the refining
-        network.
+        Skeleton of the network that finds people; without keypoints it is a detector, and the run uses the skeleton
+        of the refining network.
     spec : RefineConfig
     clock : callable, optional
         Nanoseconds, monotonic.
@@ -88,7 +89,7 @@ class Cascade:
     Attributes
     ----------
     skeleton : Skeleton
-        Of the run.
+        Skeleton of the run.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class Cascade:
         self._warm_up(card)
 
     def begin(self) -> None:
-        """A frame's time begins: what is done before the cascade is called counts, too."""
+        """Start a frame's time; work done before the cascade is called counts, too."""
         self.budget.begin()
         self._begun = True
 
@@ -140,7 +141,7 @@ class Cascade:
         ----------
         image : ndarray, shape (H, W, 3), uint8, BGR
         coarse : sequence of Pose or None
-            As found on the whole picture; None where nobody looked, which `wants_look` must allow.
+            The people found on the whole picture; None when the finder did not run, which `wants_look` must allow.
         timestamp_ns : int
         """
         if not self._begun:
@@ -164,11 +165,11 @@ class Cascade:
         )
 
     def forget(self) -> None:
-        """Know nobody: the next picture has nothing to do with the last."""
+        """Forget all people: the next picture has nothing to do with the last."""
         self._people = []
 
     def _warm_up(self, card: ModelCard) -> None:
-        """Learn what a crop costs: not from the first one, which allocates."""
+        """Measure what a crop costs; the first one allocates and does not count."""
         picture = np.full((card.input.height, card.input.width, 3), 128, np.uint8)
         box = (0.0, 0.0, float(card.input.width), float(card.input.height))
         for _ in range(2):
@@ -186,7 +187,7 @@ class Cascade:
             )
 
     def _recognise(self, coarse: Sequence[Pose], seconds: float, size: tuple[int, ...]) -> list[Person]:
-        """People as the whole picture shows them, with the past of those who are known."""
+        """Return people as found on the whole picture, with the past of those who are known."""
         known: list[Person] = []
         if 0 < seconds <= LONGEST_GAP_S:
             known = [expect(person, seconds, self._margin) for person in self._people]
@@ -202,7 +203,7 @@ class Cascade:
         return pair(np.where(oks >= LEAST_LIKE, oks, 0.0))
 
     def _complete(self, pose: Pose, size: tuple[int, ...]) -> Pose:
-        """A pose in the run's skeleton, its box on the picture."""
+        """Return the pose in the run's skeleton, with its box clipped to the picture."""
         if pose.box is None and not self._detects:
             return pose
         box = None if pose.box is None else clip_box(pose.box, size[1], size[0])
@@ -212,7 +213,7 @@ class Cascade:
         return Pose(keypoints=keypoints, score=pose.score, box=box)
 
     def _found(self, pose: Pose, past: Person | None) -> Person:
-        """A person as found on the whole picture."""
+        """Return a person as found on the whole picture."""
         box = pose.box if pose.box is not None else person_box(pose.keypoints)
         if past is None:
             return Person(pose=pose, coarse=pose.keypoints, score=pose.score, box=box, velocity=np.zeros(2))
@@ -230,7 +231,7 @@ class Cascade:
         )
 
     def _refine(self, image: NDArray[np.uint8], *, fresh: bool) -> None:
-        """Look at crops in the order of need until the time is over."""
+        """Refine people in the order of need until the budget is used up."""
         begun = False
         waiting = [p for p in self._people if p.box is not None]
         for person in sorted(waiting, key=lambda person: person.need):
@@ -261,10 +262,10 @@ class Cascade:
         person.refined, person.stale_s = True, 0.0
 
     def _same(self, person: Person, found: Sequence[Pose], *, fresh: bool) -> int:
-        """Which of those on a crop is the person; -1 for none.
+        """Return the index of the person among the people found on a crop; -1 when no one matches.
 
-        Where a detector has just seen the person in this very box, one answer needs no likeness: it may have moved more
-        than that forgives.
+        Where a detector has just seen the person in this very box, the best answer is taken without a least similarity:
+        the keypoints may have moved more than the threshold forgives.
         """
         if fresh and self._detects:
             boxed = [
@@ -278,18 +279,18 @@ class Cascade:
         return best if best >= 0 and alike[best] >= LEAST_LIKE else -1
 
     def _drop(self, seconds: float, before: list[Person]) -> None:
-        """Forget who was lost or is another person again, and learn how the others move."""
+        """Drop lost and duplicate people; update the boxes and velocities of the rest."""
         people = [p for p in self._people if not p.lost]
         poses = [p.pose for p in people]
         twice = duplicates(self._matcher.oks(poses, poses), [p.pose.score for p in people])
-        # a detector that found a person twice on this very picture would do so again: another look is no help
+        # a detector that found a person twice on this picture would do so again, so another pass does not help
         again = bool(twice) and (self._unlooked > 0 or not self._detects)
         self._lost = len(people) < len(self._people) or again
         self._people = [p for i, p in enumerate(people) if i not in twice]
         self._learn(seconds, before)
 
     def _learn(self, seconds: float, before: list[Person]) -> None:
-        """Boxes and velocities for the next frame."""
+        """Update boxes and velocities for the next frame."""
         now = [p.pose for p in self._people]
         rows = np.full(len(now), -1)
         if 0 < seconds <= LONGEST_GAP_S and before:
@@ -302,7 +303,7 @@ class Cascade:
                 person.velocity = person.velocity + VELOCITY_GAIN * (moved / seconds - person.velocity)
 
     def _moved(self, old: Pose, new: Pose) -> NDArray[np.float64]:
-        """Median movement of keypoints, or of the box's points where there are none."""
+        """Return the median movement of keypoints, or of the box's points when no keypoint is in both."""
         if (old.found & new.found).any():
             return movement(old.keypoints, new.keypoints)
         one, other = places_of([old, new], len(self.skeleton.keypoints))

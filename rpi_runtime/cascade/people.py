@@ -1,4 +1,4 @@
-"""What the cascade remembers of a person from frame to frame, and where it expects them."""
+"""The state of a person that the cascade keeps from frame to frame, and where it expects the person next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rpi_runtime.cascade.boxes import ease_box, move_box, person_box
 from rpi_runtime.poses import Box, Pose
 from rpi_runtime.track.tracker import VELOCITY_FADE_MS
 
-NEW = 1 << 30  # frames that a person has waited who was never refined
+NEW = 1 << 30  # frames waited, for a person who was never refined
 FADE_S = VELOCITY_FADE_MS * 1e-3  # time constant of the velocity of a person who is not seen
 CARRY_S = 0.5  # how long refined keypoints go along with a person who is found but not refined again
 DUPLICATE_OKS = 0.9  # two people more alike than this are one person, found twice
@@ -28,15 +28,15 @@ class Person:
     pose : Pose
         In the run's skeleton.
     coarse : ndarray, shape (K, 3)
-        Keypoints as the whole picture shows them; where it was not looked at, where they are expected.
+        Keypoints as found on the whole picture, or where they are expected when the finder did not run.
     score : float
-        Of the network that finds people.
+        Score from the network that finds people.
     box : tuple of float or None
-        What a crop of the person shows.
+        The part of the picture that the person's crop shows.
     velocity : ndarray, shape (2,)
-        Pixels a second.
+        Pixels per second.
     waited : int
-        Frames since a crop was looked at.
+        Frames since the person was last refined.
     stale_s : float
         Seconds since the keypoints last came from a crop.
     refined : bool
@@ -57,13 +57,13 @@ class Person:
 
     @property
     def need(self) -> tuple[int, float]:
-        """Sorts those first who have waited longest, of equals the largest."""
+        """Sort key: the longest wait first, then the largest person."""
         assert self.box is not None
         return -self.waited, -self.box[2] * self.box[3]
 
 
 def expect(person: Person, seconds: float, margin: float) -> Person:
-    """Return the person where the velocity leads, one frame later."""
+    """Return the person one frame later, moved by the velocity."""
     moved = person.velocity * seconds
     keypoints = _moved(person.pose.keypoints, moved)
     around = person_box(keypoints, margin)
@@ -81,15 +81,15 @@ def expect(person: Person, seconds: float, margin: float) -> Person:
 def carry(past: Person, found: Pose) -> NDArray[np.float32]:
     """Return refined keypoints for a person who is found again and may not be reached on this frame.
 
-    They were refined a moment ago, and a crop's keypoints are better than a whole picture's: so they move along with
-    the person as found, instead of jumping to the coarse ones and back.
+    Keypoints that a crop gave a moment ago are better than those of the whole picture, so they move along with the
+    person as found, instead of jumping to the coarse ones and back.
 
     Parameters
     ----------
     past : Person
-        Where the person is expected.
+        The person where the cascade expects them.
     found : Pose
-        As the whole picture shows the person; its keypoints fill in those that were not refined.
+        The person as found on the whole picture; these keypoints fill in those that were not refined.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The people on a crop, by a network of either kind: one that sees crops, or one of whole pictures."""
+"""Find the people on a crop, with a network of crops or with one of whole pictures."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PADDED = CropSettings(box_padding=1.1)
 
 
 class Refiner(Protocol):
-    """Looks at one person's box."""
+    """Finds people in one person's box."""
 
     def __call__(self, frame: Frame, box: Box) -> tuple[Pose, ...]:
-        """Return who may be the person, in pixels of the frame and in the network's own skeleton."""
+        """Return the candidates for the person, in pixels of the frame and in the network's own skeleton."""
 
 
 def refiner_for(model: Inference, mode: Mode = "fast") -> Refiner:
-    """Return what refines with a model, by its card; `CardError` for a detector, which gives no keypoints."""
+    """Return the refiner for a model, by its card; raises `CardError` for a detector, which gives no keypoints."""
     if not model.card.skeleton.keypoints:
         raise CardError(
             f"{model.path}: a detector finds boxes and no keypoints, so it cannot refine",
@@ -39,7 +39,7 @@ def refiner_for(model: Inference, mode: Mode = "fast") -> Refiner:
 
 
 class CropRefiner:
-    """A network of crops on the crop that it was made for: one person, the one in the middle."""
+    """Runs a network of crops on its crop and returns the one person in the middle."""
 
     def __init__(self, model: Inference, mode: Mode = "fast") -> None:
         self._model, self._settings = model, crop_settings(model.card)
@@ -47,7 +47,7 @@ class CropRefiner:
         self._decode = crop_decoder_for(model.card, mode)
 
     def __call__(self, frame: Frame, box: Box) -> tuple[Pose, ...]:
-        """See `Refiner`; nobody when the network is sure of no keypoint."""
+        """Return the person, or no one when no keypoint reaches the threshold."""
         transform = crop_transform(box, self._model.card.input, self._settings)
         if not _shows(frame, transform, self._model.card.input):
             return ()
@@ -58,14 +58,14 @@ class CropRefiner:
 
 
 class PictureRefiner:
-    """A network of whole pictures on a part of one: everybody on it, larger than before."""
+    """Runs a network of whole pictures on a part of one, where people are larger, and returns all people on it."""
 
     def __init__(self, model: Inference) -> None:
         self._model, self._prepare = model, Preprocessor(model.card.input)
         self._decode = decoder_for(model.card)
 
     def __call__(self, frame: Frame, box: Box) -> tuple[Pose, ...]:
-        """See `Refiner`."""
+        """Return all people on the part of the frame."""
         around = _around(frame, crop_transform(box, self._model.card.input, PADDED), self._model.card.input)
         if around is None:
             return ()
@@ -76,7 +76,7 @@ class PictureRefiner:
 
 
 def _around(frame: Frame, transform: Transform, spec: InputSpec) -> tuple[tuple[int, int], Frame] | None:
-    """The part of the frame that a crop shows; None where it shows next to nothing of it.
+    """Return the part of the frame that a crop shows; None when it shows less than 2x2 pixels.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def _around(frame: Frame, transform: Transform, spec: InputSpec) -> tuple[tuple[
 
 
 def _shows(frame: Frame, transform: Transform, spec: InputSpec) -> bool:
-    """Whether a crop shows anything of the frame."""
+    """Return whether a crop shows at least 2x2 pixels of the frame."""
     left, top, right, bottom = _edges(frame, transform, spec)
     return right - left >= 2 and bottom - top >= 2
 

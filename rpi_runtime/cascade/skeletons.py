@@ -15,16 +15,16 @@ SHOULDERS = ("left_shoulder", "right_shoulder")
 class Merger:
     """Takes keypoints from the skeleton of the refining network to that of the run.
 
-    By name; what has no name in common by its place among COCO's keypoints, where both cards give one. The neck is
-    the middle of the shoulders where the refining network has none, as in the training of Lightweight OpenPose
-    (arXiv:1811.12004 follows arXiv:1611.08050 here).
+    Keypoints are matched by name, and without a common name by their place among COCO's keypoints, where both cards
+    give one. The neck is the middle of the shoulders where the refining network has no neck, as in the training of
+    Lightweight OpenPose (arXiv:1811.12004 follows arXiv:1611.08050 here).
 
     Parameters
     ----------
     base : Skeleton
-        Of the run.
+        Skeleton of the run.
     other : Skeleton
-        Of the refining network.
+        Skeleton of the refining network.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Merger:
             self.known[self._neck] = True
 
     def carry_over(self, keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return keypoints (J, 3) of the refining network as (K, 3) of the run's; those without a source are 0."""
+        """Return keypoints (J, 3) of the refining network as (K, 3) of the run's; keypoints without a source are 0."""
         carried = np.where(self._from[:, None] >= 0, keypoints[self._from], np.float32(0))
         if self._neck >= 0:
             left, right = keypoints[self._shoulders]
@@ -67,21 +67,21 @@ class Merger:
     def merge(
         self, coarse: NDArray[np.float32], carried: NDArray[np.float32], *, fresh: bool
     ) -> NDArray[np.float32]:
-        """Return refined keypoints, and where there is none the coarse ones.
+        """Return refined keypoints, and the coarse ones where a refined one is missing.
 
         Parameters
         ----------
         coarse, carried : ndarray, shape (K, 3)
         fresh : bool
-            `coarse` was found on this very picture. Otherwise it is where a keypoint was on an earlier one: what
-            the refining network looked for and did not find is then not found.
+            `coarse` was found on this very picture. Otherwise it is where a keypoint was on an earlier picture, and a
+            keypoint that the refining network looked for and did not find is dropped.
         """
         coarse = coarse if fresh else np.where(self.known[:, None], np.float32(0), coarse)
         return np.asarray(np.where(carried[:, 2:] > 0, carried, coarse), np.float32)
 
 
 def _source(index: int, base: Skeleton, other: Skeleton) -> int:
-    """Which keypoint of `other` is keypoint `index` of `base`; -1 for none."""
+    """Return which keypoint of `other` is keypoint `index` of `base`; -1 when no keypoint is."""
     name = base.keypoints[index]
     if name in other.keypoints:
         return other.keypoints.index(name)

@@ -1,4 +1,4 @@
-"""Settings of the cascade, for configuration files; free of everything that runs."""
+"""Settings of the cascade for configuration files; this module loads no code that runs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from rpi_runtime.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefineConfig:
-    """People found by one network and refined, each on a crop of its own, by another.
+    """How people that one network finds are refined by another, each on a crop of their own.
 
     Attributes
     ----------
     model : str
         Path of the .tflite that refines: a network of crops, or one of whole pictures run on crops.
     budget_ms : float
-        Milliseconds of a frame, the look at the whole picture and the crops together; a crop that would end later is
-        not begun. 0: everybody is refined, however long it takes.
+        Milliseconds per frame for the pass over the whole picture and the crops together; a crop that would end later
+        is not started. 0: every person is refined, however long it takes.
     look_every : int
-        The whole picture at least every so many frames; in between people are where they last were. 1: every frame.
+        Frames from one pass over the whole picture to the next, at most; in between, people are expected where they
+        last were. 1: every frame.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""A detector's maps to people in image coordinates: boxes, and keypoints where the network gives them."""
+"""Turn a detector's maps into people in image coordinates: boxes, and keypoints where the network gives them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ try:
 except ImportError as err:
     raise DependencyError(str(err)) from err
 
-EXACT_THRESHOLD = 0.01  # with which detectors are scored: average precision wants the doubtful ones, too
+EXACT_THRESHOLD = 0.01  # detectors are scored with it: average precision needs doubtful detections, too
 
 
 class BoxDecoder:
@@ -41,7 +41,7 @@ class BoxDecoder:
 
     Notes
     -----
-    A detector without keypoints gives people without: `Pose.keypoints` has no rows. One decoder serves one thread.
+    A detector without keypoints returns poses whose `keypoints` have no rows. One decoder serves one thread.
     """
 
     def __init__(self, card: ModelCard, mode: Mode = "fast") -> None:

@@ -1,4 +1,4 @@
-"""Centres and what lies near them to people in image coordinates: MoveNet, on a crop or on a whole picture."""
+"""Turn centres and the keypoints near them into people in image coordinates (MoveNet), on crops or whole pictures."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class _Centres:
 
 
 class CentreCropDecoder:
-    """The decoder of one network with centres on crops: of several people the surest centre; keeps its buffers.
+    """The decoder of one network with centres on crops; it returns the person with the surest centre.
 
     Parameters
     ----------

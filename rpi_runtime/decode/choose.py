@@ -1,4 +1,4 @@
-"""The decoder of a model that sees whole pictures, by what its card says."""
+"""Choose the decoder of a model that sees whole pictures, by its card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rpi_runtime.preprocess.letterbox import Transform
 
 
 class Decode(Protocol):
-    """Maps in, the people of a picture out."""
+    """Turns a network's maps into the people of a picture."""
 
     def read(self, model: NetworkOutputs, transform: Transform) -> tuple[Pose, ...]:
         """Decode what `model` computed last."""
@@ -25,9 +25,9 @@ def decoder_for(card: ModelCard, mode: Literal["fast", "exact"] = "fast") -> Dec
     Raises
     ------
     CardError
-        The network sees one person's crop and finds nobody by itself.
+        The network sees the crop of one person and cannot find people itself.
     """
-    # each kind's kernels are loaded where they are needed only: a Pi runs one kind
+    # kernels are loaded only for the kind that is needed: a Pi runs one kind
     if isinstance(card.decoder, PafDecoder):
         from rpi_runtime.decode.paf import PafDecode, PafOptions
 

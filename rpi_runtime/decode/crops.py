@@ -1,4 +1,4 @@
-"""What the decoders of one person's crop have in common, and which of them a card names."""
+"""Choose the decoder of a network of crops, and the steps that these decoders share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Mode = Literal["fast", "exact"]  # keypoints below the card's threshold are not 
 
 
 class CropDecoder(Protocol):
-    """Maps of a crop in, its person out."""
+    """Turns a network's maps of a crop into the person of that crop."""
 
     def read(self, model: NetworkOutputs, transform: Transform, *, box_score: float = 1.0) -> Pose:
         """Decode what `model` computed last; the person's score is `box_score` times that of the keypoints."""
@@ -41,7 +41,7 @@ def crop_settings(card: ModelCard) -> CropSettings:
 def crop_decoder_for(card: ModelCard, mode: Mode = "fast") -> CropDecoder:
     """Return the decoder of a network of crops; `CardError` when it is of another kind."""
     settings = crop_settings(card)
-    # each kind's kernels are loaded where they are needed only: a Pi runs one kind
+    # kernels are loaded only for the kind that is needed: a Pi runs one kind
     if isinstance(settings, TopdownDecoder):
         from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
 
@@ -77,7 +77,7 @@ def crop_pose(
     Pose
         In image pixels; its score is `box_score` times the mean value of the keypoints above the threshold.
     """
-    points[~np.isfinite(points).all(axis=1)] = 0  # of maps that are not numbers themselves: not found
+    points[~np.isfinite(points).all(axis=1)] = 0  # maps with NaN or infinity: not found
     values = points[:, 2].copy()
     points[:, :2] = transform.to_image(points[:, :2])
     sure = values > settings.peak_threshold
@@ -87,17 +87,17 @@ def crop_pose(
 
 
 def select_people(card: ModelCard, poses: Sequence[Pose], transforms: Sequence[Transform]) -> tuple[int, ...]:
-    """Return which of an image's people stay, surest first: of two that are nearly the same the surer one.
+    """Return which of an image's people stay, surest first; the less sure one of two nearly equal people is dropped.
 
-    Similarity is COCO's OKS over the keypoints that one of them has at least, with the area of the crop as a person's
-    size. Without sigmas in the card's skeleton everybody stays.
+    Similarity is COCO's OKS over the keypoints that at least one of the two has, with the area of the crop as a
+    person's size. Without sigmas in the card's skeleton all people stay.
 
     Parameters
     ----------
     card : ModelCard
     poses : sequence of Pose
     transforms : sequence of Transform
-        With which they were decoded.
+        The transforms with which the poses were decoded.
     """
     scores = np.array([pose.score for pose in poses], np.float64)
     sigmas = np.array(card.skeleton.sigmas, np.float64)

@@ -1,4 +1,4 @@
-"""One decoder, one thread: a second one is told instead of crashing the process.
+"""Raise an error when two threads use one decoder at once, instead of crashing the process.
 
 Decoders keep their buffers from frame to frame, and their kernels work without Python's lock.
 """
@@ -24,7 +24,7 @@ D = TypeVar("D", bound=_Lockable)
 
 
 def exclusive(method: Callable[Concatenate[D, P], R]) -> Callable[Concatenate[D, P], R]:
-    """Have a method raise `UsageError` while another thread is in it; the object's `lock` says whether one is."""
+    """Make a method raise `UsageError` while another thread runs it; the object's `lock` tells."""
 
     @functools.wraps(method)
     def guarded(self: D, /, *args: P.args, **kwargs: P.kwargs) -> R:

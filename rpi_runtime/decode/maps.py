@@ -1,4 +1,4 @@
-"""What decoders of every kind take: a network's maps as the interpreter gives them."""
+"""Read a network's maps as the interpreter gives them, for decoders of every kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FLOAT = Quantization(scale=0.0, zero_point=0)
 
 
 def single(maps: Stored) -> Stored:
-    """Take the batch axis off, if there is one."""
+    """Return the maps without their batch axis, if they have one."""
     has_batch = getattr(maps, "ndim", 0) == 4 and maps.shape[0] == 1
     alone: Stored = maps[0] if has_batch else maps
     return alone

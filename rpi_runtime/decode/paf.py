@@ -1,4 +1,4 @@
-"""Heatmaps and part affinity fields (PAFs) to people in image coordinates."""
+"""Turn heatmaps and part affinity fields (PAFs) into people in image coordinates."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class PafOptions:
     mode : {"fast", "exact"}
         Sub-pixel maxima of the maps themselves, or the reference's integer peaks of upsampled maps.
     upsample : {4, 8}
-        Of mode "exact".
+        Upsampling factor in mode "exact".
     suppression : {"position", "score"}
-        Of mode "fast": of two peaks of one type that are too near, keep the left one or the higher one.
+        In mode "fast", which of two peaks of one type that are too near stays: the left one or the higher one.
     merge : bool
         Join two partial people when a limb connects them and they have no keypoint in common.
     """
@@ -56,7 +56,7 @@ class PafOptions:
 
 
 class PafDecode:
-    """The decoder of one model: maps in, poses in image pixels out; keeps its buffers between frames.
+    """The decoder of one model: it turns maps into poses in image pixels and keeps its buffers between frames.
 
     Parameters
     ----------
@@ -107,14 +107,14 @@ class PafDecode:
         heatmaps, pafs : ndarray, shape (H, W, C) or (1, H, W, C), float32 or int8
             Views as the interpreter gives them, any strides; read, not kept.
         transform : Transform
-            Of the frame, from `rpi_runtime.preprocess.letterbox.Preprocessor`.
+            Transform of the frame, from `rpi_runtime.preprocess.letterbox.Preprocessor`.
         heatmap_quantization, paf_quantization : Quantization
-            Of int8 maps; scale 0 marks float.
+            Quantization of int8 maps; scale 0 marks float.
 
         Returns
         -------
         tuple of Pose
-            In image pixels, in the order in which people were opened; empty when there is nobody.
+            In image pixels, in the order in which people were opened; empty when no person is found.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Two one-dimensional distributions a keypoint to the person of a crop, in image coordinates."""
+"""Turn two one-dimensional distributions per keypoint into the person of a crop, in image coordinates."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class TagOptions:
 
 
 class TagDecode:
-    """The decoder of one model: maps in, poses in image pixels out; keeps its buffers between frames.
+    """The decoder of one model: it turns maps into poses in image pixels and keeps its buffers between frames.
 
     Parameters
     ----------
@@ -102,11 +102,11 @@ class TagDecode:
         Parameters
         ----------
         outputs : mapping of str to ndarray, shape (H, W, C) or (1, H, W, C), float32 or int8
-            By the outputs' names; views as the interpreter gives them; read, not kept.
+            Maps by the outputs' names; views as the interpreter gives them; read, not kept.
         transform : Transform
-            Of the frame, from `rpi_runtime.preprocess.letterbox.Preprocessor`.
+            Transform of the frame, from `rpi_runtime.preprocess.letterbox.Preprocessor`.
         quantization : mapping of str to Quantization, optional
-            Of int8 maps; without it maps are float.
+            Quantization of int8 maps; without it maps are float.
         flipped : mapping, optional
             The same outputs for the mirrored network input: heatmaps are averaged, tags compared side by side.
 
@@ -148,7 +148,7 @@ class TagDecode:
 
 
 class _Merge:
-    """All outputs' maps to one set of heatmap planes and one of tag planes.
+    """Merges the maps of all outputs into one set of heatmap planes and one of tag planes.
 
     Tags stay at their own size where all outputs have the same (`keep_tags`), else they get that of the heatmaps.
     """

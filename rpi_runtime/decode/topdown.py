@@ -1,4 +1,4 @@
-"""Heatmaps of one person's crop to that person in image coordinates."""
+"""Turn the heatmaps of one person's crop into that person in image coordinates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TopdownOptions:
     Attributes
     ----------
     mode : {"fast", "exact"}
-        Whether keypoints below the card's threshold are not found, or all are given, as the papers evaluate.
+        "fast" leaves out keypoints below the card's threshold; "exact" returns all, as the papers evaluate.
     """
 
     mode: Literal["fast", "exact"] = "fast"
@@ -43,7 +43,7 @@ class TopdownOptions:
 
 
 class TopdownDecode:
-    """The decoder of one top-down model: maps of a crop in, a person in image pixels out; keeps its buffers.
+    """The decoder of one top-down model: it turns maps of a crop into a person in image pixels and keeps its buffers.
 
     Parameters
     ----------
@@ -102,11 +102,11 @@ class TopdownDecode:
         transform : Transform
             From the image to the crop, which is the network's input.
         quantization : Quantization
-            Of int8 maps; scale 0 marks float.
+            Quantization of int8 maps; scale 0 marks float.
         box_score : float
-            Sureness of whoever found the person.
+            Score of the detection that the crop comes from.
         flipped : ndarray, of the same shape and type, optional
-            Maps of the mirrored crop, as they came out, to be averaged with.
+            The network's maps of the mirrored crop, unchanged, to average with.
 
         Returns
         -------

@@ -109,7 +109,7 @@ def score_people(
     Parameters
     ----------
     detections, annotations : sequence of mapping
-        Of people only; those of other images are left out.
+        Detections of people only; those of other images are left out.
     images : sequence of int
         Ids of the images that were looked at.
     task : `KEYPOINTS` or `BOXES`

@@ -27,7 +27,7 @@ class Annotated:
     box : tuple of float
         x, y, width, height.
     area : float
-        Of the person's outline, in square pixels.
+        Area of the person's outline, in square pixels.
     ignored : bool
         A detection that fits this person counts neither for nor against the network.
     crowd : bool
@@ -63,7 +63,7 @@ class Found:
 
 
 def annotated(entry: Mapping[str, Any]) -> Annotated:
-    """Return a person of an annotation file; `KeyError`, `TypeError` or `ValueError` where it is none."""
+    """Return a person of an annotation file; `KeyError`, `TypeError` or `ValueError` when the entry is malformed."""
     x, y, width, height = map(float, entry["bbox"])
     crowd = bool(entry.get(CROWDED, 0))
     return Annotated(

@@ -26,12 +26,12 @@ class CropSettings:
         What falls on half the input's width and height: the middle of the box as the index of a pixel (HRNet's
         affine), or as a continuous position (edge to edge).
     area_below : float
-        Where the crop has less than so many pixels for one of the picture, each pixel is the mean of the area that it
+        Where the crop has fewer pixels than this for one of the picture, each pixel is the mean of the area that it
         covers; 0: always interpolated bilinearly.
     peak_threshold : float
         Keypoints above it count in a person's score.
     oks_nms : float
-        Of two people with more object keypoint similarity than this, the surer one stays.
+        The less sure one of two people with a larger object keypoint similarity is dropped.
     flip_pairs : tuple of (int, int)
         Keypoints that change places in a mirrored crop.
     """

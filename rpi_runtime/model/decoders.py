@@ -99,7 +99,7 @@ class TagDecoder:
     tag_threshold : float
         A keypoint joins a person whose mean tag is nearer than this.
     max_people : int
-        So many peaks of each keypoint are looked at, the highest.
+        Number of highest peaks kept per keypoint type.
     joint_order : tuple of int
         The order in which keypoints are given to people; empty for that of the skeleton.
     nms_size : int
@@ -109,7 +109,7 @@ class TagDecoder:
     refine : bool
         Look up keypoints that a person lacks by the person's tag.
     min_keypoints, min_score : int, float
-        Of the runtime: a person needs so many keypoints before `refine`, and this mean value over all keypoints.
+        For the runtime: a person needs this many keypoints before `refine`, and this mean value over all keypoints.
     flip_pairs : tuple of (int, int)
         Keypoints that change places in a mirrored picture.
     """

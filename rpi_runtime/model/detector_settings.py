@@ -38,17 +38,17 @@ class BoxSettings:
     unit : {"stride", "pixel", "input"}
         What 1 means in boxes and keypoints: a stride, an input pixel, or the input's whole width or height.
     bins : int
-        Each distance is the expectation of so many bins under a softmax (distribution focal loss,
+        Each distance is the expectation of this many bins under a softmax (distribution focal loss,
         arXiv:2006.04388); 1: the number itself.
     anchor : float
         Where a cell's point lies, in cells from its first edge: 0.5 is its middle.
     nms_overlap : float
-        Of two boxes that overlap more than this (intersection over union) the surer stays; 1 for networks whose
-        detections are final (end to end).
+        The less sure one of two boxes that overlap more than this (intersection over union) is dropped; 1 for networks
+        whose detections are final (end to end).
     candidates : int
-        So many of the surest take part.
+        Number of the surest that take part.
     max_people : int
-        So many of the surest are returned.
+        Number of the surest that are returned.
     """
 
     fits: ClassVar[tuple[str, ...]] = ("letterbox", "stretch")
@@ -125,11 +125,11 @@ class CentreSettings(CropSettings):
     Attributes
     ----------
     people : {"one", "many"}
-        The person nearest to the middle, or everybody whose centre is a maximum of 3x3 cells.
+        "one": the person nearest to the middle; "many": every person whose centre is a maximum of 3x3 cells.
     threshold : float
         Many: least value of a centre.
     max_people : int
-        Many: so many of the surest centres.
+        Many: number of the surest centres.
     nearness : float
         One: a value counts divided by its distance in cells plus this. Many: a value counts times
         ``exp(-distance ** 2 / (nearness * width of the map))``.

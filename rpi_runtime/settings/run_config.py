@@ -7,7 +7,7 @@ A file, with every key at its default::
     track = "auto"         # auto: on, but off for a folder of images
     smooth = true
     max_fps = 0            # 0: no limit
-    frames = 0             # stop after so many; 0: never
+    frames = 0             # stop after this many; 0: never
     source = "picamera"    # or a table [source]: kind, target, width, height, fps, ...
     sink = ["jsonl:-"]     # or tables [[sink]]: kind, target, ...
     [heat]

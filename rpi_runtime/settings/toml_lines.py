@@ -14,7 +14,7 @@ _INLINE = re.compile(r"[{,]\s*([\w-]+)\s*=")
 def find_line(text: str, key: str) -> int:
     """Return the line, from 1, of a dotted key such as ``source.width`` or ``sink[1].max_mb``.
 
-    For a key that is not there it is the line of the innermost table that is, and 1 when there is none. A key
+    For a missing key it is the line of the innermost table that exists, and 1 without such a table. A key
     in an inline table is found where it stands on the line on which the table begins.
     """
     lines = _positions(text)

@@ -1,7 +1,7 @@
-"""Where people are, as points: their keypoints, and three points of the box where a network gives one.
+"""Describe where people are by points: their keypoints, and three points of the box where a network gives one.
 
-So a person whom only a detector saw, without a single keypoint, is compared with others by the same object keypoint
-similarity as everybody, and one who has both is known again by either.
+A person seen only by a detector, without a single keypoint, is thus compared by the same object keypoint similarity as
+all others, and a person with both keypoints and a box can be recognised by either.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from rpi_runtime.model.card import Skeleton
 from rpi_runtime.poses import Box, Pose
 
 BOX_POINTS = 3  # two corners and the middle
-BOX_SIGMA = (
-    0.1  # of them: a detector's edges are a little less steady than hips (0.107) and shoulders (0.079)
-)
+# a detector's edges are a little less steady than shoulders (0.079), about as hips (0.107)
+BOX_SIGMA = 0.1
 DEFAULT_SIGMA = 0.072  # mean of COCO's 17
 # COCO takes 0.53 of the box for a person's area: sqrt(0.53 * 0.4) of the height for a box 0.4 times as wide as high.
 SCALE_OF_LONG_SIDE = 0.46

@@ -88,7 +88,7 @@ class Tracker:
         self.spec = spec or TrackSpec()
         self._count = len(skeleton.keypoints)
         self._matcher = Matcher(skeleton, self.spec.tolerance)
-        self._people = _People.nobody(self._count + BOX_POINTS)
+        self._people = _People.none(self._count + BOX_POINTS)
         self._smoother = OneEuro(self._count + BOX_POINTS, smooth) if smooth is not None else None
         self._last_id = 0
         self._now_ns: int | None = None
@@ -209,7 +209,7 @@ class _People:
     points_seen_ns: NDArray[np.int64]  # (P, K)
 
     @classmethod
-    def nobody(cls, keypoints: int) -> _People:
+    def none(cls, keypoints: int) -> _People:
         return cls(
             ids=np.zeros(0, np.int64),
             ages=np.zeros(0, np.int64),

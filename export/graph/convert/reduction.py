@@ -66,7 +66,7 @@ def keep_reduced(scope: Scope, node: Node, tensor: Tensor, order: tuple[int, ...
 
 @converts("ArgMax", "ArgMin")
 def convert_arg(scope: Scope, node: Node) -> None:
-    """TFLite's drops the axis, and takes the first of equals."""
+    """Convert it; TFLite's operator drops the axis and takes the first of equal values."""
     if node.get("select_last_index", 0):
         raise RefusalError("it takes the last of equal values; TFLite takes the first")
     value, axis = scope.input(node), int(node.get("axis", 0)) % len(scope.input(node).order)

@@ -80,7 +80,7 @@ def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _every(scope: Scope, tensor: Tensor, axis: int, begin: int, step: int, count: int) -> Tensor | None:
-    """Every so many rows or columns of a map: a pool of one by one, which XNNPACK has where a STRIDED_SLICE is not."""
+    """Take every n-th row or column of a map by a pool of one by one; XNNPACK runs it, and no STRIDED_SLICE."""
     if len(tensor.shape) != 4 or tensor.dtype != np.float32:
         return None
     tensor = cut(scope, tensor, axis, begin, (count - 1) * step + 1)

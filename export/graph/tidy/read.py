@@ -14,7 +14,7 @@ from export.graph.tidy.structure import check_structure
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import reading
 
-LARGEST = 1 << 30  # bytes; a pose network of a gigabyte is none for a Raspberry Pi
+LARGEST = 1 << 30  # bytes; a larger network does not run on a Raspberry Pi
 
 
 def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:

@@ -61,7 +61,7 @@ def _session(model: onnx.ModelProto, extra: list[str]) -> onnxruntime.InferenceS
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Check and run the model; what is wrong with it stands under ``error``."""
+    """Check and run the model; report a fault under ``error``."""
     model = onnx.load_from_string(Path(request["model"]).read_bytes())
     try:
         onnx.checker.check_model(_with_types(model))

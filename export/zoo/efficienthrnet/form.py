@@ -27,7 +27,7 @@ class EfficientHRNetForm(nn.Module):
     net : EfficientHRNet
         In evaluation mode; shared, not changed.
     width, height : int
-        Of the input.
+        Size of the input.
     """
 
     offset: Tensor

@@ -101,7 +101,7 @@ class Stem(nn.Module):
 
 
 def _exchange(source: int, target: int) -> nn.Module:
-    """What one branch gives to another: coarser by steps of two, or finer by one enlargement."""
+    """Passes one branch's maps to another: coarser in steps of two, or finer by one enlargement."""
     inp, out = WIDTHS[source], WIDTHS[target]
     if source > target:
         return nn.Sequential(convolution(inp, out, relu=False), Enlarge("nearest", 2 ** (source - target)))
