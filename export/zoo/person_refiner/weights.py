@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import nn
-
 from export.weights.onnx_file import renamed
 from export.weights.state import State
 from export.zoo.person_refiner.module import Refiner
+from export.zoo.published import convolutions
 
 
 def renamed_start(state: State, source: str) -> State:
@@ -22,18 +21,11 @@ def convolution_keys(net: Refiner) -> Iterator[str]:
     A stage's new branch starts when the stage before it is done; inside a module the units come first, branch by
     branch, then what each branch gets, from the finest source to the coarsest.
     """
-    yield from _inside(net.stem, "stem")
-    yield from _inside(net.starts[0], "starts.0")
+    yield from convolutions(net.stem, "stem")
+    yield from convolutions(net.starts[0], "starts.0")
     for number, stage in enumerate(net.stages):
-        yield from _inside(net.starts[number + 1], f"starts.{number + 1}")
-        yield from _inside(stage, f"stages.{number}")
+        yield from convolutions(net.starts[number + 1], f"starts.{number + 1}")
+        yield from convolutions(stage, f"stages.{number}")
     for number in reversed(range(len(net.head.projects))):
-        yield from _inside(net.head.projects[number], f"head.projects.{number}")
+        yield from convolutions(net.head.projects[number], f"head.projects.{number}")
     yield "final"
-
-
-def _inside(part: nn.Module, name: str) -> Iterator[str]:
-    """Name the convolutions of a part in the order of its definition, which is that of its execution."""
-    for key, module in part.named_modules(prefix=name):
-        if isinstance(module, nn.Conv2d):
-            yield key
