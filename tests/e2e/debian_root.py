@@ -7,7 +7,7 @@ cross-builds the wheel and runs all of it as a Cortex-A72 under qemu's user emul
 `tests.e2e.wheels` does it for every wheel in turn.
 
 Needs root, mmdebstrap, a Debian mirror and PyPI; a python3 of the suite's version (for amd64), or
-aarch64-linux-gnu-gcc (for arm64). Where one is missing it says which, and exits with 77.
+aarch64-linux-gnu-gcc with libc6-dev-arm64-cross (for arm64). Where one is missing it says which, and exits with 77.
 """
 
 from __future__ import annotations
@@ -77,6 +77,13 @@ def make_root(target: Target, emulator: Path | None = None) -> None:
         (target.root / name).mkdir(exist_ok=True)
     if emulator is not None:
         shutil.copy(emulator, target.root / "qemu-static")
+
+
+def need_cross_compiler(machine: str) -> None:
+    """Skip unless there is a compiler for a foreign machine, and its C library's headers."""
+    need(f"{machine}-linux-gnu-gcc")
+    if not Path(f"/usr/{machine}-linux-gnu/include/stdio.h").is_file():
+        skip(f"not installed: the C library's headers for {machine} (Debian: libc6-dev-arm64-cross)")
 
 
 def cross_build(target: Target, folder: Path) -> dict[str, str]:
@@ -175,7 +182,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pipose-root-") as folder:
         target = Target(suite=args.suite, arch=args.arch, root=Path(folder) / "root")
         if target.emulated:
-            need(f"{MACHINE[target.arch]}-linux-gnu-gcc")
+            need_cross_compiler(MACHINE[target.arch])
         emulator = find_qemu(MACHINE[target.arch], Path(folder)) if target.emulated else None
         make_root(target, emulator)
         wheel = build_wheel(target.python, Path(folder), cross_build(target, Path(folder)))

@@ -19,7 +19,16 @@ import zipfile
 from pathlib import Path
 
 from tests.e2e.checkout import build_wheel, find_python, need, run, skip
-from tests.e2e.debian_root import MACHINE, PYTHON, Target, check, cross_build, install, make_root
+from tests.e2e.debian_root import (
+    MACHINE,
+    PYTHON,
+    Target,
+    check,
+    cross_build,
+    install,
+    make_root,
+    need_cross_compiler,
+)
 from tests.e2e.emulator import find_qemu
 from tests.e2e.versions import try_python
 
@@ -92,7 +101,8 @@ def main() -> None:
     args = parser.parse_args()
     if os.geteuid() != 0:
         skip("needs root, to mount and to change the root")
-    need("mmdebstrap", "unshare", "chroot", "aarch64-linux-gnu-gcc")
+    need("mmdebstrap", "unshare", "chroot")
+    need_cross_compiler(MACHINE["arm64"])
     with tempfile.TemporaryDirectory(prefix="pipose-wheels-") as name:
         folder = Path(name)
         emulator = find_qemu(MACHINE["arm64"], folder)
