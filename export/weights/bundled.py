@@ -130,7 +130,14 @@ def is_bundled(network: str) -> bool:
 def weights_path(network: str) -> Path:
     """Return the path of a network's weights, which does not exist if the package has none."""
     file = f"{network}.safetensors"
-    return next(FOLDER.rglob(file), FOLDER / file)
+    return next(FOLDER.rglob(file), _home(network) / file)
+
+
+def _home(network: str) -> Path:
+    """Return the folder of the family, whose name the network's begins with: lw-openpose-pi is of lw_openpose."""
+    name = network.replace("-", "_")
+    families = (path for path in FOLDER.glob("*/") if name.startswith(path.name))
+    return max(families, key=lambda path: len(path.name), default=FOLDER)
 
 
 def find_bundled(network: str) -> tuple[Path, BundledCard]:

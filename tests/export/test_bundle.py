@@ -294,3 +294,11 @@ def test_a_blend_needs_a_start_and_a_part(
     argv = [str(place.folder / "start.safetensors") if m == "START" else m for m in more]
     assert place.bundle(*argv) == 2
     assert "between 0 and 1" in capsys.readouterr().err
+
+
+def test_first_weights_of_a_network_go_to_its_family(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for family in ("lw", "lw_openpose", "hwl"):
+        (tmp_path / family).mkdir()
+    monkeypatch.setattr(bundled_weights, "FOLDER", tmp_path)
+    assert bundled_weights.weights_path("lw-openpose-wide").parent.name == "lw_openpose"
+    assert bundled_weights.weights_path("other").parent == tmp_path
