@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from cython_ext import reference
 from cython_ext.specs import PeakRules, Peaks, Stored
 from tests.cython_ext.conftest import fuzz
+from tests.cython_ext.golden.read import real_maps
 from tests.cython_ext.openpose import KEYPOINTS, crowd, quantize
 
 RULES = [
@@ -38,10 +38,9 @@ def assert_same(found: Peaks, expected: Peaks) -> None:
 
 
 @pytest.mark.parametrize("rules", RULES, ids=["position", "score", "x4", "x8"])
-def test_equals_the_oracle_on_real_maps(shared: Path, kernels: SimpleNamespace, rules: PeakRules) -> None:
+def test_equals_the_oracle_on_real_maps(kernels: SimpleNamespace, rules: PeakRules) -> None:
     find = kernels.PeakFinder(rules)
-    for path in sorted((shared / "fixtures" / "paf_decode").glob("*.npz")):
-        maps = np.load(path)["heatmaps"]
+    for maps, _ in real_maps():
         assert_same(find(maps), reference.find_peaks(maps, rules))
         stored = quantize(maps, 1 / 140, -80)
         assert_same(find(stored, 1 / 140, -80), reference.find_peaks(stored, rules, 1 / 140, -80))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cython_ext import reference
 from cython_ext.specs import LimbRules, PeakRules, Peaks, People, Stored
 from tests.cython_ext.conftest import fuzz
+from tests.cython_ext.golden.read import real_maps
 from tests.cython_ext.openpose import KEYPOINTS, LIMBS, RULES, crowd, quantize
 
 UPSAMPLE = pytest.mark.parametrize("upsample", [0, 4, 8], ids=["fast", "x4", "x8"])
@@ -43,14 +44,11 @@ def find_peaks(maps: Stored, upsample: int = 0) -> Peaks:
 
 @UPSAMPLE
 @pytest.mark.parametrize("merge", [False, True])
-def test_equals_the_oracle_on_real_maps(
-    shared: Path, kernels: SimpleNamespace, upsample: int, merge: bool
-) -> None:
+def test_equals_the_oracle_on_real_maps(kernels: SimpleNamespace, upsample: int, merge: bool) -> None:
     rules = dataclasses.replace(RULES, merge=merge)
     group = kernels.Grouper(KEYPOINTS, rules, upsample)
-    for path in sorted((shared / "fixtures" / "paf_decode").glob("*.npz")):
-        case = np.load(path)
-        peaks, pafs = find_peaks(case["heatmaps"], upsample), case["pafs"]
+    for heatmaps, pafs in real_maps():
+        peaks = find_peaks(heatmaps, upsample)
         assert_same(group(peaks, pafs), reference.group(peaks, pafs, rules, upsample_by=upsample))
         stored = quantize(pafs, 1 / 110, 4)
         expected = reference.group(peaks, stored, rules, 1 / 110, 4, upsample)

@@ -22,7 +22,7 @@ from rpi_runtime.evaluate.coco import CocoImage, read_split
 from rpi_runtime.evaluate.images import read_image
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.model.interpreter import Model
-from tests.export.official import filled_state
+from tests.export.official import seeded_state
 from tests.quant.standin_network import TAGS
 from tests.quant.toycoco import write_toy_coco
 
@@ -67,9 +67,9 @@ def test_the_longest_side_is_the_one_that_a_card_allows() -> None:
 
 
 def test_every_picture_of_a_network_with_tags_has_its_own_size(
-    shared: Path, tmp_path: Path, toy_coco: tuple[Path, Path]
+    tmp_path: Path, toy_coco: tuple[Path, Path]
 ) -> None:
-    torch.save(filled_state(shared, "efficienthrnet-h4"), tmp_path / "weights.pth")
+    torch.save(seeded_state("efficienthrnet-h4"), tmp_path / "weights.pth")
     network = find_model("efficienthrnet-h4").load(str(tmp_path / "weights.pth"), Progress(quiet=True))
     split = read_split(toy_coco[1], "val2017")
     image = split.images[0]

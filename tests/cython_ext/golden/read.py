@@ -66,6 +66,15 @@ class PafCase:
     people: Mapping[str, People]
 
 
+def real_maps() -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Yield heatmaps and PAFs of pictures, float32: the golden ones, and recorded ones where ``../shared`` is."""
+    for case in paf_cases():
+        yield case.maps.real()
+    for path in sorted((ROOT.parent / "shared" / "fixtures" / "paf_decode").glob("*.npz")):
+        with np.load(path) as file:
+            yield file["heatmaps"], file["pafs"]
+
+
 def _scale(values: NDArray[np.float64]) -> tuple[float, int]:
     return float(values[0]), int(values[1])
 
