@@ -74,7 +74,7 @@ def test_agreement_with_float_is_within_the_bar(report: dict[str, object]) -> No
 def test_ap_on_the_evaluation_images(shared: Path, exported: Path) -> None:
     split = read_split(shared / "data" / "coco", "val2017")
     found = evaluate_file(exported, EvaluationSpec(split=split), Progress(quiet=True)).evaluation
-    assert 6 < found.ap < 7.2  # 6.56 where its card was written, float 6.71
+    assert 6.5 < found.ap < 7.5  # 6.98 on x86-64 with AVX2; its card has float 6.71
     assert found.images == 125
 
 
