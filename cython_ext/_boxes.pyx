@@ -2,7 +2,8 @@
 # distutils: extra_compile_args = -O3 -ffp-contract=off
 """Kernels behind `cython_ext.boxes`; `cython_ext.reference_boxes` defines what they compute, bit for bit.
 
-A picture goes through five steps: `collect` (once a level), `rank`, `place` (once a level), `suppress`, and `point` (once a level).
+A picture goes through five steps: `collect` (once a level), `rank`, `place` (once a level), `suppress`, and `point`
+(once a level).
 Maps are read through their strides, so that views of any layout need no copy.
 """
 

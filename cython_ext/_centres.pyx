@@ -78,7 +78,7 @@ def find(
 
 
 cdef Py_ssize_t nearest_centre(CentreBuffers ws, const stored[:, :, :] centre) noexcept nogil:
-    """The cell with the largest value by distance from the map's middle, into ``cells[0]``; return how many there are, 0 or 1."""
+    """The cell with the largest value by distance from the map's middle, into ``cells[0]``; return how many, 0 or 1."""
     cdef float middle_y = <float>centre.shape[0] * <float>0.5, middle_x = <float>centre.shape[1] * <float>0.5
     cdef Py_ssize_t y, x, found = 0
     cdef float value, best = 0
@@ -160,7 +160,7 @@ cdef void put_box(
     const stored[:, :, :] box_scale,
     const stored[:, :, :] box_offset,
 ) noexcept nogil:
-    """A person's box, inside of the map; the whole map where the network gives no boxes; empty where a number is NaN."""
+    """A person's box, inside the map; the whole map where the network gives no boxes; empty where a number is NaN."""
     cdef float middle_y, middle_x, half_y, half_x
     ws.boxes[row, 0] = ws.boxes[row, 1] = 0
     ws.boxes[row, 2], ws.boxes[row, 3] = <float>width, <float>height
