@@ -44,7 +44,8 @@ export class Panel {
     const { status, message } = this;
     if (status) {
       setFigure("fps", status.fps.toFixed(status.fps < 10 ? 1 : 0), "");
-      const shown = this.drawn.length > 1 ? (this.drawn.length - 1) / ((this.drawn.at(-1) - this.drawn[0]) / 1000) : 0;
+      const span = this.drawn.at(-1) - this.drawn[0]; // NaN of none, 0 of several in one turn
+      const shown = span > 0 ? (1000 * (this.drawn.length - 1)) / span : 0;
       find("fps-more").textContent = `${shown.toFixed(shown < 10 ? 1 : 0)} shown here`;
       const viewers = `${status.viewers} ${status.viewers === 1 ? "viewer" : "viewers"}`;
       const problems = (status.problems || []).map((problem) => `; ${problem}`).join("");
