@@ -101,6 +101,15 @@ class Estimator:
         self._tracker = Tracker(self.skeleton, smooth=SmoothSpec() if smooth else None) if track else None
         self._cascade = cascade
 
+    @property
+    def networks(self) -> str:
+        """Name and size of the network, or of the finder and what refines, as people read it."""
+        finder = self.models[0].card
+        names = [f"{finder.name} {finder.input.size}"]
+        if self._cascade is not None:
+            names.append(self._cascade.network)
+        return " + ".join(names)
+
     @classmethod
     def open(
         cls,

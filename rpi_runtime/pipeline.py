@@ -118,10 +118,7 @@ class Pipeline:
             The source failed for good, or a sink could not be started. Everything is stopped and flushed by
             then, and `status` gives the summary.
         """
-        model = self.estimator.models[0].card
-        about = About(
-            model=f"{model.name} {model.input.size}", skeleton=self.estimator.skeleton, status=self.status
-        )
+        about = About(model=self.estimator.networks, skeleton=self.estimator.skeleton, status=self.status)
         try:
             for runner in self.sinks:
                 runner.start(about)

@@ -90,6 +90,8 @@ class Cascade:
     ----------
     skeleton : Skeleton
         Skeleton of the run.
+    network : str
+        Name and size of the network that refines.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Cascade:
     ) -> None:
         self.spec, self._refiner, self._clock = spec, refiner, clock
         self._detects = not finder.keypoints
+        self.network = f"{card.name} {card.input.size}"
         self.skeleton = card.skeleton if self._detects else finder
         try:
             self._merger = Merger(self.skeleton, card.skeleton)

@@ -22,7 +22,7 @@ class About:
     Attributes
     ----------
     model : str
-        Name and size of the network.
+        Name and size of the network; of a pair, of both.
     skeleton : Skeleton
         Names of the keypoints and the bones to draw.
     source : str

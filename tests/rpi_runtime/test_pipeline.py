@@ -31,6 +31,7 @@ class StandInEstimator:
     def __init__(self, models=1, seconds=0.0):
         self.models = [SimpleNamespace(card=CARD)] * models
         self.skeleton = CARD.skeleton
+        self.networks = f"{CARD.name} {CARD.input.size}"
         self.seconds = seconds
         self.asked = []
 

@@ -255,6 +255,8 @@ def test_the_estimator_refines_both_of_two_people(card):
     )
     estimator = Estimator([finder], smooth=False, cascade=cascade)
     plain = Estimator([DotsNetwork(PICTURES)], smooth=False)
+    assert plain.networks == f"{PICTURES.name} {PICTURES.input.size}"
+    assert estimator.networks == f"{plain.networks} + {card.name} {card.input.size}"
     errors = {"plain": [], "refined": []}
     for frame in range(1, 9):
         people = [person(90 + frame, 70), person(240 - frame, 80)]
