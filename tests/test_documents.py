@@ -47,7 +47,7 @@ def test_an_index_links_every_page_of_its_folder(index: str) -> None:
     assert pages - linked == set()
 
 
-@pytest.mark.parametrize("name", ["packages", "setup", "develop", "test", "check"])
+@pytest.mark.parametrize("name", ["packages", "setup", "test", "check"])
 def test_the_readme_has_each_block_that_ci_runs(name: str) -> None:
     assert re.search(
         rf"^<!-- ci: {name} -->\n```bash\n.+?\n```$", (ROOT / "README.md").read_text(), re.M | re.S
