@@ -11,8 +11,9 @@ import onnx
 
 from export.graph.adopt.network import from_tflite, read_tflite
 from export.graph.convert.layout import CHANNELS_LAST, Order, Shape
-from export.graph.float_model import FloatModel
+from export.graph.float_model import FloatModel, sample_images
 from export.graph.from_onnx import Layout, from_onnx
+from export.graph.heads import own_outputs, split_outputs
 from export.graph.normalisation import prepend_normalisation
 from export.graph.tidy.read import read_onnx
 from export.zoo.inputs import is_plain, plain_input
@@ -67,13 +68,15 @@ def _network(
         weights_graph=graph,
     )
     maps = tuple(replace(o, axes="hwc") if o.axes == "chw" else o for o in card.outputs)
-    described = replace(card, provenance=origin, input=plain_input(card.input), outputs=maps)
+    outputs, parts = own_outputs(maps)
+    described = replace(card, provenance=origin, input=plain_input(card.input), outputs=outputs)
 
     def build(spec: InputSpec) -> FloatModel:
-        at = replace(described, input=spec)
+        at = replace(described, input=spec, outputs=maps)
         wanted = {o.name: tensor_shape(at, o) for o in at.outputs}
         inner = replace(card.input, width=spec.width, height=spec.height)
         made = convert(inner, list(wanted), lambda name, shape: layout_of(name, shape, wanted[name], file))
+        made = split_outputs(made, parts, sample_images(inner)[0])
         if not is_plain(card.input):
             prepend_normalisation(made.model, card.input)
         return made
