@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from quant.metrics import Agreement, AgreementMeter, Maps
+from quant.people import PeopleMeter
+from rpi_runtime.decode.choose import decoder_for
+from rpi_runtime.decode.crops import crop_decoder_for
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, SimccSettings
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
+from rpi_runtime.poses import Pose
+from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
+
+Read = Callable[[Transform], Sequence[Pose]]
 
 
 def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence[Frame]) -> Agreement:
     """Return the difference of `quantized` from `real` over BGR pictures of any size.
+
+    Maps are compared as maps; boxes, and positions along lines, by the people that they decode to.
 
     Parameters
     ----------
@@ -21,14 +30,11 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
         .tflite files with the tensors that `card` describes. They need not have a card.
     """
     models = [Model(path, card=card) for path in (real, quantized)]
-    prepare = Preprocessor(card.input)
-    keypoints = len(card.skeleton.keypoints)
     if isinstance(card.decoder, BoxSettings | BoxPoseSettings | SimccSettings):
-        # a detector of boxes has no keypoints, and no peaks are looked for
-        strides, meter = [], AgreementMeter(max(keypoints, 1), stride=1, peak_threshold=1.0)
-    else:
-        strides = [o.stride for o in card.outputs_of("heatmaps")]
-        meter = AgreementMeter(keypoints, strides[-1], card.decoder.peak_threshold)
+        return _people(models, card, frames)
+    prepare = Preprocessor(card.input)
+    strides = [o.stride for o in card.outputs_of("heatmaps")]
+    meter = AgreementMeter(len(card.skeleton.keypoints), strides[-1], card.decoder.peak_threshold)
 
     def pair(role: str, stride: int) -> tuple[Maps, Maps]:
         return models[0].real_output(role, stride), models[1].real_output(role, stride)
@@ -38,10 +44,7 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
             prepare(frame, model.input)
             model.invoke()
         pafs = [pair("pafs", o.stride) for o in card.outputs_of("pafs")]
-        if strides:
-            meter.add(pair("heatmaps", strides[-1]), pafs[0] if pafs else None)
-        else:
-            meter.add_image()
+        meter.add(pair("heatmaps", strides[-1]), pafs[0] if pafs else None)
         for stride in strides[:-1]:
             meter.add_values(pair("heatmaps", stride))
         for output in card.outputs:
@@ -49,3 +52,38 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
         for tags in card.outputs_of("tags"):
             meter.add_tags(models[0].real_output("heatmaps", tags.stride), pair("tags", tags.stride))
     return meter.result()
+
+
+def _people(models: Sequence[Model], card: ModelCard, frames: Sequence[Frame]) -> Agreement:
+    prepare, meter = Preprocessor(card.input), AgreementMeter(1, stride=1, peak_threshold=1.0)
+    people, readers = PeopleMeter(card), [_reader(model) for model in models]
+    for frame in frames:
+        found = []
+        for model, read in zip(models, readers, strict=True):
+            transform = prepare(frame, model.input)
+            model.invoke()
+            found.append(read(transform))
+        meter.add_image()
+        people.add(*found)
+        for output in card.outputs:
+            values = [model.real_output(output.role, output.stride) for model in models]
+            meter.add_output(output.name, (values[0], values[1]))
+    seen = people.result()
+    return replace(
+        meter.result(),
+        peaks=seen.parts,
+        lost=seen.lost,
+        added=seen.added,
+        shift_px=seen.shift_px,
+        shift_p95_px=seen.shift_p95_px,
+        part_shift=seen.shift,
+    )
+
+
+def _reader(model: Model) -> Read:
+    """What decodes the last run, doubtful people included."""
+    if model.card.sees_crops:
+        crop = crop_decoder_for(model.card, "exact")
+        return lambda transform: [crop.read(model, transform)]
+    whole = decoder_for(model.card, "exact")
+    return lambda transform: whole.read(model, transform)

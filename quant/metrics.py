@@ -28,7 +28,7 @@ class Agreement:
     paf_relative_l2 : float
         Norm of the PAFs' difference over the norm of the float PAFs; 0 without PAFs.
     peaks : int
-        Keypoint peaks in the float maps.
+        Keypoint peaks in the float maps; of a network without maps, the boxes and keypoints that it finds.
     lost, added : float
         Fraction of `peaks` without an INT8 peak nearby; number of INT8 peaks without a float peak nearby over `peaks`.
     shift_px, shift_p95_px : float
@@ -40,6 +40,8 @@ class Agreement:
         Norm of an output's difference over the norm of the float output. The largest of all outputs.
     peak_height : float
         Largest value of a keypoint's float heatmap on any image: the network's own scale. 0 without heatmaps.
+    part_shift : float
+        Without heatmaps: mean distance of the boxes' edges and of the keypoints, over the person's size.
     """
 
     images: int
@@ -53,6 +55,7 @@ class Agreement:
     tag_rmse: float = 0.0
     output_error: float = 0.0
     peak_height: float = 1.0
+    part_shift: float = 0.0
 
 
 class AgreementMeter:

@@ -35,6 +35,8 @@ REMEDIES = {
     "heatmap rmse": _NOISE,
     "PAF relative L2": _NOISE,
     "lost peaks": _NOISE,
+    "lost people and keypoints": _NOISE,
+    "shift of people and keypoints": _NOISE,
     "AP drop": f"{_NOISE}; or accept it with --max-ap-drop",
 }
 

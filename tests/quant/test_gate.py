@@ -161,6 +161,18 @@ def test_outputs_without_heatmaps_are_judged_by_their_relative_error() -> None:
     assert not check_agreement(replace(boxes, output_error=0.2), Limits())[0].passed
 
 
+def test_a_network_without_heatmaps_is_judged_by_the_people_that_it_finds() -> None:
+    people = replace(GOOD, peak_height=0.0, output_error=0.3, part_shift=0.01)
+    assert all(c.passed for c in check_agreement(people, Limits()))
+    for changes, name in (
+        ({"lost": 0.08}, "lost people and keypoints"),
+        ({"part_shift": 0.1}, "shift of people"),
+    ):
+        bad = [c for c in check_agreement(replace(people, **changes), Limits()) if not c.passed]  # type: ignore[arg-type]
+        assert len(bad) == 1
+        assert bad[0].name.startswith(name)
+
+
 def test_maps_without_a_peak_prove_nothing() -> None:
     nothing = replace(GOOD, peaks=0, lost=0.0, heatmap_rmse=0.0, paf_relative_l2=0.0)
     bad = [c for c in check_agreement(nothing, Limits()) if not c.passed]
