@@ -11,9 +11,8 @@ import numpy as np
 from quant.calibration import CalibrationSet
 from rpi_runtime.capture.pictures import encode_picture
 from rpi_runtime.decode.choose import decoder_for
-from rpi_runtime.decode.topdown import TopdownDecode
+from rpi_runtime.decode.crops import crop_decoder_for
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import TopdownDecoder
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose, Track
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
@@ -99,10 +98,10 @@ def shrunk(frame: Frame) -> Frame:
 
 
 def _reader(card: ModelCard) -> Callable[[Model, Transform], tuple[Pose, ...]]:
-    """Return the decoder. A top-down network treats each picture as the crop of one person."""
-    if not isinstance(card.decoder, TopdownDecoder):
+    """Return the decoder. A network of crops treats each picture as the crop of one person."""
+    if not card.sees_crops:
         return decoder_for(card).read
-    alone = TopdownDecode(card)
+    alone = crop_decoder_for(card)
     return lambda model, transform: (alone.read(model, transform),)
 
 
