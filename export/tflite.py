@@ -148,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
         help="folder for files and reports (default %(default)s)",
     )
     output.add_argument(
-        "--verbose", action="store_true", help="show what the converters print, and tracebacks"
+        "-v", "--verbose", action="store_true", help="show what the converters print, and tracebacks"
     )
     output.add_argument(
         "--json", action="store_true", help="print the summary as JSON, nothing else on standard output"

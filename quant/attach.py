@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 import zipfile
 from dataclasses import replace
 from hashlib import sha256
@@ -20,6 +19,7 @@ from rpi_runtime.inputs import shown_name
 from rpi_runtime.model.card import ModelCard, Provenance
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CARD_MEMBER
+from rpi_runtime.scratch import scratch_folder
 
 LARGEST = 1 << 30  # bytes
 AS_GIVEN = "as given"  # in the place of a recipe
@@ -57,8 +57,8 @@ def attach(path: Path, card: ModelCard, output: Path) -> ModelCard:
     )
     described = replace(card, recipe=AS_GIVEN, provenance=origin)
     whole = append_members(_with_signature(data), {CARD_MEMBER: described.to_json()})
-    with tempfile.TemporaryDirectory(prefix="pipose-") as folder:
-        trial = Path(folder) / path.name
+    with scratch_folder() as folder:
+        trial = folder / path.name
         trial.write_bytes(whole)
         try:
             Model(trial, threads=1).invoke()

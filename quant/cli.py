@@ -47,7 +47,7 @@ def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str]
     try:
         return main(argv)
     except PiposeError as err:
-        if "--verbose" in (sys.argv if argv is None else argv):
+        if {"-v", "--verbose"} & set(sys.argv if argv is None else argv):
             traceback.print_exc()
         print(f"error: {err}", file=sys.stderr)
         return err.exit_code

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from rpi_runtime.errors import InputError, OutputError
+
+_LEFT_S = 3600.0  # a part is written within seconds
 
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
@@ -123,6 +126,11 @@ def ensure_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         _write_new(probe, b"", 0o600)
         probe.unlink()
+        for part in folder.glob(
+            ".pipose-*.part"
+        ):  # of a process that was killed, on a disk without nameless files
+            if part.lstat().st_mtime < time.time() - _LEFT_S:
+                part.unlink()
     except OSError as err:
         raise OutputError(
             f"{folder}: cannot be written ({err.strerror or err}); choose another folder"

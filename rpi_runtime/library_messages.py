@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 _MOST_KINDS = 50
 _LONGEST = 300
 _END_S = 0.5
+_NO_COMPLAINT = re.compile(r"(INFO|VERBOSE|DEBUG)\b|I\d{4} \d\d:")  # of TensorFlow Lite, of absl
 
 
 class LibraryMessages:
@@ -27,7 +28,7 @@ class LibraryMessages:
     Attributes
     ----------
     count : int
-        Lines so far.
+        Lines so far that are complaints; what a library calls information goes to the log's level DEBUG.
     """
 
     def __init__(self) -> None:
@@ -78,6 +79,9 @@ class LibraryMessages:
 
     def _take(self, line: str) -> None:
         if not line:
+            return
+        if _NO_COMPLAINT.match(line):
+            log.debug("a library says: %s", mask(line))
             return
         self.count += 1
         kind = re.sub(r"0x[0-9a-fA-F]+|\d+", "#", line)

@@ -5,10 +5,10 @@ OpenCV ends the process on a name that is not UTF-8, and FFmpeg takes what stand
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from pathlib import Path
+
+from rpi_runtime.scratch import Scratch
 
 
 class PlainPath:
@@ -26,11 +26,11 @@ class PlainPath:
     """
 
     def __init__(self, path: Path) -> None:
-        self._folder = ""
+        self._folder: Scratch | None = None
         self.text = os.path.abspath(path)  # noqa: PTH100 - follows no links, so a name stays what the user sees
         if not _is_plain(self.text):
-            self._folder = tempfile.mkdtemp(prefix="pipose-")
-            link = Path(self._folder, f"link{_plain_suffix(path)}")
+            self._folder = Scratch()
+            link = self._folder.path / f"link{_plain_suffix(path)}"
             link.symlink_to(self.text)
             self.text = str(link)
 
@@ -39,11 +39,9 @@ class PlainPath:
 
     def close(self) -> None:
         """Remove the link, if there is one; what it leads to stays."""
-        if self._folder:
-            with contextlib.suppress(OSError):
-                Path(self.text).unlink()
-                Path(self._folder).rmdir()
-            self._folder = ""
+        if self._folder is not None:
+            self._folder.remove()
+            self._folder = None
 
 
 def _is_plain(text: str) -> bool:

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,20 @@ from numpy.typing import NDArray
 
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.capture.source import Delivered, Wanted
-from rpi_runtime.errors import SourceError
+from rpi_runtime.errors import InputError, SourceError
+from rpi_runtime.inputs import open_input, parse_json, read_input
 from rpi_runtime.poses import Frame
 
 REPLAY_FORMAT = 1
 INDEX = "frames.jsonl"
 _REMEDY = "record it again with `python -m rpi_runtime record`"
+_MOST_BYTES = 256 << 20  # of a member: more than the largest picture, exact, and than an index of a week
+_MOST_NS = 1 << 62  # so that a lap more still fits 64 bits
+
+# what opening and reading a member raise: encrypted members, unknown kinds of compression, names with a NUL
+_DAMAGED = (
+    OSError, KeyError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, InputError,
+)  # fmt: skip
 
 
 class ReplaySource:
@@ -61,8 +71,9 @@ class ReplaySource:
             raise SourceError(f"{self._path}: no such recording; {_REMEDY}")
         if not self._path.is_dir():
             try:
+                open_input(self._path).close()  # a pipe would be waited for
                 self._archive = zipfile.ZipFile(self._path)
-            except (OSError, zipfile.BadZipFile) as err:
+            except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as err:
                 raise SourceError(f"{self._path}: not a complete .zip ({err}); {_REMEDY}") from err
         self._entries = self._read_index()
         first = self._picture(self._entries[0][0])
@@ -109,25 +120,24 @@ class ReplaySource:
 
     def _bytes(self, name: str) -> bytes:
         try:
-            if self._archive is not None:
-                return self._archive.read(name)
-            return (self._path / name).read_bytes()
-        except (OSError, KeyError, zipfile.BadZipFile, EOFError) as err:
+            if self._archive is None:
+                return read_input(self._path / name, _MOST_BYTES)
+            with self._archive.open(name) as member:
+                data = member.read(_MOST_BYTES + 1)
+        except _DAMAGED as err:
             raise SourceError(f"{self._path}: {name} is missing or damaged; {_REMEDY}") from err
+        if len(data) > _MOST_BYTES:
+            raise SourceError(f"{self._path}: {name} is larger than {_MOST_BYTES >> 20} MiB; {_REMEDY}")
+        return data
 
     def _picture(self, name: str) -> NDArray[np.uint8]:
         data = self._bytes(name)
         if not name.endswith(".npy"):
             return read_picture(data, f"{self._path}/{name}")
         try:
-            image: NDArray[np.uint8] = np.load(io.BytesIO(data), allow_pickle=False)
+            return _array(data)
         except (ValueError, EOFError) as err:
             raise SourceError(f"{self._path}: {name} is no NumPy array ({err}); {_REMEDY}") from err
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise SourceError(
-                f"{self._path}: {name} is {image.shape} {image.dtype}; expected (H, W, 3) uint8"
-            )
-        return image
 
     def _read_index(self) -> list[tuple[str, int]]:
         lines = self._bytes(INDEX).splitlines()
@@ -147,17 +157,16 @@ class ReplaySource:
     def _entry(self, line: bytes, number: int) -> tuple[str, int]:
         entry = self._parse(line, number)
         name, stamp = entry.get("file"), entry.get("timestamp_ns")
-        if not isinstance(name, str) or not isinstance(stamp, int) or name != Path(name).name:
+        if not isinstance(name, str) or "\0" in name or name != Path(name).name:
+            raise SourceError(f"{self._path}: {INDEX}:{number}: expected a plain file name; {_REMEDY}")
+        if not isinstance(stamp, int) or isinstance(stamp, bool) or abs(stamp) >= _MOST_NS:
             raise SourceError(
-                f"{self._path}: {INDEX}:{number}: expected a plain file name and a timestamp_ns"
+                f"{self._path}: {INDEX}:{number}: expected a timestamp_ns of 64 bits; {_REMEDY}"
             )
         return name, stamp
 
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:
-        try:
-            entry = json.loads(line)
-        except ValueError as err:
-            raise SourceError(f"{self._path}: {INDEX}:{number}: not JSON ({err}); {_REMEDY}") from err
+        entry = parse_json(line, f"{self._path}: {INDEX}:{number}", _REMEDY, SourceError)
         if not isinstance(entry, dict):
             raise SourceError(f"{self._path}: {INDEX}:{number}: not a JSON object; {_REMEDY}")
         return entry
@@ -166,6 +175,20 @@ class ReplaySource:
     def _complete(line: bytes) -> bool:
         try:
             json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         return True
+
+
+def _array(data: bytes) -> NDArray[np.uint8]:
+    """Read a .npy of (H, W, 3) uint8 without believing the size that it announces; `ValueError` for others."""
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("not of version 1.0")
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    if len(shape) != 3 or shape[2] != 3 or min(shape) < 1 or dtype != np.uint8:
+        raise ValueError(f"it is {shape} {dtype}; expected (H, W, 3) uint8")
+    if math.prod(shape) != len(data) - file.tell():
+        raise ValueError(f"{len(data) - file.tell()} bytes for {shape}")
+    pixels = np.frombuffer(data, np.uint8, offset=file.tell())
+    return pixels.reshape(shape, order="F" if by_columns else "C").copy(order="C")

@@ -163,7 +163,7 @@ def main(argv: list[str]) -> int:
     parser = make_parser("bench", HELP, EXAMPLES)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    set_up_logging()
+    set_up_logging(verbose=args.verbose)
     if args.frames < 1 or args.warm_up < 1:
         raise UsageError(f"--frames {args.frames} --warm-up {args.warm_up}: expected 1 or more of both")
     given = {key: value for key, value in vars(args).items() if value is not None}

@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
     parser = make_parser("doctor", HELP, EXAMPLES)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    set_up_logging()
+    set_up_logging(verbose=args.verbose)
     files = {key: Path(value) for key in ("model", "refine") if (value := getattr(args, key))}
     findings = [
         dataclasses.replace(f, text=mask(f.text), remedy=mask(f.remedy)) for f in examine(Patient(**files))

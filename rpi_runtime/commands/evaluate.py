@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
     parser = make_parser("evaluate", HELP, EXAMPLES)
     add_arguments(parser)
     args = parser.parse_args(argv)
-    set_up_logging()
+    set_up_logging(verbose=args.verbose)
     estimator = _estimator(args)
     split = read_split(args.coco, args.split)
     if split.missing:

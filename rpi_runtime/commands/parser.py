@@ -28,14 +28,19 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(command: str, description: str, examples: str) -> Parser:
-    """Return the parser of one command. Abbreviated options are refused, so that new ones break no script."""
-    return Parser(
+    """Return the parser of one command, with the options that all have.
+
+    Abbreviated options are refused, so that new ones break no script.
+    """
+    parser = Parser(
         prog=f"{program()} {command}",
         description=description[:1].upper() + description[1:] + ".",
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+    return parser
 
 
 def add_arguments(parser: argparse.ArgumentParser, sinks: str = "where poses go (default: jsonl:-)") -> None:
@@ -74,7 +79,6 @@ def add_arguments(parser: argparse.ArgumentParser, sinks: str = "where poses go 
         metavar="KEY=VALUE,...",
         help="step down in the heat: limit_c (78; 0 never), resume_c, steps...",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
 
 
 def add_refine_arguments(parser: argparse.ArgumentParser) -> None:

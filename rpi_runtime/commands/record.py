@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
     parser = make_parser("record", HELP, EXAMPLES)
     add_arguments(parser)
     given = parser.parse_args(argv)
-    set_up_logging()
+    set_up_logging(verbose=given.verbose)
     source = source_config(given.source)
     stopping = StopFlag()
     recorder = Recorder(given.output, source=source.kind, format=given.format)

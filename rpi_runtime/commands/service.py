@@ -6,6 +6,8 @@ import argparse
 import faulthandler
 import logging
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rpi_runtime.commands.parser import make_parser, set_up_logging
@@ -39,6 +41,8 @@ It runs as the user pipose, with the interpreter that installed it, and sees not
 interpreter. It restarts after a crash, and when no frame came for 30 s; a camera that stays away is waited for.
 The poses are in /run/pipose/poses.jsonl until you say something else in /etc/pipose/config.toml.
 
+"""
+EXIT_CODES = """\
 exit codes: 0 done, 2 a wrong option, or not root, 3 the model cannot be read, 5 a folder cannot be written,
             8 no systemd; `service run`: 78 a configuration error, which systemd does not restart
 """
@@ -49,6 +53,8 @@ def main(argv: list[str]) -> int:
     args = _parse(argv)
     if args.action == "run":
         return run(args.config, verbose=args.verbose)
+    if args.verbose:
+        set_up_logging(verbose=True)
     os.umask(0o022)  # the service has to read files that root writes
     layout = Layout(root=args.root.resolve())
     if args.action == "uninstall":
@@ -121,11 +127,15 @@ def exit_code(error: PiposeError) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = make_parser("service", HELP, EXAMPLES)
+    parser = make_parser("service", HELP, f"{EXAMPLES}\n{EXIT_CODES}")
     actions = parser.add_subparsers(dest="action", required=True, metavar="{install,uninstall,run}")
-    add = actions.add_parser(
-        "install", allow_abbrev=False, help="write configuration and unit, make the user, start"
+    action_of: Callable[..., argparse.ArgumentParser] = partial(
+        actions.add_parser,
+        allow_abbrev=False,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add = action_of("install", help="write configuration and unit, make the user, start")
     add.add_argument(
         "--model",
         type=Path,
@@ -140,16 +150,23 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--source", default="picamera", metavar="SOURCE", help="as for `run` (default: %(default)s)"
     )
     add.add_argument("--no-start", action="store_true", help="only install, to start at the next boot")
-    remove = actions.add_parser("uninstall", allow_abbrev=False, help="stop it and remove what was installed")
+    remove = action_of("uninstall", help="stop it and remove what was installed")
     remove.add_argument("--purge", action="store_true", help="also what was edited, and the recordings")
     for action in (add, remove):
         action.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
         action.add_argument(
             "--root", type=Path, default=Path("/"), metavar="DIR", help="another system's root, as of a card"
         )
-    daemon = actions.add_parser(
-        "run", allow_abbrev=False, help="what the unit calls: run a configuration under systemd"
+    daemon = action_of("run", help="what the unit calls: run a configuration under systemd")
+    daemon.add_argument(
+        "--config", type=Path, required=True, metavar="FILE.toml", help="settings, as of `run`"
     )
-    daemon.add_argument("--config", type=Path, required=True, metavar="FILE.toml")
-    daemon.add_argument("-v", "--verbose", action="store_true", help="say more")
+    for action in (add, remove, daemon):  # suppressed, so that it may stand before the action as well
+        action.add_argument(
+            "-v",
+            "--verbose",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="say more on standard error",
+        )
     return parser.parse_args(argv)

@@ -51,7 +51,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_refine_arguments(parser)
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="default: all, at most 4")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,10 +93,7 @@ class Film:
         self._size = (0, 0)
         self._first_ns = 0
         self._is_new = not path.exists()
-        try:
-            path.open("ab").close()  # an earlier file stays until there is a picture
-        except OSError as err:
-            raise OutputError(f"{path}: cannot be written ({err.strerror}); choose another place") from err
+        self._lock = _open_alone(path)  # an earlier file stays until there is a picture
         if not self._has_room():
             self.close()
             raise OutputError(f"{name}: the disk is full; free some space")
@@ -120,6 +119,9 @@ class Film:
             self._writer.release()
         if not self.frames and self._is_new:
             self._path.unlink(missing_ok=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
         if self._plain is not None:
             self._plain.close()
 
@@ -148,3 +150,22 @@ class Film:
             self._first_ns += round((due - self.frames - 1) * 1e9 / self._fps)
             return 1
         return max(due - self.frames, 0)
+
+
+def _open_alone(path: Path) -> int:
+    """Open a file that no other process writes a film into, and return the descriptor that keeps others out."""
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
+        lock = os.open(path, flags, 0o666)
+    except OSError as err:
+        raise OutputError(f"{path}: cannot be written ({err.strerror}); choose another place") from err
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as err:
+        os.close(lock)
+        raise OutputError(
+            f"{path}: another process writes a film there; end it, or choose another name"
+        ) from err
+    except OSError:  # a file system without locks
+        return lock
+    return lock

@@ -9,7 +9,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from export.graph.tidy.cut import read_by
 from rpi_runtime.errors import InputError
+from rpi_runtime.scratch import scratch_folder
 
 PATIENCE_S = 120.0
 CHILD = (sys.executable, "-m", "export.graph.tidy.trace_child")
@@ -73,8 +73,8 @@ def trace(model: onnx.ModelProto, path: str) -> Trace:
     inputs = {i.name for i in model.graph.input}
     computed = {name for node in model.graph.node for name in node.output}
     static = sorted((static_values(model.graph) & computed) - inputs)
-    with tempfile.TemporaryDirectory(prefix="pipose-") as folder:
-        answer, arrays = _ask(model, static, Path(folder), path)
+    with scratch_folder() as folder:
+        answer, arrays = _ask(model, static, folder, path)
     if "error" in answer:
         raise InputError(f"{path}: {answer['error']}; export it again with opset 17")
     for name, finite in answer["finite"].items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from export.train.data.pictures import PictureStore
 from quant.progress import Progress
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import InputError
+from rpi_runtime.inputs import parse_json, read_input
 
 IN_MEMORY = (
     6 * 2**30
@@ -136,7 +136,7 @@ def read_source(source: Source, hidden: frozenset[str], progress: Progress) -> l
 def read_labels(path: Path) -> tuple[dict[str, Any], dict[int, list[Any]]]:
     """Return COCO's entries of pictures by file name, and of people by the picture's id; `InputError` for others."""
     try:
-        data = json.loads(path.read_text())
+        data = parse_json(read_input(path), path, "unpack or label again")
         images = {i["file_name"]: i for i in data["images"]}
         people: dict[int, list[Any]] = {}
         for annotation in data["annotations"]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -80,7 +82,7 @@ def change_index(folder, line, text):
     [
         (0, json.dumps({"replay": 2}), "not of replay format 1"),
         (0, "[]", r"frames\.jsonl:1: not a JSON object"),
-        (1, "{", r"frames\.jsonl:2: not JSON"),
+        (1, "{", r"frames\.jsonl:2: not valid JSON"),
         (1, json.dumps({"file": "../../etc/passwd", "timestamp_ns": 0}), "plain file name"),
         (1, json.dumps({"file": "000000.png", "timestamp_ns": "0"}), "timestamp_ns"),
         (2, json.dumps({"file": "000001.png", "timestamp_ns": 1}), "go back"),
@@ -100,7 +102,7 @@ def test_damaged_pictures_are_named(tmp_path):
     source = ReplaySource(folder)
     source.configure(Wanted())
     source.read(1)
-    with pytest.raises(SourceError, match=r"000001\.npy is \(4, 4\) uint8"):
+    with pytest.raises(SourceError, match=r"000001\.npy is no NumPy array \(it is \(4, 4\) uint8"):
         source.read(1)
     (write_recording(tmp_path / "other") / "000000.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"000000\.png"):
@@ -160,3 +162,44 @@ def test_nothing_is_overwritten(tmp_path):
             write_recording(tmp_path / name)
     with pytest.raises(UsageError, match="jpg, png, npy"):
         Recorder(tmp_path / "a", format="gif")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"file": "a.png", "timestamp_ns": 1' + "0" * 40 + "}",
+        '{"file": "a.png", "timestamp_ns": true}',
+        '{"file": "a.png", "timestamp_ns": NaN}',
+        '{"file": "a\\u0000b.png", "timestamp_ns": 0}',
+        "[" * 100_000,
+    ],
+)
+def test_a_hostile_index_is_one_line(tmp_path, line):
+    (tmp_path / "frames.jsonl").write_text(
+        f'{{"replay": 1}}\n{line}\n{{"file": "b.png", "timestamp_ns": 0}}\n'
+    )
+    with pytest.raises(SourceError) as caught:
+        ReplaySource(tmp_path).configure(Wanted())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(100_000, 100_000, 3), (-1, -48, 3), (48, 64, 4), (2, 2, 3)])
+def test_an_array_is_not_believed_its_size(tmp_path, shape):
+    write_recording(tmp_path / "walk", "npy")
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    (tmp_path / "walk/000000.npy").write_bytes(file.getvalue() + bytes(144))
+    with pytest.raises(SourceError, match="no NumPy array"):
+        ReplaySource(tmp_path / "walk").configure(Wanted())
+
+
+def test_pipes_and_members_that_inflate_are_refused_at_once(tmp_path):
+    write_recording(tmp_path / "walk")
+    (tmp_path / "walk/000000.png").unlink()
+    os.mkfifo(tmp_path / "walk/000000.png")
+    os.mkfifo(tmp_path / "pipe.zip")
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("frames.jsonl", bytes(300 << 20))
+    for name in ("walk", "pipe.zip", "bomb.zip"):
+        with pytest.raises(InputError):
+            ReplaySource(tmp_path / name).configure(Wanted())

@@ -260,7 +260,18 @@ def test_the_version(word, capsys):
 def test_every_help_says_what_exit_codes_mean(name, capsys):
     with pytest.raises(SystemExit):
         main([name, "--help"])
-    assert "exit codes: " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "exit codes: " in printed
+    assert "-v, --verbose" in printed
+
+
+@pytest.mark.parametrize("action", ["install", "uninstall", "run"])
+def test_so_does_every_help_of_the_service(action, capsys):
+    with pytest.raises(SystemExit):
+        main(["service", action, "--help"])
+    printed = capsys.readouterr().out
+    assert "exit codes: " in printed
+    assert "-v, --verbose" in printed
 
 
 def test_libraries_are_counted_and_said_once(caplog):
@@ -269,6 +280,7 @@ def test_libraries_are_counted_and_said_once(caplog):
         "from rpi_runtime.commands.parser import set_up_logging; set_up_logging()\n"
         "with LibraryMessages() as messages:\n"
         "    for n in range(300): os.write(2, b'Corrupt JPEG data: %d extraneous bytes before marker 0xd9\\n' % n)\n"
+        "    os.write(2, b'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\\n')\n"
         "    print('ours', file=sys.stderr); print('ours', file=sys.stderr)\n"
         "os.write(2, b'after\\n')"
     )
@@ -276,5 +288,6 @@ def test_libraries_are_counted_and_said_once(caplog):
     lines = done.stderr.splitlines()
     assert sum("Corrupt JPEG" in line for line in lines) == 1
     assert lines.count("ours") == 2
+    assert not any("XNNPACK" in line for line in lines)  # it is no complaint
     assert "INFO libraries printed 300 lines like those above" in lines
     assert lines[-1] == "after"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -82,3 +83,22 @@ def test_targets_that_make_no_sense_are_refused(tmp_path):
         VideoOptions(target="out.txt")
     with pytest.raises(OutputError, match="cannot be written"):
         VideoSink(VideoOptions(target=str(tmp_path / "none" / "out.mp4"))).open(ABOUT)
+
+
+def test_a_film_is_written_by_one_process_alone(tmp_path):
+    path = tmp_path / "out.avi"
+    first = VideoSink(VideoOptions(target=str(path))).open(ABOUT)
+    with pytest.raises(OutputError, match="another process writes a film there"):
+        VideoSink(VideoOptions(target=str(path))).open(ABOUT)
+    for index in range(12):
+        first.write(make_result(index, image=True))
+    first.close()
+    assert len(read(path)[0]) == 12
+    write(path, range(5))  # nothing stays locked
+    assert len(read(path)[0]) == 5
+
+
+def test_a_pipe_that_nothing_reads_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "out.avi")
+    with pytest.raises(OutputError, match="cannot be written"):
+        VideoSink(VideoOptions(target=str(tmp_path / "out.avi"))).open(ABOUT)
