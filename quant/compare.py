@@ -11,7 +11,7 @@ from quant.people import PeopleMeter
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.crops import crop_decoder_for
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, SimccSettings
+from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, CentreSettings, SimccSettings
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
@@ -22,7 +22,8 @@ Read = Callable[[Transform], Sequence[Pose]]
 def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence[Frame]) -> Agreement:
     """Return the difference of `quantized` from `real` over BGR pictures of any size.
 
-    Maps are compared as maps; boxes, and positions along lines, by the people that they decode to.
+    Maps are compared as maps; boxes, positions along lines, and maps whose peaks count only near a centre by the
+    people that they decode to.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
         .tflite files with the tensors that `card` describes. They need not have a card.
     """
     models = [Model(path, card=card) for path in (real, quantized)]
-    if isinstance(card.decoder, BoxSettings | BoxPoseSettings | SimccSettings):
+    if isinstance(card.decoder, BoxSettings | BoxPoseSettings | CentreSettings | SimccSettings):
         return _people(models, card, frames)
     prepare = Preprocessor(card.input)
     strides = [o.stride for o in card.outputs_of("heatmaps")]

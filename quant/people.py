@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.crop_settings import CropSettings
-from rpi_runtime.model.detector_settings import BoxPoseSettings, BoxSettings
+from rpi_runtime.model.detector_settings import BoxPoseSettings, BoxSettings, CentreSettings
 from rpi_runtime.poses import Box, Pose
 
 OVERLAP = 0.5  # intersection over union from which two boxes are one person
@@ -25,7 +25,7 @@ NEARLY = (
 )
 FAR = 0.1  # of the person's size: a keypoint that is farther off is lost
 
-Points = NDArray[np.float32]
+THRESHOLDS = (BoxSettings, BoxPoseSettings, CentreSettings)  # the settings of people's scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class PeopleMeter:
         decoder = card.decoder
         self._crops = card.sees_crops
         self._least = decoder.peak_threshold if isinstance(decoder, CropSettings | BoxPoseSettings) else 0.0
-        self._sure = decoder.threshold if isinstance(decoder, BoxSettings | BoxPoseSettings) else 0.0
+        self._sure = decoder.threshold if isinstance(decoder, THRESHOLDS) and not self._crops else 0.0
         self._parts = self._lost = self._added = 0
         self._shifts: list[float] = []
         self._pixels: list[float] = []
@@ -87,8 +87,8 @@ class PeopleMeter:
     def _partner(self, pose: Pose, others: Sequence[Pose]) -> Pose | None:
         if self._crops:
             return others[0] if others else None
-        best = max(others, key=lambda o: _overlap(pose.box, o.box), default=None)
-        return best if best is not None and _overlap(pose.box, best.box) >= OVERLAP else None
+        best = max(others, key=lambda o: _overlap(_extent(pose), _extent(o)), default=None)
+        return best if best is not None and _overlap(_extent(pose), _extent(best)) >= OVERLAP else None
 
     def _compare(self, pose: Pose, partner: Pose | None) -> None:
         there = pose.keypoints[:, 2] > self._least
@@ -129,10 +129,19 @@ def _corners(box: Box) -> tuple[float, float, float, float]:
     return box[0], box[1], box[0] + box[2], box[1] + box[3]
 
 
-def _overlap(a: Box | None, b: Box | None) -> float:
+def _extent(pose: Pose) -> Box:
+    """The box of a person, or the rectangle round the keypoints that were found."""
+    if pose.box is not None:
+        return pose.box
+    points = pose.keypoints[pose.found, :2]
+    if not len(points):
+        return (0.0, 0.0, 0.0, 0.0)
+    corner, size = points.min(axis=0), np.ptp(points, axis=0)
+    return float(corner[0]), float(corner[1]), float(size[0]), float(size[1])
+
+
+def _overlap(a: Box, b: Box) -> float:
     """Intersection over union."""
-    if a is None or b is None:
-        return 0.0
     left, top, right, bottom = (
         pick(x, y) for pick, x, y in zip((max, max, min, min), _corners(a), _corners(b), strict=True)
     )

@@ -67,3 +67,24 @@ def test_keypoints_that_float_does_not_find_do_not_count() -> None:
     meter = PeopleMeter(POSES)
     meter.add([posed(sure=0.1)], [posed(50)])
     assert (meter.result().parts, meter.result().lost) == (1, 0)
+
+
+def scattered(x: float) -> Pose:
+    points = np.stack([np.arange(17) * 5.0 + x, np.arange(17) * 5.0, np.full(17, 0.9)], axis=1)
+    return Pose(keypoints=points.astype(np.float32), score=0.5)
+
+
+def test_people_without_a_box_are_found_again_by_their_keypoints() -> None:
+    meter = PeopleMeter(read_own_card("movenet-multipose-256"))
+    meter.add([scattered(0), scattered(200)], [scattered(201), scattered(400)])
+    found = meter.result()
+    assert found.parts == 34
+    assert found.lost == 0.5
+    assert found.added == pytest.approx(1 / 34)
+    assert found.shift == pytest.approx(1 / 80)
+
+
+def test_the_person_of_a_crop_with_a_centre_is_compared_as_it_is() -> None:
+    meter = PeopleMeter(read_own_card("movenet-lightning-192"))
+    meter.add([scattered(0)], [scattered(2)])
+    assert (meter.result().parts, meter.result().lost) == (17, 0)
