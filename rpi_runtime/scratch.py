@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-PREFIX = "pipose-"
+PREFIX = "pipose-scratch-"  # not a name that somebody gives a folder of their own
 _YOUNG_S = 60.0  # a folder that was just made may not be locked yet
 
 

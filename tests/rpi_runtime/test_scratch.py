@@ -71,6 +71,14 @@ def test_links_files_and_new_folders_stay(tmp_path):
     assert len(list(place.iterdir())) == 3
 
 
+def test_a_folder_that_somebody_named_after_the_project_stays(tmp_path):
+    for name in ("pipose-models", "pipose-service-1", "pipose"):
+        (tmp_path / name).mkdir()
+        make_old(tmp_path / name)
+    assert sweep(tmp_path) == 0
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 @pytest.mark.parametrize(("age_s", "left"), [(0, 1), (7200, 0)])
 def test_parts_of_a_killed_writer_go_when_a_job_begins(tmp_path, age_s, left):
     part = tmp_path / ".pipose-0123456789abcdef.part"
