@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from quant.quantize.plan import Plan, same
-from quant.quantize.rules import BIAS_PLACES, WEIGHT_AXES, image_of
+from quant.quantize.rules import BIAS_PLACES, SUMS, WEIGHT_AXES, image_of
 from quant.quantize.weights import integer_bias, integer_operand, integer_weights, weight_scales
 from quant.tflite.records import Model, Operator, Quantization, Tensor
 
@@ -72,8 +72,9 @@ class _Writer:
         if tensor is None or tensor.dtype != np.float32:
             return tensor
         if tensor.data is not None:
-            weights = op.name in WEIGHT_AXES
-            return tensor if weights else integer_operand(tensor)
+            if op.name in WEIGHT_AXES:
+                return tensor
+            return integer_operand(tensor, self.plan.grids[op.outputs[0]] if op.name in SUMS else None)
         grid = self.plan.grids[tensor]
         if tensor not in self.integer:
             self._convert("QUANTIZE", self.real[tensor], self._stored(tensor, grid))

@@ -24,9 +24,10 @@ MOVES = frozenset(
 )  # fmt: skip
 # these interpolate or average within one grid
 BLENDS = frozenset(("RESIZE_BILINEAR", "AVERAGE_POOL_2D"))
+SUMS = ("ADD", "SUB")
 # these have scales of their own
 COMPUTES = frozenset(
-    (*WEIGHT_AXES, "ADD", "SUB", "MUL", "MEAN", "SUM", "ELU", "LEAKY_RELU", "PRELU", "HARD_SWISH", "BATCH_MATMUL",
+    (*WEIGHT_AXES, *SUMS, "MUL", "MEAN", "SUM", "ELU", "LEAKY_RELU", "PRELU", "HARD_SWISH", "BATCH_MATMUL",
      "RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1")
 )  # fmt: skip
 # the grid of the output, whatever the input's

@@ -16,6 +16,7 @@ LARGEST = 127  # weights are symmetric: -128 is not used
 BIAS_ROOM = 2.0**30  # a bias may use half of 32 bits; the sum of products needs the rest
 # XNNPACK's requantization: input scale * weight scale / output scale
 LEAST_RATIO, LARGEST_RATIO = 2.0**-32, 2.0**8
+LEAST_SUMMED = 2.0**-10  # of a sum: input scale / output scale
 
 Scales = NDArray[np.float32]
 
@@ -67,10 +68,21 @@ def integer_bias(op: Operator, scales: Scales, entry: Quantization) -> Tensor:
     return Tensor.constant(name, stored.astype(np.int32), grid)
 
 
-def integer_operand(tensor: Tensor) -> Tensor:
-    """Return a constant operand of a sum or product in int8: a single value exactly, others from end to end."""
+def integer_operand(tensor: Tensor, total: Quantization | None = None) -> Tensor:
+    """Return a constant operand of a sum or product in int8: a single value exactly, others from end to end.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Float.
+    total : Quantization or None
+        The grid of the sum. XNNPACK leaves a sum to TFLite's kernels where a constant's steps are too small beside it
+        (an epsilon) or too large (a zero has no size of its own).
+    """
     values = tensor.real()
-    grid = constant_grid(values)
+    grid = constant_grid(values) if total is None or values.any() else Quantization.of(total.scale)
+    if total is not None and grid.scale < LEAST_SUMMED * total.scale:
+        grid = Quantization.of(1.01 * LEAST_SUMMED * total.scale)
     stored = np.clip(np.rint(values / grid.scale) + grid.zero_point, -LARGEST - 1, LARGEST).astype(np.int8)
     return Tensor.constant(tensor.name, stored, grid)
 

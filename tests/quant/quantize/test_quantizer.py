@@ -48,6 +48,10 @@ BODIES = {
     ),
     "hard swish": lambda b, x: b.same("HARD_SWISH", b.conv(x, 8)),
     "lone relu": lambda b, x: b.same("RELU", b.conv(x, 8)),
+    "sum of small values with zero": lambda b, x: b.same(
+        "ADD", b.conv(x, 8, scale=1e-3), b.constant(np.zeros((1, 1, 1, 1), np.float32))
+    ),
+    "sum with an epsilon": lambda b, x: b.same("ADD", x, b.constant(np.full((1, 1, 1, 1), 1e-5, np.float32))),
 }
 
 
