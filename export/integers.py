@@ -16,7 +16,7 @@ from quant.metrics import Agreement
 from quant.progress import Progress
 from quant.quantize.quantizer import Quantized, Quantizer
 from quant.quiet import quiet
-from quant.recipe import Recipe
+from quant.recipe import Recipe, RecipeError
 from quant.tflite.records import Model, Quantization
 from quant.tflite.run import run_model
 from quant.tflite.write import write_model
@@ -89,12 +89,22 @@ class Maker:
         self.parities: dict[str, list[Parity]] = {}
 
     def make(self, network: Model, recipes: Sequence[Recipe]) -> Made:
-        """Return the first file that the gate accepts; where it accepts none, the one with the least error."""
+        """Return the first file that the gate accepts; where it accepts none, the one with the least error.
+
+        A recipe after the first that cannot be carried out on this network is left out: the gate's word on the others
+        is worth more than no file.
+        """
         images = list(self.calibration.inputs(self.card.input))
         quantizer = Quantizer(network, images, input_grid(self.card.input))
         tried: list[Made] = []
         for recipe in recipes:
-            made = self._try(quantizer, recipe)
+            try:
+                made = self._try(quantizer, recipe)
+            except RecipeError as err:
+                if not tried:
+                    raise
+                self.progress.say(f"  {recipe.name:<12} left out: {err}")
+                continue
             if all(check.passed for check in made.checks):
                 return made
             tried.append(made)

@@ -33,6 +33,10 @@ FOLDER = Path(__file__).parent / "recipes"
 GRAMMAR = re.compile(r"w(8c|16|32)_a(8|32)(_eqr?)?(_out)?(_fit)?\Z")
 
 
+class RecipeError(InputError):
+    """A recipe cannot be carried out on this network."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """What happens to weights and activations.

@@ -15,8 +15,8 @@ import torch.nn.functional as functional
 
 from quant.quantize.channels import strides_of
 from quant.quantize.rules import WEIGHT_AXES
+from quant.recipe import RecipeError
 from quant.tflite.records import Model, Operator, Tensor
-from rpi_runtime.errors import InputError
 
 Value: TypeAlias = torch.Tensor
 Values = dict[Tensor, Value]
@@ -55,7 +55,7 @@ def simulate(
 
     Raises
     ------
-    InputError
+    RecipeError
         The network has an operator that is not simulated.
     """
     (entry,) = model.inputs.values()
@@ -63,7 +63,10 @@ def simulate(
     left = uses(model)
     for op in model.operators:
         if op.name not in KERNELS:
-            raise InputError(f"{op.name} ({op.outputs[0].name}) cannot be simulated for the repair of INT8")
+            where = f"{op.name} ({op.outputs[0].name})"
+            raise RecipeError(
+                f"{where} cannot be simulated; take a recipe without _out and _fit, as w8c_a8_eq"
+            )
         operands = [_operand(t, values, parameters) for t in op.inputs]
         if op.name in WEIGHT_AXES:
             operands[1] = before(op, 1, operands[1])
@@ -223,7 +226,7 @@ def _reshape(op: Operator, operands: list[Any]) -> Value:
 
 def _pad(op: Operator, operands: list[Any]) -> Value:
     pads = [int(n) for pair in np.asarray(operands[1])[::-1] for n in pair]
-    return functional.pad(operands[0], pads)
+    return functional.pad(operands[0], pads, value=float(operands[2]) if op.name == "PADV2" else 0.0)
 
 
 def _split(op: Operator, operands: list[Any]) -> tuple[Value, ...]:
@@ -269,6 +272,10 @@ def _leaky(op: Operator, operands: list[Any]) -> Value:
     return functional.leaky_relu(operands[0], op.real("alpha"))
 
 
+def _gelu(op: Operator, operands: list[Any]) -> Value:
+    return functional.gelu(operands[0], approximate="tanh" if op.options.get("approximate") else "none")
+
+
 def _softmax(op: Operator, operands: list[Any]) -> Value:
     return torch.softmax(operands[0] * op.real("beta", 1.0), dim=-1)
 
@@ -302,6 +309,7 @@ KERNELS: dict[str, Kernel] = {
     "SQUEEZE": _reshape,
     "EXPAND_DIMS": _reshape,
     "PAD": _pad,
+    "PADV2": _pad,
     "SPLIT": _split,
     "SPLIT_V": _split_sizes,
     "SLICE": _slice,
@@ -310,6 +318,7 @@ KERNELS: dict[str, Kernel] = {
     "SPACE_TO_DEPTH": _to_depth,
     "BATCH_MATMUL": _product,
     "LEAKY_RELU": _leaky,
+    "GELU": _gelu,
     "SOFTMAX": _softmax,
     "GATHER": _gather,
     "TRANSPOSE": lambda op, operands: operands[0].permute(*np.asarray(operands[1]).tolist()),
@@ -328,6 +337,7 @@ KERNELS: dict[str, Kernel] = {
     "RELU6": _unary(functional.relu6),
     "HARD_SWISH": _unary(functional.hardswish),
     "EXP": _unary(torch.exp),
+    "LOG": _unary(torch.log),
     "SQRT": _unary(torch.sqrt),
     "RSQRT": _unary(torch.rsqrt),
     "NEG": _unary(torch.neg),

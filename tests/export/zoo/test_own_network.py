@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -79,6 +80,26 @@ def test_the_card_tells_the_runtime_what_the_new_input_is(files: Path, kind: str
     assert (card.input.mean, card.input.scale) == ((128.0,) * 3, (1 / 256,) * 3)
     assert [o.stride for o in card.outputs] == [4, 4]
     assert card.provenance.weights_source == "toy.onnx"
+
+
+def test_a_repair_that_cannot_be_carried_out_leaves_the_files_of_the_others(
+    toy_network: tuple[Path, Path], pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rounded = onnx.load(toy_network[0])  # its gradient is zero everywhere: no range follows from it
+    last = rounded.graph.node[-1]
+    rounded.graph.node.insert(
+        len(rounded.graph.node) - 2, onnx.helper.make_node("Round", [last.input[0]], ["rounded"])
+    )
+    for head in rounded.graph.node[-2:]:
+        head.input[0] = "rounded"
+    onnx.save(rounded, tmp_path / "rounded.onnx")
+    argv = ["--onnx", str(tmp_path / "rounded.onnx"), "--card", str(toy_network[1])]
+    argv += ["--int8", "--calibration", str(pictures), "--output", str(tmp_path)]
+    assert run_command(main, argv) == 7
+    assert (tmp_path / "toy-64x48-int8.tflite.rejected").is_file()
+    assert "w8c_a8_eq_out left out: ROUND" in capfd.readouterr().err
+    assert run_command(main, [*argv, "--recipe", "w8c_a8_eq_out"]) == 3
+    assert "take a recipe without _out and _fit" in capfd.readouterr().err
 
 
 def test_the_onnx_file_is_not_changed(toy_network: tuple[Path, Path], files: Path) -> None:

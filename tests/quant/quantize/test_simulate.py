@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from quant.quantize.simulate import parameters_of, simulate
+from quant.recipe import RecipeError
 from quant.tflite.records import Tensor
-from rpi_runtime.errors import InputError
 from tests.quant.quantize.test_quantizer import BODIES
 from tests.quant.toynetwork import Builder, images, network, run
 
@@ -29,7 +29,25 @@ def upsampled(builder: Builder, x: Tensor) -> Tensor:
     return builder.op("SLICE", [padded, begin, size], x.shape)
 
 
-@pytest.mark.parametrize("body", [*BODIES.values(), upsampled], ids=[*BODIES, "upsampled"])
+def bordered(builder: Builder, x: Tensor) -> Tensor:
+    """A border of another number than zero, cut off at one side again."""
+    _, h, w, c = x.shape
+    pads = builder.constant(np.int32([[0, 0], [1, 0], [0, 1], [0, 0]]))
+    padded = builder.op("PADV2", [x, pads, builder.constant(np.float32(0.7))], (1, h + 1, w + 1, c))
+    begin, size = (builder.constant(np.int32(v)) for v in ([0, 0, 1, 0], [1, h, w, c]))
+    return builder.op("SLICE", [padded, begin, size], x.shape)
+
+
+FORMS = {
+    "upsampled": upsampled,
+    "bordered": bordered,
+    "gelu": lambda b, x: b.same("GELU", b.conv(x, 8), approximate=False),
+    "gelu by tanh": lambda b, x: b.same("GELU", b.conv(x, 8), approximate=True),
+    "log": lambda b, x: b.same("LOG", b.same("EXP", b.conv(x, 8, scale=0.1))),
+}
+
+
+@pytest.mark.parametrize("body", [*BODIES.values(), *FORMS.values()], ids=[*BODIES, *FORMS])
 def test_it_computes_what_litert_computes(body: object) -> None:
     model = network(body)  # type: ignore[arg-type]
     for image in images(2):
@@ -42,5 +60,5 @@ def test_it_computes_what_litert_computes(body: object) -> None:
 
 def test_an_unknown_operator_is_named() -> None:
     model = network(lambda b, x: b.same("ROUND", x))
-    with pytest.raises(InputError, match=r"ROUND .* cannot be simulated"):
+    with pytest.raises(RecipeError, match=r"ROUND .* cannot be simulated"):
         simulate(model, torch.zeros(1, 16, 24, 3), parameters_of(model))
