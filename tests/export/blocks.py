@@ -42,9 +42,18 @@ def blocks() -> dict[str, nn.Module]:
         "depthwise-transposed": nn.Sequential(up, nn.BatchNorm2d(CHANNELS), nn.ReLU()),
         "grouped-transposed": nn.Sequential(pairs, nn.BatchNorm2d(8), nn.ReLU()),
         "branches": Branches(),
+        "focus": Focus(),
         "pool": nn.Sequential(nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
         "uneven-padding": nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(CHANNELS, 8, 3, 2)),
     }  # fmt: skip
+
+
+class Focus(nn.Module):
+    """Every second row and column, four times, behind each other (YOLOv5's stem)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, 4 C, h/2, w/2)."""
+        return torch.cat([x[..., i::2, j::2] for j in (0, 1) for i in (0, 1)], 1)
 
 
 class Blocks(nn.Module):

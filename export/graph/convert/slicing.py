@@ -80,16 +80,21 @@ def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _every(scope: Scope, tensor: Tensor, axis: int, begin: int, step: int, count: int) -> Tensor | None:
-    """Take every n-th row or column of a map by a pool of one by one; XNNPACK runs it, and no STRIDED_SLICE."""
+    """Take every n-th row or column of a map: n of them in one, of which a slice keeps the first.
+
+    XNNPACK has neither STRIDED_SLICE with steps nor a pool of one by one.
+    """
     if len(tensor.shape) != 4 or tensor.dtype != np.float32:
         return None
-    tensor = cut(scope, tensor, axis, begin, (count - 1) * step + 1)
+    whole = count * step
+    first = max(min(begin, tensor.shape[axis] - whole), 0)
+    tensor = cut(scope, tensor, axis, first, min(whole, tensor.shape[axis]))
+    missing = [(0, whole - tensor.shape[axis] if place == axis else 0) for place in range(4)]
+    tensor = pad(scope, tensor, missing)
     shape = list(tensor.shape)
-    shape[axis] = count
-    steps = {"stride_h": step if axis == 1 else 1, "stride_w": step if axis == 2 else 1}
-    return scope.emit(
-        "MAX_POOL_2D", [tensor], shape, filter_height=1, filter_width=1, padding="VALID", **steps
-    )
+    size = shape[axis + 1]
+    shape[axis : axis + 2] = [count, step * size]
+    return cut(scope, scope.reshape(tensor, shape), axis + 1, (begin - first) * size, size)
 
 
 @converts("Slice")
