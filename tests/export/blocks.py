@@ -43,6 +43,7 @@ def blocks() -> dict[str, nn.Module]:
         "grouped-transposed": nn.Sequential(pairs, nn.BatchNorm2d(8), nn.ReLU()),
         "branches": Branches(),
         "focus": Focus(),
+        "border": nn.Sequential(nn.ReLU(), nn.ConstantPad2d((1, 0, 0, 2), 0.5)),
         "pool": nn.Sequential(nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
         "uneven-padding": nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(CHANNELS, 8, 3, 2)),
     }  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from export.graph.convert.arithmetic import aligned, common_order
+from export.graph.convert.arithmetic import add, aligned, common_order
 from export.graph.convert.refusal import RefusalError
 from export.graph.convert.registry import converts
 from export.graph.convert.scope import Scope
@@ -149,7 +149,7 @@ def convert_concat(scope: Scope, node: Node) -> None:
 
 @converts("Pad")
 def convert_pad(scope: Scope, node: Node) -> None:
-    """Zeros by PAD, another number by PADV2, a mirrored or repeated border by slices."""
+    """Zeros by PAD, another number on top of them, a mirrored or repeated border by slices."""
     value = scope.input(node)
     pads = [int(n) for n in scope.parameter(node, "pads", 1)]
     axes = [int(n) for n in scope.parameter(node, "axes", 3, range(len(pads) // 2))]
@@ -174,13 +174,22 @@ def convert_pad(scope: Scope, node: Node) -> None:
 
 
 def pad(scope: Scope, tensor: Tensor, both: Sequence[tuple[int, int]], number: float = 0.0) -> Tensor:
-    """Pad every axis of a tensor with a number."""
+    """Pad every axis of a tensor with a number; XNNPACK pads with zeros alone, so another is added to the border."""
     if not any(n for pair in both for n in pair):
         return tensor
     shape = [size + sum(pair) for size, pair in zip(tensor.shape, both, strict=True)]
     amounts = scope.hold(np.array(both, np.int32))
     if number == 0:
         return scope.emit("PAD", [tensor, amounts], shape)
+    if tensor.dtype == np.float32 and np.isfinite(number):
+        inside = tuple(
+            slice(before, before + size) for size, (before, _) in zip(tensor.shape, both, strict=True)
+        )
+        border = np.full(
+            [size if any(pair) else 1 for size, pair in zip(shape, both, strict=True)], number, np.float32
+        )
+        border[inside] = 0
+        return add(scope, scope.emit("PAD", [tensor, amounts], shape), scope.hold(border))
     return scope.emit("PADV2", [tensor, amounts, scope.hold(np.array(number, tensor.dtype))], shape)
 
 
