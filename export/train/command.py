@@ -115,6 +115,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if any(not value for _, _, value in pairs):
         raise UsageError("--path: expected KEY=PATH")
     recipe = read_recipe(args.recipe, {key: value for key, _, value in pairs})
+    if args.stretch and recipe.iterate.stages > 1:
+        raise UsageError(
+            f"--stretch: {args.recipe} has {recipe.iterate.stages} stages, each with a schedule; leave it out"
+        )
     workers = join(args.device)
     progress = Progress(quiet=not workers.first)
     make_folder(args.output)

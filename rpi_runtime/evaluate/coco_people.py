@@ -165,6 +165,8 @@ def _keypoints(value: Any) -> list[float]:
 
 
 def _box(value: Any) -> list[float]:
+    if not isinstance(value, list) or len(value) != 4:
+        raise ValueError(f"bbox {value!r}, expected [x, y, width, height]")
     x, y, width, height = (_number(v) for v in value)
     if width < 0 or height < 0:
         raise ValueError(f"bbox {width:g} wide and {height:g} high")

@@ -32,7 +32,7 @@ def read_tflite(path: Path) -> bytes:
     """Return the bytes of a file that can be adopted; `InputError` where it cannot be read."""
     with reading(path, "make it readable, or give another file"):
         if not path.is_file():
-            raise InputError(f"{path}: not a file; expected a .tflite")
+            raise InputError(f"{path}: not a file; give the path of the network")
         if path.stat().st_size > LARGEST:
             raise InputError(
                 f"{path}: larger than {LARGEST >> 20} MiB; that is no network for a Raspberry Pi"

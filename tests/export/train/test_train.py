@@ -121,6 +121,13 @@ def test_mistakes_in_a_recipe_are_one_line(
     assert message in capsys.readouterr().err
 
 
+def test_stages_are_not_stretched(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = labelled / "recipe.toml"
+    recipe.write_text(recipe.read_text() + "\n[iterate]\nstages = 2\n")
+    assert train(labelled, "run", "--minutes", "0.02", "--stretch") == 2
+    assert "2 stages, each with a schedule" in capsys.readouterr().err
+
+
 def test_a_stretched_schedule_ends_with_the_time(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("export.train.run.loop.LOG_STEPS", 1)
     recipe = labelled / "recipe.toml"

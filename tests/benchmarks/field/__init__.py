@@ -1,0 +1,1 @@
+"""What people's cameras, disks, clocks, brokers and terminals do to the runtime: see `__main__`."""
