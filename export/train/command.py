@@ -11,14 +11,14 @@ import torch
 
 from export.train.data.data import Samples
 from export.train.data.kept import KeptSamples
-from export.train.recipe import as_written, read_recipe, recipes, samples_key
+from export.train.recipe_files import as_written, read_recipe, recipes, samples_key
 from export.train.run.checkpoint import Run
 from export.train.run.distributed import join
 from export.train.run.loop import Loop, LoopSpec
 from export.train.run.measure import save_finished
 from export.train.run.optimizer import MovingAverage, adam
 from export.train.tasks.families import task_of
-from export.train.tasks.task import Task
+from export.train.tasks.task import AnyTask
 from export.zoo.registry import TRAINABLE
 from quant.progress import Progress
 from rpi_runtime.errors import OutputError, UsageError
@@ -96,7 +96,7 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"--output {path}: cannot be made ({err.strerror}); choose another folder") from err
 
 
-def keep_samples(samples: Samples, task: Task, folder: Path) -> None:
+def keep_samples(samples: Samples, task: AnyTask, folder: Path) -> None:
     """Keep the samples in a folder."""
     if not task.recipe.reuse:
         raise UsageError("--samples: the recipe draws new samples in every epoch; give it reuse = 5, say")
@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     checkpoint = args.output / "checkpoint.pt"
     going_on = checkpoint.exists()
     net = (task.build() if going_on else task.start(samples, progress)).train().to(args.device)
-    if args.device != "cpu" and samples.can_render and not args.samples:
+    if args.device != "cpu" and not args.samples:
         samples.place(args.device)
     run = Run(
         net=net,

@@ -20,20 +20,11 @@ LEAST_SHRINK = 0.6  # relative sizes below this alias with bilinear sampling: a 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Augmentation:
-    """How pictures are varied.
+class LightRange:
+    """How the light of pictures is varied.
 
     Attributes
     ----------
-    scale : (float, float)
-        Range of the picture's size, relative to the whole picture fitted into the input; drawn log-uniformly. Networks
-        with tags: see `square_affine`. Those of crops have `export.train.data.crops.Crops` for all geometry.
-    rotation : float
-        Degrees to either side.
-    shift : float
-        Largest shift of the centre, as a part of the input's sides.
-    flip : float
-        Probability of a mirrored picture.
     gain, offset : float
         Largest relative change of contrast, largest change of brightness (of 255).
     grey : float
@@ -42,14 +33,33 @@ class Augmentation:
         Largest standard deviation of added noise (of 255); a small camera's in the evening has some.
     """
 
-    scale: tuple[float, float] = (0.7, 2.2)
-    rotation: float = 30.0
-    shift: float = 0.2
-    flip: float = 0.5
     gain: float = 0.3
     offset: float = 30.0
     grey: float = 0.1
     noise: float = 6.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation(LightRange):
+    """How whole pictures are varied; `export.train.data.crops.Crops` does it for those of one person.
+
+    Attributes
+    ----------
+    scale : (float, float)
+        Range of the picture's size, relative to the whole picture fitted into the input; drawn log-uniformly. For
+        networks with tags, see `square_affine`.
+    rotation : float
+        Degrees to either side.
+    shift : float
+        Largest shift of the centre, as a part of the input's sides.
+    flip : float
+        Probability of a mirrored picture.
+    """
+
+    scale: tuple[float, float] = (0.7, 2.2)
+    rotation: float = 30.0
+    shift: float = 0.2
+    flip: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1]:
@@ -198,7 +208,7 @@ class Light:
         return self.noise > LEAST_NOISE
 
 
-def draw_light(rng: np.random.Generator, spec: Augmentation) -> Light:
+def draw_light(rng: np.random.Generator, spec: LightRange) -> Light:
     """Draw a picture's light."""
     gain = 1 + rng.uniform(-spec.gain, spec.gain)
     channels = gain * (1 + rng.uniform(-0.1, 0.1, 3)) if spec.gain else np.full(3, gain)
@@ -210,7 +220,7 @@ def draw_light(rng: np.random.Generator, spec: Augmentation) -> Light:
     )
 
 
-def relight(rng: np.random.Generator, spec: Augmentation, picture: Picture) -> Picture:
+def relight(rng: np.random.Generator, spec: LightRange, picture: Picture) -> Picture:
     """Change light, colour and noise."""
     light = draw_light(rng, spec)
     pixels = picture.astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from export.train.data.augment import Augmentation, Picture
+from export.train.data.augment import Picture
 from export.train.data.examples import Example
 from export.train.data.kept import KeptSamples
 from export.train.data.on_device import DevicePictures
@@ -27,36 +28,31 @@ class SampleSpec:
     sizes : tuple of (int, int)
         Width and height of the network's input; one batch after the other takes the next.
     batch : int
-    augmentation : Augmentation
     seed : int
     reuse : int
-        After so many epochs the samples of the first one come again, in another order; 0 for always new ones.
+        Number of epochs after which the samples of the first ones come again, in another order; 0 for always new ones.
     """
 
     sizes: tuple[tuple[int, int], ...]
     batch: int
-    augmentation: Augmentation
     seed: int = 0
     reuse: int = 0
 
 
-class Samples(Dataset[tuple[Tensor, ...]]):
+class Samples(Dataset[tuple[Tensor, ...]], ABC):
     """Endless samples by number; number n is the same in every run, whatever came before.
 
-    An item is the input (3, H, W) uint8 BGR, then what the family's loss takes.
+    An item is the input (3, H, W) uint8 BGR, then the tensors that the family's loss takes.
 
     Attributes
     ----------
     kept : KeptSamples or None
-        Where they are kept, to be read instead of made.
-    pictures : DevicePictures or None
-        On an accelerator: an item is then a `plan`, and `render` makes samples of a batch of them there.
+        Samples on disk, which are read instead of made.
     """
 
     def __init__(self, examples: list[Example], spec: SampleSpec, length: int) -> None:
         self.examples, self.spec, self.length = examples, spec, length
         self.kept: KeptSamples | None = None
-        self.pictures: DevicePictures | None = None
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -64,7 +60,7 @@ class Samples(Dataset[tuple[Tensor, ...]]):
 
     @property
     def each(self) -> int:
-        """How many there are in an epoch."""
+        """Number of samples in an epoch."""
         return len(self.examples)
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
@@ -77,27 +73,63 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         drawn = epoch % spec.reuse if spec.reuse else epoch
 
         def make() -> tuple[Tensor, ...]:
-            draw = self.plan if self.pictures else self.draw
-            return draw(np.random.default_rng((spec.seed, drawn, which)), which, size)
+            return self._item(np.random.default_rng((spec.seed, drawn, which)), which, size)
 
         return self.kept.get(drawn * self.each + which, make) if self.kept else make()
 
-    @property
-    def can_render(self) -> bool:
-        """Whether there is `plan` and `rendered`."""
-        return False
+    def _item(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
+        return self.draw(rng, which, network)
 
     def size_of(self, step: int) -> tuple[int, int]:
         """Width and height of a batch's inputs."""
         return self.spec.sizes[step % len(self.spec.sizes)]
 
+    @abstractmethod
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make the sample of one of `each` things for an input size."""
-        raise NotImplementedError
 
-    def plan(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
-        """Draw everything about a sample but its pixels and maps; with `pictures` only."""
-        raise NotImplementedError
+    def place(self, device: str) -> None:
+        """Move the pictures to an accelerator, if these samples can be made there; here they cannot."""
+
+    def render(self, batch: list[Tensor], step: int, device: str) -> list[Tensor]:
+        """Return a batch of samples for the step with this number; items of this class are samples already."""
+        return batch
+
+
+class RenderedSamples(Samples):
+    """Samples that an accelerator can make.
+
+    Attributes
+    ----------
+    pictures : DevicePictures or None
+        Pictures on an accelerator, after `place`. An item is then a `plan`, and `render` makes the samples of a batch
+        of plans.
+    """
+
+    def __init__(self, examples: list[Example], spec: SampleSpec, length: int) -> None:
+        super().__init__(examples, spec, length)
+        self.pictures: DevicePictures | None = None
+
+    def _item(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
+        if self.pictures is None:
+            return self.draw(rng, which, network)
+        return self.plan(rng, which, network, self.pictures)
+
+    @abstractmethod
+    def plan(
+        self, rng: np.random.Generator, which: int, network: tuple[int, int], pictures: DevicePictures
+    ) -> tuple[Tensor, ...]:
+        """Draw everything about a sample except its pixels and maps."""
+
+    @abstractmethod
+    def rendered(
+        self,
+        plans: list[Tensor],
+        network: tuple[int, int],
+        pictures: DevicePictures,
+        generator: torch.Generator,
+    ) -> list[Tensor]:
+        """Return the samples of plans that are on the accelerator."""
 
     def place(self, device: str) -> None:
         """Move the pictures to an accelerator."""
@@ -105,13 +137,13 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         for example in self.examples:
             example.forget()
 
-    def render(self, plans: list[Tensor], step: int, device: str) -> list[Tensor]:
-        """Make a batch of samples on the accelerator.
+    def render(self, batch: list[Tensor], step: int, device: str) -> list[Tensor]:
+        """Make a batch of samples on the accelerator that has the pictures.
 
         Parameters
         ----------
-        plans : list of Tensor
-            What `plan` gave, a batch of each.
+        batch : list of Tensor
+            A batch of each tensor of `plan`; samples, if `place` was not called.
         step : int
             Number of the batch; its noise depends on it.
         device : str
@@ -121,14 +153,11 @@ class Samples(Dataset[tuple[Tensor, ...]]):
         list of Tensor
             As a batch of `draw`: the same up to rounding and noise.
         """
+        if self.pictures is None:
+            return batch
         generator = torch.Generator(device).manual_seed(self.spec.seed * SEEDS + step)
-        return self.rendered([p.to(device, non_blocking=True) for p in plans], self.size_of(step), generator)
-
-    def rendered(
-        self, plans: list[Tensor], network: tuple[int, int], generator: torch.Generator
-    ) -> list[Tensor]:
-        """What `render` returns, of plans that are on the accelerator."""
-        raise NotImplementedError
+        plans = [p.to(device, non_blocking=True) for p in batch]
+        return self.rendered(plans, self.size_of(step), self.pictures, generator)
 
 
 def as_input(picture: Picture) -> Tensor:

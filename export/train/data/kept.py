@@ -29,7 +29,7 @@ class KeptSamples:
     folder : Path
         Made if it is not there.
     key : str
-        What the samples depend on, from `export.train.recipe.samples_key`.
+        What the samples depend on, from `export.train.recipe_files.samples_key`.
     like : tuple of Tensor
         Any one sample: all have its shapes and dtypes.
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from export.train.recipe import same_recipe
+from export.train.recipe_files import same_recipe
 from export.train.run.optimizer import MovingAverage
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import write_bytes

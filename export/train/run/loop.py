@@ -22,7 +22,7 @@ from export.train.run.measure import Measure
 from export.train.run.optimizer import MovingAverage, adam
 from export.train.run.precision import keep_unsafe_in_float32
 from export.train.run.quantization_aware import round_activations, rounded_weights
-from export.train.tasks.task import Task
+from export.train.tasks.task import AnyTask
 from quant.progress import Progress
 from rpi_runtime.errors import InputError, PiposeError
 
@@ -95,7 +95,7 @@ class Loop:
         This process among several.
     """
 
-    def __init__(self, run: Run, task: Task, samples: Samples, spec: LoopSpec, workers: Workers) -> None:
+    def __init__(self, run: Run, task: AnyTask, samples: Samples, spec: LoopSpec, workers: Workers) -> None:
         self.run, self.task, self.samples, self.spec, self.workers = run, task, samples, spec, workers
         self.recipe = task.recipe
         self.measure = Measure(task, spec.output)
@@ -192,9 +192,7 @@ class Loop:
 
     def _step(self, *batch: Tensor) -> None:
         recipe, run, device = self.recipe, self.run, self.spec.device
-        if self.samples.pictures:
-            batch = tuple(self.samples.render([*batch], run.stage * recipe.steps + run.step, device))
-        pictures, *targets = batch
+        pictures, *targets = self.samples.render([*batch], run.stage * recipe.steps + run.step, device)
         images = self.task.inputs(pictures.to(device)).contiguous(memory_format=torch.channels_last)
         for group in run.optimizer.param_groups:
             group["lr"] = recipe.schedule.at(run.step, self._length()) * group["factor"]

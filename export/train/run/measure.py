@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from export.train.run.checkpoint import Run
 from export.train.run.log import append_row
-from export.train.tasks.task import Task
+from export.train.tasks.task import AnyTask
 from export.train.validate import held_out, validate
 from quant.evaluate import score
 from quant.progress import Progress
@@ -30,7 +30,7 @@ class Measure:
         Folder of ap.csv, best.safetensors (of the whole run) and, in a run of stages, stage-N.safetensors (of each).
     """
 
-    def __init__(self, task: Task, output: Path) -> None:
+    def __init__(self, task: AnyTask, output: Path) -> None:
         self.task, self.output, self.recipe = task, output, task.recipe
         scored = task.recipe.holdout if task.description.skeleton.coco else None
         self._split = held_out(scored)[0] if scored else None

@@ -7,18 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as f
 
-from export.train.data.augment import draw_light, random_affine, relight, warp
-from export.train.data.data import Samples, SampleSpec, as_input
+from export.train.data.augment import Augmentation, draw_light, random_affine, relight, warp
+from export.train.data.data import RenderedSamples, SampleSpec, as_input
 from export.train.data.examples import Example
-from export.train.data.on_device import light_numbers
+from export.train.data.on_device import DevicePictures, light_numbers
 from export.train.data.on_device import relight as relight_batch
+from export.train.family_recipes import BoxRecipe
 from export.train.start.refit import record, refit
 from export.train.tasks.task import Task
 from export.train.tasks.taught import Taught
 from export.weights.module import load_state
 from export.zoo.person_finder.module import Finder
 from quant.progress import Progress
-from rpi_runtime.errors import InputError, UsageError
 
 FILL = (114, 114, 114)  # what its start was trained to see beside the picture
 SHARPNESS = 2.0  # of the focal weight of scores
@@ -26,51 +26,51 @@ FEATURES = 0.5  # of what the heads read, beside what they say
 Pairs = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
 
-class BoxSamples(Samples):
+class BoxSamples(RenderedSamples):
     """Pictures as the network sees them; nothing else, since the teacher says what is on them."""
 
-    @property
-    def can_render(self) -> bool:
-        """Yes."""
-        return True
+    def __init__(
+        self, examples: list[Example], spec: SampleSpec, length: int, augmentation: Augmentation
+    ) -> None:
+        super().__init__(examples, spec, length)
+        self.augmentation = augmentation
 
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make a picture's sample."""
-        example, spec = self.examples[which], self.spec
-        affine = random_affine(rng, spec.augmentation, example.size, network, None)
-        return (as_input(relight(rng, spec.augmentation, warp(example.pyramid, affine, network, FILL))),)
+        example = self.examples[which]
+        affine = random_affine(rng, self.augmentation, example.size, network, None)
+        return (as_input(relight(rng, self.augmentation, warp(example.pyramid, affine, network, FILL))),)
 
-    def plan(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
-        """Where a picture comes from, and its light."""
-        assert self.pictures
-        light = self.spec.augmentation
-        affine = random_affine(rng, light, self.examples[which].size, network, None)
-        row, back = self.pictures.row(which, affine)
-        return torch.tensor(row), torch.from_numpy(back), light_numbers(draw_light(rng, light))
+    def plan(
+        self, rng: np.random.Generator, which: int, network: tuple[int, int], pictures: DevicePictures
+    ) -> tuple[Tensor, ...]:
+        """Draw where a picture comes from, and its light."""
+        affine = random_affine(rng, self.augmentation, self.examples[which].size, network, None)
+        row, back = pictures.row(which, affine)
+        return torch.tensor(row), torch.from_numpy(back), light_numbers(draw_light(rng, self.augmentation))
 
     def rendered(
-        self, plans: list[Tensor], network: tuple[int, int], generator: torch.Generator
+        self,
+        plans: list[Tensor],
+        network: tuple[int, int],
+        pictures: DevicePictures,
+        generator: torch.Generator,
     ) -> list[Tensor]:
         """As `draw`, of a batch of plans."""
-        assert self.pictures
         rows, back, lights = plans
-        return [relight_batch(self.pictures.warp(rows, back, network, FILL[0]), lights, generator)]
+        return [relight_batch(pictures.warp(rows, back, network, FILL[0]), lights, generator)]
 
 
-class BoxTask(Task):
+class BoxTask(Task[BoxRecipe, BoxSamples, nn.Module]):
     """Networks that give scores and distances at several strides."""
-
-    has_distillation = True
 
     def samples(self, examples: list[Example], spec: SampleSpec, length: int) -> BoxSamples:
         """Return the samples of pictures."""
-        return BoxSamples(examples, spec, length)
+        return BoxSamples(examples, spec, length, self.recipe.augmentation)
 
-    def load_start(self, net: nn.Module, samples: Samples, progress: Progress) -> None:
+    def load_start(self, net: nn.Module, samples: BoxSamples, progress: Progress) -> None:
         """Put the weights of ``[start]`` into the network, or fit its layers to what the start's give."""
         start = self.recipe.start
-        if start.method == "prune":
-            raise UsageError(f"start.method 'prune' is not for {self.recipe.network}; use load or refit")
         published = self._trained(start.weights)
         load_state(net, {k: v.numpy() for k, v in published.state_dict().items()}, start.weights)
         if start.method == "refit":
@@ -81,10 +81,6 @@ class BoxTask(Task):
 
     def trained(self, net: nn.Module) -> nn.Module:
         """Return the network beside its teacher."""
-        if self.recipe.distillation is None:
-            raise InputError(
-                f"recipe: {self.recipe.network} needs a [distillation]; it is taught by its start"
-            )
         return Taught(net, self._trained(self.recipe.distillation.weights), "with_features")
 
     def _trained(self, source: str) -> Finder:

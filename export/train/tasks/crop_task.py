@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.train.data.augment import Affine, draw_light, move_points, relight, warp
+from export.train.data.augment import Affine, LightRange, draw_light, move_points, relight, warp
 from export.train.data.crops import Box, Crops, random_crop
-from export.train.data.data import Samples, SampleSpec, as_input
+from export.train.data.data import RenderedSamples, SampleSpec, as_input
 from export.train.data.examples import Example
-from export.train.data.on_device import light_numbers
+from export.train.data.on_device import DevicePictures, light_numbers
 from export.train.data.on_device import relight as relight_batch
+from export.train.family_recipes import CropRecipe
 from export.train.tasks import drawn
 from export.train.tasks.losses import heatmap_weighting_loss, joints_mse
 from export.train.tasks.point_targets import MIRRORED, Maps, crop_heatmaps, exact_heatmaps
@@ -60,7 +62,7 @@ class Drawing:
         return drawn.exact_heatmaps(people, grid, self.stride, self.sigma, self.origin)
 
 
-class CropSamples(Samples):
+class CropSamples(RenderedSamples):
     """Input, heatmaps (17, h, w) float16, weight (17,) float32; one a person."""
 
     def __init__(
@@ -70,49 +72,49 @@ class CropSamples(Samples):
         length: int,
         crops: Crops,
         *,
+        light: LightRange,
         draw: Drawing,
     ) -> None:
         super().__init__(examples, spec, length)
-        self.crops, self.drawing = crops, draw
+        self.crops, self.light, self.drawing = crops, light, draw
         self.people = [p for number, e in enumerate(examples) for p in _boxes(number, e)]
         if not self.people:
             raise InputError("the labels hold no person with a box inside its picture; a crop needs one")
 
     @property
     def each(self) -> int:
-        """People."""
+        """Number of people."""
         return len(self.people)
-
-    @property
-    def can_render(self) -> bool:
-        """Yes."""
-        return True
 
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make a person's sample."""
         number, affine, person = self._placed(rng, which, network)
         # without the halved copies: the runtime cuts crops out of the picture itself too
         pixels = warp(self.examples[number].pyramid[:1], affine, network, BLACK)
-        picture = relight(rng, self.spec.augmentation, pixels)
+        picture = relight(rng, self.light, pixels)
         maps, weight = self.drawing(person, network)
         return as_input(picture), torch.from_numpy(maps.astype(np.float16)), torch.from_numpy(weight)
 
-    def plan(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
-        """Where a person's picture comes from, its light, the keypoints (17, 3)."""
-        assert self.pictures
+    def plan(
+        self, rng: np.random.Generator, which: int, network: tuple[int, int], pictures: DevicePictures
+    ) -> tuple[Tensor, ...]:
+        """Draw where a person's picture comes from, its light, and the keypoints (17, 3)."""
         number, affine, person = self._placed(rng, which, network)
-        row, back = self.pictures.row(number, affine, copies=False)
-        light = light_numbers(draw_light(rng, self.spec.augmentation))
+        row, back = pictures.row(number, affine, copies=False)
+        light = light_numbers(draw_light(rng, self.light))
         return torch.tensor(row), torch.from_numpy(back), light, torch.from_numpy(person.astype(np.float32))
 
     def rendered(
-        self, plans: list[Tensor], network: tuple[int, int], generator: torch.Generator
+        self,
+        plans: list[Tensor],
+        network: tuple[int, int],
+        pictures: DevicePictures,
+        generator: torch.Generator,
     ) -> list[Tensor]:
         """As `draw`, of a batch of plans; maps float32."""
-        assert self.pictures
         rows, back, lights, people = plans
-        pictures = relight_batch(self.pictures.warp(rows, back, network, BLACK[0]), lights, generator)
-        return [pictures, *self.drawing.batch(people, network)]
+        inputs = relight_batch(pictures.warp(rows, back, network, BLACK[0]), lights, generator)
+        return [inputs, *self.drawing.batch(people, network)]
 
     def _placed(
         self, rng: np.random.Generator, which: int, network: tuple[int, int]
@@ -131,41 +133,47 @@ def _boxes(number: int, example: Example) -> list[tuple[int, int, Box]]:
     return [(number, row, box) for row, box in clipped if box is not None]
 
 
-class CropTask(Task):
-    """Networks that give one map a keypoint of one person."""
-
-    has_crops = True
-    has_distillation = True
+class CropTask(Task[CropRecipe, CropSamples, nn.Module]):
+    """Networks that give one map per keypoint of one person."""
 
     def samples(self, examples: list[Example], spec: SampleSpec, length: int) -> CropSamples:
         """Return the samples of labelled people."""
-        crops = self.recipe.crops or Crops()
-        targets, decoder = self.recipe.targets, self.description.decoder
-        assert isinstance(decoder, TopdownDecoder)
+        recipe, targets = self.recipe, self.recipe.targets
         drawing = Drawing(
             stride=self.description.outputs[0].stride,
             sigma=targets.cell_sigma,
-            origin=decoder.cell_origin if targets.exact else None,
+            origin=self._cell_origin() if targets.exact else None,
         )
-        return CropSamples(examples, spec, length, crops, draw=drawing)
+        return CropSamples(examples, spec, length, recipe.crops, light=recipe.augmentation, draw=drawing)
+
+    def _cell_origin(self) -> float:
+        decoder = self.description.decoder
+        if not isinstance(decoder, TopdownDecoder):
+            raise TypeError(f"{self.recipe.network}: a {decoder.kind} decoder, expected that of heatmaps")
+        return decoder.cell_origin
 
     def trained(self, net: nn.Module) -> nn.Module:
-        """Return the network; beside what it finds its teacher's maps where the recipe names one."""
+        """Return the network, which also gives its teacher's maps if the recipe names a teacher."""
         spec = self.recipe.distillation
         if spec is None:
             return net
-        if spec.scale != 1:
-            raise InputError(f"recipe: distillation.scale {spec.scale}: expected 1 for networks of crops")
         teacher = self.network.bare()
         self.load_weights(teacher, spec.weights, Progress(quiet=True))
         return Taught(net, teacher)
 
-    def loss(self, outputs: Tensor | tuple[Tensor, Tensor], targets: list[Tensor]) -> Tensor:
-        """Compare with the labels, and with the teacher's maps, which know what is not labelled too."""
+    def loss(self, outputs: Any, targets: list[Tensor]) -> Tensor:
+        """Compare the maps with the labels and with the teacher's maps, which also have what is not labelled.
+
+        Parameters
+        ----------
+        outputs : Tensor, or (Tensor, Tensor) with a teacher
+            Of `trained`.
+        targets : list of Tensor
+            Maps and weights.
+        """
         maps, weight = targets[0].float(), targets[1]
         spec = self.recipe.distillation
         if spec is None:
-            assert isinstance(outputs, Tensor)
             return self._loss(outputs, maps, weight)
         found, taught = outputs
         known = torch.ones_like(weight)

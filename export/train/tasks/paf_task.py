@@ -22,12 +22,12 @@ from export.train.data.augment import (
     relight,
     warp,
 )
-from export.train.data.data import Samples, SampleSpec, as_input, known_mask
+from export.train.data.data import RenderedSamples, SampleSpec, as_input, known_mask
 from export.train.data.examples import Example
-from export.train.data.on_device import light_numbers
+from export.train.data.on_device import DevicePictures, light_numbers
 from export.train.data.on_device import relight as relight_batch
 from export.train.data.teacher import Teacher, complete
-from export.train.recipe import Distillation, TrainRecipe
+from export.train.family_recipes import PafDistillation, PafRecipe
 from export.train.tasks.drawn import openpose_maps
 from export.train.tasks.losses import openpose_loss
 from export.train.tasks.point_targets import MOST_PEOPLE
@@ -49,11 +49,11 @@ TEACHER = "lw-openpose"  # what the source "bundled" is of, as a teacher
 LOOKED_AT = 128  # pictures, to see how far the channels reach
 
 
-class PafSamples(Samples):
+class PafSamples(RenderedSamples):
     """Input, maps (57, h, w) float16 (19 heatmaps, then 38 PAFs), mask (1, h, w) uint8.
 
-    A `teacher`, a .tflite, completes the maps. With a `larger` above 0 there is also the same crop so much larger, in
-    the picture's own light and without noise.
+    A `teacher`, a .tflite, completes the maps. If `larger` is above 0, the same crop follows, larger by this factor,
+    in the picture's own light and without noise.
     """
 
     def __init__(
@@ -63,23 +63,24 @@ class PafSamples(Samples):
         length: int,
         targets: TargetSpec,
         *,
+        augmentation: Augmentation,
         teacher: str = "",
         larger: float = 0.0,
     ) -> None:
         super().__init__(examples, spec, length)
-        self.targets, self.teacher, self.larger = targets, teacher, larger
+        self.targets, self.augmentation, self.teacher, self.larger = targets, augmentation, teacher, larger
         self._teacher: tuple[int, Teacher] | None = None  # with its process: an interpreter is not shared
 
-    @property
-    def can_render(self) -> bool:
-        """A teacher that is a .tflite runs where samples are drawn."""
-        return not self.teacher
+    def place(self, device: str) -> None:
+        """Move the pictures to an accelerator, unless a .tflite teaches: it runs where samples are drawn."""
+        if not self.teacher:
+            super().place(device)
 
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make a picture's sample."""
-        example, spec, targets = self.examples[which], self.spec, self.targets
+        example, targets = self.examples[which], self.targets
         affine, people, mask = self._placed(rng, which, network)
-        picture = relight(rng, spec.augmentation, warp(example.pyramid, affine, network))
+        picture = relight(rng, self.augmentation, warp(example.pyramid, affine, network))
         grid = self._grid(network)
         maps = np.concatenate((heatmaps(people, grid, targets), pafs(people, grid, targets)))
         if self.teacher:
@@ -92,31 +93,35 @@ class PafSamples(Samples):
         size, larger = self._enlarged(affine, network)
         return (*sample, as_input(warp(example.pyramid, larger, size)))
 
-    def plan(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
-        """Where a picture comes from, its light, keypoints (30, 18, 3), mask; with a `larger` crop its origin, too."""
-        assert self.pictures
+    def plan(
+        self, rng: np.random.Generator, which: int, network: tuple[int, int], pictures: DevicePictures
+    ) -> tuple[Tensor, ...]:
+        """Draw a picture's origin, light, keypoints (30, 18, 3) and mask, then the origin of the `larger` crop."""
         affine, people, mask = self._placed(rng, which, network)
-        light = light_numbers(draw_light(rng, self.spec.augmentation))
-        row, back = self.pictures.row(which, affine)
+        light = light_numbers(draw_light(rng, self.augmentation))
+        row, back = pictures.row(which, affine)
         several = np.zeros((MOST_PEOPLE, *people.shape[1:]), np.float32)
         several[: len(people)] = people[:MOST_PEOPLE]
         plan = [torch.tensor(row), torch.from_numpy(back), light, torch.from_numpy(several)]
         plan.append(torch.from_numpy(mask[None]))
         if self.larger:
-            row, back = self.pictures.row(which, self._enlarged(affine, network)[1])
+            row, back = pictures.row(which, self._enlarged(affine, network)[1])
             plan += [torch.tensor(row), torch.from_numpy(back)]
         return tuple(plan)
 
     def rendered(
-        self, plans: list[Tensor], network: tuple[int, int], generator: torch.Generator
+        self,
+        plans: list[Tensor],
+        network: tuple[int, int],
+        pictures: DevicePictures,
+        generator: torch.Generator,
     ) -> list[Tensor]:
         """As `draw`, of a batch of plans; maps float32."""
-        assert self.pictures
         rows, back, lights, people, mask, *larger = plans
-        pictures = relight_batch(self.pictures.warp(rows, back, network, FILL[0]), lights, generator)
-        samples = [pictures, openpose_maps(people, self._grid(network), self.targets), mask]
+        inputs = relight_batch(pictures.warp(rows, back, network, FILL[0]), lights, generator)
+        samples = [inputs, openpose_maps(people, self._grid(network), self.targets), mask]
         if larger:
-            seen = self.pictures.warp(larger[0], larger[1], self._larger(network), FILL[0])
+            seen = pictures.warp(larger[0], larger[1], self._larger(network), FILL[0])
             samples.append(seen.round_().to(torch.uint8))
         return samples
 
@@ -130,7 +135,7 @@ class PafSamples(Samples):
         """Draw where a picture goes; the map, the people (P, 18, 3) in the input, the mask."""
         example = self.examples[which]
         anchor = _anchor(rng, example.people)
-        affine = random_affine(rng, self.spec.augmentation, example.size, network, anchor)
+        affine = random_affine(rng, self.augmentation, example.size, network, anchor)
         people = move_people(to_openpose(example.people), affine, network)
         return affine, people, known_mask(example.ignored, affine, network, self._grid(network))
 
@@ -156,7 +161,7 @@ def _anchor(rng: np.random.Generator, people: NDArray[np.float64]) -> NDArray[np
 class MapsTeacher:
     """A trained network with PAFs; it sees crops enlarged and gives maps of the student's size."""
 
-    def __init__(self, spec: Distillation, progress: Progress) -> None:
+    def __init__(self, spec: PafDistillation, progress: Progress) -> None:
         weights = find_weights(spec.weights, SOURCES, progress, TEACHER)
         net, self._scale, _ = load_lw_openpose(weights)
         self._net = net.eval().requires_grad_(False)
@@ -169,32 +174,39 @@ class MapsTeacher:
         return functional.interpolate(maps, size=grid, mode="area")
 
 
-class PafTask(Task):
+class PafTask(Task[PafRecipe, PafSamples, LwOpenPose]):
     """Lightweight OpenPose and its relatives."""
 
-    has_teacher = True
-    has_distillation = True
-
-    def __init__(self, recipe: TrainRecipe) -> None:
+    def __init__(self, recipe: PafRecipe) -> None:
         super().__init__(recipe)
         self._teacher: MapsTeacher | None = None
 
+    def build(self) -> LwOpenPose:
+        """Return the network with random weights."""
+        net = super().build()
+        if not isinstance(net, LwOpenPose):
+            raise TypeError(f"{self.recipe.network}: a {type(net).__name__}, expected a LwOpenPose")
+        return net
+
     def samples(self, examples: list[Example], spec: SampleSpec, length: int) -> PafSamples:
         """Return the samples of labelled pictures."""
-        targets = self.recipe.targets
+        recipe, targets = self.recipe, self.recipe.targets
         drawn = TargetSpec(
             stride=self.description.outputs[0].stride, sigma=targets.sigma, limb_width=targets.limb_width
         )
-        distillation = self.recipe.distillation
-        larger = distillation.scale if distillation else 0.0
-        return PafSamples(examples, spec, length, drawn, teacher=self.recipe.teacher, larger=larger)
+        return PafSamples(
+            examples,
+            spec,
+            length,
+            drawn,
+            augmentation=recipe.augmentation,
+            teacher=recipe.teacher,
+            larger=recipe.distillation.scale if recipe.distillation else 0.0,
+        )
 
-    def load_start(self, net: nn.Module, samples: Samples, progress: Progress) -> None:
+    def load_start(self, net: LwOpenPose, samples: PafSamples, progress: Progress) -> None:
         """Put the weights of ``[start]`` into the network, or what pruning leaves of them."""
         start = self.recipe.start
-        assert isinstance(net, LwOpenPose)
-        if start.method == "refit":
-            raise UsageError(f"start.method 'refit' is not for {self.recipe.network}; use load or prune")
         source = start.network if start.method == "prune" else self.recipe.network
         layout = _layout(source) if start.method == "prune" else net.layout
         published, scale, _ = load_lw_openpose(find_weights(start.weights, SOURCES, progress, source), layout)
@@ -203,13 +215,11 @@ class PafTask(Task):
         if start.method == "load":
             net.load_state_dict(published.state_dict())
             return
-        assert isinstance(samples, PafSamples)
         with progress.stage("prune"):
             prune(published, net, self.inputs(_still_pictures(samples, start.pictures)))
 
-    def trained(self, net: nn.Module) -> nn.Module:
+    def trained(self, net: LwOpenPose) -> nn.Module:
         """Return the network with every stage's estimate, as its training needs them."""
-        assert isinstance(net, LwOpenPose)
         return _Staged(net)
 
     def loss(self, outputs: Stages, targets: list[Tensor]) -> Tensor:
@@ -225,9 +235,8 @@ class PafTask(Task):
         distilled = openpose_loss(outputs, taught, torch.ones_like(mask), weighting)
         return (1 - spec.share) * loss + spec.share * distilled
 
-    def finish(self, net: nn.Module, samples: Samples, progress: Progress) -> None:
+    def finish(self, net: LwOpenPose, samples: PafSamples, progress: Progress) -> None:
         """Bring the channels of residual sums to one size."""
-        assert isinstance(net, LwOpenPose) and isinstance(samples, PafSamples)
         pictures = _still_pictures(samples, min(LOOKED_AT, len(samples.examples)))
         changed = balance(net, self.inputs(pictures))
         progress.say(f"  {changed} outlier channels of residual sums divided; the function is the same")
@@ -249,8 +258,8 @@ def _still_pictures(samples: PafSamples, count: int) -> Tensor:
     still = Augmentation(
         scale=(1.0, 1.0), rotation=0.0, shift=0.0, flip=0.0, gain=0.0, offset=0.0, grey=0.0, noise=0.0
     )
-    spec = replace(samples.spec, augmentation=still, sizes=samples.spec.sizes[:1])
-    fitted = PafSamples(samples.examples, spec, count, samples.targets)
+    spec = replace(samples.spec, sizes=samples.spec.sizes[:1])
+    fitted = PafSamples(samples.examples, spec, count, samples.targets, augmentation=still)
     return torch.stack([fitted[n][0] for n in range(count)])
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from export.train.data.augment import move_points, relight, square_affine, warp
+from export.train.data.augment import Augmentation, move_points, relight, square_affine, warp
 from export.train.data.data import Samples, SampleSpec, as_input, known_mask
 from export.train.data.examples import Example
+from export.train.family_recipes import TagRecipe
 from export.train.tasks.losses import masked_mse, tag_losses
 from export.train.tasks.point_targets import MIRRORED, tag_heatmaps, tag_joints
 from export.train.tasks.task import Task
@@ -24,16 +25,22 @@ BLACK = (0, 0, 0)
 class TagSamples(Samples):
     """Input; for strides 4 and 2 heatmaps (17, h, w) float16 and mask (1, h, w) uint8; where the tags are."""
 
-    def __init__(self, examples: list[Example], spec: SampleSpec, length: int, sigma: float) -> None:
+    def __init__(
+        self,
+        examples: list[Example],
+        spec: SampleSpec,
+        length: int,
+        augmentation: Augmentation,
+        sigma: float,
+    ) -> None:
         super().__init__(examples, spec, length)
-        self.sigma = sigma
+        self.augmentation, self.sigma = augmentation, sigma
 
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make a picture's sample."""
-        example, spec = self.examples[which], self.spec
-        size = example.size
-        affine = square_affine(rng, spec.augmentation, size, network)
-        picture = relight(rng, spec.augmentation, warp(example.pyramid, affine, network, BLACK))
+        example = self.examples[which]
+        affine = square_affine(rng, self.augmentation, example.size, network)
+        picture = relight(rng, self.augmentation, warp(example.pyramid, affine, network, BLACK))
         people = move_points(example.people, affine, MIRRORED)
         targets = []
         for stride in STRIDES:
@@ -51,12 +58,12 @@ def _in_cells(people: NDArray[np.float64], stride: int) -> NDArray[np.float64]:
     return np.asarray(people / np.array([stride, stride, 1.0]))
 
 
-class TagTask(Task):
+class TagTask(Task[TagRecipe, TagSamples, nn.Module]):
     """Networks whose tags are trained at the first resolution, as the published ones with 17 fine channels are."""
 
     def samples(self, examples: list[Example], spec: SampleSpec, length: int) -> TagSamples:
         """Return the samples of labelled pictures."""
-        return TagSamples(examples, spec, length, self.recipe.targets.cell_sigma)
+        return TagSamples(examples, spec, length, self.recipe.augmentation, self.recipe.targets.cell_sigma)
 
     def loss(self, outputs: tuple[Tensor, Tensor], targets: list[Tensor]) -> Tensor:
         """Heatmaps of both resolutions, and tags that are alike in a person and differ between people."""

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from export.train.data.data import Samples, SampleSpec
 from export.train.data.examples import Example, read_source
-from export.train.recipe import TrainRecipe
+from export.train.recipe import Recipe
 from export.train.start.initial import small_normal
 from export.train.validate import held_out
 from export.weights.find import find_weights
 from export.weights.module import load_state
 from export.zoo.registry import find_trainable
 from quant.progress import Progress
-from rpi_runtime.errors import InputError, UsageError
+from rpi_runtime.errors import InputError
+
+R = TypeVar("R", bound=Recipe, covariant=True)
+S = TypeVar("S", bound=Samples)
+N = TypeVar("N", bound=nn.Module)
 
 
-class Task:
-    """One network's training by one recipe; the families differ in the methods that raise here.
+class Task(ABC, Generic[R, S, N]):
+    """One network's training by one recipe. A family has its own class of recipes, of samples and of networks.
 
     Attributes
     ----------
-    recipe : TrainRecipe
+    recipe : Recipe
     network : Trainable
     description : Description
         Of the network.
@@ -32,7 +37,7 @@ class Task:
         Of each size.
     """
 
-    def __init__(self, recipe: TrainRecipe) -> None:
+    def __init__(self, recipe: R) -> None:
         self.recipe, self.network = recipe, find_trainable(recipe.network)
         self.description = self.network.description
         self.cards = tuple(
@@ -40,24 +45,14 @@ class Task:
         )
         self._mean = torch.tensor(self.description.input.mean).reshape(3, 1, 1)
         self._scale = torch.tensor(self.description.input.scale).reshape(3, 1, 1)
-        if recipe.teacher and not self.has_teacher:
-            raise InputError(f"recipe: teacher is for networks with PAFs, not for {recipe.network}")
-        if recipe.distillation is not None and not self.has_distillation:
-            raise InputError(f"recipe: [distillation] is not for {recipe.network}")
-        if recipe.crops is not None and not self.has_crops:
-            raise InputError(f"recipe: [crops] are for top-down networks, not for {recipe.network}")
 
-    has_teacher = False
-    has_distillation = False
-    has_crops = False
-
-    def build(self) -> nn.Module:
+    def build(self) -> N:
         """Return the network with random weights."""
-        net = self.network.bare()
+        net: N = self.network.bare()
         small = self.network.small_start
         return net if small is None else small_normal(net, small)
 
-    def start(self, samples: Samples, progress: Progress) -> nn.Module:
+    def start(self, samples: S, progress: Progress) -> N:
         """Return the network as the recipe starts it."""
         torch.manual_seed(self.recipe.seed)
         net = self.build()
@@ -65,12 +60,9 @@ class Task:
             self.load_start(net, samples, progress)
         return net
 
-    def load_start(self, net: nn.Module, samples: Samples, progress: Progress) -> None:
+    def load_start(self, net: N, samples: S, progress: Progress) -> None:
         """Put the weights of ``[start]`` into the network."""
-        start = self.recipe.start
-        if start.method != "load":
-            raise UsageError(f"start.method {start.method!r} is not for {self.recipe.network}; use load")
-        self.load_weights(net, start.weights, progress)
+        self.load_weights(net, self.recipe.start.weights, progress)
 
     def load_weights(self, net: nn.Module, source: str, progress: Progress) -> None:
         """Put weights into a module of the network, from its own files or as they were published."""
@@ -79,7 +71,7 @@ class Task:
         state = adopt(weights.state, weights.source) if adopt else weights.state
         load_state(net, state, weights.source)
 
-    def read_samples(self, progress: Progress) -> Samples:
+    def read_samples(self, progress: Progress) -> S:
         """Read every source, less what is held out."""
         recipe = self.recipe
         hidden = frozenset(held_out(recipe.holdout)[1] if recipe.holdout else ())
@@ -93,7 +85,6 @@ class Task:
         spec = SampleSpec(
             sizes=recipe.network_sizes,
             batch=recipe.batch,
-            augmentation=recipe.augmentation,
             seed=recipe.seed,
             reuse=recipe.reuse,
         )
@@ -105,21 +96,24 @@ class Task:
         mean, scale = (t.to(pictures.device) for t in (self._mean, self._scale))
         return (ordered.float() - mean) * scale
 
-    def samples(self, examples: list[Example], spec: SampleSpec, length: int) -> Samples:
+    @abstractmethod
+    def samples(self, examples: list[Example], spec: SampleSpec, length: int) -> S:
         """Return the samples of labelled pictures."""
-        raise NotImplementedError
 
-    def trained(self, net: nn.Module) -> nn.Module:
+    def trained(self, net: N) -> nn.Module:
         """Return the network with a forward pass that gives what `loss` takes."""
         return net
 
+    @abstractmethod
     def loss(self, outputs: Any, targets: list[Tensor]) -> Tensor:
         """Compare a batch's outputs with what its samples hold beside the input."""
-        raise NotImplementedError
 
-    def finish(self, net: nn.Module, samples: Samples, progress: Progress) -> None:
+    def finish(self, net: N, samples: S, progress: Progress) -> None:
         """Prepare the trained network for quantization, in place, without changing what it computes."""
 
+    @abstractmethod
     def maps(self, outputs: Any) -> tuple[Tensor, ...]:
-        """What ``net(images)`` gave, in the order of the card's outputs."""
-        raise NotImplementedError
+        """Return the result of ``net(images)`` in the order of the card's outputs."""
+
+
+AnyTask = Task[Recipe, Any, Any]

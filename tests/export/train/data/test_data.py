@@ -20,18 +20,19 @@ from quant.progress import Progress
 from rpi_runtime.errors import InputError
 
 QUIET = Progress(quiet=True)
-SPEC = SampleSpec(sizes=((64, 64), (96, 64)), batch=2, augmentation=Augmentation())
+SPEC = SampleSpec(sizes=((64, 64), (96, 64)), batch=2)
+VARIED = Augmentation()
 
 
 @pytest.fixture
 def flat(labelled: Path) -> Samples:
     labels = str(labelled / "annotations/person_keypoints_train2017.json")
     found = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), frozenset(), QUIET)
-    return PafSamples(found, SPEC, 100, TargetSpec())
+    return PafSamples(found, SPEC, 100, TargetSpec(), augmentation=VARIED)
 
 
 def test_a_sample_depends_on_its_number_alone(flat: Samples) -> None:
-    again = PafSamples(flat.examples, SPEC, 100, TargetSpec())
+    again = PafSamples(flat.examples, SPEC, 100, TargetSpec(), augmentation=VARIED)
     _ = again[40]
     assert all(torch.equal(a, b) for a, b in zip(flat[7], again[7], strict=True))
     assert not torch.equal(flat[6][0], flat[7][0])
@@ -46,8 +47,8 @@ def test_sizes_take_turns_by_batch(flat: Samples) -> None:
 
 def test_every_picture_comes_once_an_epoch(flat: Samples) -> None:
     plain = Augmentation(scale=(1.0, 1.0), rotation=0, shift=0, flip=0, gain=0, offset=0, grey=0, noise=0)
-    spec = SampleSpec(sizes=((64, 64),), batch=2, augmentation=plain)
-    found = PafSamples(flat.examples, spec, 12, TargetSpec())
+    spec = SampleSpec(sizes=((64, 64),), batch=2)
+    found = PafSamples(flat.examples, spec, 12, TargetSpec(), augmentation=plain)
     assert len({found[n][0].numpy().tobytes() for n in range(6)}) == 6
 
 
@@ -89,7 +90,7 @@ def test_pictures_that_do_not_fit_into_memory_are_read_when_they_are_drawn(
     monkeypatch.setattr(examples, "IN_MEMORY", 1000)
     labels = str(labelled / "annotations/person_keypoints_train2017.json")
     found = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), frozenset(), QUIET)
-    lazy = PafSamples(found, SPEC, 100, TargetSpec())
+    lazy = PafSamples(found, SPEC, 100, TargetSpec(), augmentation=VARIED)
     assert all(torch.equal(a, b) for a, b in zip(flat[7], lazy[7], strict=True))
     assert not any("kept" in vars(e) for e in found)
     assert all("kept" in vars(e) for e in flat.examples)

@@ -16,7 +16,8 @@ from safetensors.numpy import load_file
 from export.train.__main__ import main
 from export.train.data.data import Samples
 from export.train.data.kept import KeptSamples
-from export.train.recipe import read_recipe, samples_key
+from export.train.family_recipes import PafRecipe, TrainRecipe
+from export.train.recipe_files import read_recipe, samples_key
 from export.zoo.registry import TRAINABLE, find_trainable
 from quant.cli import run_command
 from rpi_runtime.errors import InputError, OutputError
@@ -106,15 +107,19 @@ def test_samples_serve_every_network_with_these_outputs_and_no_other_teacher_or_
 
     names = ["a.jpg", "b.jpg"]
 
+    def read(network: str) -> TrainRecipe:
+        text = (labelled / "recipe.toml").read_text().replace('network = "tiny"', f'network = "{network}"')
+        (labelled / f"{network}.toml").write_text(text)
+        return read_recipe(str(labelled / f"{network}.toml"), {"pictures": str(labelled)})
+
     def key(network: str, **changes: Any) -> str:
-        recipe = read_recipe(str(labelled / "recipe.toml"), {"pictures": str(labelled)})
-        recipe = replace(recipe, network=network, **changes)
+        recipe = replace(read(network), **changes)
         return samples_key(recipe, str(find_trainable(network).description.outputs), names)
 
     usual = key("tiny")
     assert key("other") == key("tiny", pictures=64) == usual
-    recipe = read_recipe(str(labelled / "recipe.toml"), {"pictures": str(labelled)})
-    assert recipe.holdout is not None
+    recipe = read("tiny")
+    assert isinstance(recipe, PafRecipe) and recipe.holdout is not None
     for unseen in (
         {"holdout": replace(recipe.holdout, every=recipe.holdout.every + 1)},
         {"targets": replace(recipe.targets, weighting=0.5)},

@@ -12,7 +12,7 @@ from PIL import Image
 
 from export.train.data.augment import Augmentation
 from export.train.data.crops import Crops
-from export.train.data.data import Samples, SampleSpec
+from export.train.data.data import RenderedSamples, SampleSpec
 from export.train.data.examples import Source, read_source
 from export.train.tasks.box_task import BoxSamples
 from export.train.tasks.crop_task import CropSamples, Drawing
@@ -60,21 +60,23 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 
 def _spec(size: tuple[int, int]) -> SampleSpec:
-    return SampleSpec(sizes=(size,), batch=4, augmentation=LIGHT)
+    return SampleSpec(sizes=(size,), batch=4)
 
 
-def _crops(source: Source, draw: Drawing) -> Samples:
+def _crops(source: Source, draw: Drawing) -> RenderedSamples:
     examples = read_source(source, frozenset(), Progress(quiet=True))
-    return CropSamples(examples, _spec((96, 128)), 12, Crops(half_body=0.5, jitter=0.5), draw=draw)
+    return CropSamples(
+        examples, _spec((96, 128)), 12, Crops(half_body=0.5, jitter=0.5), light=LIGHT, draw=draw
+    )
 
 
-def _boxes(source: Source) -> Samples:
-    return BoxSamples(read_source(source, frozenset(), Progress(quiet=True)), _spec((160, 160)), 12)
+def _boxes(source: Source) -> RenderedSamples:
+    return BoxSamples(read_source(source, frozenset(), Progress(quiet=True)), _spec((160, 160)), 12, LIGHT)
 
 
-def _pafs(source: Source, larger: float = 0.0) -> Samples:
+def _pafs(source: Source, larger: float = 0.0) -> RenderedSamples:
     examples = read_source(source, frozenset(), Progress(quiet=True))
-    return PafSamples(examples, _spec((160, 120)), 12, TargetSpec(), larger=larger)
+    return PafSamples(examples, _spec((160, 120)), 12, TargetSpec(), augmentation=LIGHT, larger=larger)
 
 
 KINDS = {
@@ -90,8 +92,8 @@ KINDS = {
 def test_an_accelerator_makes_the_samples_of_the_loading_processes(kind: str, source: Source) -> None:
     """Pictures within a few levels, maps and weights within the rounding of half floats."""
     drawn, planned = KINDS[kind](source), KINDS[kind](source)
-    assert planned.can_render
     planned.place("cpu")
+    assert planned.pictures is not None
     for step in range(3):
         numbers = range(4 * step, 4 * step + 4)
         wanted = [torch.stack(part) for part in zip(*(drawn[n] for n in numbers), strict=True)]
@@ -110,8 +112,9 @@ def test_an_accelerator_makes_the_samples_of_the_loading_processes(kind: str, so
 
 def test_noise_is_the_same_whenever_a_step_is_made(source: Source) -> None:
     """A resumed run sees what it would have seen."""
-    samples = _boxes(source)
-    samples.spec = SampleSpec(sizes=((64, 64),), batch=2, augmentation=Augmentation(noise=20.0))
+    examples = read_source(source, frozenset(), Progress(quiet=True))
+    spec = SampleSpec(sizes=((64, 64),), batch=2)
+    samples = BoxSamples(examples, spec, 12, Augmentation(noise=20.0))
     samples.place("cpu")
     plans = [torch.stack(part) for part in zip(*(samples[n] for n in range(2)), strict=True)]
     first, again, other = (samples.render(plans, step, "cpu")[0] for step in (5, 5, 6))

@@ -15,11 +15,13 @@ from export.computed import computed_model
 from export.train.__main__ import main
 from export.train.data.data import SampleSpec
 from export.train.data.pictures import PictureStore
-from export.train.recipe import Distillation, Start, TrainRecipe, read_recipe, recipes
+from export.train.family_recipes import RECIPES, CropRecipe, PafDistillation, PafRecipe, TrainRecipe
+from export.train.recipe_files import read_recipe, recipes
 from export.train.run.measure import Measure
+from export.train.start.settings import PruneStart, Start
 from export.train.tasks.families import task_of
 from export.train.tasks.paf_task import MapsTeacher, PafTask
-from export.train.tasks.task import Task
+from export.train.tasks.task import AnyTask
 from export.weights.bundled import weights_path
 from export.weights.module import load_state
 from export.zoo.lw_openpose.module import LwOpenPose
@@ -45,8 +47,15 @@ def edited(folder: Path, *changes: tuple[str, str], more: str = "") -> Path:
 
 
 def read(folder: Path, network: str = "tiny") -> TrainRecipe:
-    recipe = read_recipe(str(folder / "recipe.toml"), {"pictures": str(folder)})
-    return replace(recipe, network=network)
+    text = (folder / "recipe.toml").read_text().replace('network = "tiny"', f'network = "{network}"')
+    (folder / f"{network}.toml").write_text(text)
+    return read_recipe(str(folder / f"{network}.toml"), {"pictures": str(folder)})
+
+
+def read_pafs(folder: Path) -> PafRecipe:
+    recipe = read(folder)
+    assert isinstance(recipe, PafRecipe)
+    return recipe
 
 
 def train(folder: Path, output: str, *more: str) -> int:
@@ -59,7 +68,7 @@ def measured(folder: Path) -> list[tuple[str, str]]:
         return [(r["stage"], r["step"]) for r in csv.DictReader(file)]
 
 
-def one_loss(task: Task) -> torch.Tensor:
+def one_loss(task: AnyTask) -> torch.Tensor:
     samples = task.read_samples(QUIET)
     batch = [torch.stack(parts) for parts in zip(*(samples[n] for n in range(2)), strict=True)]
     net = task.trained(task.build().train())
@@ -124,8 +133,11 @@ def test_targets_lie_on_the_keypoints_of_the_input(labelled: Path) -> None:
             example, store=PictureStore(labelled / "dot"), name="dot.png", size=(320, 240), people=person,
             boxes=np.array([[120.0, 60, 60, 80]]), ignored=(),
         )  # fmt: skip
-        still = replace(task.recipe.augmentation, scale=(0.8, 1.2), gain=0, offset=0, grey=0, noise=0)
-        spec = SampleSpec(sizes=((192, 192),), batch=1, augmentation=still)
+        still = {"gain": 0.0, "offset": 0.0, "grey": 0.0, "noise": 0.0}
+        if network == "tiny-tags":
+            still["scale"] = (0.8, 1.2)
+        task.recipe = replace(task.recipe, augmentation=replace(task.recipe.augmentation, **still))
+        spec = SampleSpec(sizes=((192, 192),), batch=1)
         samples = task.samples([dot], spec, 100)
         for number in range(20):
             pixels, maps, *_ = samples[number]
@@ -179,8 +191,8 @@ def test_trained_weights_are_of_networks_that_can_be_exported() -> None:
 
 
 def test_a_start_from_a_network_of_another_family_is_refused(labelled: Path) -> None:
-    recipe = read(labelled, "tiny")
-    start = Start(method="prune", weights="omz", network="hwl")
+    recipe = read_pafs(labelled)
+    start = PruneStart(method="prune", weights="omz", network="hwl")
     task = task_of(replace(recipe, start=start))
     with pytest.raises(UsageError, match=r"start\.network 'hwl': expected one of lw-openpose"):
         task.start(task.read_samples(Progress(quiet=True)), Progress(quiet=True))
@@ -188,6 +200,7 @@ def test_a_start_from_a_network_of_another_family_is_refused(labelled: Path) -> 
 
 def test_weight_functions_reach_the_loss(labelled: Path) -> None:
     recipe = read(labelled, "tiny-crops")
+    assert isinstance(recipe, CropRecipe)
     losses = []
     for function in ("none", "x", "e^x"):
         torch.manual_seed(0)
@@ -261,8 +274,8 @@ def test_a_teachers_maps_are_learnt(labelled: Path, tmp_path: Path) -> None:
     torch.manual_seed(3)
     weights = tmp_path / "teacher.safetensors"
     save_file(LwOpenPose("omz").state_dict(), weights)
-    recipe = replace(read(labelled), sizes=("64x64",))
-    spec = Distillation(weights=str(weights), scale=1.5, share=1.0)
+    recipe = replace(read_pafs(labelled), sizes=("64x64",))
+    spec = PafDistillation(weights=str(weights), scale=1.5, share=1.0)
     task = task_of(replace(recipe, distillation=spec))
     assert isinstance(task, PafTask)
     samples = task.read_samples(QUIET)
@@ -287,7 +300,7 @@ def test_a_teacher_completes_the_labels(labelled: Path, monkeypatch: pytest.Monk
         return lambda _: np.full((57, *grid), 0.25, np.float32)
 
     monkeypatch.setattr("export.train.tasks.paf_task.Teacher", teacher)
-    recipe = replace(read(labelled), sizes=("64x96",))
+    recipe = replace(read_pafs(labelled), sizes=("64x96",))
     samples = task_of(replace(recipe, teacher="t.tflite")).read_samples(QUIET)
     plain = task_of(recipe).read_samples(QUIET)
     for number in (0, 1):
@@ -298,9 +311,9 @@ def test_a_teacher_completes_the_labels(labelled: Path, monkeypatch: pytest.Monk
 
 
 def test_the_teacher_sees_the_same_crop(labelled: Path, tmp_path: Path) -> None:
-    recipe = replace(read(labelled), sizes=("64x64",))
+    recipe = replace(read_pafs(labelled), sizes=("64x64",))
     light = replace(recipe.augmentation, gain=0, offset=0, grey=0, noise=0, scale=(1.5, 2.0))
-    spec = Distillation(weights=str(tmp_path), scale=2.0)
+    spec = PafDistillation(weights=str(tmp_path), scale=2.0)
     samples = task_of(replace(recipe, augmentation=light, distillation=spec)).read_samples(QUIET)
     smooth = np.broadcast_to(np.arange(80, dtype=np.uint8)[None, :, None] * 3, (60, 80, 3)).copy()
     write_picture(smooth, tmp_path / "smooth/smooth.png")
@@ -315,9 +328,31 @@ def test_the_teacher_sees_the_same_crop(labelled: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("network", "more", "message"),
     [
-        ("tiny-crops", '[distillation]\nweights = "x"\n', "expected 1 for networks of crops"),
-        ("tiny-crops", "# teacher", "for networks with PAFs"),
-        ("tiny-tags", "[crops]\nscale = 0.2\n", "for top-down networks"),
+        (
+            "tiny-crops",
+            '[distillation]\nweights = "x"\nscale = 1.0\n',
+            "distillation.scale: is for networks with PAFs, not for tiny-crops; leave it out",
+        ),
+        ("tiny-crops", "# teacher", "teacher: is for networks with PAFs, not for tiny-crops; leave it out"),
+        ("tiny-crops", "[targets]\nsigma = 7.0\n", "targets.sigma: is for networks with PAFs, not for"),
+        (
+            "tiny",
+            "[targets]\ncell_sigma = 2.0\n",
+            "targets.cell_sigma: is for networks with tags and top-down networks, not for tiny; leave it out",
+        ),
+        (
+            "tiny-crops",
+            "[augmentation]\nrotation = 3.0\n",
+            "augmentation.rotation: is for networks with PAFs",
+        ),
+        ("tiny-tags", "[crops]\nscale = 0.2\n", "crops: is for top-down networks, not for tiny-tags"),
+        (
+            "tiny-tags",
+            '[start]\nmethod = "prune"\nweights = "x"\n',
+            "start.method: got 'prune', expected one of 'scratch', 'load'",
+        ),
+        ("person-finder", "", "distillation: missing key"),
+        ("tiny", "[targets]\nsigm = 7.0\n", "targets.sigm: unknown key; did you mean 'sigma'"),
         ("tiny", '[distillation]\nweights = "x"\nshare = 2.0\n', "expected above 0"),
         ("tiny", "[iterate]\nstages = 0\n", "expected 1 or more"),
         ("hwl", "", "expected multiples of 32"),
@@ -335,14 +370,18 @@ def test_tables_of_another_family_are_refused(
 
 def test_training_starts_from_the_weights_that_come_along(labelled: Path) -> None:
     task = task_of(
-        replace(read(labelled), network="lw-openpose-pi", start=Start(method="load", weights="bundled"))
+        replace(
+            read_pafs(labelled),
+            network="lw-openpose-pi",
+            start=PruneStart(method="load", weights="bundled"),
+        )
     )
     samples = task_of(read(labelled)).read_samples(QUIET)
     shipped = load_file(weights_path("lw-openpose-pi"))
     state = task.start(samples, QUIET).state_dict()
     assert state.keys() == shipped.keys()
     assert all(torch.equal(state[k], v.float()) for k, v in shipped.items())
-    teacher = MapsTeacher(Distillation(weights="bundled"), QUIET)
+    teacher = MapsTeacher(PafDistillation(weights="bundled"), QUIET)
     assert teacher(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), (4, 4)).shape == (1, 57, 4, 4)
     with pytest.raises(WeightsError, match="bundled"):
         task_of(replace(read(labelled, "tiny-crops"), start=Start(method="load", weights="bundled"))).start(
@@ -364,3 +403,12 @@ def test_a_checkpoint_of_an_earlier_version_goes_on(labelled: Path) -> None:
     )
     assert train(labelled, "run") == 0
     assert (labelled / "run/weights.safetensors").exists()
+
+
+def test_every_trainable_network_has_a_family() -> None:
+    assert {t.description.decoder.kind for t in TRAINABLE.values()} == set(RECIPES)
+
+
+def test_a_recipe_refuses_a_network_of_another_family(labelled: Path) -> None:
+    with pytest.raises(InputError, match="network 'hwl': expected one of the networks with PAFs"):
+        replace(read_pafs(labelled), network="hwl")
