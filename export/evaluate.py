@@ -24,7 +24,7 @@ from quant.predict import PAF_DECODING, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
 from rpi_runtime.evaluate.coco import CocoImage, read_split
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
+from rpi_runtime.model.decoders import TagSettings, TopdownSettings
 from rpi_runtime.preprocess.letterbox import Frame
 
 STEP = 64  # of both sides at a size of each picture's own
@@ -138,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
 def _size(given: str | None, card: ModelCard) -> tuple[int, int] | None:
     if given:
         return parse_size(given)
-    return None if isinstance(card.decoder, TagDecoder) else (card.input.width, card.input.height)
+    return None if isinstance(card.decoder, TagSettings) else (card.input.width, card.input.height)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     progress = Progress()
     say_missing(split, progress)
     network = entry.load(args.weights or entry.default_source, progress)
-    if boxes is None and isinstance(network.card.decoder, TopdownDecoder):
+    if boxes is None and isinstance(network.card.decoder, TopdownSettings):
         boxes = annotated_boxes(split)
     procedure = Procedure(decode=args.decode, flip=args.flip, boxes=boxes)
     size = _size(args.size, network.card)

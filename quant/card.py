@@ -24,10 +24,10 @@ from rpi_runtime.model.decoders import (
     BoxPoseSettings,
     BoxSettings,
     CentreSettings,
-    Decoder,
-    PafDecoder,
+    DecoderSettings,
+    PafSettings,
     SimccSettings,
-    TagDecoder,
+    TagSettings,
 )
 from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member
 
@@ -64,7 +64,7 @@ def describe(card: ModelCard) -> str:
     return "\n".join(lines)
 
 
-def _decoder(decoder: Decoder) -> str:
+def _decoder(decoder: DecoderSettings) -> str:
     if isinstance(decoder, BoxSettings | BoxPoseSettings):
         bins = f", {decoder.bins} bins a side" if decoder.bins > 1 else ""
         return (
@@ -75,9 +75,9 @@ def _decoder(decoder: Decoder) -> str:
         return f"centres, {decoder.people}, {peaks}"
     if isinstance(decoder, SimccSettings):
         return f"simcc, {decoder.split:g} bins a pixel, crops padded {decoder.box_padding:g} times, {peaks}"
-    if isinstance(decoder, PafDecoder):
+    if isinstance(decoder, PafSettings):
         return f"paf, {len(decoder.limbs)} limbs, {peaks}"
-    if isinstance(decoder, TagDecoder):
+    if isinstance(decoder, TagSettings):
         return f"tags, one person within {decoder.tag_threshold:g}, {peaks}"
     place = "maximum" if decoder.beta is None else f"soft maximum, beta {decoder.beta:g}"
     return f"topdown, {place}, crops padded {decoder.box_padding:g} times, {peaks}"

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from quant.boxes import Boxes
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.crops import Mode, crop_decoder_for, crop_settings, select_people
-from rpi_runtime.decode.paf import PafDecode, PafOptions
-from rpi_runtime.decode.tags import TagDecode, TagOptions
-from rpi_runtime.decode.topdown import TopdownDecode
+from rpi_runtime.decode.paf import PafDecoder, PafOptions
+from rpi_runtime.decode.tags import TagDecoder, TagOptions
+from rpi_runtime.decode.topdown import TopdownDecoder
 from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.evaluate.coco import CocoImage
 from rpi_runtime.evaluate.coco_pose import box_detection, detection
 from rpi_runtime.evaluate.run import confidence
 from rpi_runtime.model.card import ModelCard, OutputSpec
-from rpi_runtime.model.decoders import PafDecoder, TagDecoder
+from rpi_runtime.model.decoders import PafSettings, TagSettings
 from rpi_runtime.model.inference import Inference
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
@@ -74,7 +74,7 @@ class Procedure:
         """Return the procedure for a table."""
         if self.refine:
             return f"refined by {Path(self.refine).stem}, {self.decode or 'exact'}"
-        if isinstance(card.decoder, PafDecoder):
+        if isinstance(card.decoder, PafSettings):
             return self.decode or "fast"
         if card.decoder.kind == "boxes":
             return "boxes"
@@ -112,11 +112,11 @@ def predictor(model: Inference, procedure: Procedure) -> Predict:
         return _Boxes(model)
     if not card.skeleton.coco:
         raise CardError(f"{model.path}: its skeleton names no COCO keypoints, so COCO cannot score it")
-    if isinstance(card.decoder, PafDecoder):
+    if isinstance(card.decoder, PafSettings):
         return _Paf(model, procedure)
     if procedure.flip and not getattr(card.decoder, "flip_pairs", ()):
         raise CardError(f"{model.path}: its card names no flip_pairs, so there is no flip test")
-    if isinstance(card.decoder, TagDecoder):
+    if isinstance(card.decoder, TagSettings):
         return _Tags(model, procedure)
     return _Crops(model, procedure) if card.sees_crops else _Whole(model, procedure)
 
@@ -141,7 +141,7 @@ class _Paf:
         if procedure.flip:
             raise UsageError(f"{model.path}: a flip test of a network with PAFs is not offered; leave it out")
         self._model, self._prepare = model, Preprocessor(model.card.input)
-        self._decode = PafDecode(model.card, PAF_DECODING[procedure.decode or "fast"])
+        self._decode = PafDecoder(model.card, PAF_DECODING[procedure.decode or "fast"])
 
     def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
         transform = self._prepare(frame, self._model.input)
@@ -156,7 +156,7 @@ class _Tags:
 
     def __init__(self, model: Inference, procedure: Procedure) -> None:
         self._model, self._prepare = model, Preprocessor(model.card.input)
-        self._decode = TagDecode(model.card, TagOptions(mode=procedure.mode(model.card)))
+        self._decode = TagDecoder(model.card, TagOptions(mode=procedure.mode(model.card)))
         self._flip = procedure.flip
         outputs = (*model.card.outputs_of("heatmaps"), *model.card.outputs_of("tags"))
         self._scales = {o.name: model.quantization(o.role, o.stride) for o in outputs}
@@ -234,7 +234,7 @@ class _Crops:
         self._model, self._boxes, self._flip = model, procedure.boxes, procedure.flip
         self._write = CropWriter(card.input, self._settings)
         self._decode = crop_decoder_for(card, procedure.mode(card))
-        if self._flip and not isinstance(self._decode, TopdownDecode):
+        if self._flip and not isinstance(self._decode, TopdownDecoder):
             raise UsageError(
                 f"{model.path}: a flip test of {card.decoder.kind!r} is not offered; leave it out"
             )
@@ -251,7 +251,7 @@ class _Crops:
     def _pose(self, frame: Frame, transform: Transform, score: float) -> Pose:
         model, decode = self._model, self._decode
         self._write(frame, transform, model.input)
-        if not (self._flip and isinstance(decode, TopdownDecode)):
+        if not (self._flip and isinstance(decode, TopdownDecoder)):
             model.invoke()
             return decode.read(model, transform, box_score=score)
         maps, flipped = infer(model, (model.card.output("heatmaps"),), flip=True)

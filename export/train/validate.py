@@ -17,7 +17,7 @@ from quant.predict import Procedure, predictor
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.evaluate.images import read_image
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.decoders import TopdownSettings
 
 Compute = Callable[[Tensor], Sequence[Tensor]]
 
@@ -54,7 +54,7 @@ def validate(compute: Compute, card: ModelCard, split: CocoSplit) -> Validation:
         with torch.inference_mode():
             return [m.float().numpy() for m in compute(torch.from_numpy(image))]
 
-    boxes = annotated_boxes(split) if isinstance(card.decoder, TopdownDecoder) else None
+    boxes = annotated_boxes(split) if isinstance(card.decoder, TopdownSettings) else None
     predict = predictor(computed_model(maps, card), Procedure(boxes=boxes))
     detections = [d for image in split.images for d in predict(image, read_image(image))]
     stats, _ = score(detections, split)

@@ -8,7 +8,7 @@ from export.zoo.description import Description
 from export.zoo.inputs import IMAGENET_MEAN, IMAGENET_SCALE
 from export.zoo.skeletons import COCO_17, COCO_17_FLIP_PAIRS
 from rpi_runtime.model.card import InputSpec, OutputSpec
-from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.decoders import TopdownSettings
 
 WIDTH, HEIGHT, STRIDE = 192, 256, 4  # usual input, stride of the heatmaps
 
@@ -33,6 +33,6 @@ def describe_crops(channels: Literal["bgr", "rgb"], step: int, beta: float | Non
         ),
         skeleton=COCO_17,
         outputs=(OutputSpec(name="heatmaps", role="heatmaps", channels=17, stride=STRIDE),),
-        decoder=TopdownDecoder(beta=beta, flip_pairs=COCO_17_FLIP_PAIRS),
+        decoder=TopdownSettings(beta=beta, flip_pairs=COCO_17_FLIP_PAIRS),
         step=step,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from export.zoo.inputs import plain_input
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Provenance, Skeleton
-from rpi_runtime.model.decoders import Decoder
+from rpi_runtime.model.decoders import DecoderSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Description:
     skeleton : Skeleton
     outputs : tuple of OutputSpec
         In the order in which the module returns them.
-    decoder : Decoder
+    decoder : DecoderSettings
         Its kind is the network's family.
     step : int
         Both sides of the input are multiples of this.
@@ -30,7 +30,7 @@ class Description:
     input: InputSpec
     skeleton: Skeleton
     outputs: tuple[OutputSpec, ...]
-    decoder: Decoder
+    decoder: DecoderSettings
     step: int = 1
 
     def trained_card(self, name: str, width: int, height: int) -> ModelCard:

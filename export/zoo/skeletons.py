@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rpi_runtime.model.card import Skeleton
-from rpi_runtime.model.decoders import Limb, PafDecoder
+from rpi_runtime.model.decoders import Limb, PafSettings
 
 # OpenPose's 18 keypoints in Lightweight OpenPose's order; sigmas are COCO's (cocoeval), the neck's is the shoulders'.
 OPENPOSE_18 = Skeleton(
@@ -30,7 +30,7 @@ _LIMBS = (
     (0, 14, 30, 31), (14, 16, 34, 35), (0, 15, 32, 33), (15, 17, 36, 37), (2, 16, 18, 19), (5, 17, 26, 27),
 )  # fmt: skip
 
-OPENPOSE_18_PAF = PafDecoder(
+OPENPOSE_18_PAF = PafSettings(
     limbs=tuple(
         Limb(a=a, b=b, paf_x=x, paf_y=y, fill_only=index >= 17) for index, (a, b, x, y) in enumerate(_LIMBS)
     )

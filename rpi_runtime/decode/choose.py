@@ -6,20 +6,20 @@ from typing import Literal, Protocol
 
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, CentreSettings, PafDecoder, TagDecoder
+from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, CentreSettings, PafSettings, TagSettings
 from rpi_runtime.model.inference import NetworkOutputs
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
 
-class Decode(Protocol):
+class Decoder(Protocol):
     """Turns a network's maps into the people of a picture."""
 
     def read(self, model: NetworkOutputs, transform: Transform) -> tuple[Pose, ...]:
         """Decode what `model` computed last."""
 
 
-def decoder_for(card: ModelCard, mode: Literal["fast", "exact"] = "fast") -> Decode:
+def decoder_for(card: ModelCard, mode: Literal["fast", "exact"] = "fast") -> Decoder:
     """Return the runtime's decoder for a card; "exact" decodes as the network's paper evaluates it.
 
     Raises
@@ -28,14 +28,14 @@ def decoder_for(card: ModelCard, mode: Literal["fast", "exact"] = "fast") -> Dec
         The network sees the crop of one person and cannot find people itself.
     """
     # kernels are loaded only for the kind that is needed: a Pi runs one kind
-    if isinstance(card.decoder, PafDecoder):
-        from rpi_runtime.decode.paf import PafDecode, PafOptions
+    if isinstance(card.decoder, PafSettings):
+        from rpi_runtime.decode.paf import PafDecoder, PafOptions
 
-        return PafDecode(card, PafOptions(mode=mode))
-    if isinstance(card.decoder, TagDecoder):
-        from rpi_runtime.decode.tags import TagDecode, TagOptions
+        return PafDecoder(card, PafOptions(mode=mode))
+    if isinstance(card.decoder, TagSettings):
+        from rpi_runtime.decode.tags import TagDecoder, TagOptions
 
-        return TagDecode(card, TagOptions(mode=mode))
+        return TagDecoder(card, TagOptions(mode=mode))
     if isinstance(card.decoder, BoxSettings | BoxPoseSettings):
         from rpi_runtime.decode.boxes import BoxDecoder
 

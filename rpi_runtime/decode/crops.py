@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rpi_runtime.errors import CardError, DependencyError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.crop_settings import CropSettings
-from rpi_runtime.model.decoders import CentreSettings, SimccSettings, TopdownDecoder
+from rpi_runtime.model.decoders import CentreSettings, SimccSettings, TopdownSettings
 from rpi_runtime.model.inference import NetworkOutputs
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
@@ -42,10 +42,10 @@ def crop_decoder_for(card: ModelCard, mode: Mode = "fast") -> CropDecoder:
     """Return the decoder of a network of crops; `CardError` when it is of another kind."""
     settings = crop_settings(card)
     # kernels are loaded only for the kind that is needed: a Pi runs one kind
-    if isinstance(settings, TopdownDecoder):
-        from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
+    if isinstance(settings, TopdownSettings):
+        from rpi_runtime.decode.topdown import TopdownDecoder, TopdownOptions
 
-        return TopdownDecode(card, TopdownOptions(mode=mode))
+        return TopdownDecoder(card, TopdownOptions(mode=mode))
     if isinstance(settings, SimccSettings):
         from rpi_runtime.decode.simcc import SimccDecoder
 

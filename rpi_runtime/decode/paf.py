@@ -13,7 +13,7 @@ from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import PafDecoder
+from rpi_runtime.model.decoders import PafSettings
 from rpi_runtime.model.inference import NetworkOutputs, Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
@@ -55,7 +55,7 @@ class PafOptions:
             raise UsageError(f"decoder suppression {self.suppression!r}: expected 'position' or 'score'")
 
 
-class PafDecode:
+class PafDecoder:
     """The decoder of one model: it turns maps into poses in image pixels and keeps its buffers between frames.
 
     Parameters
@@ -63,7 +63,7 @@ class PafDecode:
     card : ModelCard
         Skeleton, limbs, stride and thresholds.
     options : PafOptions, optional
-    decoder : PafDecoder, optional
+    settings : PafSettings, optional
         Instead of the card's: ``dataclasses.replace(card.decoder, peak_threshold=0.2)``.
 
     Raises
@@ -77,19 +77,19 @@ class PafDecode:
     """
 
     def __init__(
-        self, card: ModelCard, options: PafOptions | None = None, *, decoder: PafDecoder | None = None
+        self, card: ModelCard, options: PafOptions | None = None, *, settings: PafSettings | None = None
     ) -> None:
         self.options = options if options is not None else PafOptions()
         self.lock = threading.Lock()
         stride = card.output("heatmaps").stride
         if card.output("pafs").stride != stride:
             raise CardError(f"strides of heatmaps ({stride}) and PAFs ({card.output('pafs').stride}) differ")
-        peaks = peak_rules(card, self.options, decoder)
+        peaks = peak_rules(card, self.options, settings)
         self._cell = stride / (peaks.upsample or 1)  # network pixels per pixel of the peaks' map
         self._keypoints = peaks.keypoints
         self._to_image = np.empty(4, np.float32)
         self._find_peaks = PeakFinder(peaks)
-        self._group = Grouper(self._keypoints, limb_rules(card, self.options, decoder), peaks.upsample)
+        self._group = Grouper(self._keypoints, limb_rules(card, self.options, settings), peaks.upsample)
 
     @exclusive
     def decode(
@@ -149,16 +149,16 @@ class PafDecode:
         )
 
 
-def paf_decoder(card: ModelCard) -> PafDecoder:
+def paf_settings(card: ModelCard) -> PafSettings:
     """Return the card's decoder; `CardError` when it is of another kind."""
-    if not isinstance(card.decoder, PafDecoder):
+    if not isinstance(card.decoder, PafSettings):
         raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'paf'")
     return card.decoder
 
 
-def peak_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None = None) -> PeakRules:
+def peak_rules(card: ModelCard, options: PafOptions, settings: PafSettings | None = None) -> PeakRules:
     """Return the kernel's rules for peaks; `CardError` when a threshold makes no sense."""
-    spec = decoder if decoder is not None else paf_decoder(card)
+    spec = settings if settings is not None else paf_settings(card)
     try:
         return PeakRules(
             keypoints=len(card.skeleton.keypoints),
@@ -170,9 +170,9 @@ def peak_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None 
         raise CardError(f"decoder of {card.name}: {err}") from err
 
 
-def limb_rules(card: ModelCard, options: PafOptions, decoder: PafDecoder | None = None) -> LimbRules:
+def limb_rules(card: ModelCard, options: PafOptions, settings: PafSettings | None = None) -> LimbRules:
     """Return the kernel's rules for limbs; `CardError` when one makes no sense."""
-    spec = decoder if decoder is not None else paf_decoder(card)
+    spec = settings if settings is not None else paf_settings(card)
     try:
         return LimbRules(
             limbs=tuple((limb.a, limb.b, limb.paf_x, limb.paf_y, limb.fill_only) for limb in spec.limbs),

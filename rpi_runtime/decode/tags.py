@@ -15,7 +15,7 @@ from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard, OutputSpec
-from rpi_runtime.model.decoders import TagDecoder
+from rpi_runtime.model.decoders import TagSettings
 from rpi_runtime.model.inference import NetworkOutputs, Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
@@ -48,14 +48,14 @@ class TagOptions:
             raise UsageError(f"decoder mode {self.mode!r}: expected 'fast' or 'exact'")
 
 
-class TagDecode:
+class TagDecoder:
     """The decoder of one model: it turns maps into poses in image pixels and keeps its buffers between frames.
 
     Parameters
     ----------
     card : ModelCard
     options : TagOptions, optional
-    decoder : TagDecoder, optional
+    settings : TagSettings, optional
         Instead of the card's: ``dataclasses.replace(card.decoder, tag_threshold=0.8)``.
 
     Raises
@@ -70,18 +70,18 @@ class TagDecode:
     """
 
     def __init__(
-        self, card: ModelCard, options: TagOptions | None = None, *, decoder: TagDecoder | None = None
+        self, card: ModelCard, options: TagOptions | None = None, *, settings: TagSettings | None = None
     ) -> None:
         self.options = options if options is not None else TagOptions()
         self.lock = threading.Lock()
-        self.spec = decoder if decoder is not None else tag_decoder(card)
+        self.settings = settings if settings is not None else tag_settings(card)
         self._keypoints = len(card.skeleton.keypoints)
         self._outputs = *card.outputs_of("heatmaps"), *card.outputs_of("tags")
         size = card.input.height, card.input.width
         fine = _size(card, card.outputs_of("heatmaps")[-1])
         exact = self.options.mode == "exact"
-        self._group = TagGrouper(tag_rules(card, self.options, self.spec))
-        self._merge = _Merge(card, fine, self.spec, keep_tags=not exact)
+        self._group = TagGrouper(tag_rules(card, self.options, self.settings))
+        self._merge = _Merge(card, fine, self.settings, keep_tags=not exact)
         self._project = PlaneResizer(fine, size) if exact else None
         self._heatmaps = np.empty((self._keypoints, *(size if exact else fine)), np.float32)
         self._cell = np.array(
@@ -142,7 +142,7 @@ class TagDecode:
         keypoints[groups.points[..., 2] <= 0] = 0
         kept = np.ones(len(keypoints), bool)
         if self.options.mode == "fast":
-            kept = (groups.count >= self.spec.min_keypoints) & (groups.score >= self.spec.min_score)
+            kept = (groups.count >= self.settings.min_keypoints) & (groups.score >= self.settings.min_score)
         rows = np.flatnonzero(kept)
         return tuple(Pose(keypoints=keypoints[i], score=float(groups.score[i])) for i in rows)
 
@@ -153,7 +153,7 @@ class _Merge:
     Tags stay at their own size where all outputs have the same (`keep_tags`), else they get that of the heatmaps.
     """
 
-    def __init__(self, card: ModelCard, fine: tuple[int, int], spec: TagDecoder, *, keep_tags: bool) -> None:
+    def __init__(self, card: ModelCard, fine: tuple[int, int], spec: TagSettings, *, keep_tags: bool) -> None:
         self._keypoints = len(card.skeleton.keypoints)
         self._heat, self._tag = card.outputs_of("heatmaps"), card.outputs_of("tags")
         sizes = {o.name: _size(card, o) for o in (*self._heat, *self._tag)}
@@ -216,16 +216,16 @@ class _Merge:
         return self._large
 
 
-def tag_decoder(card: ModelCard) -> TagDecoder:
+def tag_settings(card: ModelCard) -> TagSettings:
     """Return the card's decoder; `CardError` when it is of another kind."""
-    if not isinstance(card.decoder, TagDecoder):
+    if not isinstance(card.decoder, TagSettings):
         raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'tags'")
     return card.decoder
 
 
-def tag_rules(card: ModelCard, options: TagOptions, decoder: TagDecoder | None = None) -> TagRules:
+def tag_rules(card: ModelCard, options: TagOptions, settings: TagSettings | None = None) -> TagRules:
     """Return the kernel's rules."""
-    spec = decoder if decoder is not None else tag_decoder(card)
+    spec = settings if settings is not None else tag_settings(card)
     return TagRules(
         keypoints=len(card.skeleton.keypoints),
         peak_threshold=spec.peak_threshold,

@@ -14,7 +14,7 @@ from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.decoders import TopdownSettings
 from rpi_runtime.model.inference import NetworkOutputs, Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
@@ -42,14 +42,14 @@ class TopdownOptions:
             raise UsageError(f"decoder mode {self.mode!r}: expected 'fast' or 'exact'")
 
 
-class TopdownDecode:
+class TopdownDecoder:
     """The decoder of one top-down model: it turns maps of a crop into a person in image pixels and keeps its buffers.
 
     Parameters
     ----------
     card : ModelCard
     options : TopdownOptions, optional
-    decoder : TopdownDecoder, optional
+    settings : TopdownSettings, optional
         Instead of the card's: ``dataclasses.replace(card.decoder, beta=100.0)``.
 
     Raises
@@ -65,21 +65,25 @@ class TopdownDecode:
     """
 
     def __init__(
-        self, card: ModelCard, options: TopdownOptions | None = None, *, decoder: TopdownDecoder | None = None
+        self,
+        card: ModelCard,
+        options: TopdownOptions | None = None,
+        *,
+        settings: TopdownSettings | None = None,
     ) -> None:
         self.options = options if options is not None else TopdownOptions()
         self.lock = threading.Lock()
-        self.spec = decoder if decoder is not None else topdown_decoder(card)
+        self.settings = settings if settings is not None else topdown_settings(card)
         self._stride = card.output("heatmaps").stride
         count = len(card.skeleton.keypoints)
         self._find = PointFinder(
             PointRules(
                 keypoints=count,
-                beta=self.spec.beta or 0.0,
-                quarter_offset=self.spec.quarter_offset,
-                parabola=self.spec.parabola,
-                partners=partners(self.spec.flip_pairs, count),
-                flip_shift=self.spec.flip_shift,
+                beta=self.settings.beta or 0.0,
+                quarter_offset=self.settings.quarter_offset,
+                parabola=self.settings.parabola,
+                partners=partners(self.settings.flip_pairs, count),
+                flip_shift=self.settings.flip_shift,
             )
         )
 
@@ -124,8 +128,8 @@ class TopdownDecode:
         except (ValueError, TypeError) as err:
             raise InputError(f"cannot decode: {err}") from err
         found = points.copy()
-        found[:, :2] = found[:, :2] * np.float32(self._stride) + np.float32(self.spec.cell_origin)
-        return crop_pose(found, transform, self.spec, self.options.mode, box_score)
+        found[:, :2] = found[:, :2] * np.float32(self._stride) + np.float32(self.settings.cell_origin)
+        return crop_pose(found, transform, self.settings, self.options.mode, box_score)
 
     def read(self, model: NetworkOutputs, transform: Transform, *, box_score: float = 1.0) -> Pose:
         """Decode what `model` computed last."""
@@ -134,8 +138,8 @@ class TopdownDecode:
         )
 
 
-def topdown_decoder(card: ModelCard) -> TopdownDecoder:
+def topdown_settings(card: ModelCard) -> TopdownSettings:
     """Return the card's decoder; `CardError` when it is of another kind."""
-    if not isinstance(card.decoder, TopdownDecoder):
+    if not isinstance(card.decoder, TopdownSettings):
         raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'topdown'")
     return card.decoder

@@ -13,7 +13,7 @@ from rpi_runtime.evaluate.coco_pose import box_detection, detection
 from rpi_runtime.evaluate.images import check_sizes, read_image
 from rpi_runtime.health.timing import Percentiles, StageClock
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import PafDecoder
+from rpi_runtime.model.decoders import PafSettings
 from rpi_runtime.poses import Pose
 
 
@@ -43,7 +43,7 @@ def confidence(pose: Pose, finder: ModelCard) -> float:
     With PAFs it is the person's score times the number of keypoints but one (the demo of Lightweight OpenPose);
     elsewhere the person's score.
     """
-    if isinstance(finder.decoder, PafDecoder):
+    if isinstance(finder.decoder, PafSettings):
         return pose.score * max(0, int(pose.found.sum()) - 1)
     return pose.score
 

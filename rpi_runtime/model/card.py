@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from rpi_runtime.errors import CardError
 from rpi_runtime.inputs import parse_json
-from rpi_runtime.model.decoders import Decoder
+from rpi_runtime.model.decoders import DecoderSettings
 from rpi_runtime.model.member import CARD_MEMBER, read_member
 from rpi_runtime.strict import from_mapping
 
@@ -232,7 +232,7 @@ class ModelCard:
     name: str
     input: InputSpec
     outputs: tuple[OutputSpec, ...]
-    decoder: Decoder
+    decoder: DecoderSettings
     skeleton: Skeleton = Skeleton()
     recipe: str = ""
     provenance: Provenance = Provenance()

@@ -57,7 +57,7 @@ class CropSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TopdownDecoder(CropSettings):
+class TopdownSettings(CropSettings):
     """One person per crop: each heatmap's maximum, or its expectation under a sharpened softmax.
 
     Attributes

@@ -7,19 +7,19 @@ from typing import ClassVar, Literal
 
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.channels import Channels, Pairs, check_one, check_pairs, check_some
-from rpi_runtime.model.crop_settings import SimccSettings, TopdownDecoder
+from rpi_runtime.model.crop_settings import SimccSettings, TopdownSettings
 from rpi_runtime.model.detector_settings import BoxPoseSettings, BoxSettings, CentreSettings
 
 __all__ = [
     "BoxPoseSettings",
     "BoxSettings",
     "CentreSettings",
-    "Decoder",
+    "DecoderSettings",
     "Limb",
-    "PafDecoder",
+    "PafSettings",
     "SimccSettings",
-    "TagDecoder",
-    "TopdownDecoder",
+    "TagSettings",
+    "TopdownSettings",
 ]
 
 WHOLE_PICTURES = ("letterbox", "stretch")
@@ -41,7 +41,7 @@ class Limb:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PafDecoder:
+class PafSettings:
     """Part affinity field grouping: the limbs in decoding order and the thresholds.
 
     Attributes
@@ -87,7 +87,7 @@ class PafDecoder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TagDecoder:
+class TagSettings:
     """Associative embedding (Newell 2017, arXiv:1611.05424): keypoints of one person have similar tags.
 
     Heatmaps of several strides are averaged at the finest one, tags of several strides are one vector.
@@ -149,6 +149,12 @@ class TagDecoder:
 
 
 # The first one is that of cards that name no kind.
-Decoder = (
-    PafDecoder | TagDecoder | TopdownDecoder | SimccSettings | BoxSettings | BoxPoseSettings | CentreSettings
+DecoderSettings = (
+    PafSettings
+    | TagSettings
+    | TopdownSettings
+    | SimccSettings
+    | BoxSettings
+    | BoxPoseSettings
+    | CentreSettings
 )

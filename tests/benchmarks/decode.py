@@ -27,7 +27,7 @@ from cython_ext import reference
 from cython_ext.heatmaps import PeakFinder
 from cython_ext.paf import Grouper
 from cython_ext.specs import Peaks, People, Stored
-from rpi_runtime.decode.paf import PafDecode, PafOptions, limb_rules, peak_rules
+from rpi_runtime.decode.paf import PafDecoder, PafOptions, limb_rules, peak_rules
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.inference import Quantization
 from rpi_runtime.model.interpreter import Model
@@ -69,7 +69,7 @@ class NumPyReference:
 
 def decoder(card: ModelCard, options: PafOptions) -> Subject:
     """Return our decoder as a function of maps."""
-    decode = PafDecode(card, options).decode
+    decode = PafDecoder(card, options).decode
     return lambda m: decode(m.heatmaps, m.pafs, m.transform, m.heatmap_quantization, m.paf_quantization)
 
 

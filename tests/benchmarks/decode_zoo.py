@@ -23,7 +23,7 @@ from cython_ext import reference_tags, reference_topdown
 from cython_ext.specs import Groups, PointRules
 from cython_ext.tags import TagGrouper
 from cython_ext.topdown import PointFinder
-from rpi_runtime.decode.tags import TagDecode, TagOptions, tag_rules
+from rpi_runtime.decode.tags import TagDecoder, TagOptions, tag_rules
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.inference import Quantization
 from rpi_runtime.preprocess.letterbox import Transform
@@ -96,7 +96,7 @@ def tag_subjects(card: ModelCard, people: int) -> list[Subject]:
     expected = oracle(card, outputs, fast)
     if not (np.array_equal(found.points, expected.points) and np.array_equal(found.score, expected.score)):
         sys.exit(f"{people} people: the kernels do not equal the oracle")
-    decode, whole = TagDecode(card, fast).decode, TagDecode(card, exact).decode
+    decode, whole = TagDecoder(card, fast).decode, TagDecoder(card, exact).decode
     place = f"tags {card.input.size}, {people} people"
     return [
         Subject(name=f"{place}: NumPy fast", base="", slow=True, call=lambda: oracle(card, outputs, fast)),

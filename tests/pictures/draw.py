@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rpi_runtime.capture.pictures import read_picture, write_picture
-from rpi_runtime.decode.paf import PafDecode
+from rpi_runtime.decode.paf import PafDecoder
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Track
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
@@ -26,7 +26,7 @@ def with_poses(frame: Frame, file: Path) -> Frame:
     model = Model(file)
     transform = Preprocessor(model.card.input)(frame, model.input)
     model.invoke()
-    people = [Track(id=0, pose=pose) for pose in PafDecode(model.card).read(model, transform)]
+    people = [Track(id=0, pose=pose) for pose in PafDecoder(model.card).read(model, transform)]
     kind = "INT8" if model.card.recipe.startswith("w8") else "float"
     drawn = draw_people(frame, people, model.card.skeleton, f"{kind}, {model.card.input.size}")
     return np.ascontiguousarray(drawn.reshape(256, 2, 256, 2, 3).mean(axis=(1, 3)).astype(np.uint8))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rpi_runtime.decode.maps import partners
 from rpi_runtime.evaluate.coco import CocoImage, CocoSplit
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
+from rpi_runtime.model.decoders import TagSettings, TopdownSettings
 from rpi_runtime.model.inference import Quantization
 from tests.cython_ext.test_topdown import SIGMAS
 
@@ -30,7 +30,7 @@ CROPS = ModelCard(
     input=InputSpec(width=192, height=256, fit="crop", pad_value=0),
     skeleton=SKELETON,
     outputs=(OutputSpec(name="maps", role="heatmaps", channels=17, stride=4),),
-    decoder=TopdownDecoder(flip_pairs=PAIRS),
+    decoder=TopdownSettings(flip_pairs=PAIRS),
 )
 TAGS = ModelCard(
     name="tags",
@@ -41,7 +41,7 @@ TAGS = ModelCard(
         OutputSpec(name="t4", role="tags", channels=17, stride=4),
         OutputSpec(name="h2", role="heatmaps", channels=17, stride=2),
     ),
-    decoder=TagDecoder(
+    decoder=TagSettings(
         flip_pairs=PAIRS, joint_order=(0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)
     ),
 )

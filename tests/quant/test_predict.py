@@ -18,7 +18,7 @@ from quant.progress import Progress
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.model.card import ModelCard, OutputSpec, Skeleton
-from rpi_runtime.model.decoders import TagDecoder, TopdownDecoder
+from rpi_runtime.model.decoders import TagSettings, TopdownSettings
 from rpi_runtime.preprocess.crop import CropWriter, crop_transform
 from tests.quant.figures import write_figures
 from tests.quant.standin_network import CROPS, PAIRS, SKELETON, TAGS, PerfectNetwork, coordinates, people
@@ -103,10 +103,10 @@ def toy(path: Path, kind: str) -> Path:
     heatmaps = OutputSpec(name="heatmaps", role="heatmaps", channels=19, stride=8)
     if kind == "tags":
         tags = OutputSpec(name="pafs", role="tags", channels=38, stride=8)
-        decoder = TagDecoder(flip_pairs=PAIRS)
+        decoder = TagSettings(flip_pairs=PAIRS)
         return write_toy(path, skeleton=SKELETON, outputs=(heatmaps, tags), decoder=decoder)
     crop = replace(CARD.input, fit="crop")
-    decoder = TopdownDecoder(flip_pairs=PAIRS)
+    decoder = TopdownSettings(flip_pairs=PAIRS)
     return write_toy(path, skeleton=SKELETON, outputs=(heatmaps,), decoder=decoder, input=crop)
 
 
@@ -158,7 +158,7 @@ def test_procedures_of_another_kind_are_refused(toy_coco: tuple[Path, Path], spl
     with pytest.raises(UsageError, match="a flip test of a network with PAFs is not offered"):
         spec = EvaluationSpec(split=split, procedure=Procedure(flip=True))
         evaluate_file(toy_coco[0], spec, QUIET)
-    bare = PerfectNetwork(replace(TAGS, decoder=TagDecoder()))
+    bare = PerfectNetwork(replace(TAGS, decoder=TagSettings()))
     with pytest.raises(CardError, match="names no flip_pairs"):
         predictor(bare, Procedure(flip=True))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="say where they are with --boxes"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.model.decoders import Limb, PafDecoder, TopdownDecoder
+from rpi_runtime.model.decoders import Limb, PafSettings, TopdownSettings
 from rpi_runtime.model.inference import Quantization
 
 COLOURS = np.array(
@@ -20,7 +20,7 @@ CROPS = ModelCard(
     input=InputSpec(width=96, height=128, fit="crop", scale=(1.0, 1.0, 1.0), mean=(0.0, 0.0, 0.0)),
     skeleton=SKELETON,
     outputs=(OutputSpec(name="maps", role="heatmaps", channels=6, stride=4),),
-    decoder=TopdownDecoder(),
+    decoder=TopdownSettings(),
 )
 PICTURES = ModelCard(
     name="dots-pictures",
@@ -30,7 +30,7 @@ PICTURES = ModelCard(
         OutputSpec(name="maps", role="heatmaps", channels=6, stride=4),
         OutputSpec(name="fields", role="pafs", channels=2, stride=4),
     ),
-    decoder=PafDecoder(limbs=tuple(Limb(a=i, b=i + 1, paf_x=0, paf_y=1) for i in range(5))),
+    decoder=PafSettings(limbs=tuple(Limb(a=i, b=i + 1, paf_x=0, paf_y=1) for i in range(5))),
 )
 
 

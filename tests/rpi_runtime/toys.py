@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.model.decoders import Limb, PafDecoder
+from rpi_runtime.model.decoders import Limb, PafSettings
 from rpi_runtime.model.member import CARD_MEMBER
 from rpi_runtime.model.seal import seal_of
 
@@ -21,7 +21,7 @@ CARD = ModelCard(
         OutputSpec(name="heatmaps", role="heatmaps", channels=19, stride=8),
         OutputSpec(name="pafs", role="pafs", channels=38, stride=8),
     ),
-    decoder=PafDecoder(limbs=tuple(Limb(a=i, b=i + 1, paf_x=2 * i, paf_y=2 * i + 1) for i in range(17))),
+    decoder=PafSettings(limbs=tuple(Limb(a=i, b=i + 1, paf_x=2 * i, paf_y=2 * i + 1) for i in range(17))),
 )
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from rpi_runtime.decode.paf import PafDecode
+from rpi_runtime.decode.paf import PafDecoder
 from rpi_runtime.errors import CardError
 from rpi_runtime.evaluate.coco_pose import coco_points
 from rpi_runtime.model.card import Skeleton
-from rpi_runtime.model.decoders import PafDecoder
+from rpi_runtime.model.decoders import PafSettings
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
@@ -31,12 +31,12 @@ class PafTeacher:
     def __init__(self, path: Path, threads: int | None = None) -> None:
         self._model = Model(path, threads=threads)
         card = self._model.card
-        if not isinstance(card.decoder, PafDecoder) or not card.skeleton.coco:
+        if not isinstance(card.decoder, PafSettings) or not card.skeleton.coco:
             raise CardError(
                 f"{path}: a teacher alone needs heatmaps, PAFs and COCO's keypoints; a detector teaches together with "
                 "a network of crops: --refine CROPS.tflite"
             )
-        self._prepare, self._decode = Preprocessor(card.input), PafDecode(card)
+        self._prepare, self._decode = Preprocessor(card.input), PafDecoder(card)
 
     @property
     def description(self) -> str:

@@ -25,7 +25,7 @@ from export.train.tasks.taught import Taught
 from quant.boxes import clip
 from quant.progress import Progress
 from rpi_runtime.errors import InputError
-from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.decoders import TopdownSettings
 
 BLACK = (0, 0, 0)
 
@@ -148,7 +148,7 @@ class CropTask(Task[CropRecipe, CropSamples, nn.Module]):
 
     def _cell_origin(self) -> float:
         decoder = self.description.decoder
-        if not isinstance(decoder, TopdownDecoder):
+        if not isinstance(decoder, TopdownSettings):
             raise TypeError(f"{self.recipe.network}: a {decoder.kind} decoder, expected that of heatmaps")
         return decoder.cell_origin
 

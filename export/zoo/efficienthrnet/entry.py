@@ -12,14 +12,14 @@ from export.zoo.network import Network
 from export.zoo.skeletons import COCO_17, COCO_17_FLIP_PAIRS, TAG_JOINT_ORDER
 from quant.progress import Progress
 from rpi_runtime.model.card import InputSpec, OutputSpec
-from rpi_runtime.model.decoders import TagDecoder
+from rpi_runtime.model.decoders import TagSettings
 
 if TYPE_CHECKING:
     from torch import nn
 
 Role = Literal["heatmaps", "tags"]
 # the thresholds of the repository's configurations are the card's defaults
-DECODER = TagDecoder(joint_order=TAG_JOINT_ORDER, flip_pairs=COCO_17_FLIP_PAIRS)
+DECODER = TagSettings(joint_order=TAG_JOINT_ORDER, flip_pairs=COCO_17_FLIP_PAIRS)
 
 
 def describe(side: int, *, tags_twice: bool = False) -> Description:

@@ -13,7 +13,7 @@ from export.zoo.entry import Entry, Facts
 from export.zoo.network import Network
 from export.zoo.skeletons import COCO_17_FLIP_PAIRS
 from quant.progress import Progress
-from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.decoders import TopdownSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +24,7 @@ STEP = 32  # both input sides are multiples of it
 JOINTS = 17
 # Cell i stands for position 4 i + 0.16 of the crop, measured on the weights that training starts from; half a cell
 # costs 10 AP at 96x128. They were trained with crops whose middle lies between pixels, shrunk by area.
-DECODER = TopdownDecoder(
+DECODER = TopdownSettings(
     quarter_offset=False,
     parabola=True,
     cell_origin=0.16,

@@ -23,7 +23,7 @@ from rpi_runtime.errors import UsageError
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.health.status import CascadeSummary, Status
 from rpi_runtime.model.card import InputSpec, OutputSpec
-from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.decoders import TopdownSettings
 from rpi_runtime.pipeline import Pipeline
 from rpi_runtime.service.pulse import Pulse
 from rpi_runtime.settings.run_config import load_config, source_config
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
     write_toy(folder / "toy.tflite")
     maps = OutputSpec(name="heatmaps", role="heatmaps", channels=19, stride=8)
     crops = InputSpec(width=32, height=24, fit="crop")
-    write_toy(folder / "crops.tflite", input=crops, outputs=(maps,), decoder=TopdownDecoder())
+    write_toy(folder / "crops.tflite", input=crops, outputs=(maps,), decoder=TopdownSettings())
     other = replace(CARD.skeleton, keypoints=tuple(f"x{i}" for i in range(18)))
     write_toy(folder / "stranger.tflite", skeleton=other)
     (folder / "photos").mkdir()

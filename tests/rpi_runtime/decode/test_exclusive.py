@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from rpi_runtime.decode.paf import PafDecode
-from rpi_runtime.decode.topdown import TopdownDecode
+from rpi_runtime.decode.paf import PafDecoder
+from rpi_runtime.decode.topdown import TopdownDecoder
 from rpi_runtime.errors import UsageError
 from rpi_runtime.preprocess.letterbox import Transform
 from tests.rpi_runtime.decode.test_topdown import CARD as TOPDOWN_CARD
@@ -22,7 +22,7 @@ def decode(decoder):
 
 
 def test_a_second_thread_is_told():
-    decoder = PafDecode(CARD)
+    decoder = PafDecoder(CARD)
     decode(decoder)
     with decoder.lock, pytest.raises(UsageError, match="two threads at once"):
         decode(decoder)
@@ -30,14 +30,14 @@ def test_a_second_thread_is_told():
 
 
 def test_a_decoder_is_free_again_after_an_error():
-    decoder = PafDecode(CARD)
+    decoder = PafDecoder(CARD)
     for _ in range(2):
         with pytest.raises(Exception, match="expected the same height"):
             decoder.decode(np.zeros((6, 8, 19), np.float32), np.zeros((7, 8, 38), np.float32), SAME)
 
 
 def test_many_threads_crash_nothing():
-    decoder, told, done = PafDecode(CARD), [], []
+    decoder, told, done = PafDecoder(CARD), [], []
 
     def work():
         for _ in range(30):
@@ -57,7 +57,7 @@ def test_many_threads_crash_nothing():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: PafDecode(CARD), lambda: TopdownDecode(TOPDOWN_CARD)], ids=["paf", "topdown"]
+    "make", [lambda: PafDecoder(CARD), lambda: TopdownDecoder(TOPDOWN_CARD)], ids=["paf", "topdown"]
 )
 def test_every_kind_of_decoder_has_a_lock(make):
     assert not make().lock.locked()

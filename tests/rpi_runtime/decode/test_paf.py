@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from cython_ext import reference
-from rpi_runtime.decode.paf import PafDecode, PafOptions, limb_rules, peak_rules
+from rpi_runtime.decode.paf import PafDecoder, PafOptions, limb_rules, peak_rules
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.model.decoders import Limb, PafDecoder
+from rpi_runtime.model.decoders import Limb, PafSettings
 from rpi_runtime.model.inference import Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Preprocessor, Transform
@@ -31,7 +31,9 @@ CARD = ModelCard(
         OutputSpec(name="h", role="heatmaps", channels=19, stride=STRIDE),
         OutputSpec(name="p", role="pafs", channels=38, stride=STRIDE),
     ),
-    decoder=PafDecoder(limbs=tuple(Limb(a=a, b=b, paf_x=x, paf_y=y, fill_only=f) for a, b, x, y, f in LIMBS)),
+    decoder=PafSettings(
+        limbs=tuple(Limb(a=a, b=b, paf_x=x, paf_y=y, fill_only=f) for a, b, x, y, f in LIMBS)
+    ),
 )
 MODES = [PafOptions(), PafOptions(mode="exact"), PafOptions(mode="exact", upsample=8)]
 EVERY_MODE = pytest.mark.parametrize("options", MODES, ids=["fast", "x4", "x8"])
@@ -67,7 +69,7 @@ def test_keypoints_come_back_to_where_they_are_in_the_image(
 ) -> None:
     people = figures_in_image(frame, 1 if frame[1] > frame[0] else 2)
     heatmaps, pafs, transform = rendered(frame, people)
-    poses = by_column(PafDecode(CARD, options).decode(heatmaps, pafs, transform))
+    poses = by_column(PafDecoder(CARD, options).decode(heatmaps, pafs, transform))
     assert len(poses) == len(people)
     # A whole pixel of the upsampled map, in pixels of the image; the fast mode is closer than that.
     pixel = (
@@ -88,7 +90,7 @@ def test_keypoints_come_back_to_where_they_are_in_the_image(
 def test_coordinates_are_those_of_the_transform(options: PafOptions) -> None:
     heatmaps, pafs = crowd(5, (32, 57))
     transform = Transform(scale_x=0.53, scale_y=0.55, pad_x=7, pad_y=13)
-    poses = PafDecode(CARD, options).decode(heatmaps, pafs, transform)
+    poses = PafDecoder(CARD, options).decode(heatmaps, pafs, transform)
     peaks = reference.find_peaks(heatmaps, peak_rules(CARD, options))
     upsample = options.upsample if options.mode == "exact" else 0
     people = reference.group(peaks, pafs, limb_rules(CARD, options), upsample_by=upsample)
@@ -111,8 +113,8 @@ def test_int8_maps_give_what_their_real_values_give(options: PafOptions) -> None
     real, fields = (
         reference.dequantize(m, q.scale, q.zero_point) for m, q in zip(stored, (h, p), strict=True)
     )
-    decoder = PafDecode(CARD, options)
-    expected = PafDecode(CARD, options).decode(real, fields, IDENTITY)
+    decoder = PafDecoder(CARD, options)
+    expected = PafDecoder(CARD, options).decode(real, fields, IDENTITY)
     poses = decoder.decode(stored[0][None], stored[1][None], IDENTITY, h, p)
     assert len(poses) == len(expected) > 4
     for pose, other in zip(poses, expected, strict=True):
@@ -121,7 +123,7 @@ def test_int8_maps_give_what_their_real_values_give(options: PafOptions) -> None
 
 
 def test_poses_outlive_the_next_call() -> None:
-    decoder = PafDecode(CARD)
+    decoder = PafDecoder(CARD)
     (first,) = decoder.decode(*crowd(1, (32, 57)), IDENTITY)
     copy = first.keypoints.copy()
     decoder.decode(*crowd(9, (32, 57)), IDENTITY)
@@ -130,13 +132,13 @@ def test_poses_outlive_the_next_call() -> None:
 
 def test_nobody_is_an_empty_tuple() -> None:
     maps = np.zeros((32, 57, 19), np.float32), np.zeros((32, 57, 38), np.float32)
-    assert PafDecode(CARD).decode(*maps, IDENTITY) == ()
+    assert PafDecoder(CARD).decode(*maps, IDENTITY) == ()
 
 
 @EVERY_MODE
 def test_maps_that_are_not_finite_do_no_harm(options: PafOptions) -> None:
     heatmaps, pafs = crowd(3, (32, 57))
-    decoder = PafDecode(CARD, options)
+    decoder = PafDecoder(CARD, options)
     for value in (np.nan, np.inf, -np.inf):
         assert decoder.decode(np.full_like(heatmaps, value), np.full_like(pafs, value), IDENTITY) == ()
         broken = heatmaps.copy()
@@ -153,18 +155,18 @@ def test_saturated_int8_maps_do_no_harm(options: PafOptions) -> None:
     q = Quantization(scale=1 / 128, zero_point=0)
     for value in (-128, 127):
         maps = np.full((32, 57, 19), value, np.int8), np.full((32, 57, 38), value, np.int8)
-        poses = PafDecode(CARD, options).decode(*maps, IDENTITY, q, q)
+        poses = PafDecoder(CARD, options).decode(*maps, IDENTITY, q, q)
         assert len(poses) == 0
 
 
 def test_fifty_people() -> None:
-    poses = PafDecode(CARD).decode(*crowd(50, (80, 140)), IDENTITY)
+    poses = PafDecoder(CARD).decode(*crowd(50, (80, 140)), IDENTITY)
     assert 35 <= len(poses) <= 65
 
 
 def test_thresholds_come_from_the_card_and_can_be_overridden() -> None:
     heatmaps, pafs = crowd(3, (32, 57))
-    assert len(PafDecode(CARD).decode(heatmaps, pafs, IDENTITY)) == 3
+    assert len(PafDecoder(CARD).decode(heatmaps, pafs, IDENTITY)) == 3
     for change in (
         {"peak_threshold": 2.0},
         {"limb_threshold": 2.0},
@@ -172,9 +174,9 @@ def test_thresholds_come_from_the_card_and_can_be_overridden() -> None:
         {"min_score": 9.0},
     ):
         stricter = dataclasses.replace(CARD.decoder, **change)  # type: ignore[arg-type]
-        assert PafDecode(CARD, decoder=stricter).decode(heatmaps, pafs, IDENTITY) == ()
+        assert PafDecoder(CARD, settings=stricter).decode(heatmaps, pafs, IDENTITY) == ()
         card = dataclasses.replace(CARD, decoder=stricter)
-        assert PafDecode(card).decode(heatmaps, pafs, IDENTITY) == ()
+        assert PafDecoder(card).decode(heatmaps, pafs, IDENTITY) == ()
 
 
 @pytest.mark.parametrize(
@@ -194,8 +196,8 @@ def test_read_takes_maps_and_quantization_from_a_model() -> None:
     real = {"heatmaps": heatmaps, "pafs": pafs}
     stored = {role: quantize(real[role], q[role].scale, q[role].zero_point)[None] for role in q}
     model = SimpleNamespace(output=stored.__getitem__, quantization=q.__getitem__)
-    poses = PafDecode(CARD).read(model, IDENTITY)  # type: ignore[arg-type]
-    expected = PafDecode(CARD).decode(stored["heatmaps"], stored["pafs"], IDENTITY, *q.values())
+    poses = PafDecoder(CARD).read(model, IDENTITY)  # type: ignore[arg-type]
+    expected = PafDecoder(CARD).decode(stored["heatmaps"], stored["pafs"], IDENTITY, *q.values())
     assert len(poses) == len(expected) == 3
     for pose, other in zip(poses, expected, strict=True):
         np.testing.assert_array_equal(pose.keypoints, other.keypoints)
@@ -221,7 +223,7 @@ def test_read_takes_maps_and_quantization_from_a_model() -> None:
 def test_refuses_maps(heatmaps: NDArray, pafs: NDArray, scale: float, message: str) -> None:  # type: ignore[type-arg]
     q = Quantization(scale=scale, zero_point=0)
     with pytest.raises(InputError, match=message):
-        PafDecode(CARD).decode(heatmaps, pafs, IDENTITY, q, q)
+        PafDecoder(CARD).decode(heatmaps, pafs, IDENTITY, q, q)
 
 
 @pytest.mark.parametrize("wrong", [{"mode": "slow"}, {"upsample": 2}, {"suppression": "size"}])
@@ -233,12 +235,12 @@ def test_refuses_options(wrong: dict[str, object]) -> None:
 def test_refuses_cards() -> None:
     strides = tuple(dataclasses.replace(o, stride=4) if o.role == "pafs" else o for o in CARD.outputs)
     with pytest.raises(CardError, match="strides"):
-        PafDecode(dataclasses.replace(CARD, outputs=strides))
+        PafDecoder(dataclasses.replace(CARD, outputs=strides))
     with pytest.raises(CardError, match=r"peak_threshold -0\.1"):
-        PafDecode(CARD, decoder=dataclasses.replace(CARD.decoder, peak_threshold=-0.1))
+        PafDecoder(CARD, settings=dataclasses.replace(CARD.decoder, peak_threshold=-0.1))
     ring = dataclasses.replace(CARD.decoder, limbs=(Limb(a=1, b=1, paf_x=0, paf_y=1),))
     with pytest.raises(CardError, match="two ends"):
-        PafDecode(CARD, decoder=ring)
+        PafDecoder(CARD, settings=ring)
 
 
 def test_missing_kernels_are_an_error_that_says_how_to_build_them() -> None:

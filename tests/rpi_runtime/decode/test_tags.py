@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from cython_ext import reference_tags as reference
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.maps import partners
-from rpi_runtime.decode.tags import TagDecode, TagOptions, tag_rules
+from rpi_runtime.decode.tags import TagDecoder, TagOptions, tag_rules
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.model.decoders import TagDecoder
+from rpi_runtime.model.decoders import TagSettings
 from rpi_runtime.model.inference import Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
@@ -38,7 +38,7 @@ def card(width: int = 192, height: int = 128, *, tags: tuple[int, ...] = (4,)) -
         input=InputSpec(width=width, height=height, pad_value=0),
         skeleton=Skeleton(keypoints=tuple(f"k{i}" for i in range(17))),
         outputs=outputs,
-        decoder=TagDecoder(joint_order=tuple(range(17)), flip_pairs=PAIRS),
+        decoder=TagSettings(joint_order=tuple(range(17)), flip_pairs=PAIRS),
     )
 
 
@@ -79,7 +79,7 @@ def test_keypoints_come_back_to_where_they_are_in_the_image(
     options: TagOptions, tags: tuple[int, ...]
 ) -> None:
     spec, at = card(tags=tags), people(3)
-    poses = TagDecode(spec, options).decode(drawn(spec, at), TRANSFORM)
+    poses = TagDecoder(spec, options).decode(drawn(spec, at), TRANSFORM)
     assert len(poses) == 3
     for pose, person in zip(by_column(poses), at, strict=True):
         assert pose.found.all()
@@ -95,7 +95,7 @@ def test_fast_equals_the_oracle() -> None:
     coarse, fine, tags = (reference.unpack(outputs[n], 17) for n in ("heatmaps_4", "heatmaps_2", "tags_4"))
     heatmaps = (reference.resize(coarse, fine.shape[1:]) + fine) * np.float32(0.5)
     expected = reference.group(heatmaps, tags[None], tag_rules(spec, TagOptions()))
-    poses = TagDecode(spec).decode(outputs, TRANSFORM)
+    poses = TagDecoder(spec).decode(outputs, TRANSFORM)
     points = TRANSFORM.to_image(expected.points[..., :2] * np.float32(2))
     assert_array_equal(np.stack([p.keypoints[:, :2] for p in poses]), points)
 
@@ -112,7 +112,7 @@ def test_exact_aggregates_as_the_original(shared: Path, name: str) -> None:
         coarse, fine = (case[prefix + o][0].transpose(1, 2, 0) for o in ("out0", "out1"))
         maps = {"heatmaps_4": coarse[..., :17], "tags_4": coarse[..., 17:], "heatmaps_2": fine[..., :17]}
         sets.append(maps | ({"tags_2": fine[..., 17:]} if "ae2" in name else {}))
-    decode = TagDecode(spec, EXACT)
+    decode = TagDecoder(spec, EXACT)
     heatmaps, tags = decode._merge(sets[0], {}, sets[1] if len(sets) > 1 else None)
     assert_allclose(reference.resize(heatmaps, (height, width)), case["heatmaps"][0], atol=2e-5)
     projected = reference.resize(tags, (height, width)).transpose(1, 2, 3, 0)
@@ -125,7 +125,7 @@ def test_mirrored_outputs_are_averaged_in() -> None:
     spec, at = card(), people(2)
     outputs = drawn(spec, at)
     mirrored = {n: np.ascontiguousarray(m[:, ::-1][..., partners(PAIRS, 17)]) for n, m in outputs.items()}
-    decode = TagDecode(spec)
+    decode = TagDecoder(spec)
     alone = decode.decode(outputs, TRANSFORM)
     both = decode.decode(outputs, TRANSFORM, flipped=mirrored)
     assert len(both) == len(alone) == 2
@@ -139,7 +139,7 @@ def test_int8_maps_give_nearly_the_same() -> None:
     outputs = drawn(spec, at)
     scales = {n: Quantization(scale=1 / 250 if "heat" in n else 0.05, zero_point=-128) for n in outputs}
     stored = {n: quantize(m, scales[n].scale, -128)[None] for n, m in outputs.items()}
-    decode = TagDecode(spec)
+    decode = TagDecoder(spec)
     real, quantized = (
         by_column(decode.decode(*a)) for a in ((outputs, TRANSFORM), (stored, TRANSFORM, scales))
     )
@@ -155,10 +155,10 @@ def test_the_runtime_leaves_out_whom_the_card_calls_nobody() -> None:
     for name, cell in (("heatmaps_4", (20, 40)), ("heatmaps_2", (40, 80))):
         outputs[name][cell[0], cell[1], 5] = 0.9  # a keypoint alone
     outputs["tags_4"][20, 40, 5] = 50
-    assert len(TagDecode(spec).decode(outputs, TRANSFORM)) == 1
-    assert len(TagDecode(spec, EXACT).decode(outputs, TRANSFORM)) == 2
+    assert len(TagDecoder(spec).decode(outputs, TRANSFORM)) == 1
+    assert len(TagDecoder(spec, EXACT).decode(outputs, TRANSFORM)) == 2
     strict = dataclasses.replace(spec.decoder, min_keypoints=18)  # type: ignore[arg-type]
-    assert TagDecode(spec, decoder=strict).decode(outputs, TRANSFORM) == ()  # type: ignore[arg-type]
+    assert TagDecoder(spec, settings=strict).decode(outputs, TRANSFORM) == ()  # type: ignore[arg-type]
 
 
 def test_a_missing_keypoint_is_looked_up() -> None:
@@ -167,7 +167,7 @@ def test_a_missing_keypoint_is_looked_up() -> None:
     for name, tags in (("heatmaps_4", outputs["tags_4"]), ("heatmaps_2", outputs["tags_4"])):
         outputs[name][..., 3] *= 0.08 if name == "heatmaps_2" else 0.09
         assert not tags.any()
-    fast, exact = (TagDecode(spec, o).decode(outputs, TRANSFORM)[0] for o in (TagOptions(), EXACT))
+    fast, exact = (TagDecoder(spec, o).decode(outputs, TRANSFORM)[0] for o in (TagOptions(), EXACT))
     assert not fast.found[3]  # below the threshold
     assert exact.found[3]
     assert np.linalg.norm(exact.keypoints[3, :2] - TRANSFORM.to_image(at[0, 3].astype(np.float32))) < 4
@@ -175,21 +175,21 @@ def test_a_missing_keypoint_is_looked_up() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(CardError, match="its decoder is 'paf', expected 'tags'"):
-        TagDecode(PAF_CARD)
+        TagDecoder(PAF_CARD)
     with pytest.raises(UsageError, match="decoder mode 'slow'"):
         TagOptions(mode="slow")  # type: ignore[arg-type]
     spec = card()
     outputs = drawn(spec, people(1))
     with pytest.raises(InputError, match="cannot decode: planes of shape"):
-        TagDecode(spec).decode(outputs | {"tags_4": outputs["heatmaps_2"]}, TRANSFORM)
+        TagDecoder(spec).decode(outputs | {"tags_4": outputs["heatmaps_2"]}, TRANSFORM)
     with pytest.raises(InputError, match="cannot decode: 'tags_4'"):
-        TagDecode(spec).decode({n: m for n, m in outputs.items() if n != "tags_4"}, TRANSFORM)
+        TagDecoder(spec).decode({n: m for n, m in outputs.items() if n != "tags_4"}, TRANSFORM)
     with pytest.raises(InputError, match="cannot decode: scale 0"):
-        TagDecode(spec).decode({n: m.astype(np.int8) for n, m in outputs.items()}, TRANSFORM)
+        TagDecoder(spec).decode({n: m.astype(np.int8) for n, m in outputs.items()}, TRANSFORM)
 
 
 def test_the_card_says_which_decoder() -> None:
-    assert isinstance(decoder_for(card()), TagDecode)
-    assert type(decoder_for(PAF_CARD)).__name__ == "PafDecode"
+    assert isinstance(decoder_for(card()), TagDecoder)
+    assert type(decoder_for(PAF_CARD)).__name__ == "PafDecoder"
     with pytest.raises(CardError, match="sees the crop of one person"):
         decoder_for(CROPS)

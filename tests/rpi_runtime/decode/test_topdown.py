@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from rpi_runtime.decode.crops import select_people
 from rpi_runtime.decode.maps import partners
-from rpi_runtime.decode.topdown import TopdownDecode, TopdownOptions
+from rpi_runtime.decode.topdown import TopdownDecoder, TopdownOptions
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.model.decoders import TopdownDecoder
+from rpi_runtime.model.decoders import TopdownSettings
 from rpi_runtime.model.inference import Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
@@ -29,7 +29,7 @@ CARD = ModelCard(
     input=InputSpec(width=192, height=256, fit="crop", pad_value=0),
     skeleton=Skeleton(keypoints=tuple(f"k{i}" for i in range(17)), sigmas=tuple(SIGMAS.tolist())),
     outputs=(OutputSpec(name="heatmaps", role="heatmaps", channels=17, stride=4),),
-    decoder=TopdownDecoder(flip_pairs=PAIRS),
+    decoder=TopdownSettings(flip_pairs=PAIRS),
 )
 EXACT = TopdownOptions(mode="exact")
 HALF = Transform(scale_x=0.5, scale_y=0.5, pad_x=-40.25, pad_y=10.0)
@@ -53,7 +53,7 @@ def people(seed: int = 0) -> NDArray[np.float64]:
 def test_keypoints_come_back_to_where_they_are_in_the_image(beta: float | None) -> None:
     spec = dataclasses.replace(CARD.decoder, beta=beta, quarter_offset=beta is None)  # type: ignore[arg-type]
     points = people()
-    pose = TopdownDecode(CARD, decoder=spec).decode(drawn(points, HALF), HALF, box_score=0.5)
+    pose = TopdownDecoder(CARD, settings=spec).decode(drawn(points, HALF), HALF, box_score=0.5)
     cell = 4 / 0.5  # pixels of the image
     assert np.abs(pose.keypoints[:, :2] - points).max() < (0.51 if beta is None else 0.1) * cell
     assert pose.score == pytest.approx(0.5 * pose.keypoints[:, 2].mean())
@@ -67,7 +67,7 @@ def test_equals_the_original_on_every_case(shared: Path) -> None:
         width, height = 4 * case["heatmaps"].shape[3], 4 * case["heatmaps"].shape[2]
         card = dataclasses.replace(CARD, input=dataclasses.replace(CARD.input, width=width, height=height))
         for name, spec in (("quarter", CARD.decoder), ("softargmax160_quarter", soft)):
-            decode = TopdownDecode(card, EXACT, decoder=spec)  # type: ignore[arg-type]
+            decode = TopdownDecoder(card, EXACT, settings=spec)  # type: ignore[arg-type]
             for i, matrix in enumerate(case["affine_image_to_input"]):
                 # pixel indices become continuous: the centre of pixel 0 is at 0.5
                 scale, shift = matrix[0, 0], matrix[:, 2] + 0.5 - 0.5 * matrix[0, 0]
@@ -81,20 +81,20 @@ def test_keypoints_below_the_threshold_are_not_found_but_by_the_papers() -> None
     maps = drawn(people(), HALF)
     maps[..., 3] *= 0.1
     maps[..., 4] = -1
-    fast = TopdownDecode(CARD).decode(maps, HALF)
-    exact = TopdownDecode(CARD, EXACT).decode(maps, HALF)
+    fast = TopdownDecoder(CARD).decode(maps, HALF)
+    exact = TopdownDecoder(CARD, EXACT).decode(maps, HALF)
     assert np.flatnonzero(~fast.found).tolist() == [3, 4]
     assert np.flatnonzero(~exact.found).tolist() == [4]
     assert fast.score == exact.score
     assert_array_equal(fast.keypoints[3], 0)
-    nothing = TopdownDecode(CARD).decode(np.zeros_like(maps), HALF)
+    nothing = TopdownDecoder(CARD).decode(np.zeros_like(maps), HALF)
     assert nothing.score == 0 and not nothing.found.any()
 
 
 def test_int8_maps_give_nearly_the_same() -> None:
     maps = drawn(people(), HALF)
     quantization = Quantization(scale=1 / 250, zero_point=-120)
-    decode = TopdownDecode(CARD)
+    decode = TopdownDecoder(CARD)
     real = decode.decode(maps, HALF).keypoints
     stored = decode.decode(quantize(maps, 1 / 250, -120)[None], HALF, quantization).keypoints
     assert np.abs(real - stored)[:, :2].max() <= 4 / 0.5  # a tie may move by a cell
@@ -108,7 +108,7 @@ def test_a_mirrored_crop_is_averaged_in() -> None:
     mirrored[:, 1:] = maps[:, :0:-1]  # one column to the left when mirrored back
     mirrored[:, 0] = 0
     mirrored = mirrored[..., partners(PAIRS, 17)]
-    decode = TopdownDecode(CARD)
+    decode = TopdownDecoder(CARD)
     alone = decode.decode(maps, HALF).keypoints
     assert_array_equal(decode.decode(maps, HALF, flipped=mirrored).keypoints, alone)
     half = decode.decode(maps, HALF, flipped=np.zeros_like(maps)).keypoints
@@ -117,7 +117,7 @@ def test_a_mirrored_crop_is_averaged_in() -> None:
 
 def test_of_two_people_who_are_the_same_the_surer_one_stays() -> None:
     maps = drawn(people(), HALF)
-    decode = TopdownDecode(CARD)
+    decode = TopdownDecoder(CARD)
     poses = [decode.decode(maps, HALF, box_score=s) for s in (0.3, 0.8)]
     poses.append(decode.decode(drawn(people(1), HALF), HALF, box_score=0.5))
     assert select_people(CARD, poses, [HALF] * 3) == (1, 2)
@@ -128,17 +128,17 @@ def test_of_two_people_who_are_the_same_the_surer_one_stays() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(CardError, match="its decoder is 'paf', expected 'topdown'"):
-        TopdownDecode(PAF_CARD)
+        TopdownDecoder(PAF_CARD)
     with pytest.raises(UsageError, match="decoder mode 'slow'"):
         TopdownOptions(mode="slow")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="cannot decode: maps of shape"):
-        TopdownDecode(CARD).decode(np.zeros((4, 4), np.float32), HALF)
+        TopdownDecoder(CARD).decode(np.zeros((4, 4), np.float32), HALF)
     with pytest.raises(InputError, match="cannot decode: scale 0"):
-        TopdownDecode(CARD).decode(np.zeros((4, 4, 17), np.int8), HALF)
+        TopdownDecoder(CARD).decode(np.zeros((4, 4, 17), np.int8), HALF)
 
 
 def test_pose_owns_its_keypoints() -> None:
-    decode = TopdownDecode(CARD)
+    decode = TopdownDecoder(CARD)
     first: Pose = decode.decode(drawn(people(), HALF), HALF)
     kept = first.keypoints.copy()
     decode.decode(drawn(people(1), HALF), HALF)
@@ -152,6 +152,6 @@ def test_maps_that_are_not_numbers_give_finite_poses(mode):
         maps = rng.uniform(-1, 1, (64, 48, 17)).astype(np.float32)
         holes = rng.random(maps.shape) < rng.choice([0.001, 0.1, 1.0])
         maps[holes] = rng.choice(np.float32([np.nan, np.inf, -np.inf, 3e38]), int(holes.sum()))
-        pose = TopdownDecode(CARD, TopdownOptions(mode=mode)).decode(maps, HALF)
+        pose = TopdownDecoder(CARD, TopdownOptions(mode=mode)).decode(maps, HALF)
         assert np.isfinite(pose.keypoints).all()
         assert np.isfinite(pose.score)

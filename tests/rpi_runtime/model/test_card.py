@@ -9,7 +9,7 @@ import pytest
 
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.model.decoders import PafDecoder, TagDecoder, TopdownDecoder
+from rpi_runtime.model.decoders import PafSettings, TagSettings, TopdownSettings
 from tests.rpi_runtime.toys import CARD
 
 SKELETON = Skeleton(keypoints=tuple(f"k{i}" for i in range(17)))
@@ -22,14 +22,14 @@ TAGS = ModelCard(
         OutputSpec(name=f"{role}_{stride}", role=role, channels=17, stride=stride)
         for role, stride in (("heatmaps", 4), ("tags", 4), ("heatmaps", 2))
     ),
-    decoder=TagDecoder(joint_order=tuple(range(17)), flip_pairs=PAIRS),
+    decoder=TagSettings(joint_order=tuple(range(17)), flip_pairs=PAIRS),
 )
 TOPDOWN = ModelCard(
     name="topdown",
     input=InputSpec(width=48, height=64, fit="crop", pad_value=0),
     skeleton=SKELETON,
     outputs=(OutputSpec(name="heatmaps", role="heatmaps", channels=17, stride=4),),
-    decoder=TopdownDecoder(beta=160.0, flip_pairs=PAIRS),
+    decoder=TopdownSettings(beta=160.0, flip_pairs=PAIRS),
 )
 
 
@@ -41,7 +41,7 @@ def test_cards_round_trip_through_json(card):
 def test_a_decoder_without_kind_is_that_of_paf():
     data = json.loads(CARD.to_json())
     del data["decoder"]["kind"]
-    assert isinstance(ModelCard.from_mapping(data).decoder, PafDecoder)
+    assert isinstance(ModelCard.from_mapping(data).decoder, PafSettings)
 
 
 def test_a_topdown_decoder_may_leave_beta_out():
@@ -114,8 +114,8 @@ HEATMAPS, PLAIN_TAGS, FINE = TAGS.outputs
         ({"outputs": (HEATMAPS, HEATMAPS, PLAIN_TAGS)}, "expected different strides where a role repeats"),
         ({"outputs": (HEATMAPS, replace(PLAIN_TAGS, channels=16))}, "16 channels of tags for 17 keypoints"),
         ({"input": replace(TAGS.input, fit="crop")}, "decoder 'tags' with input fit 'crop'"),
-        ({"decoder": TopdownDecoder()}, "expected one output with role 'heatmaps', got 2"),
-        ({"decoder": TagDecoder(joint_order=(0, 1))}, "joint_order (0, 1): expected 0 to 16, each once"),
+        ({"decoder": TopdownSettings()}, "expected one output with role 'heatmaps', got 2"),
+        ({"decoder": TagSettings(joint_order=(0, 1))}, "joint_order (0, 1): expected 0 to 16, each once"),
     ],
 )
 def test_cards_that_do_not_fit_together(changes, message):
@@ -134,4 +134,4 @@ def test_cards_that_do_not_fit_together(changes, message):
 )
 def test_tag_decoders_that_make_no_sense(changes, message):
     with pytest.raises(CardError, match=message):
-        TagDecoder(**changes)
+        TagSettings(**changes)

@@ -16,7 +16,7 @@ from rpi_runtime.model.decoders import (
     BoxSettings,
     CentreSettings,
     SimccSettings,
-    TopdownDecoder,
+    TopdownSettings,
 )
 from rpi_runtime.model.outputs import output_view, tensor_shape
 
@@ -116,7 +116,7 @@ def test_cards_of_every_kind() -> None:
     assert card(*MAPS, decoder=CentreSettings(), skeleton=TWO, input=CROP).sees_crops
     assert card(*AXES, decoder=SimccSettings(), skeleton=TWO, input=CROP).sees_crops
     heatmaps = OutputSpec(name="h", role="heatmaps", channels=2, stride=4)
-    settings = TopdownDecoder(parabola=True, quarter_offset=False, cell_origin=2.0)
+    settings = TopdownSettings(parabola=True, quarter_offset=False, cell_origin=2.0)
     again = ModelCard.from_mapping(
         {
             "name": "toy",
@@ -169,8 +169,8 @@ def test_cards_that_do_not_fit_together_are_refused(
         (CentreSettings, {"box_padding": 9.0}),
         (SimccSettings, {"split": 0.0}),
         (SimccSettings, {"area_below": 2.0}),
-        (TopdownDecoder, {"parabola": True}),
-        (TopdownDecoder, {"cell_origin": float("nan")}),
+        (TopdownSettings, {"parabola": True}),
+        (TopdownSettings, {"cell_origin": float("nan")}),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: Any, wrong: dict[str, Any]) -> None:
