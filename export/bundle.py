@@ -1,11 +1,10 @@
 """Turn a training's result into weights that ship with the package: float16, with a card, reproducible to the byte.
 
-python -m export.bundle runs/pi/weights.safetensors --name lw-openpose-pi --facts facts.toml --start omz
+python -m export.bundle runs/pi/weights.safetensors --model lw-openpose-pi --facts facts.toml --start omz
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import shutil
@@ -24,8 +23,9 @@ from export.weights.find import find_weights
 from export.weights.state import State
 from export.zoo.lw_openpose.sources import SOURCES
 from export.zoo.registry import find_model
-from quant.cli import run_command
+from quant.cli import make_parser, run_command
 from quant.progress import Progress
+from rpi_runtime.command_line import exit_codes
 from rpi_runtime.errors import InputError, OutputError, UsageError, WeightsError
 from rpi_runtime.files import write_bytes, write_text
 from rpi_runtime.inputs import parse_toml, read_input
@@ -40,7 +40,7 @@ FACTS.toml states the facts that only people know. They go into the card:
   start = "Open Model Zoo human-pose-estimation-0001, Apache-2.0"    # or "random"
   data = "labels of ... on ..."
   limits = "photographs for research use; ..."
-  recipe = "lw-openpose-pi"
+  recipe = "lw-openpose-pi"                                          # of the training
   commit = "0123456789ab"
   [[measured]]                     # AP on val2017, in percent, one table a size; start may be left out
   size = "160x120"
@@ -50,9 +50,9 @@ FACTS.toml states the facts that only people know. They go into the card:
   [[candidates]]                   # what it was chosen among: network, size, gmacs, crops, ap, latency
   [[curve]]                        # held-out AP over the training: crops, minutes, size, ap
 
-exit codes: 0 done, 2 wrong usage, 3 bad input, or a tensor that training left as it was, 4 a download failed (--start),
-            5 output not writable, 8 a package is missing, 130 Ctrl-C
-"""
+""" + exit_codes(
+    5, 8, own={3: "bad input, or a tensor that training left as it was", 4: "a download failed (--start)"}
+)
 
 
 def read_trained(path: Path) -> State:
@@ -242,21 +242,21 @@ def write_pair(target: Path, data: bytes, card: BundledCard) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write NAME.safetensors and NAME.toml."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export.bundle",
-        description="Turn a training's result into weights that ship with the package.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = make_parser(
+        "export.bundle",
+        "Turn a training's result into weights that ship with the package.",
+        EPILOG,
+        former={"--name": "--model"},
     )
     parser.add_argument(
         "trained", type=Path, help="checkpoint.pt (its averaged weights) or weights.safetensors"
     )
-    parser.add_argument("--name", required=True, help="the network, as in --list-models")
+    parser.add_argument("--model", required=True, metavar="NAME", help="a network of the zoo")
     parser.add_argument("--facts", type=Path, required=True, metavar="FACTS.toml", help="see below")
     parser.add_argument(
         "--start",
         metavar="SOURCE",
-        help="weights that training started from, as export.tflite --weights takes them (bundled: those of --name); "
+        help="weights that training started from, as export.tflite --weights takes them (bundled: those of --model); "
         "no tensor of theirs may be left",
     )
     parser.add_argument(
@@ -272,22 +272,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.blend is not None and not (args.start and 0 < args.blend < 1):
         raise UsageError(f"--blend {args.blend:g}: expected a part between 0 and 1, and --start")
-    entry = find_model(args.name)
+    entry = find_model(args.model)
     state = read_trained(args.trained)
     if args.blend is not None:
-        state = blend(state, read_start(args.start, args.name), args.blend)
+        state = blend(state, read_start(args.start, args.model), args.blend)
     half = to_half(state, args.trained.name)
     whole = {k: v.astype(np.float32) for k, v in half.items()}
     from export.weights.module import load_state  # PyTorch is not needed for --help
 
     load_state(entry.bare(), whole, args.trained.name)
     if args.start:
-        refuse_untrained(half, read_start(args.start, args.name), args.trained.name)
-    data = encode(half, {"network": args.name, "format": "pt"})
+        refuse_untrained(half, read_start(args.start, args.model), args.trained.name)
+    data = encode(half, {"network": args.model, "format": "pt"})
     if len(data) > LARGEST:
         raise InputError(f"{args.trained}: {len(data)} bytes in float16, expected at most {LARGEST}")
-    card = read_facts(args.facts, args.name, hashlib.sha256(data).hexdigest())
-    target = (args.output or weights_path(args.name).parent) / f"{args.name}.safetensors"
+    card = read_facts(args.facts, args.model, hashlib.sha256(data).hexdigest())
+    target = (args.output or weights_path(args.model).parent) / f"{args.model}.safetensors"
     write_pair(target, data, card)
     print(f"{target}: {len(data)} bytes, {len(half)} tensors, sha256 {card.sha256}")
     return 0

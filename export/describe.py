@@ -5,14 +5,14 @@ python -m export.describe FILE
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.zoo.network import parse_size
-from quant.cli import run_command
+from quant.cli import make_parser, run_command
+from rpi_runtime.command_line import exit_codes
 
 if TYPE_CHECKING:
     import onnx
@@ -69,10 +69,10 @@ def _size(info: onnx.ValueInfoProto) -> tuple[int, int]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Describe one file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export.describe",
-        description="Print what an ONNX file or a .tflite holds: inputs, candidate heads, guessed roles, as a card.",
-        epilog="Exit codes: 0 done, 2 wrong usage, 3 no such file or a broken one, 8 a package is not installed.",
+    parser = make_parser(
+        "export.describe",
+        "Print what an ONNX file or a .tflite holds: inputs, candidate heads, guessed roles, as a card.",
+        exit_codes(8, own={3: "no such file, or a broken one"}),
     )
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument(

@@ -9,8 +9,10 @@ paper's code: HigherHRNet's rule, which EfficientHRNet adopted.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,11 @@ from export.computed import Array, computed_model
 from export.zoo.network import CARD_LARGEST, LARGEST, Network, parse_size
 from export.zoo.registry import MODELS, find_model
 from quant.boxes import annotated_boxes, detected_boxes
-from quant.cli import run_command
+from quant.cli import make_parser, run_command
 from quant.evaluate import Evaluation, evaluate, say_missing, table
 from quant.predict import PAF_DECODING, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
+from rpi_runtime.command_line import AS_JSON, COCO, SPLIT, exit_codes
 from rpi_runtime.evaluate.coco import CocoImage, read_split
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import TagSettings, TopdownSettings
@@ -102,19 +105,19 @@ class FloatNetwork:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m export.evaluate",
-        description="COCO keypoint AP of trained weights in float, tested the way the network's paper does.",
-        epilog="Example: python -m export.evaluate --model efficienthrnet-h0 --weights h0.pth --coco ~/coco --flip\n\n"
-        "Exit codes: as of export.tflite.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    result = make_parser(
+        "export.evaluate",
+        "COCO keypoint AP of trained weights in float, tested the way the network's paper does.",
+        "example:\n"
+        "  python -m export.evaluate --model efficienthrnet-h0 --weights h0.pth --coco ~/coco --flip\n\n"
+        + exit_codes(4, 8, own={3: "bad input: weights, pictures, annotations"}),
     )
-    result.add_argument("--model", required=True, metavar="NAME", help=f"one of {', '.join(MODELS)}")
-    result.add_argument("--weights", metavar="SOURCE", help="as export.tflite takes them")
     result.add_argument(
-        "--coco", type=Path, required=True, metavar="DIR", help="annotations/ and images in COCO's layout"
+        "--model", required=True, metavar="NAME", help=f"a network of the zoo: {', '.join(MODELS)}"
     )
-    result.add_argument("--split", default="val2017", help="which split (default %(default)s)")
+    result.add_argument("--weights", metavar="SOURCE", help="as export.tflite takes them")
+    result.add_argument("--coco", type=Path, required=True, metavar="DIR", help=COCO)
+    result.add_argument("--split", default="val2017", help=SPLIT)
     result.add_argument(
         "--size",
         metavar="WxH",
@@ -132,6 +135,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="gt|FILE.json",
         help="people for networks of crops, see quant.evaluate",
     )
+    result.add_argument("--json", action="store_true", help=AS_JSON)
     return result
 
 
@@ -147,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     entry = find_model(args.model)
     split = read_split(args.coco, args.split)
     boxes = None if args.boxes == "gt" else detected_boxes(Path(args.boxes))
-    progress = Progress()
+    progress = Progress(quiet=args.json)
     say_missing(split, progress)
     network = entry.load(args.weights or entry.default_source, progress)
     if boxes is None and isinstance(network.card.decoder, TopdownSettings):
@@ -164,7 +168,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     people = FloatNetwork(network, procedure, size, split.images, progress)
     result = evaluate(people, split, facts, progress)
-    print_table(table([result.evaluation]))
+    if args.json:
+        print(json.dumps([asdict(result.evaluation)], indent=1))
+    else:
+        print_table(table([result.evaluation]))
     return 0
 
 

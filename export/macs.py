@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
@@ -10,7 +9,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from export.zoo.registry import MODELS
-from quant.cli import run_command
+from quant.cli import make_parser, run_command
+from rpi_runtime.command_line import exit_codes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -64,9 +64,10 @@ def _macs(module: nn.Module, value: Tensor, output: Tensor) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Count and print parameters and multiply-adds of every network of the zoo."""
-    argparse.ArgumentParser(
-        prog="python -m export.macs",
-        description="Parameters and multiply-adds of every network of the zoo, counted at its nominal input.",
+    make_parser(
+        "export.macs",
+        "Parameters and multiply-adds of every network of the zoo, counted at its nominal input.",
+        exit_codes(8),
     ).parse_args(argv)
     import torch
 

@@ -10,7 +10,7 @@ from export.zoo.network import check_size
 from export.zoo.registry import find_model
 from quant.calibration import DEFAULT_COUNT
 from quant.progress import Progress
-from quant.recipe import DEFAULTS, REPAIRS, Recipe, load_recipe
+from quant.recipe import DEFAULTS, REPAIRS, Recipe, load_recipe, recipe_names
 from rpi_runtime.errors import CardError, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from quant.calibration import CalibrationSet
     from rpi_runtime.evaluate.coco import CocoSplit
 
+TRAINING = Path(__file__).parent / "train" / "recipes"
 Kind = Literal["float32", "float16", "int8"]
 
 
@@ -46,7 +47,7 @@ class ExportRequest:
     calibration : str or None
         ``bundled``, ``coco`` or a folder of pictures; None for ``bundled``. For INT8 alone.
     calibration_images : int
-    evaluate : path or None
+    coco : path or None
         A folder in COCO's layout, to measure AP on.
     split : str
     max_ap_drop : float
@@ -78,7 +79,7 @@ class ExportRequest:
     recipe: str = ""
     calibration: str | None = None
     calibration_images: int = DEFAULT_COUNT
-    evaluate: Path | None = None
+    coco: Path | None = None
     split: str = "val2017"
     max_ap_drop: float = 1.0
     output: Path = Path("models")
@@ -97,6 +98,11 @@ class ExportRequest:
             raise UsageError("--calibration goes with --int8")
 
     def _check_recipe(self) -> None:
+        if self.recipe not in recipe_names() and (TRAINING / f"{self.recipe}.toml").is_file():
+            raise UsageError(
+                f"--recipe {self.recipe} is a training recipe, for export.train; quantization recipes: "
+                f"{', '.join(recipe_names())}"
+            )
         if self.recipe and self.kind and load_recipe(self.recipe).kind != self.kind:
             raise UsageError(
                 f"--recipe {self.recipe} is not {self.kind}; leave --{self.kind} out, or choose another recipe"
@@ -153,10 +159,10 @@ def export_files(request: ExportRequest, progress: Progress | None = None) -> li
     network = _network(request, progress)
     for size in request.sizes:
         network.card_at(*size)
-    if request.evaluate and network.card.skeleton.keypoints and not network.card.skeleton.coco:
+    if request.coco and network.card.skeleton.keypoints and not network.card.skeleton.coco:
         raise CardError(
-            f"{network.card.name}: its skeleton names no COCO keypoints, so --evaluate cannot score it",
-            remedy="leave --evaluate out, or give the card's skeleton its coco indices",
+            f"{network.card.name}: its skeleton names no COCO keypoints, so --coco cannot score it",
+            remedy="leave --coco out, or give the card's skeleton its coco indices",
         )
     spec = _spec(request, recipe, network, progress)
     own = (network.card.input.width, network.card.input.height)
@@ -184,7 +190,7 @@ def _spec(request: ExportRequest, recipe: Recipe, network: Network, progress: Pr
     from quant.gate import Limits
     from rpi_runtime.evaluate.coco import read_split
 
-    split = read_split(request.evaluate, request.split) if request.evaluate else None
+    split = read_split(request.coco, request.split) if request.coco else None
     if split:
         say_missing(split, progress)
     calibration, people = None, {}

@@ -19,9 +19,10 @@ from export.zoo.pair import PAIR
 from export.zoo.registry import MODELS
 from quant.calibration import DEFAULT_COUNT
 from quant.cards.read import template_names
-from quant.cli import missing_package, run_command
+from quant.cli import make_parser, missing_package, run_command
 from quant.progress import Progress, print_table
 from quant.recipe import load_recipe, recipe_names
+from rpi_runtime.command_line import AS_JSON, COCO, SPLIT, exit_codes
 from rpi_runtime.errors import DependencyError, GateError, UsageError
 from rpi_runtime.files import ensure_writable
 from rpi_runtime.strict import finite
@@ -47,28 +48,32 @@ examples:
       models/person-refiner-96x128-int8.tflite: what rpi_runtime takes when it is told of no other
   python -m export.tflite --model lw-openpose --weights omz --int8 --calibration coco
       fetch published weights and COCO's pictures instead
-  python -m export.tflite --model lw-openpose --weights W.xml --int8 --calibration COCO --evaluate COCO
+  python -m export.tflite --model lw-openpose --weights W.xml --int8 --calibration COCO --coco COCO
       everything from local files; measure what the quantization costs in AP
   python -m export.tflite --model lw-openpose --int8 --size 160x120 --size 320x240
   python -m export.tflite --onnx net.onnx --card net.toml --int8 --calibration PICTURES
   python -m export.tflite --tflite net.tflite --card movenet-lightning-192 --int8 --calibration COCO
 
-exit codes:
-  0  done                                  5  output could not be written (disk full, read-only)
-  1  another error that you can resolve    6  a conversion step changed what the network computes
-  2  wrong usage                           7  the gate refused the file; it lies beside as .rejected
-  3  bad input: weights, pictures, card    8  a package is not installed
-  4  a download failed                   130  Ctrl-C; nothing half written
-"""
+""" + exit_codes(
+    4,
+    6,
+    8,
+    own={
+        3: "bad input: weights, pictures, card",
+        5: "an output could not be written (disk full, read-only)",
+        7: "the gate refused the file, which lies beside as .rejected",
+        130: "Ctrl-C; nothing is half written",
+    },
+)
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m export.tflite",
-        description="Export a trained pose network as a .tflite that a Raspberry Pi runs entirely in INT8.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    result = make_parser(
+        "export.tflite",
+        "Export a trained pose network as a .tflite that a Raspberry Pi runs entirely in INT8.",
+        EPILOG,
+        former={"--evaluate": "--coco"},
     )
     network = result.add_argument_group("network")
     network.add_argument("--model", metavar="NAME", help="a network of the zoo, see --list-models")
@@ -108,9 +113,11 @@ def parser() -> argparse.ArgumentParser:
     quant.add_argument("--int8", action="store_true", help="fully INT8 (float32 without this and --float16)")
     quant.add_argument("--float16", action="store_true", help="float16 weights")
     quant.add_argument(
-        "--recipe", metavar="NAME", help="a named recipe instead of the kind's default, see --list-recipes"
+        "--recipe",
+        metavar="NAME",
+        help="a quantization recipe instead of the kind's default, see --list-recipes; or FILE.toml",
     )
-    quant.add_argument("--list-recipes", action="store_true", help="print the recipes")
+    quant.add_argument("--list-recipes", action="store_true", help="print the quantization recipes")
     quant.add_argument(
         "--calibration",
         metavar="PICTURES",
@@ -126,12 +133,12 @@ def parser() -> argparse.ArgumentParser:
     )
     check = result.add_argument_group("measurement")
     check.add_argument(
-        "--evaluate",
+        "--coco",
         type=Path,
-        metavar="COCO_DIR",
-        help="measure AP, float and quantized, on this COCO folder",
+        metavar="DIR",
+        help=f"measure AP, float and quantized, on {COCO}",
     )
-    check.add_argument("--split", default="val2017", help="split to evaluate on (default %(default)s)")
+    check.add_argument("--split", default="val2017", help=SPLIT)
     check.add_argument(
         "--max-ap-drop",
         type=finite,
@@ -147,12 +154,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder for files and reports (default %(default)s)",
     )
-    output.add_argument(
-        "-v", "--verbose", action="store_true", help="show what the converters print, and tracebacks"
-    )
-    output.add_argument(
-        "--json", action="store_true", help="print the summary as JSON, nothing else on standard output"
-    )
+    output.add_argument("--json", action="store_true", help=AS_JSON)
     return result
 
 
@@ -182,9 +184,9 @@ def _requests(args: argparse.Namespace) -> list[ExportRequest]:
     """What to export: one network, or both of the pair."""
     if not args.pair:
         return [_request(args, args.model or "")]
-    if args.model or args.onnx or args.tflite or args.card or args.weights or args.size or args.evaluate:
+    if args.model or args.onnx or args.tflite or args.card or args.weights or args.size or args.coco:
         raise UsageError(
-            "--pair exports both networks as the package holds them; for --weights, --size and --evaluate name one: "
+            "--pair exports both networks as the package holds them; for --weights, --size and --coco name one: "
             f"--model {PAIR[0]} or --model {PAIR[1]}"
         )
     return [_request(args, name) for name in PAIR]
@@ -205,7 +207,7 @@ def _request(args: argparse.Namespace, model: str) -> ExportRequest:
         recipe=args.recipe or "",
         calibration=args.calibration,
         calibration_images=args.calibration_images,
-        evaluate=args.evaluate,
+        coco=args.coco,
         split=args.split,
         max_ap_drop=args.max_ap_drop,
         output=args.output,

@@ -7,16 +7,16 @@ python -m quant.card FILE --describe
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from quant.cli import run_command
+from quant.cli import make_parser, run_command
 from quant.speed.boards import BOARDS
 from quant.speed.predict import predict
+from rpi_runtime.command_line import AS_JSON, exit_codes
 from rpi_runtime.errors import CardError
 from rpi_runtime.files import reading
 from rpi_runtime.model.card import ModelCard, read_card
@@ -116,15 +116,18 @@ def _describe_file(path: Path) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the card of a file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m quant.card",
-        description="Print the model card inside a .tflite, give a file a card, or begin one.",
-        epilog="Exit codes: 0 done, 2 wrong usage, 3 no such file, no card, or a broken one.",
+    parser = make_parser(
+        "quant.card",
+        "Print the model card inside a .tflite, give a file a card, or begin one.",
+        exit_codes(5, 8, own={3: "no such file, no card, or a broken one"}),
+        former={"--calibration": "--manifest"},
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a .tflite of pipose")
-    parser.add_argument("--json", action="store_true", help="print the card as JSON, as it is stored")
+    parser.add_argument("--json", action="store_true", help=AS_JSON)
     parser.add_argument(
-        "--calibration", action="store_true", help="print the calibration manifest: names and hashes"
+        "--manifest",
+        action="store_true",
+        help="print the calibration pictures that it holds: names and hashes",
     )
     parser.add_argument(
         "--attach", metavar="CARD",
@@ -145,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(describe(attach(args.file, read_own_card(args.attach), args.output or args.file)))
         return 0
-    if args.calibration:
+    if args.manifest:
         print(_manifest(args.file), end="")
         return 0
     card = read_card(args.file)

@@ -9,8 +9,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from rpi_runtime.command_line import VERBOSE, Parser
 from rpi_runtime.errors import DependencyError, OutputError, PiposeError
 from rpi_runtime.installing import install_line
 
@@ -19,6 +20,23 @@ _FULL = "no space left on the device; free some and run again"
 UNWRITABLE = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EROFS: "", errno.EACCES: "", errno.EPERM: ""}
 TRAINING = ("cv2", "torch")  # modules of the extra "train"; the others are of "export"
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def make_parser(
+    module: str, description: str, epilog: str, former: Mapping[str, str] | None = None
+) -> Parser:
+    """Return the parser of ``python -m MODULE``, with the options that all commands have.
+
+    Parameters
+    ----------
+    module, description, epilog : str
+        The epilog ends with `rpi_runtime.command_line.exit_codes`.
+    former : mapping, optional
+        As of `Parser`.
+    """
+    parser = Parser(prog=f"python -m {module}", description=description, epilog=epilog, former=former)
+    parser.add_argument("-v", "--verbose", action="store_true", help=VERBOSE)
+    return parser
 
 
 def missing_package(err: ModuleNotFoundError) -> str:

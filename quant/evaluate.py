@@ -1,7 +1,7 @@
 """COCO AP of .tflite files, through the runtime's own preprocessing, interpreter and decoder.
 
-    python -m quant.evaluate FILE... --coco DIR [--boxes gt|FILE.json] [--flip]
-    python -m quant.evaluate FINDER... --refine CROPS --coco DIR
+    python -m quant.evaluate --model FILE... --coco DIR [--boxes gt|FILE.json] [--flip]
+    python -m quant.evaluate --model FINDER... --refine CROPS --coco DIR
 
 A detector alone is scored by its boxes.
 
@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from quant.boxes import annotated_boxes, detected_boxes
 from quant.calibration import Manifest
-from quant.cli import run_command
+from quant.cli import make_parser, run_command
 from quant.predict import PAF_DECODING, Predict, Procedure, predictor
 from quant.progress import Progress, print_table
+from rpi_runtime.command_line import AS_JSON, COCO, SPLIT, exit_codes
 from rpi_runtime.errors import CardError, InputError, MissingMemberError, UsageError
 from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, Task, score_people
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
@@ -295,19 +296,20 @@ def say_missing(split: CocoSplit, progress: Progress) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m quant.evaluate",
-        description="COCO AP of .tflite files, through the runtime's own preprocessing and decoder: of keypoints, "
+    result = make_parser(
+        "quant.evaluate",
+        "COCO AP of .tflite files, through the runtime's own preprocessing and decoder: of keypoints, "
         "or of the boxes of a detector alone.",
-        epilog="Example: python -m quant.evaluate models/*.tflite --coco ~/coco\n\n"
-        "Exit codes: 0 done, 2 wrong usage, 3 bad input, 5 output not writable, 8 a package is missing, 130 Ctrl-C.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "example:\n  python -m quant.evaluate --model models/*.tflite --coco ~/coco\n\n"
+        + exit_codes(3, 5, 8),
+        former={"--results": "--output"},
     )
-    result.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a .tflite of pipose")
+    result.add_argument("files", nargs="*", type=Path, help=argparse.SUPPRESS)  # as in earlier versions
     result.add_argument(
-        "--coco", type=Path, required=True, metavar="DIR", help="annotations/ and images in COCO's layout"
+        "--model", nargs="+", type=Path, default=[], metavar="FILE", help="each a .tflite of pipose"
     )
-    result.add_argument("--split", default="val2017", help="which split (default %(default)s)")
+    result.add_argument("--coco", type=Path, required=True, metavar="DIR", help=COCO)
+    result.add_argument("--split", default="val2017", help=SPLIT)
     result.add_argument(
         "--threads", type=int, metavar="N", help="of the interpreter (default: of the machine)"
     )
@@ -326,27 +328,25 @@ def parser() -> argparse.ArgumentParser:
         help="people for networks of crops: as annotated, or a detector's results in COCO's format (default gt)",
     )  # fmt: skip
     result.add_argument(
-        "--refine", metavar="CROPS", default="",
+        "--refine", metavar="FILE", default="",
         help="a .tflite that refines each person found on a crop: measures the pair by the runtime's own cascade",
     )  # fmt: skip
-    result.add_argument("--json", action="store_true", help="print the figures as JSON")
+    result.add_argument("--json", action="store_true", help=AS_JSON)
     result.add_argument(
-        "--results", type=Path, metavar="DIR",
+        "--output", type=Path, metavar="DIR",
         help="write detections in COCO's result format and figures per image there, one file a model",
     )  # fmt: skip
     return result
 
 
-def _check_files(files: Sequence[Path], results: Path | None) -> None:
+def _check_files(files: Sequence[Path], output: Path | None) -> None:
     """Check every file before minutes of work on the first one."""
     for path in files:
         read_card(path)
     names = Counter(_results_name(path) for path in files)
     double = [name for name, count in names.items() if count > 1]
-    if results and double:
-        raise UsageError(
-            f"--results: several files would be written to {double[0]}; evaluate them one by one"
-        )
+    if output and double:
+        raise UsageError(f"--output: several files would be written to {double[0]}; evaluate them one by one")
 
 
 def _results_name(file: Path) -> str:
@@ -355,25 +355,29 @@ def _results_name(file: Path) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate and print."""
-    args = parser().parse_args(argv)
-    _check_files([*args.files, *([Path(args.refine)] if args.refine else [])], args.results)
+    commands = parser()
+    args = commands.parse_args(argv)
+    files = [*args.files, *args.model]
+    if not files:
+        commands.error("the following arguments are required: --model")
+    _check_files([*files, *([Path(args.refine)] if args.refine else [])], args.output)
     boxes = None if args.boxes == "gt" else detected_boxes(Path(args.boxes))
     procedure = Procedure(decode=args.decode, flip=args.flip, boxes=boxes, refine=args.refine)
     spec = EvaluationSpec(split=read_split(args.coco, args.split), threads=args.threads, procedure=procedure)
-    if args.results:
-        ensure_writable(args.results)
+    if args.output:
+        ensure_writable(args.output)
     progress = Progress(quiet=args.json)
     say_missing(spec.split, progress)
-    results = [evaluate_file(path, spec, progress) for path in args.files]
+    results = [evaluate_file(path, spec, progress) for path in files]
     evaluations = [r.evaluation for r in results]
     if args.json:
         print(json.dumps([asdict(e) for e in evaluations], indent=1))
     else:
         print_table(table(evaluations))
-    if args.results:
+    if args.output:
         for result in results:
             text = json.dumps({"detections": result.detections, "per_image": result.per_image})
-            write_text(args.results / _results_name(Path(result.evaluation.file)), text)
+            write_text(args.output / _results_name(Path(result.evaluation.file)), text)
     return 0
 
 

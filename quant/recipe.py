@@ -98,8 +98,8 @@ def load_recipe(name: str) -> Recipe:
     try:
         text = read_input(path, MOST_BYTES)
     except OSError as err:
-        known = ", ".join(recipe_names())
-        raise InputError(f"recipe {name!r}: not one of {known}, nor a .toml file ({err.strerror})") from err
+        known = f"not one of {', '.join(recipe_names())}, nor a .toml file"
+        raise InputError(f"quantization recipe {name!r}: {known} ({err.strerror})") from err
     data = parse_toml(text, path, "correct it, or name a recipe of --list-recipes")
     return from_mapping(Recipe, data, InputError)
 

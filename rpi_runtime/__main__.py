@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 
 from rpi_runtime import __version__, streams
+from rpi_runtime.command_line import exit_codes
 from rpi_runtime.errors import PiposeError
 from rpi_runtime.streams import program, tell
 from rpi_runtime.suggest import did_you_mean
@@ -40,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code: int = importlib.import_module(f"rpi_runtime.commands.{command}").main(rest)
     except PiposeError as err:
+        if {"-v", "--verbose"} & set(rest):
+            tell(traceback.format_exc())
         tell(f"error: {err}")
         return err.exit_code
     except KeyboardInterrupt:
@@ -54,7 +58,7 @@ def _usage() -> str:
     lines = [f"usage: {program()} COMMAND [options]", "", "commands:"]
     lines += [f"  {name:<9} {text}" for name, text in COMMANDS.items()]
     lines += ["", f"{program()} COMMAND --help teaches a command with examples"]
-    lines += [f"{program()} --version prints the version", "", streams.EXIT_CODES]
+    lines += [f"{program()} --version prints the version", "", exit_codes(3, 4, 5, 8)]
     return "\n".join(lines)
 
 

@@ -10,10 +10,6 @@ from pathlib import Path
 
 from rpi_runtime.masking import mask
 
-EXIT_CODES = """\
-exit codes: 0 done, 2 a wrong option, 3 an input that cannot be read, 4 a download that failed, 5 an output that
-            cannot be written, 8 a package is missing, 130 Ctrl-C, 1 anything else"""
-
 # Streams that were closed when the command began; written once, by `prepare`.
 MISSING: set[str] = set()
 

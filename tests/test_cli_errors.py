@@ -87,6 +87,11 @@ INT8 = ["--int8", "--calibration", "@pictures"]
 USAGE = [
     (["--model", "lw-opnpose"], "no model 'lw-opnpose'; did you mean 'lw-openpose'?"),
     (["--model", "xyz"], "known: lw-openpose"),
+    (["--model", "my net.onnx"], "export.tflite --onnx 'my net.onnx' --card CARD"),
+    (
+        [*MODEL, "--int8", "--recipe", "lpn-50"],
+        "is a training recipe, for export.train; quantization recipes: w16_a32",
+    ),
     ([], "--model NAME"),
     ([*MODEL, *OWN], "--model NAME"),
     (["--onnx", "@toy.onnx"], "--onnx or --tflite and --card go together"),
@@ -183,10 +188,10 @@ INPUT = [
     ("calibration missing", None, [*OWN, "--int8", "--calibration", "@nowhere"], "no such folder"),
     ("calibration empty", empty_folder, [*OWN, *INT8], "no pictures in it"),
     ("calibration all broken", all_broken, [*OWN, *INT8], "none of its 4 pictures can be read"),
-    ("calibration is evaluation", evaluation_image, [*OWN, *INT8, "--evaluate", "@coco"], "are evaluation images"),
-    ("evaluation missing", None, [*OWN, *INT8, "--evaluate", "@nowhere"], "no image folder val2017/"),
-    ("evaluation split missing", None, [*OWN, *INT8, "--evaluate", "@coco", "--split", "test"], "test"),
-    ("skeleton is not COCO's", card(str), [*OWN, *INT8, "--evaluate", "@coco"], "names no COCO keypoints"),
+    ("calibration is evaluation", evaluation_image, [*OWN, *INT8, "--coco", "@coco"], "are evaluation images"),
+    ("evaluation missing", None, [*OWN, *INT8, "--coco", "@nowhere"], "no image folder val2017/"),
+    ("evaluation split missing", None, [*OWN, *INT8, "--coco", "@coco", "--split", "test"], "test"),
+    ("skeleton is not COCO's", card(str), [*OWN, *INT8, "--coco", "@coco"], "names no COCO keypoints"),
 ]  # fmt: skip
 
 
@@ -205,7 +210,7 @@ def test_bad_input_is_exit_code_3(
 
 def test_annotations_that_do_not_fit_the_images(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     write_picture(np.zeros((9, 9, 3), np.uint8), place.path("coco/val2017/000000000101.png"))
-    check(place, capfd, [*OWN, *INT8, "--evaluate", "@coco"], 3, "9x9 pixels, annotated as 64x48")
+    check(place, capfd, [*OWN, *INT8, "--coco", "@coco"], 3, "9x9 pixels, annotated as 64x48")
 
 
 def test_an_incomplete_split_is_announced_before_the_work(
@@ -216,7 +221,7 @@ def test_an_incomplete_split_is_announced_before_the_work(
 
     monkeypatch.setattr("export.chain.export_one", stop)
     place.path("coco/val2017/000000000102.png").unlink()
-    assert place.run(*OWN, "--evaluate", "@coco") == 3
+    assert place.run(*OWN, "--coco", "@coco") == 3
     err = capfd.readouterr().err
     assert "1 images of val2017 are not on disk; evaluating on the others" in err
     assert err.splitlines()[-1] == "error: far enough"

@@ -92,7 +92,7 @@ def next_steps(outcome: Outcome) -> list[Step]:
         steps.append(
             Step(
                 text="AP was not measured. With COCO's val2017 in COCO_DIR:",
-                command=f"{_python()} -m quant.evaluate {shlex.quote(file)} --coco COCO_DIR",
+                command=f"{_python()} -m quant.evaluate --model {shlex.quote(file)} --coco COCO_DIR",
             )
         )
     if kind_of(outcome) == "INT8":

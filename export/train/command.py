@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,17 +19,19 @@ from export.train.run.optimizer import MovingAverage, adam
 from export.train.tasks.families import task_of
 from export.train.tasks.task import AnyTask
 from export.zoo.registry import TRAINABLE
+from quant.cli import make_parser
 from quant.progress import Progress
+from rpi_runtime.command_line import Parser, exit_codes
 from rpi_runtime.errors import OutputError, UsageError
 from rpi_runtime.strict import finite
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m export.train",
-        description="Train a pose network by a recipe, one TOML file.",
-        epilog=f"Recipes that come along: {', '.join(recipes())}.\n"
+    result = make_parser(
+        "export.train",
+        "Train a pose network by a training recipe, one TOML file.",
+        f"Training recipes that come along: {', '.join(recipes())}.\n"
         f"Networks: {', '.join(TRAINABLE)}.\n\n"
         "Labels for pictures without: python -m export.train.label --help\n"
         "Example: python -m export.train lw-openpose --output runs/lw --path coco=$HOME/coco --path labels=labels.json "
@@ -40,11 +41,9 @@ def parser() -> argparse.ArgumentParser:
         "In the output folder: checkpoint.pt, log.csv, ap.csv (held-out pictures), best.safetensors (the best of\n"
         "those measured), with stages stage-N.safetensors (the best of each), and at the end weights.safetensors,\n"
         "which export.tflite --weights takes.\n\n"
-        "Exit codes: 0 done or out of --minutes, 2 wrong usage, 3 bad input, 4 a download failed, 5 output not\n"
-        "writable, 8 a package is missing, 130 Ctrl-C.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        + exit_codes(3, 4, 5, 8, own={0: "done or out of --minutes"}),
     )
-    result.add_argument("recipe", metavar="RECIPE", help="a name, or a .toml of your own")
+    result.add_argument("recipe", metavar="RECIPE", help="a training recipe: a name, or FILE.toml")
     result.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="checkpoint, log and weights"
     )

@@ -24,9 +24,10 @@ from export.train.data.paf_teacher import PafTeacher
 from export.train.data.pair_teacher import PairTeacher
 from export.train.data.pictures import PictureStore
 from export.zoo.skeletons import COCO_17
-from quant.cli import run_command
+from quant.cli import make_parser, run_command
 from quant.progress import Progress
 from rpi_runtime.capture.pictures import read_picture
+from rpi_runtime.command_line import exit_codes
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.files import write_text
 from rpi_runtime.preprocess.letterbox import Frame
@@ -43,10 +44,9 @@ examples:
       believed left out; the keypoints are the refiner's
 
 Pictures that results are reported on are never labelled; those held out for choices may be, training leaves them out
-by their names ([holdout] of a recipe).
+by their names ([holdout] of a training recipe).
 
-exit codes: 0 done, 2 wrong usage, 3 bad input, 5 output not writable, 8 a package is missing, 130 Ctrl-C
-"""
+""" + exit_codes(3, 5, 8)
 REPORTED = "val2017"
 
 Teach = Callable[[Frame], list[dict[str, Any]]]
@@ -140,11 +140,8 @@ def check(
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = argparse.ArgumentParser(
-        prog="python -m export.train.label",
-        description="Label pictures with trained networks, in COCO's keypoint format.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    result = make_parser(
+        "export.train.label", "Label pictures with trained networks, in COCO's keypoint format.", EPILOG
     )
     result.add_argument(
         "pictures", type=Path, metavar="PICTURES", help="folder of pictures, or of .tar shards, or one .tar"
@@ -159,11 +156,11 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--labels",
         type=Path,
-        metavar="JSON",
+        metavar="FILE.json",
         help="labels by hand in COCO's format, to be checked by the pair",
     )
     result.add_argument(
-        "--output", type=Path, required=True, metavar="JSON", help="where to write the labels"
+        "--output", type=Path, required=True, metavar="FILE.json", help="where to write the labels"
     )
     result.add_argument(
         "--most",

@@ -13,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 from export.train.family_recipes import RECIPES, TrainRecipe
 from export.train.recipe import Recipe
 from export.zoo.registry import find_trainable
+from quant.recipe import recipe_names
 from rpi_runtime.errors import InputError, PiposeError, UsageError
 from rpi_runtime.inputs import parse_toml, read_input
 from rpi_runtime.strict import from_mapping, shown
@@ -125,8 +126,13 @@ def _read(name: str) -> dict[str, Any]:
     try:
         text = read_input(path, 1 << 20)
     except OSError as err:
+        if name in recipe_names():
+            raise UsageError(
+                f"{name!r} is a quantization recipe, for export.tflite --recipe; "
+                f"training recipes: {', '.join(recipes())}"
+            ) from err
         raise UsageError(
-            f"no recipe {name!r} ({err.strerror}); known: {', '.join(recipes())}, or a .toml"
+            f"no training recipe {name!r} ({err.strerror}); known: {', '.join(recipes())}, or FILE.toml"
         ) from err
     return parse_toml(text, path, "correct it")
 
@@ -140,5 +146,5 @@ def _filled(value: Any, paths: Mapping[str, str]) -> Any:
         return value
     missing = [key for key in KEY.findall(value) if key not in paths]
     if missing:
-        raise UsageError(f"the recipe needs a path: add --path {missing[0]}=PATH")
+        raise UsageError(f"the training recipe needs a path: add --path {missing[0]}=PATH")
     return KEY.sub(lambda found: paths[found[1]], value)

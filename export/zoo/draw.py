@@ -7,20 +7,21 @@ To be run, with PyTorch, whenever a module changes; a test compares each file wi
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from quant.cli import run_command
+from quant.cli import make_parser, run_command
+from rpi_runtime.command_line import exit_codes
 from rpi_runtime.errors import UsageError
 from rpi_runtime.files import write_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write every file."""
-    argparse.ArgumentParser(
-        prog="python -m export.zoo.draw",
-        description="Store the graphs of the zoo's networks as text, so that exporting them needs no PyTorch.",
+    make_parser(
+        "export.zoo.draw",
+        "Store the graphs of the zoo's networks as text, so that exporting them needs no PyTorch.",
+        exit_codes(5, 8),
     ).parse_args(argv)
     from export.graph.from_torch import to_topology  # PyTorch: not wanted for --help
     from export.zoo.drawn import DRAWN, path_of

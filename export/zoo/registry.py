@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import shlex
 
 from export import zoo
 from export.zoo.entry import Entry, Trainable
@@ -35,6 +36,12 @@ def find_model(name: str) -> Entry:
     """Return a network's entry; raises `UsageError` with the nearest name for an unknown one."""
     if name in MODELS:
         return MODELS[name]
+    if name.endswith((".onnx", ".tflite")):
+        option = name.rpartition(".")[2]
+        raise UsageError(
+            f"--model {name}: expected the name of a network of the zoo; a file of your own goes with its card: "
+            f"export.tflite --{option} {shlex.quote(name)} --card CARD"
+        )
     raise UsageError(f"no model {name!r}; {did_you_mean(name, MODELS)}")
 
 

@@ -8,16 +8,17 @@ on a board: see quant/docs/speed.md.
 
 from __future__ import annotations
 
-import argparse
+import json
 import struct
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from quant.cli import run_command
+from quant.cli import make_parser, run_command
 from quant.speed.boards import BOARDS, SPEEDS, total
 from quant.speed.work import computes_in_int8, work_of
+from rpi_runtime.command_line import AS_JSON, exit_codes
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import reading
 
@@ -104,16 +105,30 @@ def predict_bytes(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the predictions for each file and board."""
-    parser = argparse.ArgumentParser(
-        prog="python -m quant.speed.predict",
-        description="Predicted milliseconds of a .tflite on a Raspberry Pi 4 and 5, with the error of the prediction.",
-        epilog="Exit codes: 0 done, 2 wrong usage, 3 no such file, or no .tflite.",
+    parser = make_parser(
+        "quant.speed.predict",
+        "Predicted milliseconds of a .tflite on a Raspberry Pi 4 and 5, with the error of the prediction.",
+        exit_codes(8, own={3: "no such file, or no .tflite"}),
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="any .tflite")
     parser.add_argument(
-        "--threads", type=int, default=THREADS, choices=(1, 2, 3, 4), help="default %(default)s"
+        "--threads",
+        type=int,
+        default=THREADS,
+        choices=(1, 2, 3, 4),
+        metavar="N",
+        help="1 to 4 (default: %(default)s)",
     )
+    parser.add_argument("--json", action="store_true", help=AS_JSON)
     args = parser.parse_args(argv)
+    if args.json:
+        found = [
+            {"file": str(path), **asdict(predict(path, board, args.threads))}
+            for path in args.files
+            for board in BOARDS
+        ]
+        print(json.dumps(found, indent=1))
+        return 0
     for path in args.files:
         print(path)
         for board in BOARDS:

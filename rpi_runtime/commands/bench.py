@@ -21,6 +21,7 @@ from rpi_runtime.capture.feed import Feed
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.capture.synthetic import SyntheticSource
 from rpi_runtime.cascade.spec import RefineConfig
+from rpi_runtime.command_line import AS_JSON, exit_codes
 from rpi_runtime.commands.bench_report import PAGE, make_report
 from rpi_runtime.commands.parser import add_refine_arguments, make_parser, set_up_logging
 from rpi_runtime.errors import InputError, UsageError
@@ -43,9 +44,7 @@ examples:
   python -m rpi_runtime bench --model M.tflite --frames 1000 --report report.json
   python -m rpi_runtime bench --model M.tflite --refine PERSON.tflite --look-every 5 --source walk.mp4
 
-exit codes: 0 done, 2 a wrong option, 3 the model or the source cannot be read, 5 the report cannot be written,
-            8 a package is missing
-"""
+""" + exit_codes(8, own={3: "the model or the source cannot be read", 5: "the report cannot be written"})
 
 SYNTHETIC = "synthetic"
 WAIT_S = 5.0
@@ -143,12 +142,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recordings run again and again, as fast as they can be processed (default: %(default)s)",
     )
     parser.add_argument(
-        "--frames", type=int, default=300, help="frames of the steady state (default: %(default)s)"
+        "--frames",
+        type=int,
+        default=300,
+        metavar="N",
+        help="frames of the steady state (default: %(default)s)",
     )
-    parser.add_argument("--warm-up", type=int, default=30, help="frames before it (default: %(default)s)")
-    parser.add_argument("--threads", type=int, help="default: as many as there are processors, at most 4")
+    parser.add_argument(
+        "--warm-up", type=int, default=30, metavar="N", help="frames before it (default: %(default)s)"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="default: all, at most 4")
     add_refine_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--json", action="store_true", help=AS_JSON)
     parser.add_argument(
         "--report",
         type=Path,

@@ -26,6 +26,7 @@ import numpy as np
 from rpi_runtime.cascade.cascade import Cascade
 from rpi_runtime.cascade.refine import refiner_for
 from rpi_runtime.cascade.spec import RefineConfig
+from rpi_runtime.command_line import AS_JSON, exit_codes
 from rpi_runtime.commands.parser import make_parser, set_up_logging
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.errors import DependencyError, PiposeError, first_line
@@ -45,8 +46,7 @@ examples:
   python -m rpi_runtime doctor --model M.tflite --strict
   python -m rpi_runtime doctor --model M.tflite --refine PERSON.tflite
 
-exit codes: 0 nothing is wrong, 1 something is, 2 a wrong option
-"""
+""" + exit_codes(own={0: "nothing is wrong", 1: "something is"})
 
 Level = Literal["ok", "warning", "error"]
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="FILE", help="also load this .tflite and look at its card")
     parser.add_argument("--refine", metavar="FILE", help="also this one, which refines what --model finds")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
-    parser.add_argument("--json", action="store_true", help="print the findings as a JSON list")
+    parser.add_argument("--json", action="store_true", help=AS_JSON)
 
 
 def main(argv: list[str]) -> int:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rpi_runtime.cascade.spec import RefineConfig
+from rpi_runtime.command_line import AS_JSON, COCO, SPLIT, exit_codes
 from rpi_runtime.commands.parser import make_parser, set_up_logging
 from rpi_runtime.errors import CardError
 from rpi_runtime.estimate import Estimator
@@ -28,8 +29,7 @@ DIR holds annotations/person_keypoints_val2017.json and val2017/*.jpg (a part of
 AP is COCO's, and equals pycocotools' to 1e-9: of keypoints, or of the boxes of a detector alone.
 The people are those that `run` finds, without ids.
 
-exit codes: 0 done, 2 wrong usage, 3 no such file, or annotations that cannot be scored, 8 a package is missing
-"""
+""" + exit_codes(8, own={3: "no such file, or annotations that cannot be scored"})
 PERIOD_S = 5.0  # between two lines of progress
 
 
@@ -39,12 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", required=True, metavar="FILE", help="a .tflite with its card, which finds people"
     )
     parser.add_argument("--refine", metavar="FILE", help="a .tflite that refines each person on a crop")
-    parser.add_argument("--coco", required=True, type=Path, metavar="DIR", help="a folder in COCO's layout")
-    parser.add_argument("--split", default="val2017", help="which split (default: %(default)s)")
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="default: as many as there are processors, at most 4"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--coco", required=True, type=Path, metavar="DIR", help=COCO)
+    parser.add_argument("--split", default="val2017", help=SPLIT)
+    parser.add_argument("--threads", type=int, metavar="N", help="default: all, at most 4")
+    parser.add_argument("--json", action="store_true", help=AS_JSON)
 
 
 def main(argv: list[str]) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from rpi_runtime.command_line import exit_codes
 from rpi_runtime.commands.parser import add_arguments, make_parser, set_up_logging
-from rpi_runtime.commands.run import run
+from rpi_runtime.commands.run import OWN_CODES, run
 from rpi_runtime.settings.run_config import RunConfig, load_config, sink_config
 
 HELP = "find people, and show the picture and them on a page for the browser"
@@ -24,8 +25,7 @@ paths: /  /healthz  /readyz  /metrics  /api/poses  /api/schema  /stream.mjpg
 Programs send the token as `Authorization: Bearer TOKEN`. Sources, sinks and the other options are those of
 `run`; see `python -m rpi_runtime run --help`. A file is played at its own speed unless pace=free is given.
 
-exit codes: those of `run`; 5 also when the address is in use
-"""
+""" + exit_codes(8, own=OWN_CODES | {5: "a sink failed, or the address is in use"})
 
 
 def main(argv: list[str]) -> int:

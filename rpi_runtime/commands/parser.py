@@ -4,42 +4,23 @@ from __future__ import annotations
 
 import argparse
 import logging
-import re
 import sys
 from pathlib import Path
-from typing import NoReturn
 
+from rpi_runtime.command_line import VERBOSE, Parser
 from rpi_runtime.masking import mask
 from rpi_runtime.streams import program
 from rpi_runtime.strict import finite
-from rpi_runtime.suggest import did_you_mean
-
-
-class Parser(argparse.ArgumentParser):
-    """Names the nearest valid option if one is mistyped."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print usage and message, and exit with 2."""
-        unknown = re.match(r"unrecognized arguments: (--?[\w-]+)", message)
-        if unknown:
-            known = [o for a in self._actions for o in a.option_strings]
-            message += f"; {did_you_mean(unknown[1], known)}"
-        super().error(mask(message))
 
 
 def make_parser(command: str, description: str, examples: str) -> Parser:
-    """Return the parser of one command, with the options that all have.
-
-    Abbreviated options are refused, so that new ones break no script.
-    """
+    """Return the parser of one command, with the options that all have."""
     parser = Parser(
         prog=f"{program()} {command}",
         description=description[:1].upper() + description[1:] + ".",
         epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+    parser.add_argument("-v", "--verbose", action="store_true", help=VERBOSE)
     return parser
 
 

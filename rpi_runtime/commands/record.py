@@ -10,6 +10,7 @@ from pathlib import Path
 from rpi_runtime.capture.feed import Feed, Recovery
 from rpi_runtime.capture.kinds import SourceConfig
 from rpi_runtime.capture.source import Wanted
+from rpi_runtime.command_line import exit_codes
 from rpi_runtime.commands.recording import FORMATS, Recorder
 from rpi_runtime.library_messages import LibraryMessages
 from rpi_runtime.settings.run_config import source_config
@@ -32,9 +33,14 @@ examples:
 A recording shows people: share it with care.
 Ctrl-C, SIGTERM or a closed terminal ends it, and so does a full disk: what came until then is kept.
 
-exit codes: 0 done or stopped, 2 a wrong option, 3 the source cannot be read, 5 it cannot be written, or the disk is
-            full, 8 a package is missing
-"""
+""" + exit_codes(
+    8,
+    own={
+        0: "done or stopped",
+        3: "the source cannot be read",
+        5: "it cannot be written, or the disk is full",
+    },
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

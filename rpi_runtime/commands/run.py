@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 from rpi_runtime.assemble import build
+from rpi_runtime.command_line import exit_codes
 from rpi_runtime.commands.parser import add_arguments, make_parser, set_up_logging
 from rpi_runtime.errors import PiposeError
 from rpi_runtime.library_messages import LibraryMessages
@@ -16,6 +17,7 @@ from rpi_runtime.settings.run_config import RunConfig, load_config
 from rpi_runtime.stop import Signals, StopFlag, leave
 from rpi_runtime.streams import tell
 
+OWN_CODES = {0: "done or stopped", 3: "the source or a model cannot be read", 5: "a sink failed"}
 HELP = "find people on a camera, stream, video, folder or recording"
 EXAMPLES = """\
 examples:
@@ -44,9 +46,7 @@ Live sources drop frames when the network or a sink is slower; files and folders
 A lost camera is looked for again, at longer and longer intervals, without a restart; so is a sink that fails.
 Ctrl-C, SIGTERM or a closed terminal ends a run within 2 s, with everything written. The summary goes to standard error.
 
-exit codes: 0 done or stopped, 2 a wrong option, 3 source or model cannot be read, 5 a sink failed,
-            8 a package is missing
-"""
+""" + exit_codes(8, own=OWN_CODES)
 
 
 def main(argv: list[str]) -> int:

@@ -6,10 +6,9 @@ import argparse
 import faulthandler
 import logging
 import os
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
+from rpi_runtime.command_line import VERBOSE, exit_codes
 from rpi_runtime.commands.parser import make_parser, set_up_logging
 from rpi_runtime.errors import DependencyError, InputError, PiposeError, SourceError, UsageError
 from rpi_runtime.library_messages import LibraryMessages
@@ -42,10 +41,24 @@ interpreter. It restarts after a crash, and when no frame came for 30 s; a camer
 The poses are in /run/pipose/poses.jsonl until you say something else in /etc/pipose/config.toml.
 
 """
-EXIT_CODES = """\
-exit codes: 0 done, 2 a wrong option, or not root, 3 the model cannot be read, 5 a folder cannot be written,
-            8 no systemd; `service run`: 78 a configuration error, which systemd does not restart
-"""
+_NOT_DONE = {
+    2: "wrong usage, or not root",
+    3: "a model or an earlier installation cannot be read",
+    5: "a folder cannot be written",
+    8: "no systemd",
+}
+_RESTARTS = {
+    0: "stopped",
+    3: "the source failed",
+    5: "a sink failed",
+    78: "wrong settings: systemd does not restart it",
+}
+CODES = {
+    "install": exit_codes(own=_NOT_DONE),
+    "uninstall": exit_codes(own=_NOT_DONE),
+    "run": exit_codes(own=_RESTARTS),
+    "": exit_codes(own=_NOT_DONE | {78: "of `service run`: wrong settings; systemd does not restart it"}),
+}
 
 
 def main(argv: list[str]) -> int:
@@ -127,15 +140,13 @@ def exit_code(error: PiposeError) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = make_parser("service", HELP, f"{EXAMPLES}\n{EXIT_CODES}")
+    parser = make_parser("service", HELP, f"{EXAMPLES}\n{CODES['']}")
     actions = parser.add_subparsers(dest="action", required=True, metavar="{install,uninstall,run}")
-    action_of: Callable[..., argparse.ArgumentParser] = partial(
-        actions.add_parser,
-        allow_abbrev=False,
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = action_of("install", help="write configuration and unit, make the user, start")
+
+    def action_of(name: str, text: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, help=text, epilog=CODES[name])
+
+    add = action_of("install", "write configuration and unit, make the user, start")
     add.add_argument(
         "--model",
         type=Path,
@@ -150,14 +161,14 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--source", default="picamera", metavar="SOURCE", help="as for `run` (default: %(default)s)"
     )
     add.add_argument("--no-start", action="store_true", help="only install, to start at the next boot")
-    remove = action_of("uninstall", help="stop it and remove what was installed")
+    remove = action_of("uninstall", "stop it and remove what was installed")
     remove.add_argument("--purge", action="store_true", help="also what was edited, and the recordings")
     for action in (add, remove):
         action.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
         action.add_argument(
             "--root", type=Path, default=Path("/"), metavar="DIR", help="another system's root, as of a card"
         )
-    daemon = action_of("run", help="what the unit calls: run a configuration under systemd")
+    daemon = action_of("run", "what the unit calls: run a configuration under systemd")
     daemon.add_argument(
         "--config", type=Path, required=True, metavar="FILE.toml", help="settings, as of `run`"
     )
@@ -167,6 +178,6 @@ def _parse(argv: list[str]) -> argparse.Namespace:
             "--verbose",
             action="store_true",
             default=argparse.SUPPRESS,
-            help="say more on standard error",
+            help=VERBOSE,
         )
     return parser.parse_args(argv)

@@ -10,6 +10,7 @@ from typing import Any
 
 from rpi_runtime.capture.kinds import guess_kind
 from rpi_runtime.capture.pictures import SUFFIXES, read_picture, write_picture
+from rpi_runtime.command_line import exit_codes
 from rpi_runtime.commands.parser import add_refine_arguments
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.estimate import Estimate, Estimator
@@ -32,9 +33,7 @@ examples:
   python -m rpi_runtime show --model M.tflite walk.mp4                    writes walk-poses.mp4
   python -m rpi_runtime show --model FINDER.tflite --refine CROPS.tflite street.jpg
 
-exit codes: 0 done, 2 a wrong option, 3 an input or the model cannot be read (others are done), 5 an output cannot be
-            written, 8 a package is missing
-"""
+""" + exit_codes(5, 8, own={3: "an input or the model cannot be read (others are done)"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

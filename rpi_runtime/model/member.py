@@ -79,8 +79,9 @@ def read_member(path: Path | str, member: str) -> bytes:
     except InputError as err:
         raise CardError(str(err)) from err
     except OSError as err:
+        made = "" if path.suffix else ", which export.tflite makes of a network's name"
         raise CardError(
-            f"{path}: cannot be read ({err.strerror or err})", remedy="give the path of a .tflite"
+            f"{path}: cannot be read ({err.strerror or err})", remedy=f"give the path of a .tflite{made}"
         ) from err
 
 

@@ -143,7 +143,7 @@ def measure(folder: Path, args: argparse.Namespace) -> Row:
     coco = first_images(args.coco, args.split, args.images, args.output / f"coco-{args.images}")
     base = ["--onnx", str(unpacked(folder, output)), "--card", folder.name]
     int8 = [*base, "--int8", "--calibration", str(args.calibration or args.coco)]
-    int8 += ["--evaluate", str(coco), "--split", args.split]
+    int8 += ["--coco", str(coco), "--split", args.split]
     real = export(base, output / "float32")
     naive = export([*int8, "--recipe", NAIVE], output / NAIVE)
     made = export(int8, output / "int8")

@@ -71,7 +71,7 @@ class Place:
         self.weights, self.facts = folder / "weights.safetensors", folder / "facts.toml"
 
     def bundle(self, *more: str, weights: Path | None = None) -> int:
-        argv = [str(weights or self.weights), "--name", "lw-openpose", "--facts", str(self.facts), *more]
+        argv = [str(weights or self.weights), "--model", "lw-openpose", "--facts", str(self.facts), *more]
         return run_command(main, [*argv, "--output", str(self.package)])
 
 
@@ -280,7 +280,7 @@ def test_bundled_weights_can_be_the_start(
 
 
 @pytest.mark.parametrize(
-    ("command", "expected"), [(main, [0, 2, 3, 4, 5, 8, 130]), (label, [0, 2, 3, 5, 8, 130])]
+    ("command", "expected"), [(main, [0, 1, 2, 3, 4, 5, 8, 130]), (label, [0, 1, 2, 3, 5, 8, 130])]
 )
 def test_help_names_every_exit_code(
     command: Callable[[list[str]], int], expected: list[int], capsys: pytest.CaptureFixture[str]

@@ -74,7 +74,7 @@ def test_json_round_trips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_manifest_is_printed_as_it_is_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = sealed(tmp_path / "m.tflite", FULL.to_json(), **{CALIBRATION_MEMBER: '{"format": 1}\n'})
-    assert run_command(main, [str(path), "--calibration"]) == 0
+    assert run_command(main, [str(path), "--manifest"]) == 0
     assert capsys.readouterr().out == '{"format": 1}\n'
 
 
@@ -114,7 +114,7 @@ def packed(path: Path, member: str, data: bytes, kind: int = zipfile.ZIP_STORED)
 
 def test_a_float_file_has_a_card_and_no_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = sealed(tmp_path / "m.tflite", FULL.to_json())
-    assert run_command(main, [str(path), "--calibration"]) == 3
+    assert run_command(main, [str(path), "--manifest"]) == 3
     expected = f"error: {path}: holds no calibration manifest; only INT8 files have one\n"
     assert capsys.readouterr() == ("", expected)
     with pytest.raises(MissingMemberError):
@@ -123,7 +123,7 @@ def test_a_float_file_has_a_card_and_no_manifest(tmp_path: Path, capsys: pytest.
 
 def test_a_manifest_that_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = packed(tmp_path / "m.tflite", CALIBRATION_MEMBER, b'{"format": \xff}')
-    assert run_command(main, [str(path), "--calibration"]) == 3
+    assert run_command(main, [str(path), "--manifest"]) == 3
     out, err = capsys.readouterr()
     assert out == ""
     assert "its calibration manifest is not UTF-8 text" in err

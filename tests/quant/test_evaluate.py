@@ -251,7 +251,16 @@ def test_command_line_json_and_results(
 ) -> None:
     model, coco = toy_coco
     second = shutil.copy(model, tmp_path / "second.tflite")
-    argv = [str(model), str(second), "--coco", str(coco), "--results", str(tmp_path / "results"), "--json"]
+    argv = [
+        "--model",
+        str(model),
+        str(second),
+        "--coco",
+        str(coco),
+        "--output",
+        str(tmp_path / "results"),
+        "--json",
+    ]
     assert run_command(main, argv) == 0
     out, err = capsys.readouterr()
     rows = json.loads(out)
@@ -306,7 +315,7 @@ def test_results_that_cannot_be_written_are_known_before_the_work(
 ) -> None:
     monkeypatch.setattr(evaluate, "evaluate_file", lambda *args: pytest.fail("evaluated for nothing"))
     (tmp_path / "results").write_text("mine")
-    argv = [str(toy_coco[0]), "--coco", str(toy_coco[1]), "--results", str(tmp_path / "results")]
+    argv = ["--model", str(toy_coco[0]), "--coco", str(toy_coco[1]), "--output", str(tmp_path / "results")]
     assert run_command(main, argv) == 5
     assert "results: cannot be written (File exists); choose another folder" in capsys.readouterr().err
     assert (tmp_path / "results").read_text() == "mine"
@@ -316,6 +325,6 @@ def test_files_whose_results_would_overwrite_each_other(
     toy_coco: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     second = shutil.copy(toy_coco[0], tmp_path / toy_coco[0].name)
-    argv = [str(toy_coco[0]), str(second), "--coco", str(toy_coco[1]), "--results", str(tmp_path)]
+    argv = ["--model", str(toy_coco[0]), str(second), "--coco", str(toy_coco[1]), "--output", str(tmp_path)]
     assert run_command(main, argv) == 2
     assert "toy.results.json" in capsys.readouterr().err
