@@ -246,7 +246,8 @@ def convert_erf(scope: Scope, node: Node) -> None:
         series = add(scope, multiply(scope, series, t), coefficient)
     decay = unary(scope, "EXP", multiply(scope, multiply(scope, size, size), -1.0))
     result = combine(scope, "SUB", 1.0, multiply(scope, multiply(scope, series, t), decay))
-    scope.keep(node, multiply(scope, unary(scope, "SIGN", value.tensor), result), value.order)
+    sign = unary(scope, "RELU_N1_TO_1", multiply(scope, value.tensor, 1e30))  # XNNPACK has no SIGN
+    scope.keep(node, multiply(scope, sign, result), value.order)
 
 
 @converts("Softsign")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from export.graph.convert.arithmetic import combine, multiply, unary
+from export.graph.convert.reduction import reduce
 from export.graph.convert.refusal import RefusalError
 from export.graph.convert.registry import converts
 from export.graph.convert.scope import Scope
@@ -16,18 +17,29 @@ from quant.tflite.records import Tensor
 
 @converts("MatMul")
 def convert_matmul(scope: Scope, node: Node) -> None:
-    """With a constant matrix on the right it is FULLY_CONNECTED, else BATCH_MATMUL."""
-    weights = scope.constant(node, 1)
-    if weights is not None and weights.ndim == 2 and len(node.shapes[node.inputs[0]]) > 1:
+    """With a constant matrix it is FULLY_CONNECTED, else BATCH_MATMUL."""
+    left, right = node.shapes[node.inputs[0]], node.shapes[node.inputs[1]]
+    weights = _one_matrix(scope.constant(node, 1), len(left))
+    if weights is not None and len(left) > 1:
         _connect(scope, node, weights.T, None)
         return
-    left, right = node.shapes[node.inputs[0]], node.shapes[node.inputs[1]]
+    weights = _one_matrix(scope.constant(node, 0), len(right))
+    if weights is not None and len(right) > 1:
+        _connect(scope, node, weights, None, index=1, axis=-2)
+        return
     if len(left) < 2 or len(right) < 2:
         raise RefusalError(f"it multiplies {left} and {right}; expected matrices")
     rank = max(len(left), len(right))
     operands = [_matrices(scope, node, index, rank) for index in (0, 1)]
     shape = (*np.broadcast_shapes(*(t.shape[:-2] for t in operands)), left[-2], right[-1])
     scope.keep(node, scope.emit("BATCH_MATMUL", operands, shape), tuple(range(rank)))
+
+
+def _one_matrix(values: np.ndarray[Any, Any] | None, rank: int) -> np.ndarray[Any, Any] | None:
+    """A constant that is one matrix for a whole batch of that many axes, as a matrix."""
+    if values is None or not 2 <= values.ndim <= max(rank, 2) or any(n > 1 for n in values.shape[:-2]):
+        return None
+    return values.reshape(values.shape[-2:])
 
 
 def _matrices(scope: Scope, node: Node, index: int, rank: int) -> Tensor:
@@ -37,13 +49,19 @@ def _matrices(scope: Scope, node: Node, index: int, rank: int) -> Tensor:
 
 
 def _connect(
-    scope: Scope, node: Node, weights: np.ndarray[Any, Any], bias: np.ndarray[Any, Any] | None
+    scope: Scope,
+    node: Node,
+    weights: np.ndarray[Any, Any],
+    bias: np.ndarray[Any, Any] | None,
+    *,
+    index: int = 0,
+    axis: int = -1,
 ) -> None:
-    """Multiply along the last axis by weights (outputs, inputs); the other axes stay where they are."""
-    value = scope.input(node)
-    last = len(value.order) - 1
-    order = (*(axis for axis in value.order if axis != last), last)
-    tensor = scope.arranged(node.inputs[0], order)
+    """Multiply an input along one axis by weights (outputs, inputs); the other axes stay where they are."""
+    value = scope.input(node, index)
+    along = axis % len(value.order)
+    order = (*(other for other in value.order if other != along), along)
+    tensor = scope.arranged(node.inputs[index], order)
     zeros = np.zeros(len(weights), np.float32)
     inputs = [tensor, scope.hold(weights, "weights"), scope.hold(zeros if bias is None else bias, "bias")]
     shape = (*tensor.shape[:-1], len(weights))
@@ -85,14 +103,30 @@ def convert_einsum(scope: Scope, node: Node) -> None:
         raise RefusalError(
             f"its equation is {equation!r}; expected a sum over letters that both operands have"
         )
-    a = _grouped(scope, node, 0, left, (batch, rows, summed))
-    b = _grouped(scope, node, 1, right, (batch, summed, columns))
-    product = scope.emit("BATCH_MATMUL", [a, b], (a.shape[0], a.shape[1], b.shape[2]))
     letters = [*batch, *rows, *columns]
+    if not batch and scope.constant(node, 0) is not None:
+        a = _grouped(scope, node, 0, left, (rows, summed))
+        b = _grouped(scope, node, 1, right, (columns, summed))
+        product, letters = _layer(scope, b, a), [*columns, *rows]
+    elif not batch and scope.constant(node, 1) is not None:
+        a = _grouped(scope, node, 0, left, (rows, summed))
+        product = _layer(scope, a, _grouped(scope, node, 1, right, (columns, summed)))
+    else:
+        a = _grouped(scope, node, 0, left, (batch, rows, summed))
+        b = _grouped(scope, node, 1, right, (batch, summed, columns))
+        product = scope.emit("BATCH_MATMUL", [a, b], (a.shape[0], a.shape[1], b.shape[2]))
     sizes = dict(zip(left, node.shapes[node.inputs[0]], strict=True))
     sizes |= dict(zip(right, node.shapes[node.inputs[1]], strict=True))
     spread = scope.reshape(product, [sizes[c] for c in letters])
     scope.keep(node, spread, tuple(result.index(c) for c in letters))
+
+
+def _layer(scope: Scope, rows: Tensor, weights: Tensor) -> Tensor:
+    """Multiply (rows, inputs) by constant weights (outputs, inputs)."""
+    bias = scope.hold(np.zeros(weights.shape[0], np.float32), "bias")
+    return scope.emit(
+        "FULLY_CONNECTED", [rows, weights, bias], (rows.shape[0], weights.shape[0]), keep_num_dims=True
+    )
 
 
 def _grouped(scope: Scope, node: Node, index: int, letters: str, groups: tuple[list[str], ...]) -> Tensor:
@@ -115,8 +149,11 @@ def convert_softmax(scope: Scope, node: Node) -> None:
     joined = scope.reshape(tensor, (*outer, int(np.prod(tensor.shape[len(outer) :]))))
     if node.kind == "Softmax":
         result = unary(scope, "SOFTMAX", joined, beta=1.0)
-    else:
-        result = unary(scope, "LOG_SOFTMAX", joined)
+    else:  # XNNPACK has no LOG_SOFTMAX
+        last = [len(joined.shape) - 1]
+        below = combine(scope, "SUB", joined, reduce(scope, "REDUCE_MAX", joined, last))
+        whole = reduce(scope, "SUM", unary(scope, "EXP", below), last)
+        result = combine(scope, "SUB", below, unary(scope, "LOG", whole))
     scope.keep(node, scope.reshape(result, tensor.shape), order)
 
 

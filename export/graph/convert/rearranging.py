@@ -10,6 +10,7 @@ from export.graph.convert.layout import CHANNELS_LAST, Shape, permuted, plan_res
 from export.graph.convert.refusal import RefusalError
 from export.graph.convert.registry import converts
 from export.graph.convert.scope import Scope
+from export.graph.convert.slicing import join
 from export.graph.node import Node
 
 
@@ -57,7 +58,7 @@ def convert_blocks(scope: Scope, node: Node) -> None:
 
 @converts("Expand", "Tile")
 def convert_expand(scope: Scope, node: Node) -> None:
-    """Repeat; along axes of size one by a product with ones, which XNNPACK has in INT8, else by TILE."""
+    """Repeat; along axes of size one by a product with ones, else by copies: XNNPACK has no TILE."""
     value = scope.input(node)
     missing = len(node.shape) - len(value.shape)
     order = tuple(range(missing)) + tuple(axis + missing for axis in value.order)
@@ -67,8 +68,9 @@ def convert_expand(scope: Scope, node: Node) -> None:
         ones = [1 if have == want else want for have, want in zip(tensor.shape, sizes, strict=True)]
         result = repeat_by_product(scope, tensor, ones)
     else:
-        counts = [want // have for have, want in zip(tensor.shape, sizes, strict=True)]
-        result = scope.emit("TILE", [tensor, scope.integers(counts)], sizes)
+        result = tensor
+        for axis, (have, want) in enumerate(zip(tensor.shape, sizes, strict=True)):
+            result = join(scope, [result] * (want // have), axis)
     scope.keep(node, result, order)
 
 

@@ -14,7 +14,7 @@ from export.graph.node import Node
 from quant.tflite.records import Tensor
 
 REDUCERS = {
-    "ReduceMean": "MEAN", "ReduceSum": "SUM", "ReduceMax": "REDUCE_MAX", "ReduceMin": "REDUCE_MIN",
+    "ReduceMean": "MEAN", "ReduceSum": "SUM", "ReduceMax": "REDUCE_MAX", "ReduceMin": "REDUCE_MAX",
     "ReduceProd": "REDUCE_PROD", "ReduceL1": "SUM", "ReduceL2": "SUM", "ReduceSumSquare": "SUM",
     "ReduceLogSum": "SUM", "ReduceLogSumExp": "SUM",
 }  # fmt: skip
@@ -38,15 +38,20 @@ def convert_reduction(scope: Scope, node: Node) -> None:
         axes = range(len(value.order))
     reduced = {int(axis) % len(value.order) for axis in axes}
     tensor = value.tensor
-    if node.kind in ("ReduceL2", "ReduceSumSquare"):
+    if node.kind == "ReduceMin" and tensor.dtype == np.float32:  # XNNPACK has no minimum in INT8
+        tensor = multiply(scope, tensor, -1.0)
+    elif node.kind in ("ReduceL2", "ReduceSumSquare"):
         tensor = multiply(scope, tensor, tensor)
     elif node.kind == "ReduceL1":
         tensor = unary(scope, "ABS", tensor)
     elif node.kind == "ReduceLogSumExp":
         top = reduce(scope, "REDUCE_MAX", tensor, [value.place(axis) for axis in reduced])
         tensor = unary(scope, "EXP", combine(scope, "SUB", tensor, top))
-    result = reduce(scope, REDUCERS[node.kind], tensor, [value.place(axis) for axis in reduced])
-    if node.kind == "ReduceL2":
+    kind = "REDUCE_MIN" if node.kind == "ReduceMin" and tensor.dtype != np.float32 else REDUCERS[node.kind]
+    result = reduce(scope, kind, tensor, [value.place(axis) for axis in reduced])
+    if kind == "REDUCE_MAX" and node.kind == "ReduceMin":
+        result = multiply(scope, result, -1.0)
+    elif node.kind == "ReduceL2":
         result = unary(scope, "SQRT", result)
     elif node.kind in ("ReduceLogSum", "ReduceLogSumExp"):
         result = unary(scope, "LOG", result)

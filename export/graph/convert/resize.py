@@ -8,7 +8,7 @@ the matrix itself is applied.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from export.graph.convert.layout import CHANNELS_LAST
 from export.graph.convert.refusal import RefusalError
 from export.graph.convert.registry import converts
 from export.graph.convert.scope import Scope
-from export.graph.convert.slicing import join, pick
+from export.graph.convert.slicing import along, cut, join, pick
 from export.graph.node import Node
 from quant.tflite.records import Tensor
 
@@ -147,9 +147,12 @@ def _cubic(x: float, a: float) -> float:
 
 def resize(scope: Scope, tensor: Tensor, matrices: Sequence[Matrix]) -> Tensor:
     """Apply a matrix along the height and one along the width of a map (1, H, W, C)."""
-    factors = [_repetition(matrix) for matrix in matrices]
-    if factors[0] is not None and factors[0] == factors[1]:
-        return enlarge(scope, tensor, factors[0])
+    repeated = [_repetition(matrix) for matrix in matrices]
+    if repeated[0] is not None and repeated[1] is not None and repeated[0][0] == repeated[1][0]:
+        tensor = enlarge(scope, tensor, repeated[0][0])
+        for axis, (_, first) in ((1, repeated[0]), (2, repeated[1])):
+            tensor = cut(scope, tensor, axis, first, matrices[axis - 1].shape[0])
+        return tensor
     for kind, options, matrix_of in _OPERATORS:
         if all(np.allclose(m, matrix_of(m.shape[1], m.shape[0]), atol=1e-6) for m in matrices):
             height, width = (m.shape[0] for m in matrices)
@@ -160,13 +163,21 @@ def resize(scope: Scope, tensor: Tensor, matrices: Sequence[Matrix]) -> Tensor:
     return tensor
 
 
-def _repetition(matrix: Matrix) -> int | None:
-    """By which whole number each index is repeated, None where it is something else."""
+def _repetition(matrix: Matrix) -> tuple[int, int] | None:
+    """By which whole number each index is repeated, and which of the results is the first; None for something else.
+
+    The results are cut where less is asked for: a map of 13 rows becomes one of 25 as one of 26 does.
+    """
     target, size = matrix.shape
-    factor = target // size
-    if target != factor * size:
+    chosen = matrix.argmax(axis=1)
+    if not np.array_equal(matrix, np.eye(size)[chosen]):
         return None
-    return factor if np.array_equal(matrix, np.eye(size).repeat(factor, axis=0)) else None
+    factor = ceil(target / size)
+    every = np.arange(size).repeat(factor)
+    first = next(
+        (f for f in range(len(every) - target + 1) if np.array_equal(every[f : f + target], chosen)), None
+    )
+    return None if first is None else (factor, first)
 
 
 def enlarge(scope: Scope, tensor: Tensor, factor: int) -> Tensor:
@@ -187,18 +198,12 @@ def _along(scope: Scope, tensor: Tensor, axis: int, matrix: Matrix) -> Tensor:
     """Apply a matrix along one axis."""
     chosen = matrix.argmax(axis=1)
     if np.array_equal(matrix, np.eye(matrix.shape[1])[chosen]):
-        factor = _repetition(matrix)
-        return _repeat(scope, tensor, axis, factor) if factor else pick(scope, tensor, axis, list(chosen))
-    permutation = [i for i in range(4) if i != axis] + [axis]
-    turned = scope.rearrange_axes(tensor, permutation)
-    shape = (*turned.shape[:-1], matrix.shape[0])
-    inputs = [
-        turned,
-        scope.hold(matrix.astype(np.float32)),
-        scope.hold(np.zeros(matrix.shape[0], np.float32)),
-    ]
-    result = scope.emit("FULLY_CONNECTED", inputs, shape, keep_num_dims=True)
-    return scope.rearrange_axes(result, [permutation.index(i) for i in range(4)])
+        repeated = _repetition(matrix)
+        if repeated is None:
+            return pick(scope, tensor, axis, list(chosen))
+        factor, first = repeated
+        return cut(scope, _repeat(scope, tensor, axis, factor), axis, first, matrix.shape[0])
+    return along(scope, tensor, axis, matrix)
 
 
 def _repeat(scope: Scope, tensor: Tensor, axis: int, factor: int) -> Tensor:
@@ -234,7 +239,4 @@ _OPERATORS: list[tuple[str, dict[str, bool], Any]] = [
     ("RESIZE_BILINEAR", _HALF, lambda size, target: _tflite_bilinear(size, target, half=True)),
     ("RESIZE_BILINEAR", {}, _tflite_bilinear),
     ("RESIZE_BILINEAR", _ALIGNED, lambda size, target: _tflite_bilinear(size, target, align=True)),
-    ("RESIZE_NEAREST_NEIGHBOR", {}, nearest_of_tflite),
-    ("RESIZE_NEAREST_NEIGHBOR", _HALF, lambda size, target: nearest_of_tflite(size, target, half=True)),
-    ("RESIZE_NEAREST_NEIGHBOR", _ALIGNED, lambda size, target: nearest_of_tflite(size, target, align=True)),
 ]

@@ -119,6 +119,8 @@ class Scope:
 
     def rearrange_axes(self, tensor: Tensor, permutation: Sequence[int]) -> Tensor:
         """Transpose a tensor, whatever its axes are."""
+        if tensor.data is not None:
+            return self.hold(tensor.data.transpose(permutation))
         shape = [tensor.shape[p] for p in permutation]
         return self.emit("TRANSPOSE", [tensor, self.integers(permutation)], shape)
 
@@ -127,6 +129,8 @@ class Scope:
         shape = tuple(int(n) for n in shape)
         if tensor.shape == shape:
             return tensor
+        if tensor.data is not None:
+            return self.hold(tensor.data.reshape(shape))
         return self.emit("RESHAPE", [tensor, self.integers(shape)], shape, new_shape=shape)
 
     def emit(

@@ -1,14 +1,16 @@
 """Operators that cut and join tensors: Slice, Split, Concat, Pad, Gather.
 
-In INT8 XNNPACK has SLICE, an even SPLIT into at most four, CONCATENATION of at most five and PAD with zeros. It has no
-TILE, GATHER, MIRROR_PAD and STRIDED_SLICE with steps: those are made of the others where that can be.
+In INT8 XNNPACK has SLICE, an even SPLIT into at most four, CONCATENATION of at most five computed tensors and PAD with
+zeros. It has no TILE, GATHER, MIRROR_PAD and STRIDED_SLICE with steps: those are made of the others where that can be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.graph.convert.arithmetic import add, aligned, common_order
 from export.graph.convert.refusal import RefusalError
@@ -19,7 +21,8 @@ from quant.tflite.records import Tensor
 
 JOINED = 5  # inputs of a CONCATENATION that XNNPACK takes
 SPLIT = 4  # outputs of a SPLIT that XNNPACK takes
-PIECES = 8  # slices that are worth more than a GATHER, which leaves XNNPACK
+PIECES = 8  # slices that are worth more than a matrix
+CHOSEN = 1 << 18  # largest matrix that chooses indices: 256 KiB in INT8
 LARGEST = np.iinfo(np.int32).max
 
 
@@ -35,7 +38,12 @@ def cut(scope: Scope, tensor: Tensor, axis: int, begin: int, size: int) -> Tenso
 
 def join(scope: Scope, tensors: Sequence[Tensor], axis: int) -> Tensor:
     """Put tensors behind each other, in steps where there are more than XNNPACK takes."""
-    parts = list(tensors)
+    parts: list[Tensor] = []
+    for tensor in tensors:
+        if parts and parts[-1].data is not None and tensor.data is not None:
+            parts[-1] = scope.hold(np.concatenate([parts[-1].data, tensor.data], axis=axis))
+        else:
+            parts.append(tensor)
     while len(parts) > 1:
         parts = [_join_few(scope, parts[i : i + JOINED], axis) for i in range(0, len(parts), JOINED)]
     return parts[0]
@@ -50,7 +58,10 @@ def _join_few(scope: Scope, tensors: list[Tensor], axis: int) -> Tensor:
 
 
 def pick(scope: Scope, tensor: Tensor, axis: int, indices: Sequence[int]) -> Tensor:
-    """Chosen indices of one axis: slices where they come in few runs, else a GATHER."""
+    """Chosen indices of one axis: slices where they come in few runs, else a matrix that takes them.
+
+    A GATHER, which leaves XNNPACK, remains where that matrix would be large.
+    """
     step = len(indices) > 1 and indices[1] - indices[0]
     if (
         step
@@ -65,8 +76,23 @@ def pick(scope: Scope, tensor: Tensor, axis: int, indices: Sequence[int]) -> Ten
     if len(runs) <= PIECES:
         return join(scope, [cut(scope, tensor, axis, begin, size) for begin, size in runs], axis)
     shape = list(tensor.shape)
+    if tensor.dtype == np.float32 and len(indices) * shape[axis] <= CHOSEN:
+        return along(scope, tensor, axis, np.eye(shape[axis], dtype=np.float32)[list(indices)])
     shape[axis] = len(indices)
     return scope.emit("GATHER", [tensor, scope.integers(indices)], shape, axis=axis)
+
+
+def along(scope: Scope, tensor: Tensor, axis: int, matrix: NDArray[Any]) -> Tensor:
+    """Apply a matrix (target, size) along one axis of a tensor."""
+    permutation = [i for i in range(len(tensor.shape)) if i != axis] + [axis]
+    moves = permutation != sorted(permutation)
+    turned = scope.rearrange_axes(tensor, permutation) if moves else tensor
+    weights, bias = scope.hold(matrix.astype(np.float32)), scope.hold(np.zeros(len(matrix), np.float32))
+    shape = (*turned.shape[:-1], len(matrix))
+    result = scope.emit("FULLY_CONNECTED", [turned, weights, bias], shape, keep_num_dims=True)
+    if not moves:
+        return result
+    return scope.rearrange_axes(result, [permutation.index(i) for i in range(len(permutation))])
 
 
 def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from export.graph.simplify.activations import fuse_clamps, lift_clamps, write_out_clamps
 from export.graph.simplify.affine import fold_into_next, fold_into_previous, join_affine
 from export.graph.simplify.arranging import join_reshapes, merge_pads, share_equals
+from export.graph.simplify.beside import fold_known_channels, write_out_known_parts
 from export.graph.simplify.pads import fold_pads
 from quant.tflite.records import Model
 
@@ -19,10 +20,12 @@ PASSES: dict[str, Callable[[Model], int]] = {
     "pads moved into convolutions": fold_pads,
     "factors and offsets folded": fold_into_previous,
     "factors folded forward": fold_into_next,
+    "constant channels folded": fold_known_channels,
     "clamps fused": fuse_clamps,
     "clamps lifted": lift_clamps,
 }
 LAST: dict[str, Callable[[Model], int]] = {
+    "constants beside values written out": write_out_known_parts,
     "factors and offsets as one convolution": join_affine,
     "clamps written out": write_out_clamps,
 }
