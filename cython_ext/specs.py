@@ -7,7 +7,10 @@ upsampled map, fast peaks cells of the map itself.
 from __future__ import annotations
 
 import math
+import shlex
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,9 +19,13 @@ from numpy.typing import NDArray
 POINTS_PER_LIMB = 10
 EXACT_RADIUS = 6
 UPSAMPLINGS = (4, 8)
+_FOLDER = Path(__file__).parents[1]
+_WHAT = (
+    f"-e {shlex.quote(str(_FOLDER))}" if (_FOLDER / "pyproject.toml").is_file() else "--force-reinstall WHEEL"
+)
 NOT_BUILT = (
-    "the compiled kernels of cython_ext are missing; install pipose with `pip install .`, "
-    "or build them in place: cythonize -i -3 cython_ext/_*.pyx"
+    "the compiled kernels of cython_ext are missing, or made for another Python; run: "
+    f"{shlex.quote(sys.executable)} -m pip install {_WHAT}"
 )
 
 Stored = NDArray[np.float32] | NDArray[np.int8]

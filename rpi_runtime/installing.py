@@ -1,7 +1,9 @@
-"""The command that installs what is missing: for this interpreter, from what this distribution declares."""
+"""Commands to advise: what installs what is missing, and commands of ours, each for the interpreter that runs."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import shlex
 import sys
@@ -12,6 +14,22 @@ from pathlib import Path
 DISTRIBUTION = "pipose"
 # PyPI's torch brings CUDA along, gigabytes that nothing here uses
 INDEXES = {"train": ("--extra-index-url", "https://download.pytorch.org/whl/cpu")}
+
+
+def python_here() -> str:
+    """Return this interpreter as a shell in the current folder finds it, as in ``.venv/bin/python``."""
+    if not sys.executable:  # embedded, or started without a path
+        return "python3"
+    near = os.path.relpath(sys.executable)
+    return shlex.quote(sys.executable if near.startswith("..") else near)
+
+
+def export_line(words: str = "") -> str:
+    """Return the command that exports, as it works here; where the extra is missing, for a workstation that has it."""
+    command = f"-m export.tflite {words}".rstrip()
+    if importlib.util.find_spec("onnx") is None:
+        return f"on a workstation: python3 {command}"
+    return f"{python_here()} {command}"
 
 
 def install_line(extra: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.report.outcome import Outcome
+from rpi_runtime.installing import python_here
 
 _NOISE = (
     "calibrate on more pictures, and such as the camera will see (--calibration FOLDER --calibration-images 128); "
@@ -92,7 +91,7 @@ def next_steps(outcome: Outcome) -> list[Step]:
         steps.append(
             Step(
                 text="AP was not measured. With COCO's val2017 in COCO_DIR:",
-                command=f"{_python()} -m quant.evaluate --model {shlex.quote(file)} --coco COCO_DIR",
+                command=f"{python_here()} -m quant.evaluate --model {shlex.quote(file)} --coco COCO_DIR",
             )
         )
     if kind_of(outcome) == "INT8":
@@ -101,7 +100,7 @@ def next_steps(outcome: Outcome) -> list[Step]:
 
 
 def _show(file: str) -> str:
-    return f"{_python()} -m rpi_runtime show --model {shlex.quote(file)} PICTURE.jpg"
+    return f"{python_here()} -m rpi_runtime show --model {shlex.quote(file)} PICTURE.jpg"
 
 
 def _to_the_pi(path: Path) -> list[Step]:
@@ -114,15 +113,6 @@ def _to_the_pi(path: Path) -> list[Step]:
         Step(text="There:", command=f"pose/bin/python -m rpi_runtime doctor --model {name}"),
         Step(text="", command=f"pose/bin/python -m rpi_runtime run --model {name}"),
     ]
-
-
-def _python() -> str:
-    """Return this interpreter as a shell in the current folder finds it, as in ``.venv/bin/python``."""
-    try:
-        near = os.path.relpath(sys.executable)
-    except ValueError:  # on another drive
-        return shlex.quote(sys.executable)
-    return shlex.quote(sys.executable if near.startswith("..") else near)
 
 
 def closing_lines(outcomes: Sequence[Outcome], pages: Sequence[Path]) -> list[str]:

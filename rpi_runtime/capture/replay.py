@@ -33,7 +33,7 @@ from rpi_runtime.poses import Frame
 
 REPLAY_FORMAT = 1
 INDEX = "frames.jsonl"
-_REMEDY = "record it again with `python -m rpi_runtime record`"
+_REMEDY = "record it again, with the command `record`"
 _MOST_BYTES = 256 << 20  # of a member: more than the largest picture, exact, and than an index of a week
 _MOST_NS = 1 << 62  # so that a lap more still fits 64 bits
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from rpi_runtime.command_line import VERBOSE, exit_codes
 from rpi_runtime.commands.parser import make_parser, set_up_logging
 from rpi_runtime.errors import DependencyError, InputError, PiposeError, SourceError, UsageError
+from rpi_runtime.installing import export_line
 from rpi_runtime.library_messages import LibraryMessages
 from rpi_runtime.service.layout import Layout
 from rpi_runtime.service.unit import EX_CONFIG
@@ -97,7 +98,7 @@ def _networks(models: list[Path], refine: Path | None) -> tuple[tuple[Path, ...]
     pair = default_pair(Path(), {} if refine is None else {"refine": refine})
     if not pair:
         raise UsageError(
-            f"--model: not given, and no {FINDER} with its refiner; name one, or export them: {EXPORT}"
+            f"--model: not given, and no {FINDER} with its refiner; name one, or export them: {export_line(EXPORT)}"
         )
     return (Path(pair["model"]),), Path(pair["refine"]) if refine is None else refine
 

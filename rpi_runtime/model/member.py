@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from rpi_runtime.errors import CardError, InputError, MissingMemberError
 from rpi_runtime.inputs import open_input
+from rpi_runtime.installing import export_line
 
 CARD_MEMBER = "pipose/card.json"
 CALIBRATION_MEMBER = "pipose/calibration.json"
@@ -25,13 +26,13 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, Va
 # the others have errors of their own, and a Python may lack their modules
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NO_CARD = "no model card inside"
-_EXPORT = "export it with `python -m export.tflite`, which writes one"
-_ABSENT = {  # member to what is wrong and what to do
-    CARD_MEMBER: (_NO_CARD, _EXPORT),
-    CALIBRATION_MEMBER: ("holds no calibration manifest", "only INT8 files have one"),
-}
+_ABSENT = {CALIBRATION_MEMBER: ("holds no calibration manifest", "only INT8 files have one")}
 # PKWARE's APPNOTE 4.3.16: the end of the central directory, a comment of at most 65535 bytes behind it
 _END, _END_SIZE = b"PK\5\6", 22
+
+
+def _remedy() -> str:
+    return f"export the network, which writes one ({export_line()})"
 
 
 def open_archive(file: BinaryIO) -> zipfile.ZipFile:
@@ -70,7 +71,7 @@ def read_member(path: Path | str, member: str) -> bytes:
                 archive = open_archive(file)
             except _DAMAGED as err:
                 raise CardError(
-                    f"{path}: {_NO_CARD}", remedy=f"{_EXPORT}, or copy the file again if it was truncated"
+                    f"{path}: {_NO_CARD}", remedy=f"{_remedy()}, or copy the file again if it was truncated"
                 ) from err
             with archive:
                 return _read_from(archive, member, path)
@@ -87,7 +88,7 @@ def read_member(path: Path | str, member: str) -> bytes:
 
 def _read_from(archive: zipfile.ZipFile, member: str, path: Path) -> bytes:
     if member not in archive.namelist():
-        what, remedy = _ABSENT.get(member, (f"holds no {member}", ""))
+        what, remedy = _ABSENT.get(member, (_NO_CARD, _remedy()))
         raise MissingMemberError(f"{path}: {what}", remedy=remedy)
     kind = archive.getinfo(member).compress_type
     most = MOST_BYTES.get(member, 1 << 20)

@@ -23,7 +23,7 @@ def check_privileges(layout: Layout, command: str) -> None:
     if not Path("/run/systemd/system").is_dir():
         raise DependencyError(
             "this machine was not started by systemd, so it cannot run a service; use "
-            "`python -m rpi_runtime run` under your own supervisor, or --root DIR to prepare another system"
+            "the command `run` under your own supervisor, or --root DIR to prepare another system"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 FINDER = Path("models/person-finder-320x320-int8.tflite")
 REFINER = Path("models/person-refiner-96x128-int8.tflite")
-EXPORT = "python -m export.tflite --pair --int8"
+EXPORT = "--pair --int8"  # options of the command that makes both
 
 
 def default_pair(folder: Path, given: Mapping[str, Any]) -> dict[str, str]:

@@ -37,6 +37,7 @@ from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.health.thermal import HeatConfig
 from rpi_runtime.inputs import read_input
+from rpi_runtime.installing import export_line
 from rpi_runtime.masking import mask
 from rpi_runtime.settings.default_pair import EXPORT, FINDER, default_pair
 from rpi_runtime.settings.short_form import parse_pairs, parse_spec, typed
@@ -162,7 +163,7 @@ def load_config(
         where = f"{path}: " if path else ""
         raise UsageError(
             f"{where}no model given, and no {FINDER} with its refiner; use --model FILE.tflite or model = in a "
-            f"configuration file, or export the pair: {EXPORT}"
+            f"configuration file, or export the pair: {export_line(EXPORT)}"
         )
     values.setdefault("sink", (sink_config(default_sink),))
     return RunConfig(**values)

@@ -69,7 +69,9 @@ def _entry(
         bare=lambda: _bare(layout),
         load=load,
         sources=sources or {},
-        elsewhere="" if sources else "they come with the package, or from python -m export.train",
+        elsewhere=""
+        if sources
+        else "they come with the package, or from python -m export.train RECIPE --output DIR",
         bundled=name,
     )
 

@@ -86,7 +86,7 @@ ENTRIES = {
         bare=_bare,
         load=_load,
         adopt=_adopt,
-        elsewhere="they come from python -m export.train person-finder",
+        elsewhere="they come from python -m export.train person-finder --output DIR",
         bundled=NAME,
     )
 }

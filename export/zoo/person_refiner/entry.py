@@ -78,7 +78,7 @@ ENTRIES = {
         bare=_bare,
         load=_load,
         adopt=_adopt,
-        elsewhere="they come with the package, or from python -m export.train person-refiner",
+        elsewhere="they come with the package, or from python -m export.train person-refiner --output DIR",
         bundled=NAME,
     )
 }
