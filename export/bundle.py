@@ -24,7 +24,6 @@ from export.weights.state import State
 from export.zoo.lw_openpose.sources import SOURCES
 from export.zoo.registry import find_model
 from quant.cli import make_parser, run_command
-from quant.progress import Progress
 from rpi_runtime.command_line import exit_codes
 from rpi_runtime.errors import InputError, OutputError, UsageError, WeightsError
 from rpi_runtime.files import write_bytes, write_text
@@ -59,7 +58,7 @@ def read_trained(path: Path) -> State:
     """Read weights, or a training checkpoint's moving average of them."""
     if path.suffix == ".pt" and (average := _average(path)) is not None:
         return average
-    weights = find_weights(str(path), {}, Progress(quiet=True))
+    weights = find_weights(str(path), {})
     if weights.ir is not None:
         raise WeightsError(f"{path}: an OpenVINO graph; expected a training's checkpoint.pt or .safetensors")
     return weights.state
@@ -95,7 +94,7 @@ def read_start(source: str, network: str = "") -> State:
     DownloadError
         A published file cannot be fetched.
     """
-    weights = find_weights(source, SOURCES, Progress(quiet=True), network)
+    weights = find_weights(source, SOURCES, network)
     if weights.ir is None:
         adopt = find_model(network).adopt if network else None
         return adopt(weights.state, weights.source) if adopt else weights.state

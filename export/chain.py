@@ -21,7 +21,7 @@ from quant.evaluate import Evaluation, EvaluationSpec, evaluate_file
 from quant.gate import Limits, check_ap
 from quant.layers import layer_noise
 from quant.metrics import Agreement
-from quant.progress import Progress
+from quant.progress import reporter
 from quant.quantize.halve import to_halves
 from quant.quiet import quiet
 from quant.recipe import DEFAULTS, Recipe, load_recipe
@@ -59,8 +59,6 @@ class ExportSpec:
     limits : Limits
     output : path
         Folder.
-    verbose : bool
-        Whether to show the converters' output.
     """
 
     recipe: Recipe
@@ -68,7 +66,6 @@ class ExportSpec:
     evaluation: EvaluationSpec | None
     limits: Limits
     output: Path
-    verbose: bool = False
     people: People = field(default_factory=dict)
     repairs: tuple[Recipe, ...] = ()
 
@@ -79,7 +76,7 @@ def file_name(card: ModelCard, recipe: Recipe) -> str:
     return f"{card.name}-{card.input.size}-{kind}.tflite"
 
 
-def export_one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Progress) -> Outcome:
+def export_one(network: Network, size: tuple[int, int], spec: ExportSpec) -> Outcome:
     """Export one network at one size; `export.report.report.write_outcome` writes the file and its reports.
 
     Raises
@@ -92,18 +89,17 @@ def export_one(network: Network, size: tuple[int, int], spec: ExportSpec, progre
         crops = cut_people(spec.calibration, spec.people, card.input, crop_settings(card))
         spec = replace(spec, calibration=crops)
     with scratch() as folder:
-        return _Export(network, card, spec, progress, folder).run()
+        return _Export(network, card, spec, folder).run()
 
 
 class _Export:
     """The steps of one export, in order, with their intermediate results."""
 
-    def __init__(
-        self, network: Network, card: ModelCard, spec: ExportSpec, progress: Progress, folder: Path
-    ) -> None:
-        self.network, self.card, self.spec, self.progress, self.folder = network, card, spec, progress, folder
+    def __init__(self, network: Network, card: ModelCard, spec: ExportSpec, folder: Path) -> None:
+        self.network, self.card, self.spec, self.folder = network, card, spec, folder
+        self.progress = reporter()
         self.parities: list[Parity] = []
-        self.first_stage = len(progress.stages)
+        self.first_stage = len(self.progress.stages)
 
     def run(self) -> Outcome:
         network, real = self._to_float()
@@ -116,7 +112,7 @@ class _Export:
 
     def _to_float(self) -> tuple[Records, Path]:
         with self.progress.stage("float32") as notes:
-            with quiet(self.spec.verbose):
+            with quiet():
                 made = self.network.build(self.card.input)
             self.parities += made.parities
             data = write_model(made.model)
@@ -149,7 +145,7 @@ class _Export:
         if made.quantizer is None or made.quantized is None:
             return {}
         images = made.quantizer.images[:LAYER_IMAGES]
-        with self.progress.stage("layers") as notes, quiet(self.spec.verbose):
+        with self.progress.stage("layers") as notes, quiet():
             found = {made.recipe: layer_noise(made.quantized.real, made.quantized.model, images)}
             if made.recipe != NAIVE:
                 naive = made.quantizer.quantize(load_recipe(NAIVE))
@@ -199,7 +195,7 @@ class _Export:
             ]
             found = []
             for path, name in zip(files, names, strict=False):
-                result = evaluate_file(path, self.spec.evaluation, self.progress, self.card).evaluation
+                result = evaluate_file(path, self.spec.evaluation, self.card).evaluation
                 found.append(replace(result, file=name))
             notes.append("AP " + " -> ".join(f"{e.ap:.2f}" for e in found))
         return tuple(found)
@@ -207,7 +203,7 @@ class _Export:
     def _pictures(self, bare: Path, real: Path) -> tuple[PosePicture, ...]:
         if self.spec.recipe.kind == "float32" or self.spec.calibration is None:
             return ()
-        with self.progress.stage("pictures"), quiet(self.spec.verbose):
+        with self.progress.stage("pictures"), quiet():
             return tuple(
                 pose_pictures(real, bare, self.card, self.spec.calibration, KINDS[self.spec.recipe.kind])
             )
@@ -247,7 +243,7 @@ class _Export:
         return np.asarray((pixels - np.array(spec.mean)) * np.array(spec.scale), np.float32)
 
     def _outputs(self, path: Path, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        with quiet(self.spec.verbose):
+        with quiet():
             model = Model(path, card=self.card)
         model.input[:] = image
         model.invoke()

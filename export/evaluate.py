@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from export.computed import Array, computed_model
+from export.zoo.entry import Entry
 from export.zoo.network import CARD_LARGEST, LARGEST, Network, parse_size
 from export.zoo.registry import MODELS, find_model
-from quant.boxes import annotated_boxes, detected_boxes
+from quant.boxes import Boxes, annotated_boxes, detected_boxes
 from quant.cli import make_parser, run_command
-from quant.evaluate import Evaluation, evaluate, say_missing, table
+from quant.evaluate import Evaluation, Results, evaluate, say_missing, table
 from quant.predict import PAF_DECODING, Predict, Procedure, predictor
-from quant.progress import Progress, print_table
+from quant.progress import Progress, print_table, reporter, reporting
 from rpi_runtime.command_line import AS_JSON, COCO, SPLIT, exit_codes
-from rpi_runtime.evaluate.coco import CocoImage, read_split
+from rpi_runtime.evaluate.coco import CocoImage, CocoSplit, read_split
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import TagSettings, TopdownSettings
 from rpi_runtime.preprocess.letterbox import Frame
@@ -63,7 +64,6 @@ class FloatNetwork:
         Of the input; None for `own_size`.
     images : sequence of CocoImage
         The images that it will be called with.
-    progress : Progress
     """
 
     def __init__(
@@ -72,13 +72,12 @@ class FloatNetwork:
         procedure: Procedure,
         size: tuple[int, int] | None,
         images: Sequence[CocoImage],
-        progress: Progress,
     ) -> None:
         self._network, self._procedure, self._size = network, procedure, size
         sizes = sorted({self.size_of(image) for image in images})
         largest = LARGEST if size else CARD_LARGEST  # the size follows from the picture, not from the user
         self.built: dict[tuple[int, int], Predict] = {}
-        with progress.items("building", len(sizes)) as step:
+        with reporter().items("building", len(sizes)) as step:
             for one in sizes:
                 self.built[one] = self._build(network.card_at(*one, largest))
                 step(1)
@@ -151,9 +150,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     entry = find_model(args.model)
     split = read_split(args.coco, args.split)
     boxes = None if args.boxes == "gt" else detected_boxes(Path(args.boxes))
-    progress = Progress(quiet=args.json)
-    say_missing(split, progress)
-    network = entry.load(args.weights or entry.default_source, progress)
+    with reporting(Progress(quiet=args.json)):
+        say_missing(split)
+        result = _measure(args, entry, split, boxes)
+    if args.json:
+        print(json.dumps([asdict(result.evaluation)], indent=1))
+    else:
+        print_table(table([result.evaluation]))
+    return 0
+
+
+def _measure(args: argparse.Namespace, entry: Entry, split: CocoSplit, boxes: Boxes | None) -> Results:
+    network = entry.load(args.weights or entry.default_source)
     if boxes is None and isinstance(network.card.decoder, TopdownSettings):
         boxes = annotated_boxes(split)
     procedure = Procedure(decode=args.decode, flip=args.flip, boxes=boxes)
@@ -166,13 +174,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         size="each its own" if size is None else f"{size[0]}x{size[1]}",
         procedure=procedure.describe(network.card),
     )
-    people = FloatNetwork(network, procedure, size, split.images, progress)
-    result = evaluate(people, split, facts, progress)
-    if args.json:
-        print(json.dumps([asdict(result.evaluation)], indent=1))
-    else:
-        print_table(table([result.evaluation]))
-    return 0
+    people = FloatNetwork(network, procedure, size, split.images)
+    return evaluate(people, split, facts)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from export.zoo.network import check_size
 from export.zoo.registry import find_model
 from quant.calibration import DEFAULT_COUNT
-from quant.progress import Progress
+from quant.progress import Progress, reporter, reporting
+from quant.quiet import verbosity
 from quant.recipe import DEFAULTS, REPAIRS, Recipe, load_recipe, recipe_names
 from rpi_runtime.errors import CardError, UsageError
 
@@ -154,9 +155,13 @@ def export_files(request: ExportRequest, progress: Progress | None = None) -> li
     >>> outcome.path.name, outcome.passed
     ('lw-openpose-64x48-float32.tflite', True)
     """
-    progress = progress or Progress(quiet=True)
+    with reporting(progress or Progress(quiet=True)), verbosity(request.verbose):
+        return _export(request)
+
+
+def _export(request: ExportRequest) -> list[Outcome]:
     recipe = load_recipe(request.recipe_name)
-    network = _network(request, progress)
+    network = _network(request)
     for size in request.sizes:
         network.card_at(*size)
     if request.coco and network.card.skeleton.keypoints and not network.card.skeleton.coco:
@@ -164,12 +169,12 @@ def export_files(request: ExportRequest, progress: Progress | None = None) -> li
             f"{network.card.name}: its skeleton names no COCO keypoints, so --coco cannot score it",
             remedy="leave --coco out, or give the card's skeleton its coco indices",
         )
-    spec = _spec(request, recipe, network, progress)
+    spec = _spec(request, recipe, network)
     own = (network.card.input.width, network.card.input.height)
-    return [_one(network, size, spec, progress) for size in request.sizes or (own,)]
+    return [_one(network, size, spec) for size in request.sizes or (own,)]
 
 
-def _network(request: ExportRequest, progress: Progress) -> Network:
+def _network(request: ExportRequest) -> Network:
     from export.zoo.own_network import own_network, own_tflite
 
     if request.onnx:
@@ -177,13 +182,13 @@ def _network(request: ExportRequest, progress: Progress) -> Network:
     if request.tflite:
         return own_tflite(request.tflite, str(request.card))
     entry = find_model(request.model)
-    with progress.stage("weights") as notes:
-        network = entry.load(request.weights or entry.default_source, progress)
+    with reporter().stage("weights") as notes:
+        network = entry.load(request.weights or entry.default_source)
         notes += [network.card.provenance.weights_source, *network.notes]
     return network
 
 
-def _spec(request: ExportRequest, recipe: Recipe, network: Network, progress: Progress) -> ExportSpec:
+def _spec(request: ExportRequest, recipe: Recipe, network: Network) -> ExportSpec:
     from export.calibration.sources import people_of
     from export.chain import ExportSpec
     from quant.evaluate import EvaluationSpec, say_missing
@@ -192,11 +197,11 @@ def _spec(request: ExportRequest, recipe: Recipe, network: Network, progress: Pr
 
     split = read_split(request.coco, request.split) if request.coco else None
     if split:
-        say_missing(split, progress)
+        say_missing(split)
     calibration, people = None, {}
     if recipe.kind == "int8":
-        with progress.stage("calibration") as notes:
-            calibration = _read_calibration(request, split, progress, notes)
+        with reporter().stage("calibration") as notes:
+            calibration = _read_calibration(request, split, notes)
             if network.card.sees_crops:
                 people = people_of(request.calibration)
                 cut = sum(name in people for name, _ in calibration.manifest.images)
@@ -207,19 +212,16 @@ def _spec(request: ExportRequest, recipe: Recipe, network: Network, progress: Pr
         evaluation=EvaluationSpec(split=split) if split else None,
         limits=Limits(ap_drop=request.max_ap_drop),
         output=request.output,
-        verbose=request.verbose,
         people=people,
         repairs=() if request.recipe or recipe.kind != "int8" else tuple(map(load_recipe, REPAIRS)),
     )
 
 
-def _read_calibration(
-    request: ExportRequest, split: CocoSplit | None, progress: Progress, notes: list[str]
-) -> CalibrationSet:
+def _read_calibration(request: ExportRequest, split: CocoSplit | None, notes: list[str]) -> CalibrationSet:
     from export.calibration.sources import find_images
     from quant.calibration import read_calibration
 
-    paths, source = find_images(request.calibration, request.calibration_images, progress)
+    paths, source = find_images(request.calibration, request.calibration_images)
     calibration = read_calibration(paths, source, [i.path for i in split.images] if split else [])
     notes.append(f"{len(calibration.frames)} images of {calibration.manifest.source}")
     if calibration.dark:
@@ -232,12 +234,12 @@ def _read_calibration(
     return calibration
 
 
-def _one(network: Network, size: tuple[int, int], spec: ExportSpec, progress: Progress) -> Outcome:
+def _one(network: Network, size: tuple[int, int], spec: ExportSpec) -> Outcome:
     from export.chain import export_one
     from export.report.report import remove_refused, write_outcome
 
-    progress.say(f"{network.card.name} {size[0]}x{size[1]} {spec.recipe.name}")
-    exported = export_one(network, size, spec, progress)
+    reporter().say(f"{network.card.name} {size[0]}x{size[1]} {spec.recipe.name}")
+    exported = export_one(network, size, spec)
     write_outcome(exported)
     if exported.passed:
         remove_refused(exported.path)

@@ -20,7 +20,7 @@ from export.zoo.registry import MODELS
 from quant.calibration import DEFAULT_COUNT
 from quant.cards.read import template_names
 from quant.cli import make_parser, missing_package, run_command
-from quant.progress import Progress, print_table
+from quant.progress import Progress, print_table, reporter, reporting
 from quant.recipe import load_recipe, recipe_names
 from rpi_runtime.command_line import AS_JSON, COCO, SPLIT, exit_codes
 from rpi_runtime.errors import DependencyError, GateError, UsageError
@@ -171,7 +171,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
     requests = _requests(args)
     ensure_writable(args.output)
-    progress = _start(args)
+    progress = Progress(quiet=args.json)
+    with reporting(progress):
+        _import_exporters(args.verbose)
     exported = [outcome for request in requests for outcome in export_files(request, progress)]
     _summarize(exported, args.json)
     refused = [e.path.name for e in exported if not e.passed]
@@ -215,19 +217,17 @@ def _request(args: argparse.Namespace, model: str) -> ExportRequest:
     )
 
 
-def _start(args: argparse.Namespace) -> Progress:
+def _import_exporters(verbose: bool) -> None:
     """Import the heavy packages, after telling the user, because it takes seconds."""
-    from quant.quiet import quiet
+    from quant.quiet import quiet, verbosity
 
-    progress = Progress(quiet=args.json)
-    with progress.stage("imports"):
+    with reporter().stage("imports"):
         try:
-            with quiet(args.verbose):
+            with verbosity(verbose), quiet():
                 import export.chain
                 import export.zoo.lw_openpose.network  # noqa: F401 - both here, so that stage times mean work
         except ModuleNotFoundError as err:
             raise DependencyError(missing_package(err)) from err
-    return progress
 
 
 def _summarize(exported: Sequence[Outcome], as_json: bool) -> None:

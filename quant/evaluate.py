@@ -26,7 +26,7 @@ from quant.boxes import annotated_boxes, detected_boxes
 from quant.calibration import Manifest
 from quant.cli import make_parser, run_command
 from quant.predict import PAF_DECODING, Predict, Procedure, predictor
-from quant.progress import Progress, print_table
+from quant.progress import Progress, print_table, reporter, reporting
 from rpi_runtime.command_line import AS_JSON, COCO, SPLIT, exit_codes
 from rpi_runtime.errors import CardError, InputError, MissingMemberError, UsageError
 from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, Task, score_people
@@ -134,12 +134,11 @@ def measure_ap(
     1
     """
     spec = EvaluationSpec(split=read_split(Path(coco), split))
-    return evaluate_file(Path(model), spec, progress or Progress(quiet=True)).evaluation
+    with reporting(progress or Progress(quiet=True)):
+        return evaluate_file(Path(model), spec).evaluation
 
 
-def evaluate_file(
-    path: Path, spec: EvaluationSpec, progress: Progress, card: ModelCard | None = None
-) -> Results:
+def evaluate_file(path: Path, spec: EvaluationSpec, card: ModelCard | None = None) -> Results:
     """Run one file over a split and score it.
 
     Raises
@@ -168,12 +167,10 @@ def evaluate_file(
         procedure=procedure.describe(model.card),
     )
     boxes = model.card.decoder.kind == "boxes" and not procedure.refine
-    return evaluate(predict, spec.split, facts, progress, BOXES if boxes else KEYPOINTS)
+    return evaluate(predict, spec.split, facts, BOXES if boxes else KEYPOINTS)
 
 
-def evaluate(
-    predict: Predict, split: CocoSplit, facts: Evaluation, progress: Progress, task: Task = KEYPOINTS
-) -> Results:
+def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, task: Task = KEYPOINTS) -> Results:
     """Run any predictor over a split and score it; `facts` is an evaluation that still lacks the figures.
 
     Raises
@@ -184,7 +181,7 @@ def evaluate(
     check_sizes(split)
     detections: list[dict[str, Any]] = []
     elapsed = 0.0
-    with progress.items(facts.file, len(split.images)) as step:
+    with reporter().items(facts.file, len(split.images)) as step:
         for image in split.images:
             frame = read_image(image)
             start = time.perf_counter()
@@ -288,10 +285,10 @@ def table(evaluations: Sequence[Evaluation]) -> Table:
     return result
 
 
-def say_missing(split: CocoSplit, progress: Progress) -> None:
+def say_missing(split: CocoSplit) -> None:
     """Tell the user if only a part of a split's images is evaluated."""
     if split.missing:
-        progress.say(f"{split.missing} images of {split.name} are not on disk; evaluating on the others")
+        reporter().say(f"{split.missing} images of {split.name} are not on disk; evaluating on the others")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -366,9 +363,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     spec = EvaluationSpec(split=read_split(args.coco, args.split), threads=args.threads, procedure=procedure)
     if args.output:
         ensure_writable(args.output)
-    progress = Progress(quiet=args.json)
-    say_missing(spec.split, progress)
-    results = [evaluate_file(path, spec, progress) for path in files]
+    with reporting(Progress(quiet=args.json)):
+        say_missing(spec.split)
+        results = [evaluate_file(path, spec) for path in files]
     evaluations = [r.evaluation for r in results]
     if args.json:
         print(json.dumps([asdict(e) for e in evaluations], indent=1))

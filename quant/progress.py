@@ -1,4 +1,12 @@
-"""Stage names, times and progress bars on standard error, unless told to be silent."""
+"""Stage names, times and progress bars on standard error.
+
+A command reports through one `Progress` for as long as it runs::
+
+    with reporting(Progress()):
+        ...
+
+Code at any depth asks for it with `reporter`. Outside of `reporting`, as in a library, it is silent.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -46,10 +55,7 @@ class Progress:
     console: Console = field(default_factory=_stderr)
     quiet: bool = False
     stages: list[Stage] = field(default_factory=list)
-
-    def silent(self) -> Progress:
-        """Return a reporter for work inside other work that has a bar."""
-        return Progress(console=self.console, quiet=True)
+    _has_bar: bool = False  # work inside work with a bar shows none of its own
 
     def say(self, text: str) -> None:
         """Print one line for the user."""
@@ -86,11 +92,33 @@ class Progress:
         from rich.progress import Progress as Bars
 
         columns = (TextColumn("  {task.description:<24}"), BarColumn(), column, TimeRemainingColumn())
-        hidden = self.quiet or not self.console.is_terminal
+        hidden = self.quiet or self._has_bar or not self.console.is_terminal
         bars = Bars(*columns, console=self.console, transient=True, disable=hidden)
-        with bars:
-            task = bars.add_task(name, total=total or None)
-            yield lambda amount: bars.advance(task, amount)
+        outer, self._has_bar = self._has_bar, True
+        try:
+            with bars:
+                task = bars.add_task(name, total=total or None)
+                yield lambda amount: bars.advance(task, amount)
+        finally:
+            self._has_bar = outer
+
+
+_CURRENT: ContextVar[Progress | None] = ContextVar("progress", default=None)
+
+
+def reporter() -> Progress:
+    """Return the reporter of the innermost `reporting` of this thread, or a silent one."""
+    return _CURRENT.get() or Progress(quiet=True)
+
+
+@contextmanager
+def reporting(progress: Progress) -> Iterator[None]:
+    """Make `progress` the reporter of everything that runs inside the block, in this thread."""
+    token = _CURRENT.set(progress)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
 
 
 def print_table(table: Table) -> None:

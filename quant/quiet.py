@@ -1,4 +1,4 @@
-"""Hide the output of TensorFlow's C++ code, unless it is asked for or something fails."""
+"""Hide the output of native code, unless the user asks for it or the code fails."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rpi_runtime.errors import PiposeError
 
@@ -15,13 +16,27 @@ from rpi_runtime.errors import PiposeError
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+_VERBOSE: ContextVar[bool] = ContextVar("verbose", default=False)
+
+
 @contextmanager
-def quiet(verbose: bool = False) -> Iterator[None]:
+def verbosity(verbose: bool) -> Iterator[None]:
+    """Let the `quiet` blocks inside this block hide their output, or show it if `verbose`."""
+    token = _VERBOSE.set(verbose)
+    try:
+        yield
+    finally:
+        _VERBOSE.reset(token)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
     """Redirect file descriptors 1 and 2 to a temporary file inside the block, and print it if the block raises.
 
-    Python's warnings are silenced, too, because exporters warn of each other's deprecations.
+    Python's warnings are silenced, too, because exporters warn of each other's deprecations. Inside of
+    ``verbosity(True)`` nothing is redirected.
     """
-    if verbose:
+    if _VERBOSE.get():
         yield
         return
     sys.stdout.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.weights.download import RemoteFile, fetch
-from quant.progress import Progress
+from quant.progress import reporter
 from rpi_runtime.errors import DownloadError, UsageError
 
 LIST = Path(__file__).parent / "coco_train2017.tsv"
@@ -25,7 +25,7 @@ def listed_images() -> list[RemoteFile]:
     return files
 
 
-def fetch_images(count: int, progress: Progress) -> list[Path]:
+def fetch_images(count: int) -> list[Path]:
     """Return the first `count` pictures of the list, after downloading those that are not cached.
 
     Raises
@@ -40,9 +40,9 @@ def fetch_images(count: int, progress: Progress) -> list[Path]:
         )
     paths = []
     try:
-        with progress.items("calibration images", count) as step:
+        with reporter().items("calibration images", count) as step:
             for file in files[:count]:
-                paths.append(fetch(file, progress.silent()))
+                paths.append(fetch(file))
                 step(1)
     except DownloadError as err:
         raise DownloadError(

@@ -10,7 +10,6 @@ from export.weights.download import checksum
 from quant.boxes import XYWH
 from quant.calibration import choose_images, spread
 from quant.calibration_people import largest_people
-from quant.progress import Progress
 from rpi_runtime.errors import InputError, UsageError
 
 FOLDER = Path(__file__).parent / "bundled"
@@ -19,7 +18,7 @@ PEOPLE = "people.json"  # of tests.pictures.people: the largest person of each p
 BUNDLED, COCO = "bundled", "coco"
 
 
-def find_images(source: str | None, count: int, progress: Progress) -> tuple[list[Path], str]:
+def find_images(source: str | None, count: int) -> tuple[list[Path], str]:
     """Find calibration images.
 
     Parameters
@@ -28,7 +27,6 @@ def find_images(source: str | None, count: int, progress: Progress) -> tuple[lis
         ``bundled`` (also None), ``coco``, or the path of a folder as `quant.calibration.choose_images` takes it.
     count : int
         Number of images.
-    progress : Progress
 
     Returns
     -------
@@ -49,7 +47,7 @@ def find_images(source: str | None, count: int, progress: Progress) -> tuple[lis
     if source in (None, BUNDLED):
         return _bundled_images(count), BUNDLED
     if source == COCO:
-        return fetch_images(count, progress), SOURCE
+        return fetch_images(count), SOURCE
     return choose_images(Path(str(source)), count)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +11,10 @@ import torch
 
 from export.train.data.data import Samples
 from export.train.data.kept import KeptSamples
+from export.train.family_recipes import TrainRecipe
 from export.train.recipe_files import as_written, read_recipe, recipes, samples_key
 from export.train.run.checkpoint import Run
-from export.train.run.distributed import join
+from export.train.run.distributed import Workers, join
 from export.train.run.loop import Loop, LoopSpec
 from export.train.run.measure import save_finished
 from export.train.run.optimizer import MovingAverage, adam
@@ -20,7 +22,7 @@ from export.train.tasks.families import task_of
 from export.train.tasks.task import AnyTask
 from export.zoo.registry import TRAINABLE
 from quant.cli import make_parser
-from quant.progress import Progress
+from quant.progress import Progress, reporter, reporting
 from rpi_runtime.command_line import Parser, exit_codes
 from rpi_runtime.errors import OutputError, UsageError
 from rpi_runtime.strict import finite
@@ -119,15 +121,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"--stretch: {args.recipe} has {recipe.iterate.stages} stages, each with a schedule; leave it out"
         )
     workers = join(args.device)
-    progress = Progress(quiet=not workers.first)
+    with reporting(Progress(quiet=not workers.first)):
+        _train(args, recipe, workers)
+    return 0
+
+
+def _train(args: argparse.Namespace, recipe: TrainRecipe, workers: Workers) -> None:
     make_folder(args.output)
     task = task_of(recipe)
-    samples = task.read_samples(progress)
+    samples = task.read_samples()
     if args.samples:
         keep_samples(samples, task, args.samples)
     checkpoint = args.output / "checkpoint.pt"
     going_on = checkpoint.exists()
-    net = (task.build() if going_on else task.start(samples, progress)).train().to(args.device)
+    net = (task.build() if going_on else task.start(samples)).train().to(args.device)
     if args.device != "cpu" and not args.samples:
         samples.place(args.device)
     run = Run(
@@ -138,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if going_on:
         run.restore(checkpoint)
-        progress.say(f"  going on from step {run.step}")
+        reporter().say(f"  going on from step {run.step}")
     seconds = args.minutes * 60 if args.minutes else None
     spec = LoopSpec(
         output=args.output,
@@ -148,13 +155,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         stretch=args.stretch,
     )
     loop = Loop(run, task, samples, spec, workers)
-    finished = loop(progress)
+    finished = loop()
     if workers.first and finished:
         trained = task.build().eval()
         trained.load_state_dict({k: v.cpu() for k, v in run.average.state.items()})
-        task.finish(trained, samples, progress)
+        task.finish(trained, samples)
         save_finished(trained, args.output / "weights.safetensors")
     elif workers.first:
-        loop.measure(run, progress)
-        progress.say("  out of time; the same command goes on")
-    return 0
+        loop.measure(run)
+        reporter().say("  out of time; the same command goes on")

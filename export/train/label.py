@@ -25,7 +25,7 @@ from export.train.data.pair_teacher import PairTeacher
 from export.train.data.pictures import PictureStore
 from export.zoo.skeletons import COCO_17
 from quant.cli import make_parser, run_command
-from quant.progress import Progress
+from quant.progress import Progress, reporter, reporting
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.command_line import exit_codes
 from rpi_runtime.errors import InputError, UsageError
@@ -92,11 +92,9 @@ def chosen(store: PictureStore, most: int) -> list[str]:
     return [names[i] for i in order]
 
 
-def label(
-    store: PictureStore, names: Sequence[str], teach: Teach, labels: Labels, progress: Progress
-) -> None:
+def label(store: PictureStore, names: Sequence[str], teach: Teach, labels: Labels) -> None:
     """Show every picture to the teacher."""
-    with progress.items("labelling", len(names)) as step:
+    with reporter().items("labelling", len(names)) as step:
         for name in names:
             frame = read_picture(store.read(name), name)
             labels.add(name, frame, teach(frame))
@@ -109,7 +107,6 @@ def check(
     teacher: PairTeacher,
     by_hand: Path,
     labels: Labels,
-    progress: Progress,
 ) -> tuple[int, int]:
     """Compare pictures' labels by hand with what the teacher sees.
 
@@ -121,7 +118,7 @@ def check(
     images, people = read_labels(by_hand)
     known = {PurePosixPath(name).name: entry for name, entry in images.items()}
     mended = left_out = 0
-    with progress.items("checking", len(names)) as step:
+    with reporter().items("checking", len(names)) as step:
         for name in names:
             entry = known.get(PurePosixPath(name).name)
             frame = read_picture(store.read(name), name)
@@ -177,7 +174,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Label and write."""
     args = parser().parse_args(argv)
     _check_usage(args)
-    progress = Progress()
+    with reporting(Progress()):
+        return _label(args)
+
+
+def _label(args: argparse.Namespace) -> int:
     store = PictureStore(args.pictures)
     names = chosen(store, args.most)
     files = [args.model, *([args.refine] if args.refine else [])]
@@ -190,13 +191,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     labels = Labels(description=f"labelled by {teacher.description}, sha256 {digests}")
     if args.labels:
         assert isinstance(teacher, PairTeacher)
-        mended, left_out = check(store, names, teacher, args.labels, labels, progress)
-        progress.say(f"  left and right exchanged: {mended} mended; {left_out} people left out")
+        mended, left_out = check(store, names, teacher, args.labels, labels)
+        reporter().say(f"  left and right exchanged: {mended} mended; {left_out} people left out")
     else:
-        label(store, names, teacher, labels, progress)
+        label(store, names, teacher, labels)
     write_text(args.output, json.dumps(labels.data()))
     taught = sum(p["num_keypoints"] > 0 for p in labels.people)
-    progress.say(f"{taught} people in {len(labels.images)} pictures -> {args.output}")
+    reporter().say(f"{taught} people in {len(labels.images)} pictures -> {args.output}")
     return 0
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quant.progress import Progress
+from quant.progress import reporter
 from rpi_runtime.errors import DownloadError, OutputError
 from rpi_runtime.files import reading
 
@@ -62,7 +62,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pipose"
 
 
-def fetch(remote: RemoteFile, progress: Progress) -> Path:
+def fetch(remote: RemoteFile) -> Path:
     """Return the cached file, after downloading it if necessary.
 
     Raises
@@ -81,7 +81,7 @@ def fetch(remote: RemoteFile, progress: Progress) -> Path:
     part = target.with_name(target.name + ".part")
     with _writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    _download(remote, part, target, progress)
+    _download(remote, part, target)
     with _writing(target):
         if not _matches(part, remote):
             size = part.stat().st_size
@@ -94,7 +94,7 @@ def fetch(remote: RemoteFile, progress: Progress) -> Path:
     return target
 
 
-def _download(remote: RemoteFile, part: Path, target: Path, progress: Progress) -> None:
+def _download(remote: RemoteFile, part: Path, target: Path) -> None:
     with _writing(target):
         have = part.stat().st_size if part.exists() else 0
     if remote.size and have >= remote.size:
@@ -103,7 +103,7 @@ def _download(remote: RemoteFile, part: Path, target: Path, progress: Progress) 
     if answer is None:  # the part file is longer than the file: start over
         with _writing(target):
             part.unlink()
-        _download(remote, part, target, progress)
+        _download(remote, part, target)
         return
     with answer:
         resumed = have > 0 and answer.status == 206
@@ -113,7 +113,7 @@ def _download(remote: RemoteFile, part: Path, target: Path, progress: Progress) 
         with (
             _writing(target),
             part.open("ab" if resumed else "wb") as file,
-            progress.bytes(target.name, total) as step,
+            reporter().bytes(target.name, total) as step,
         ):
             step(have)
             while chunk := _read(answer, remote, got):

@@ -14,7 +14,6 @@ from export.weights.bundled import BUNDLED, find_bundled
 from export.weights.download import Source, cache_folder, checksum, fetch
 from export.weights.state import UNUSED, State
 from export.weights.wrappers import plain_keys
-from quant.progress import Progress
 from rpi_runtime.errors import DownloadError, WeightsError
 from rpi_runtime.files import reading
 from rpi_runtime.inputs import open_input, read_input, shown_name
@@ -49,7 +48,7 @@ class Weights:
     data: str = ""
 
 
-def find_weights(source: str, known: Mapping[str, Source], progress: Progress, bundled: str = "") -> Weights:
+def find_weights(source: str, known: Mapping[str, Source], bundled: str = "") -> Weights:
     """Read weights from a known source's name or a path.
 
     Parameters
@@ -58,7 +57,6 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress, b
         Name in `known`, or path of an OpenVINO .xml (or its .bin, or the folder of both), a PyTorch state_dict
         (.pth, .pt, .ckpt, .tar), .safetensors, or an .onnx, of which the convolutions are read.
     known : mapping of str to Source
-    progress : Progress
     bundled : str, optional
         Name of the network whose weights the source ``bundled`` means.
 
@@ -71,7 +69,7 @@ def find_weights(source: str, known: Mapping[str, Source], progress: Progress, b
         return _read_bundled(bundled)
     if source in known:
         entry = known[source]
-        path = _fetch_all(entry, progress)
+        path = _fetch_all(entry)
         return _read(path, f"{source}: {entry.files[0].url}", entry.licence)
     path = Path(source)
     with reading(path, _READABLE, WeightsError):
@@ -103,11 +101,11 @@ def _read_bundled(network: str) -> Weights:
     return replace(_read(path, f"{BUNDLED}: {path.name}", card.licence), data=f"{card.data}; {card.limits}")
 
 
-def _fetch_all(entry: Source, progress: Progress) -> Path:
+def _fetch_all(entry: Source) -> Path:
     """Download a source's files and return the one to read. Without network, the error names all missing files."""
     for file in entry.files:
         try:
-            fetch(file, progress)
+            fetch(file)
         except DownloadError as err:
             missing = [f for f in entry.files if f is not file and not (cache_folder() / f.path).is_file()]
             also = "".join(f"; also {f.url} at {cache_folder() / f.path} ({f.checksum})" for f in missing)

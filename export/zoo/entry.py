@@ -11,13 +11,12 @@ from export.weights.download import Source
 from export.weights.state import State
 from export.zoo.description import Description
 from export.zoo.network import Network
-from quant.progress import Progress
 from rpi_runtime.errors import WeightsError
 
 if TYPE_CHECKING:
     from torch import nn
 
-Loader = Callable[[str, Progress], Network]
+Loader = Callable[[str], Network]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +75,7 @@ class Entry(Trainable):
     summary : str
     facts : Facts
     load : callable
-        Takes weights source and progress, returns a `Network` with weights.
+        Takes the source of weights and returns a `Network` with them.
     sources : mapping of str to Source
         Published weights by name. The first is the default.
     elsewhere : str

@@ -10,7 +10,6 @@ from export.weights.find import find_weights, provenance
 from export.weights.state import State, check_state
 from export.zoo.description import Description
 from export.zoo.network import Network
-from quant.progress import Progress
 
 Adopt = Callable[[State, str], State]
 
@@ -20,7 +19,6 @@ def load_stored(
     graph: Path,
     description: Description,
     source: str,
-    progress: Progress,
     *,
     bundled: str = "",
     adopt: Adopt | None = None,
@@ -35,13 +33,12 @@ def load_stored(
     description : Description
     source : str
         Of the weights, as `export.weights.find.find_weights` takes it.
-    progress : Progress
     bundled : str, optional
         Name of the weights that come with the package.
     adopt : callable, optional
         Gives weights under other names this network's names.
     """
-    weights, stored = find_weights(source, {}, progress, bundled), Topology(graph)
+    weights, stored = find_weights(source, {}, bundled), Topology(graph)
     found = adopt(weights.state, weights.source) if adopt else weights.state
     state, _ = check_state(stored.shapes, found, weights.source)
     return Network(

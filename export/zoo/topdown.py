@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING
 from export.weights.find import find_weights, provenance
 from export.zoo.description import Description
 from export.zoo.network import Network
-from quant.progress import Progress
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def load_topdown(
-    name: str, net: nn.Module, description: Description, source: str, progress: Progress
-) -> Network:
+def load_topdown(name: str, net: nn.Module, description: Description, source: str) -> Network:
     """Read weights into a PyTorch module, and describe it."""
     from export.graph.from_torch import build_from_torch  # PyTorch: not wanted for a list of names
     from export.weights.module import load_state
 
-    weights = find_weights(source, {}, progress)
+    weights = find_weights(source, {})
     load_state(net, weights.state, weights.source)
     return Network(
         card=description.exported_card(name, provenance(weights, name)),

@@ -31,7 +31,6 @@ import torch
 
 from export.weights.find import find_weights
 from export.zoo.lw_openpose.load import load_lw_openpose
-from quant.progress import Progress
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.model.interpreter import Model
 from tests.benchmarks.demo import Demo
@@ -92,7 +91,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     args = parser.parse_args()
     pictures = read_pictures(args.images, args.count)
-    net, _, _ = load_lw_openpose(find_weights(args.weights, {}, Progress()))
+    net, _, _ = load_lw_openpose(find_weights(args.weights, {}))
     net.eval()
     ways: dict[tuple[int, str], Way] = {}
     for threads in args.threads:

@@ -204,7 +204,6 @@ def pictures(folder: Path) -> Callable[[random.Random], None]:
 def weights(folder: Path) -> Callable[[random.Random], None]:
     """Checkpoints, safetensors and OpenVINO graphs with changed bytes."""
     from export.weights.find import find_weights
-    from quant.progress import Progress
 
     sound = _sound_weights(folder)
 
@@ -214,7 +213,7 @@ def weights(folder: Path) -> Callable[[random.Random], None]:
         path.write_bytes(flip(rng, data))
         if suffix == ".xml":
             path.with_suffix(".bin").write_bytes(bytes(4096))
-        find_weights(str(path), {}, Progress(quiet=True))
+        find_weights(str(path), {})
 
     return one
 

@@ -31,7 +31,6 @@ import numpy as np
 
 from quant.evaluate import Evaluation, evaluate, refuse_calibrated
 from quant.predict import Procedure, predictor
-from quant.progress import Progress
 from quant.speed.boards import total
 from quant.speed.predict import predict
 from quant.speed.work import work_of
@@ -115,7 +114,7 @@ def time_all(subjects: Sequence[Subject], turns: int) -> list[tuple[float, ...]]
     return [tuple(float(np.median(times[n])) for n in PEOPLE) for times in spent]
 
 
-def measure_ap(subject: Subject, coco: Path, decode: str, progress: Progress) -> float:
+def measure_ap(subject: Subject, coco: Path, decode: str) -> float:
     """AP on val2017."""
     split = read_split(coco, "val2017")
     for file in subject.files:
@@ -125,7 +124,7 @@ def measure_ap(subject: Subject, coco: Path, decode: str, progress: Progress) ->
     mode = decode if refine or model.card.decoder.kind != "paf" else "fast"
     facts = Evaluation(file=subject.name, model=model.card.name, recipe="", size=model.card.input.size)
     procedure = Procedure(decode=mode, refine=refine)
-    return evaluate(predictor(model, procedure), split, facts, progress).evaluation.ap
+    return evaluate(predictor(model, procedure), split, facts).evaluation.ap
 
 
 def macs(subject: Subject, people: int) -> float:
@@ -249,10 +248,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("expected subjects and --coco")
     subjects = [Subject(text) for text in args.subjects]
     times = time_all(subjects, args.turns)
-    progress = Progress(quiet=True)
     points = []
     for subject, ms in zip(subjects, times, strict=True):
-        ap = measure_ap(subject, args.coco, args.decode, progress)
+        ap = measure_ap(subject, args.coco, args.decode)
         point = Point(
             name=subject.name, ap=ap, gmacs=macs(subject, 2), ms=ms, ratio=ms[1] / times[0][1],
             memory_mb=memory_of(subject.text),

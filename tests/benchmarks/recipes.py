@@ -16,7 +16,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from quant.cli import run_command
-from quant.progress import Progress
 from quant.quiet import quiet
 from quant.recipe import REPAIRS, load_recipe
 from rpi_runtime.files import write_text
@@ -68,12 +67,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rescaled", type=float, default=0.0, metavar="OCTAVES")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
-    network = find_model(args.model).load(args.weights, Progress(quiet=True))
+    network = find_model(args.model).load(args.weights)
     if args.rescaled:
         network = rescaled(network, args.rescaled, seed=0)
     split = read_split(args.coco, "val2017")
     wanted = args.calibration or str(args.coco)
-    paths, source = find_images(wanted, args.calibration_images, Progress(quiet=True))
+    paths, source = find_images(wanted, args.calibration_images)
     calibration = read_calibration(paths, source, [i.path for i in split.images])
     print(HEAD)
     outcomes = []
@@ -88,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
                     limits=Limits(),
                     output=Path(folder),
                 )
-                outcome = export_one(network, (width, height), spec, Progress(quiet=True))
+                outcome = export_one(network, (width, height), spec)
             print(row(outcome), flush=True)
             outcomes.append(replace(outcome, pictures=()))
     if args.json:

@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.cli import run_command
-from quant.progress import Progress
 from quant.quiet import quiet
 
 with quiet():
@@ -94,7 +93,7 @@ def make(name: str, weights: str | None, calibration: CalibrationSet, output: Pa
         return made
     with tempfile.TemporaryDirectory() as folder, quiet():
         source = weights or str(random_weights(name, calibration, Path(folder)))
-        network = find_model(name).load(source, Progress(quiet=True))
+        network = find_model(name).load(source)
         card = network.card_at(width, height)
 
         real = network.build(card.input).model

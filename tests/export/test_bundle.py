@@ -20,10 +20,8 @@ from export.weights.find import find_weights, provenance
 from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.registry import MODELS, find_model
 from quant.cli import run_command
-from quant.progress import Progress
 from rpi_runtime.errors import WeightsError
 
-QUIET = Progress(quiet=True)
 PACKAGED = sorted(p.stem for p in bundled_weights.FOLDER.rglob("*.safetensors"))
 FACTS = """\
 licence = "Apache-2.0"
@@ -128,7 +126,7 @@ def test_the_zoo_takes_them_by_default_where_there_are_some(place: Place) -> Non
     assert entry.default_source == "omz"
     assert place.bundle() == 0
     assert entry.default_source == "bundled"
-    network = entry.load("bundled", QUIET)
+    network = entry.load("bundled")
     origin = network.card.provenance
     assert origin.weights_source == "bundled: lw-openpose.safetensors"
     assert origin.weights_sha256 == find_bundled("lw-openpose")[1].sha256
@@ -139,9 +137,9 @@ def test_the_zoo_takes_them_by_default_where_there_are_some(place: Place) -> Non
 
 def test_a_package_without_them_says_so(place: Place) -> None:
     with pytest.raises(WeightsError, match="this package has none for lw-openpose \\(it has none at all\\)"):
-        find_model("lw-openpose").load("bundled", QUIET)
+        find_model("lw-openpose").load("bundled")
     with pytest.raises(WeightsError, match="no such file"):
-        find_weights("bundled", {}, QUIET)  # of a network that never has any
+        find_weights("bundled", {})  # of a network that never has any
 
 
 def test_a_damaged_package_is_refused(place: Place) -> None:
@@ -230,7 +228,7 @@ def test_packaged_weights_are_whole(name: str) -> None:
     assert MODELS[name].bundled == name
     assert path.stat().st_size < 9_000_000
     assert card.measured
-    assert provenance(find_weights("bundled", {}, QUIET, name), "omz").weights_data
+    assert provenance(find_weights("bundled", {}, name), "omz").weights_data
 
 
 def test_a_blend_lies_between_start_and_trained(place: Place, trained: dict[str, torch.Tensor]) -> None:

@@ -16,7 +16,6 @@ from export.zoo.network import CARD_LARGEST, Network
 from export.zoo.registry import find_model
 from quant.cli import run_command
 from quant.predict import Procedure, predictor
-from quant.progress import Progress
 from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.evaluate.coco import CocoImage, read_split
 from rpi_runtime.evaluate.images import read_image
@@ -53,11 +52,11 @@ def test_elongated_pictures_stop_no_evaluation(
     card = replace(TAGS, input=replace(TAGS.input, width=512, height=512))
     network = Network(card=card, build=lambda spec: pytest.fail("not to be built"))
     image = CocoImage(id=1, path=Path("1.jpg"), width=picture[0], height=picture[1])
-    people: Any = FloatNetwork(network, Procedure(), None, [image], Progress(quiet=True))
+    people: Any = FloatNetwork(network, Procedure(), None, [image])
     asked = people(image, None)
     assert (asked.width, asked.height) == size
     with pytest.raises(UsageError, match="expected 32 to 2048 pixels a side"):  # this one somebody asked for
-        FloatNetwork(network, Procedure(), (2304, 512), [image], Progress(quiet=True))
+        FloatNetwork(network, Procedure(), (2304, 512), [image])
 
 
 def test_the_longest_side_is_the_one_that_a_card_allows() -> None:
@@ -70,10 +69,10 @@ def test_every_picture_of_a_network_with_tags_has_its_own_size(
     tmp_path: Path, toy_coco: tuple[Path, Path]
 ) -> None:
     torch.save(seeded_state("efficienthrnet-h4"), tmp_path / "weights.pth")
-    network = find_model("efficienthrnet-h4").load(str(tmp_path / "weights.pth"), Progress(quiet=True))
+    network = find_model("efficienthrnet-h4").load(str(tmp_path / "weights.pth"))
     split = read_split(toy_coco[1], "val2017")
     image = split.images[0]
-    people = FloatNetwork(network, Procedure(), None, [image], Progress(quiet=True))
+    people = FloatNetwork(network, Procedure(), None, [image])
     assert isinstance(people(image, read_image(image)), list)
     assert list(people.built) == [own_size(384, image.width, image.height)]
 
@@ -82,10 +81,10 @@ def test_float_network_finds_whom_its_file_finds(shared: Path, tmp_path: Path) -
     weights = shared / "data/weights/human-pose-estimation-0001"
     export = ["--model", "lw-openpose", "--weights", str(weights), "--output", str(tmp_path), "--json"]
     assert run_command(tflite, export) == 0
-    network = find_model("lw-openpose").load(str(weights), Progress(quiet=True))
+    network = find_model("lw-openpose").load(str(weights))
     split = read_split(shared / "data/coco", "val2017")
     file = tmp_path / "lw-openpose-160x120-float32.tflite"
-    ours = FloatNetwork(network, Procedure(), (160, 120), split.images[:6], Progress(quiet=True))
+    ours = FloatNetwork(network, Procedure(), (160, 120), split.images[:6])
     theirs = predictor(Model(file), Procedure())
     found = 0
     for image in split.images[:6]:

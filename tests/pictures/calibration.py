@@ -52,10 +52,9 @@ def measure(weights: str, frames: Iterable[Frame]) -> Statistics:
     """Run pictures through the float network."""
     from export.zoo.registry import find_model
     from quant.calibration import CalibrationSet, Manifest
-    from quant.progress import Progress
     from quant.quantize.observe import Probe
 
-    network = find_model("lw-openpose").load(weights, Progress(quiet=True))
+    network = find_model("lw-openpose").load(weights)
     card = network.card_at(*SIZE)
     model = network.build(card.input).model
     rectified = [op.outputs[0] for op in model.operators if op.activation == "RELU"]

@@ -17,7 +17,6 @@ from quant import evaluate
 from quant.calibration import Manifest, read_calibration
 from quant.cli import run_command
 from quant.evaluate import EvaluationSpec, evaluate_file, main, score
-from quant.progress import Progress
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import CardError, InputError
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
@@ -27,8 +26,6 @@ from rpi_runtime.model.member import CALIBRATION_MEMBER
 from rpi_runtime.poses import Pose
 from tests.quant.toycoco import people_of, write_toy_coco, write_toy_model
 from tests.rpi_runtime.toys import write_toy
-
-QUIET = Progress(quiet=True)
 
 
 def truth_as_detections(split: CocoSplit, shift: float = 0.0) -> list[dict[str, Any]]:
@@ -92,7 +89,7 @@ def test_a_pose_in_cocos_order_and_score() -> None:
 
 def test_a_file_is_run_and_scored(toy_coco: tuple[Path, Path]) -> None:
     model, coco = toy_coco
-    results = evaluate_file(model, EvaluationSpec(split=read_split(coco, "val2017"), threads=1), QUIET)
+    results = evaluate_file(model, EvaluationSpec(split=read_split(coco, "val2017"), threads=1))
     e = results.evaluation
     assert (e.file, e.model, e.size, e.images) == ("toy.tflite", "toy", "32x24", 4)
     assert e.poses == len(results.detections) == sum(i["poses"] for i in results.per_image)
@@ -120,20 +117,20 @@ def test_a_file_calibrated_on_an_evaluated_image_is_refused(
     manifest = read_calibration(paths, "pictures").manifest
     model = calibrated(tmp_path / "calibrated.tflite", manifest.to_json())
     with pytest.raises(InputError, match="1 images of val2017 calibrated this file"):
-        evaluate_file(model, EvaluationSpec(split=split), QUIET)
+        evaluate_file(model, EvaluationSpec(split=split))
 
 
 def test_a_file_calibrated_on_others_is_measured(toy_coco: tuple[Path, Path], tmp_path: Path) -> None:
     model = calibrated(tmp_path / "m.tflite", Manifest(source="x", images=(("a.jpg", "0" * 64),)).to_json())
     spec = EvaluationSpec(split=read_split(toy_coco[1], "val2017"))
-    assert evaluate_file(model, spec, QUIET).evaluation.images == 4
+    assert evaluate_file(model, spec).evaluation.images == 4
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": 1, "images": [3]}'])
 def test_a_broken_calibration_manifest(toy_coco: tuple[Path, Path], tmp_path: Path, text: str) -> None:
     model = calibrated(tmp_path / "m.tflite", text)
     with pytest.raises(CardError, match="calibration manifest cannot be read"):
-        evaluate_file(model, EvaluationSpec(split=read_split(toy_coco[1], "val2017")), QUIET)
+        evaluate_file(model, EvaluationSpec(split=read_split(toy_coco[1], "val2017")))
 
 
 def test_a_damaged_calibration_manifest_is_not_taken_for_none(
@@ -146,27 +143,27 @@ def test_a_damaged_calibration_manifest_is_not_taken_for_none(
     data[data.index(text.encode()) + 5] ^= 1
     model.write_bytes(data)
     with pytest.raises(CardError, match=r"calibration\.json is damaged \(Bad CRC-32"):
-        evaluate_file(model, EvaluationSpec(split=split), QUIET)
+        evaluate_file(model, EvaluationSpec(split=split))
 
 
 def test_a_skeleton_that_is_not_cocos(toy_coco: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(CardError, match="names no COCO keypoints"):
         spec = EvaluationSpec(split=read_split(toy_coco[1], "val2017"))
-        evaluate_file(write_toy(tmp_path / "toy.tflite"), spec, QUIET)
+        evaluate_file(write_toy(tmp_path / "toy.tflite"), spec)
 
 
 def test_annotations_of_other_images(toy_coco: tuple[Path, Path], tmp_path: Path) -> None:
     coco = write_toy_coco(tmp_path / "coco")
     write_picture(np.zeros((20, 20, 3), np.uint8), coco / "val2017" / "000000000102.png")
     with pytest.raises(InputError, match="20x20 pixels, annotated as 64x48"):
-        evaluate_file(toy_coco[0], EvaluationSpec(split=read_split(coco, "val2017")), QUIET)
+        evaluate_file(toy_coco[0], EvaluationSpec(split=read_split(coco, "val2017")))
 
 
 def test_an_unreadable_evaluation_image(toy_coco: tuple[Path, Path], tmp_path: Path) -> None:
     coco = write_toy_coco(tmp_path / "coco")
     (coco / "val2017" / "000000000102.png").write_bytes(b"broken")
     with pytest.raises(InputError, match=r"102\.png: cannot be read as a picture"):
-        evaluate_file(toy_coco[0], EvaluationSpec(split=read_split(coco, "val2017")), QUIET)
+        evaluate_file(toy_coco[0], EvaluationSpec(split=read_split(coco, "val2017")))
 
 
 def damage(kind: str) -> dict[str, Any] | list[Any]:
@@ -204,7 +201,7 @@ def test_annotations_of_another_kind(toy_coco: tuple[Path, Path], tmp_path: Path
     coco = write_toy_coco(tmp_path / "coco")
     (coco / "annotations/person_keypoints_val2017.json").write_text(json.dumps(damage(kind)))
     with pytest.raises(InputError) as caught:
-        evaluate_file(toy_coco[0], EvaluationSpec(split=read_split(coco, "val2017")), QUIET)
+        evaluate_file(toy_coco[0], EvaluationSpec(split=read_split(coco, "val2017")))
     assert "person_keypoints_val2017.json" in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -14,7 +14,6 @@ from quant.boxes import annotated_boxes, clip, detected_boxes
 from quant.cli import run_command
 from quant.evaluate import EvaluationSpec, evaluate_file, main, score
 from quant.predict import Procedure, predictor
-from quant.progress import Progress
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.model.card import ModelCard, OutputSpec, Skeleton
@@ -23,8 +22,6 @@ from rpi_runtime.preprocess.crop import CropWriter, crop_transform
 from tests.quant.figures import write_figures
 from tests.quant.standin_network import CROPS, PAIRS, SKELETON, TAGS, PerfectNetwork, coordinates, people
 from tests.rpi_runtime.toys import CARD, write_toy
-
-QUIET = Progress(quiet=True)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +113,7 @@ def test_a_file_of_another_family_is_run_and_scored(
 ) -> None:
     path = toy(tmp_path / "toy.tflite", kind)
     spec = EvaluationSpec(split=read_split(toy_coco[1], "val2017"), threads=1, procedure=Procedure(flip=True))
-    e = evaluate_file(path, spec, QUIET).evaluation
+    e = evaluate_file(path, spec).evaluation
     assert e.procedure == ("exact, flip" if kind == "tags" else "exact, flip, boxes gt")
     assert 0 <= e.ap <= 100
     assert kind == "tags" or e.poses == 4  # one a box
@@ -157,7 +154,7 @@ def test_command_line_errors(
 def test_procedures_of_another_kind_are_refused(toy_coco: tuple[Path, Path], split: CocoSplit) -> None:
     with pytest.raises(UsageError, match="a flip test of a network with PAFs is not offered"):
         spec = EvaluationSpec(split=split, procedure=Procedure(flip=True))
-        evaluate_file(toy_coco[0], spec, QUIET)
+        evaluate_file(toy_coco[0], spec)
     bare = PerfectNetwork(replace(TAGS, decoder=TagSettings()))
     with pytest.raises(CardError, match="names no flip_pairs"):
         predictor(bare, Procedure(flip=True))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from quant.quiet import quiet
+from quant.quiet import quiet, verbosity
 from rpi_runtime.errors import InputError
 
 
@@ -26,7 +26,7 @@ def test_silent_when_all_goes_well(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_verbose_shows_everything(capfd: pytest.CaptureFixture[str]) -> None:
-    with quiet(verbose=True), pytest.warns(DeprecationWarning):
+    with verbosity(True), quiet(), pytest.warns(DeprecationWarning):
         noise()
     out, err = capfd.readouterr()
     sys.stdout.flush()

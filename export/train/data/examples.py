@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from export.train.data.augment import Picture
 from export.train.data.pictures import PictureStore
-from quant.progress import Progress
+from quant.progress import reporter
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import InputError
 from rpi_runtime.inputs import parse_json, read_input
@@ -105,7 +105,7 @@ def halved(picture: Picture) -> tuple[Picture, ...]:
     return tuple(pyramid)
 
 
-def read_source(source: Source, hidden: frozenset[str], progress: Progress) -> list[Example]:
+def read_source(source: Source, hidden: frozenset[str]) -> list[Example]:
     """Read every labelled picture of a source, less those whose file names are in `hidden`.
 
     They are decoded into memory, up to `IN_MEMORY`; of a larger source none is.
@@ -127,7 +127,7 @@ def read_source(source: Source, hidden: frozenset[str], progress: Progress) -> l
     if (
         sum(4 * e.size[0] * e.size[1] for e in examples) <= IN_MEMORY
     ):  # 3 bytes a pixel, a third more for copies
-        with progress.items("reading pictures", len(names)) as step, ThreadPoolExecutor() as threads:
+        with reporter().items("reading pictures", len(names)) as step, ThreadPoolExecutor() as threads:
             for _ in threads.map(lambda example: example.kept, examples):
                 step(1)
     return examples

@@ -23,7 +23,7 @@ from export.train.run.optimizer import MovingAverage, adam
 from export.train.run.precision import keep_unsafe_in_float32
 from export.train.run.quantization_aware import round_activations, rounded_weights
 from export.train.tasks.task import AnyTask
-from quant.progress import Progress
+from quant.progress import reporter
 from rpi_runtime.errors import InputError, PiposeError
 
 SAVE_SECONDS = 60.0  # between checkpoints
@@ -108,28 +108,28 @@ class Loop:
         self._began = self._started = self._saved = time.monotonic()
         self._left_out = 0
 
-    def __call__(self, progress: Progress) -> bool:
+    def __call__(self) -> bool:
         """Train to the end of the recipe or of the given time; return whether the end of the recipe was reached."""
-        while self._stage(progress):
+        while self._stage():
             if self.run.stage + 1 == self.recipe.iterate.stages:
                 return True
-            self._next_stage(progress)
+            self._next_stage()
         return False
 
-    def _stage(self, progress: Progress) -> bool:
+    def _stage(self) -> bool:
         """Train to the end of a stage or of the given time; return whether the end of the stage was reached."""
-        with progress.items(self.recipe.network, self.recipe.steps) as bar:
+        with reporter().items(self.recipe.network, self.recipe.steps) as bar:
             bar(self.run.step)
             for batch in self._batches():
                 self._step(*batch)
                 bar(1)
                 if self.run.step % LOG_STEPS == 0:
-                    self._log(progress)
-                self._keep(progress)
+                    self._log()
+                self._keep()
                 if self._is_late():
                     break
         if self.run.step == self.recipe.steps:
-            self._keep(progress)  # a run that was stopped right before it measured its last step
+            self._keep()  # a run that was stopped right before it measured its last step
         self.save()
         return self.run.step >= self.recipe.steps
 
@@ -138,25 +138,25 @@ class Loop:
             return False
         return self.workers.agree(time.monotonic() - self._began > self.spec.seconds)
 
-    def _keep(self, progress: Progress) -> None:
+    def _keep(self) -> None:
         """Measure if it is due, and save afterwards or if the last checkpoint is old."""
         if self.measure.due(self.run):
             self._count_seconds()
             if self.workers.first:
-                self.measure.choose(self.run, progress)
+                self.measure.choose(self.run)
             self.run.measured = self.run.step
             self.save()
         elif time.monotonic() - self._saved > SAVE_SECONDS:
             self.save()
 
-    def _next_stage(self, progress: Progress) -> None:
+    def _next_stage(self) -> None:
         """Restart optimizer, schedule and average from the best weights of this stage."""
         run, recipe = self.run, self.recipe
         self.workers.wait()  # the first process writes them
         self.net.load_state_dict(self.measure.best_of_stage(run.stage))
         run.optimizer = adam(self.net, recipe.groups, recipe.schedule.rate)
         run.average = MovingAverage(self.net, recipe.average)
-        progress.say(f"  stage {run.stage + 1} done, best AP {run.stage_best:.2f}")
+        reporter().say(f"  stage {run.stage + 1} done, best AP {run.stage_best:.2f}")
         run.stage, run.step, run.measured, run.stage_best = run.stage + 1, 0, -1, NONE
         run.lost, run.losses = 0.0, 0
         self.save()
@@ -236,7 +236,7 @@ class Loop:
                 'best.safetensors ([start] method = "load")'
             )
 
-    def _log(self, progress: Progress) -> None:
+    def _log(self) -> None:
         run, recipe = self.run, self.recipe
         seconds = run.seconds + time.monotonic() - self._started
         done, steps = run.stage * recipe.steps + run.step, recipe.iterate.stages * recipe.steps
@@ -253,6 +253,6 @@ class Loop:
             append_row(self.spec.output / "log.csv", row)
             left = seconds / done * (steps - done) / 60
             speed = done * recipe.batch / seconds
-            progress.say(
+            reporter().say(
                 f"  step {done}/{steps}  loss {row['loss']}  {speed:.1f} pictures/s  {left:.0f} min left"
             )

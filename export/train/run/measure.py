@@ -13,7 +13,7 @@ from export.train.run.log import append_row
 from export.train.tasks.task import AnyTask
 from export.train.validate import held_out, validate
 from quant.evaluate import score
-from quant.progress import Progress
+from quant.progress import reporter
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import write_bytes
 
@@ -44,9 +44,9 @@ class Measure:
             return False
         return run.step == self.recipe.steps or bool(holdout.every and run.step % holdout.every == 0)
 
-    def choose(self, run: Run, progress: Progress) -> None:
+    def choose(self, run: Run) -> None:
         """Measure, and keep the weights if they are the best so far."""
-        ap = self(run, progress)
+        ap = self(run)
         run.measured = run.step
         state = _saved(run)
         if ap > run.stage_best:
@@ -57,7 +57,7 @@ class Measure:
             run.best = ap
             write_bytes(self.output / "best.safetensors", save(state))
 
-    def __call__(self, run: Run, progress: Progress) -> float:
+    def __call__(self, run: Run) -> float:
         """Write the AP of every size into ap.csv, and return their mean."""
         if self._split is None:
             return -1.0
@@ -75,7 +75,7 @@ class Measure:
                 **asdict(result),
             }
             append_row(self.output / "ap.csv", row)
-            progress.say(
+            reporter().say(
                 f"  AP {result.ap:.2f}, of large people {result.ap_large:.2f} at {result.size}, held-out pictures"
             )
         return total / len(self.task.cards)

@@ -18,7 +18,7 @@ from export.train.tasks.task import Task
 from export.train.tasks.taught import Taught
 from export.weights.module import load_state
 from export.zoo.person_finder.module import Finder
-from quant.progress import Progress
+from quant.progress import reporter
 
 FILL = (114, 114, 114)  # what its start was trained to see beside the picture
 SHARPNESS = 2.0  # of the focal weight of scores
@@ -68,13 +68,13 @@ class BoxTask(Task[BoxRecipe, BoxSamples, nn.Module]):
         """Return the samples of pictures."""
         return BoxSamples(examples, spec, length, self.recipe.augmentation)
 
-    def load_start(self, net: nn.Module, samples: BoxSamples, progress: Progress) -> None:
+    def load_start(self, net: nn.Module, samples: BoxSamples) -> None:
         """Put the weights of ``[start]`` into the network, or fit its layers to what the start's give."""
         start = self.recipe.start
         published = self._trained(start.weights)
         load_state(net, {k: v.numpy() for k, v in published.state_dict().items()}, start.weights)
         if start.method == "refit":
-            with progress.stage("refit"):
+            with reporter().stage("refit"):
                 pictures = torch.stack([samples[n][0] for n in range(start.pictures)])
                 images = self.inputs(pictures)
                 refit(net, record(published, images), images, self.recipe.seed)
@@ -86,7 +86,7 @@ class BoxTask(Task[BoxRecipe, BoxSamples, nn.Module]):
     def _trained(self, source: str) -> Finder:
         """The start in its own form, with its own activations."""
         net = Finder()
-        self.load_weights(net, source, Progress(quiet=True))
+        self.load_weights(net, source)
         return net
 
     def loss(self, outputs: Pairs, targets: list[Tensor]) -> Tensor:

@@ -23,7 +23,6 @@ from export.train.tasks.point_targets import MIRRORED, Maps, crop_heatmaps, exac
 from export.train.tasks.task import Task
 from export.train.tasks.taught import Taught
 from quant.boxes import clip
-from quant.progress import Progress
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.decoders import TopdownSettings
 
@@ -158,7 +157,7 @@ class CropTask(Task[CropRecipe, CropSamples, nn.Module]):
         if spec is None:
             return net
         teacher = self.network.bare()
-        self.load_weights(teacher, spec.weights, Progress(quiet=True))
+        self.load_weights(teacher, spec.weights)
         return Taught(net, teacher)
 
     def loss(self, outputs: Any, targets: list[Tensor]) -> Tensor:

@@ -41,7 +41,7 @@ from export.zoo.lw_openpose.load import load_lw_openpose
 from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.lw_openpose.prune import prune
 from export.zoo.lw_openpose.sources import SOURCES
-from quant.progress import Progress
+from quant.progress import reporter
 from rpi_runtime.errors import UsageError
 
 Stages = list[tuple[Tensor, Tensor]]
@@ -161,8 +161,8 @@ def _anchor(rng: np.random.Generator, people: NDArray[np.float64]) -> NDArray[np
 class MapsTeacher:
     """A trained network with PAFs; it sees crops enlarged and gives maps of the student's size."""
 
-    def __init__(self, spec: PafDistillation, progress: Progress) -> None:
-        weights = find_weights(spec.weights, SOURCES, progress, TEACHER)
+    def __init__(self, spec: PafDistillation) -> None:
+        weights = find_weights(spec.weights, SOURCES, TEACHER)
         net, self._scale, _ = load_lw_openpose(weights)
         self._net = net.eval().requires_grad_(False)
 
@@ -204,18 +204,18 @@ class PafTask(Task[PafRecipe, PafSamples, LwOpenPose]):
             larger=recipe.distillation.scale if recipe.distillation else 0.0,
         )
 
-    def load_start(self, net: LwOpenPose, samples: PafSamples, progress: Progress) -> None:
+    def load_start(self, net: LwOpenPose, samples: PafSamples) -> None:
         """Put the weights of ``[start]`` into the network, or what pruning leaves of them."""
         start = self.recipe.start
         source = start.network if start.method == "prune" else self.recipe.network
         layout = _layout(source) if start.method == "prune" else net.layout
-        published, scale, _ = load_lw_openpose(find_weights(start.weights, SOURCES, progress, source), layout)
+        published, scale, _ = load_lw_openpose(find_weights(start.weights, SOURCES, source), layout)
         if published.graph != net.graph or abs(scale - SCALE) > 1e-9:
             raise UsageError(f"start.weights {start.weights}: expected weights of the omz graph")
         if start.method == "load":
             net.load_state_dict(published.state_dict())
             return
-        with progress.stage("prune"):
+        with reporter().stage("prune"):
             prune(published, net, self.inputs(_still_pictures(samples, start.pictures)))
 
     def trained(self, net: LwOpenPose) -> nn.Module:
@@ -230,16 +230,16 @@ class PafTask(Task[PafRecipe, PafSamples, LwOpenPose]):
         if spec is None:
             return loss
         if self._teacher is None:
-            self._teacher = MapsTeacher(spec, Progress(quiet=True))
+            self._teacher = MapsTeacher(spec)
         taught = self._teacher(targets[2], (maps.shape[2], maps.shape[3]))
         distilled = openpose_loss(outputs, taught, torch.ones_like(mask), weighting)
         return (1 - spec.share) * loss + spec.share * distilled
 
-    def finish(self, net: LwOpenPose, samples: PafSamples, progress: Progress) -> None:
+    def finish(self, net: LwOpenPose, samples: PafSamples) -> None:
         """Bring the channels of residual sums to one size."""
         pictures = _still_pictures(samples, min(LOOKED_AT, len(samples.examples)))
         changed = balance(net, self.inputs(pictures))
-        progress.say(f"  {changed} outlier channels of residual sums divided; the function is the same")
+        reporter().say(f"  {changed} outlier channels of residual sums divided; the function is the same")
 
     def maps(self, outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Heatmaps and PAFs."""

@@ -16,7 +16,7 @@ from export.train.validate import held_out
 from export.weights.find import find_weights
 from export.weights.module import load_state
 from export.zoo.registry import find_trainable
-from quant.progress import Progress
+from quant.progress import reporter
 from rpi_runtime.errors import InputError
 
 R = TypeVar("R", bound=Recipe, covariant=True)
@@ -52,32 +52,32 @@ class Task(ABC, Generic[R, S, N]):
         small = self.network.small_start
         return net if small is None else small_normal(net, small)
 
-    def start(self, samples: S, progress: Progress) -> N:
+    def start(self, samples: S) -> N:
         """Return the network as the recipe starts it."""
         torch.manual_seed(self.recipe.seed)
         net = self.build()
         if self.recipe.start.method != "scratch":
-            self.load_start(net, samples, progress)
+            self.load_start(net, samples)
         return net
 
-    def load_start(self, net: N, samples: S, progress: Progress) -> None:
+    def load_start(self, net: N, samples: S) -> None:
         """Put the weights of ``[start]`` into the network."""
-        self.load_weights(net, self.recipe.start.weights, progress)
+        self.load_weights(net, self.recipe.start.weights)
 
-    def load_weights(self, net: nn.Module, source: str, progress: Progress) -> None:
+    def load_weights(self, net: nn.Module, source: str) -> None:
         """Put weights into a module of the network, from its own files or as they were published."""
-        weights = find_weights(source, {}, progress, self.recipe.network)
+        weights = find_weights(source, {}, self.recipe.network)
         adopt = self.network.adopt
         state = adopt(weights.state, weights.source) if adopt else weights.state
         load_state(net, state, weights.source)
 
-    def read_samples(self, progress: Progress) -> S:
+    def read_samples(self) -> S:
         """Read every source, less what is held out."""
         recipe = self.recipe
         hidden = frozenset(held_out(recipe.holdout)[1] if recipe.holdout else ())
-        examples = [e for s in recipe.data for e in read_source(s, hidden, progress)]
+        examples = [e for s in recipe.data for e in read_source(s, hidden)]
         people = sum(len(e.people) for e in examples)
-        progress.say(f"  {len(examples)} pictures, {people} people")
+        reporter().say(f"  {len(examples)} pictures, {people} people")
         if not people:
             raise InputError(
                 "the labels hold no person with keypoints in the pictures that are left to training"
@@ -108,7 +108,7 @@ class Task(ABC, Generic[R, S, N]):
     def loss(self, outputs: Any, targets: list[Tensor]) -> Tensor:
         """Compare a batch's outputs with what its samples hold beside the input."""
 
-    def finish(self, net: N, samples: S, progress: Progress) -> None:
+    def finish(self, net: N, samples: S) -> None:
         """Prepare the trained network for quantization, in place, without changing what it computes."""
 
     @abstractmethod

@@ -10,7 +10,6 @@ from export.zoo.entry import Entry, Facts
 from export.zoo.inputs import IMAGENET_MEAN, IMAGENET_SCALE
 from export.zoo.network import Network
 from export.zoo.skeletons import COCO_17, COCO_17_FLIP_PAIRS, TAG_JOINT_ORDER
-from quant.progress import Progress
 from rpi_runtime.model.card import InputSpec, OutputSpec
 from rpi_runtime.model.decoders import TagSettings
 
@@ -56,10 +55,10 @@ def describe(side: int, *, tags_twice: bool = False) -> Description:
 def _entry(name: Name, parameters: int, macs: int, ap: str, million: str, giga: str) -> Entry:
     side = SCALES[name].size
 
-    def load(source: str, progress: Progress) -> Network:
+    def load(source: str) -> Network:
         from export.zoo.efficienthrnet.network import load_network  # torch: not wanted for a list of names
 
-        return load_network(name, source, progress)
+        return load_network(name, source)
 
     def bare() -> nn.Module:
         from export.zoo.efficienthrnet.module import EfficientHRNet

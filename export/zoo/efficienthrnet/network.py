@@ -12,13 +12,12 @@ from export.zoo.efficienthrnet.form import EfficientHRNetForm, split
 from export.zoo.efficienthrnet.module import EfficientHRNet
 from export.zoo.efficienthrnet.scales import JOINTS, SCALES, Name
 from export.zoo.network import Network
-from quant.progress import Progress
 from rpi_runtime.model.card import InputSpec
 
 
-def load_network(name: Name, source: str, progress: Progress) -> Network:
+def load_network(name: Name, source: str) -> Network:
     """Read weights, with either width of the second head, and return the network."""
-    weights = find_weights(source, {}, progress)
+    weights = find_weights(source, {})
     second = weights.state.get("final_layers.1.weight")
     twice = second is not None and second.shape[0] == 2 * JOINTS
     net = EfficientHRNet(name, tags_twice=twice)

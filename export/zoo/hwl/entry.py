@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 from export.zoo.crops import describe_crops
 from export.zoo.entry import Entry, Facts
 from export.zoo.network import Network
-from quant.progress import Progress
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,12 +23,12 @@ def _entry(name: str, hard_sigmoid: HardSigmoid, reading: str) -> Entry:
 
         return Hwl(hard_sigmoid=hard_sigmoid)
 
-    def load(source: str, progress: Progress) -> Network:
+    def load(source: str) -> Network:
         from export.graph.topology import SUFFIX  # ONNX: not wanted for a list of names
         from export.zoo.stored import load_stored
 
         graph = Path(__file__).with_name(f"hwl-{hard_sigmoid}{SUFFIX}")
-        return load_stored(name, graph, DESCRIPTION, source, progress)
+        return load_stored(name, graph, DESCRIPTION, source)
 
     return Entry(
         summary=f"HWL: top-down, 17 keypoints, MobileNetV3 with attention, stride 4; hard sigmoid {reading}",

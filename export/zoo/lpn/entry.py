@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 from export.zoo.crops import describe_crops
 from export.zoo.entry import Entry, Facts
 from export.zoo.network import Network
-from quant.progress import Progress
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,10 +24,10 @@ def _entry(depth: Depth, parameters: int, macs: int, ap: str, paper: str) -> Ent
 
         return Lpn(depth)
 
-    def load(source: str, progress: Progress) -> Network:
+    def load(source: str) -> Network:
         from export.zoo.topdown import load_topdown
 
-        return load_topdown(f"lpn-{depth}", bare(), DESCRIPTION, source, progress)
+        return load_topdown(f"lpn-{depth}", bare(), DESCRIPTION, source)
 
     return Entry(
         summary=f"LPN-{depth}: top-down, 17 keypoints, lightweight ResNet with global context, stride 4",

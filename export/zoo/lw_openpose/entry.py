@@ -13,7 +13,6 @@ from export.zoo.lw_openpose.layouts import HEATMAPS, LAYOUTS, PAFS, Layout
 from export.zoo.lw_openpose.sources import SOURCES
 from export.zoo.network import Network
 from export.zoo.skeletons import OPENPOSE_18, OPENPOSE_18_PAF
-from quant.progress import Progress
 from rpi_runtime.model.card import InputSpec, OutputSpec
 
 if TYPE_CHECKING:
@@ -57,10 +56,10 @@ def _entry(
     layout = LAYOUTS[name]
     description = describe(layout, *size)
 
-    def load(source: str, progress: Progress) -> Network:
+    def load(source: str) -> Network:
         from export.zoo.lw_openpose.network import load_network
 
-        return load_network(name, description, sources or {}, source, progress)
+        return load_network(name, description, sources or {}, source)
 
     return Entry(
         summary=summary,

@@ -12,14 +12,13 @@ from export.weights.state import check_state
 from export.zoo.description import Description
 from export.zoo.lw_openpose.weights import LATER, find_form, notes_of, topology
 from export.zoo.network import Network
-from quant.progress import Progress
 
 
 def load_network(
-    name: str, description: Description, published: Mapping[str, Source], source: str, progress: Progress
+    name: str, description: Description, published: Mapping[str, Source], source: str
 ) -> Network:
     """Read weights and return the network, or one of its narrow relatives."""
-    weights = find_weights(source, published, progress, bundled=name)
+    weights = find_weights(source, published, bundled=name)
     found = find_form(weights)
     stored = topology(name, found.form)
     state, left_out = check_state(stored.shapes, found.state, weights.source, LATER)

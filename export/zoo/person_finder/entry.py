@@ -9,7 +9,6 @@ from export.weights.state import State
 from export.zoo.description import Description
 from export.zoo.entry import Entry, Facts, Trainable
 from export.zoo.network import Network
-from quant.progress import Progress
 from rpi_runtime.model.card import InputSpec, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import BoxSettings
 
@@ -65,12 +64,12 @@ def _adopt(state: State, source: str) -> State:
     return renamed_start(state, source)
 
 
-def _load(source: str, progress: Progress) -> Network:
+def _load(source: str) -> Network:
     from export.graph.topology import SUFFIX  # ONNX: not wanted for a list of names
     from export.zoo.stored import load_stored
 
     graph = Path(__file__).with_name(f"{NAME}{SUFFIX}")
-    return load_stored(NAME, graph, DESCRIPTION, source, progress, bundled=NAME, adopt=_adopt)
+    return load_stored(NAME, graph, DESCRIPTION, source, bundled=NAME, adopt=_adopt)
 
 
 ENTRIES = {

@@ -12,7 +12,6 @@ from export.zoo.description import Description
 from export.zoo.entry import Entry, Facts
 from export.zoo.network import Network
 from export.zoo.skeletons import COCO_17_FLIP_PAIRS
-from quant.progress import Progress
 from rpi_runtime.model.decoders import TopdownSettings
 
 if TYPE_CHECKING:
@@ -57,12 +56,12 @@ def _adopt(state: State, source: str) -> State:
     return renamed_start(state, source)
 
 
-def _load(source: str, progress: Progress) -> Network:
+def _load(source: str) -> Network:
     from export.graph.topology import SUFFIX  # ONNX: not wanted for a list of names
     from export.zoo.stored import load_stored
 
     graph = Path(__file__).with_name(f"{NAME}{SUFFIX}")
-    return load_stored(NAME, graph, DESCRIPTION, source, progress, bundled=NAME, adopt=_adopt)
+    return load_stored(NAME, graph, DESCRIPTION, source, bundled=NAME, adopt=_adopt)
 
 
 ENTRIES = {

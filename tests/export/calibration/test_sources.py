@@ -11,12 +11,9 @@ import pytest
 from export.calibration import sources as calibration_sources
 from export.calibration.sources import FOLDER, PEOPLE, SUMS, find_images, people_of
 from quant.calibration import DEFAULT_COUNT, read_calibration
-from quant.progress import Progress
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import InputError, UsageError
 from tests.export.toynet import write_pictures
-
-QUIET = Progress(quiet=True)
 
 
 @pytest.fixture
@@ -29,7 +26,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("source", [None, "bundled"])
 def test_the_package_has_pictures_for_the_default_count(source: str | None) -> None:
-    paths, name = find_images(source, DEFAULT_COUNT, QUIET)
+    paths, name = find_images(source, DEFAULT_COUNT)
     assert name == "bundled"
     assert [p.name for p in paths] == [f"scene{i:02}.jpg" for i in range(DEFAULT_COUNT)]
     found = read_calibration(paths, name)
@@ -46,10 +43,10 @@ def test_they_are_small_and_all_listed() -> None:
 
 
 def test_fewer_are_spread_and_more_are_refused() -> None:
-    paths, _ = find_images("bundled", 4, QUIET)
+    paths, _ = find_images("bundled", 4)
     assert [p.name for p in paths] == ["scene00.jpg", "scene08.jpg", "scene16.jpg", "scene24.jpg"]
     with pytest.raises(UsageError, match="32 come with the package"):
-        find_images("bundled", 33, QUIET)
+        find_images("bundled", 33)
 
 
 def test_a_damaged_package_is_refused(package: Path) -> None:
@@ -58,24 +55,22 @@ def test_a_damaged_package_is_refused(package: Path) -> None:
     data[-20] ^= 1
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"scene05.jpg: damaged"):
-        find_images(None, 4, QUIET)
+        find_images(None, 4)
     path.unlink()
     with pytest.raises(InputError, match="install pipose again"):
-        find_images(None, 4, QUIET)
+        find_images(None, 4)
     (package / SUMS).write_text("nothing of the kind\n")
     with pytest.raises(InputError, match="install pipose again"):
-        find_images(None, 4, QUIET)
+        find_images(None, 4)
 
 
 def test_coco_is_fetched_and_a_folder_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(
-        calibration_sources, "fetch_images", lambda count, _: asked.append(count) or [tmp_path]
-    )
-    assert find_images("coco", 7, QUIET) == ([tmp_path], "coco/train2017")
+    monkeypatch.setattr(calibration_sources, "fetch_images", lambda count: asked.append(count) or [tmp_path])
+    assert find_images("coco", 7) == ([tmp_path], "coco/train2017")
     assert asked == [7]
     folder = write_pictures(tmp_path / "pictures", 3)
-    assert find_images(str(folder), 7, QUIET) == (sorted(folder.iterdir()), "pictures")
+    assert find_images(str(folder), 7) == (sorted(folder.iterdir()), "pictures")
 
 
 def test_the_generator_makes_these_pictures() -> None:
@@ -109,7 +104,7 @@ def test_scenes_are_chosen_whose_statistics_are_those_of_real_pictures() -> None
 
 def test_every_bundled_scene_has_a_person_inside_the_picture() -> None:
     people = people_of(None)
-    paths, _ = find_images(None, 32, QUIET)
+    paths, _ = find_images(None, 32)
     assert set(people) == {p.name for p in paths}
     for x, y, width, height in people.values():
         assert 0 <= x < x + width <= 480 + 1

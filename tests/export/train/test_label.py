@@ -13,10 +13,7 @@ import pytest
 from export.train.data.pair_teacher import PairTeacher, annotation
 from export.train.data.pictures import PictureStore
 from export.train.label import Labels, check, chosen, label, main
-from quant.progress import Progress
 from rpi_runtime.errors import InputError, UsageError
-
-QUIET = Progress(quiet=True)
 
 
 @pytest.fixture
@@ -32,7 +29,7 @@ def pictures(tmp_path: Path) -> PictureStore:
 def test_every_person_gets_a_number_and_its_pictures(pictures: PictureStore) -> None:
     labels = Labels(description="a teacher")
     person = annotation((1.0, 2.0, 3.0, 4.0), None, 0.5)
-    label(pictures, ["0.png", "3.png"], lambda frame: [person] * int(frame[0, 0, 0]), labels, QUIET)
+    label(pictures, ["0.png", "3.png"], lambda frame: [person] * int(frame[0, 0, 0]), labels)
     data = labels.data()
     assert [i["file_name"] for i in data["images"]] == ["0.png", "3.png"]
     assert (data["images"][1]["width"], data["images"][1]["height"]) == (30, 20)
@@ -70,7 +67,7 @@ def test_labels_by_hand_are_looked_up_by_the_name_of_the_file(pictures: PictureS
     file.write_text(json.dumps(by_hand))
     labels = Labels(description="a pair")
     teacher = cast(PairTeacher, Checking())
-    assert check(pictures, list(pictures), teacher, file, labels, QUIET) == (1, 1)
+    assert check(pictures, list(pictures), teacher, file, labels) == (1, 1)
     assert [len([p for p in labels.people if p["image_id"] == i["id"]]) for i in labels.images] == [
         1,
         1,

@@ -19,11 +19,9 @@ from export.calibration import coco_images
 from export.weights.download import RemoteFile, cache_folder, checksum, fetch
 from export.weights.find import find_weights
 from export.zoo.lw_openpose.sources import SOURCES
-from quant.progress import Progress
 from rpi_runtime.errors import DownloadError, InputError, OutputError, UsageError
 from tests.export.rangeserver import Served, serving
 
-QUIET = Progress(quiet=True)
 DATA = np.random.default_rng(0).bytes(700_000)
 
 
@@ -58,20 +56,20 @@ def files(folder: Path) -> list[str]:
 
 
 def test_fresh_then_from_the_cache_without_a_request(server: Served, cache: Path) -> None:
-    target = fetch(remote(server.url), QUIET)
+    target = fetch(remote(server.url))
     assert target == cache / "set/weights.bin"
     assert target.read_bytes() == DATA
     assert files(cache) == ["weights.bin"]
-    assert fetch(remote(server.url), QUIET) == target
+    assert fetch(remote(server.url)) == target
     assert server.requests == [""]
 
 
 def test_a_cut_download_is_resumed_where_it_stopped(server: Served, cache: Path) -> None:
     server.cut_after = 300_000
     with pytest.raises(DownloadError, match=r"cut after 300000 of 700000 bytes; run this again to resume"):
-        fetch(remote(server.url), QUIET)
+        fetch(remote(server.url))
     assert files(cache) == ["weights.bin.part"]
-    assert fetch(remote(server.url), QUIET).read_bytes() == DATA
+    assert fetch(remote(server.url)).read_bytes() == DATA
     assert server.requests == ["", "bytes=300000-"]
     assert files(cache) == ["weights.bin"]
 
@@ -80,28 +78,28 @@ def test_a_server_without_ranges_starts_over(server: Served, cache: Path) -> Non
     server.ranges = False
     server.cut_after = 300_000
     with pytest.raises(DownloadError):
-        fetch(remote(server.url), QUIET)
-    assert fetch(remote(server.url), QUIET).read_bytes() == DATA
+        fetch(remote(server.url))
+    assert fetch(remote(server.url)).read_bytes() == DATA
     assert server.requests == ["", "bytes=300000-"]
 
 
 @pytest.mark.parametrize("size", [len(DATA), 0])
 def test_a_server_that_does_not_say_the_length(server: Served, size: int) -> None:
     server.length = False
-    assert fetch(remote(server.url, size=size), QUIET).read_bytes() == DATA
+    assert fetch(remote(server.url, size=size)).read_bytes() == DATA
 
 
 def test_cut_without_a_length_is_caught_by_the_checksum(server: Served, cache: Path) -> None:
     server.length, server.cut_after = False, 300_000
     with pytest.raises(DownloadError, match="300000 bytes arrived and their checksum is not"):
-        fetch(remote(server.url, size=0), QUIET)
+        fetch(remote(server.url, size=0))
     assert files(cache) == []
 
 
 def test_a_wrong_checksum_removes_the_file(server: Served, cache: Path) -> None:
     wrong = remote(server.url, DATA[:-1] + b"x")
     with pytest.raises(DownloadError) as caught:
-        fetch(wrong, QUIET)
+        fetch(wrong)
     assert wrong.checksum in str(caught.value)
     assert "the damaged copy was removed" in str(caught.value)
     assert files(cache) == []
@@ -109,9 +107,9 @@ def test_a_wrong_checksum_removes_the_file(server: Served, cache: Path) -> None:
 
 
 def test_a_damaged_cached_file_is_fetched_again(server: Served, cache: Path) -> None:
-    target = fetch(remote(server.url), QUIET)
+    target = fetch(remote(server.url))
     target.write_bytes(b"x" * len(DATA))
-    assert fetch(remote(server.url), QUIET).read_bytes() == DATA
+    assert fetch(remote(server.url)).read_bytes() == DATA
     assert len(server.requests) == 2
 
 
@@ -119,7 +117,7 @@ def test_a_damaged_cached_file_is_fetched_again(server: Served, cache: Path) -> 
 def test_a_refusing_server_is_asked_once(server: Served, cache: Path, status: int) -> None:
     server.status = status
     with pytest.raises(DownloadError, match=rf"the server answered {status}") as caught:
-        fetch(remote(server.url), QUIET)
+        fetch(remote(server.url))
     assert str(cache / "set/weights.bin") in str(caught.value)
     assert len(server.requests) == 1
     assert files(cache) == []
@@ -128,21 +126,21 @@ def test_a_refusing_server_is_asked_once(server: Served, cache: Path, status: in
 def test_a_part_longer_than_the_file_starts_over_once(server: Served, cache: Path) -> None:
     (cache / "set").mkdir(parents=True)
     (cache / "set/weights.bin.part").write_bytes(b"y" * (len(DATA) + 5))
-    assert fetch(remote(server.url, size=0), QUIET).read_bytes() == DATA
+    assert fetch(remote(server.url, size=0)).read_bytes() == DATA
     assert server.requests == [f"bytes={len(DATA) + 5}-", ""]
 
 
 def test_a_complete_part_is_only_verified(server: Served, cache: Path) -> None:
     (cache / "set").mkdir(parents=True)
     (cache / "set/weights.bin.part").write_bytes(DATA)
-    assert fetch(remote(server.url), QUIET).read_bytes() == DATA
+    assert fetch(remote(server.url)).read_bytes() == DATA
     assert server.requests == []
 
 
 def test_offline_says_what_to_fetch_from_where_and_where_to_put_it(cache: Path) -> None:
     file = remote(f"http://127.0.0.1:{closed_port()}/weights.bin")
     with pytest.raises(DownloadError) as caught:
-        fetch(file, QUIET)
+        fetch(file)
     for part in (file.url, str(cache / "set/weights.bin"), file.checksum, "cannot be reached"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -152,14 +150,14 @@ def test_offline_says_what_to_fetch_from_where_and_where_to_put_it(cache: Path) 
 def test_a_file_put_there_by_hand_needs_no_network(cache: Path) -> None:
     (cache / "set").mkdir(parents=True)
     (cache / "set/weights.bin").write_bytes(DATA)
-    assert fetch(remote(f"http://127.0.0.1:{closed_port()}/x"), QUIET).read_bytes() == DATA
+    assert fetch(remote(f"http://127.0.0.1:{closed_port()}/x")).read_bytes() == DATA
 
 
 def test_a_cache_that_cannot_be_written(server: Served, cache: Path) -> None:
     cache.parent.mkdir(exist_ok=True)
     cache.write_bytes(b"")  # a file where the folder should be
     with pytest.raises(OutputError, match="PIPOSE_CACHE"):
-        fetch(remote(server.url), QUIET)
+        fetch(remote(server.url))
 
 
 def test_a_full_disk_is_an_output_error(server: Served, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +167,7 @@ def test_a_full_disk_is_an_output_error(server: Served, cache: Path, monkeypatch
 
     monkeypatch.setattr(Path, "open", Full)
     with pytest.raises(OutputError, match="No space left"):
-        fetch(remote(server.url), QUIET)
+        fetch(remote(server.url))
 
 
 def test_a_disk_that_fills_up_is_an_output_error(server: Served, cache: Path) -> None:
@@ -178,7 +176,7 @@ def test_a_disk_that_fills_up_is_an_output_error(server: Served, cache: Path) ->
     (cache / "set").mkdir(parents=True)
     (cache / "set/weights.bin.part").symlink_to("/dev/full")
     with pytest.raises(OutputError, match="No space left"):
-        fetch(remote(server.url, size=0), QUIET)
+        fetch(remote(server.url, size=0))
 
 
 @pytest.mark.parametrize(
@@ -205,10 +203,10 @@ def test_a_network_that_fails_on_the_way_is_no_full_disk(
 
     with monkeypatch.context() as patch, pytest.raises(DownloadError) as caught:
         patch.setattr(http.client.HTTPResponse, "read", read)
-        fetch(remote(server.url), QUIET)
+        fetch(remote(server.url))
     assert "the connection broke after 200000 bytes" in str(caught.value)
     assert "run this again to resume" in str(caught.value)
-    assert fetch(remote(server.url), QUIET).read_bytes() == DATA
+    assert fetch(remote(server.url)).read_bytes() == DATA
     assert server.requests == ["", "bytes=200000-"]
 
 
@@ -221,20 +219,20 @@ def test_a_network_that_fails_at_once(
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     with pytest.raises(DownloadError, match="cannot be reached"):
-        fetch(remote("http://127.0.0.1/weights.bin"), QUIET)
+        fetch(remote("http://127.0.0.1/weights.bin"))
 
 
 def test_a_cached_file_that_may_not_be_read_is_bad_input(
     server: Served, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch(remote(server.url), QUIET)
+    fetch(remote(server.url))
 
     def refuse(path: Path, *args: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(InputError, match=r"weights\.bin: cannot be read \(Permission denied\)"):
-        fetch(remote(server.url), QUIET)
+        fetch(remote(server.url))
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "/etc/passwd"])
@@ -273,7 +271,7 @@ def test_published_sources_are_whole(name: str) -> None:
 def test_a_known_source_without_network_names_all_of_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port()}")
     with pytest.raises(DownloadError) as caught:
-        find_weights("omz", SOURCES, QUIET)
+        find_weights("omz", SOURCES)
     for file in SOURCES["omz"].files:
         for part in (file.url, str(cache / file.path), file.checksum):
             assert part in str(caught.value)
@@ -288,14 +286,14 @@ def test_calibration_images_are_fetched_one_by_one_and_cached(
     monkeypatch.setattr(coco_images, "LIST", listing)
     monkeypatch.setattr(coco_images, "BASE", server.url + "/")
     for _ in range(2):
-        paths = coco_images.fetch_images(2, QUIET)
+        paths = coco_images.fetch_images(2)
         assert [p.read_bytes() for p in paths] == [DATA, DATA]
     assert len(server.requests) == 2
     with pytest.raises(UsageError, match="3 can be fetched"):
-        coco_images.fetch_images(4, QUIET)
+        coco_images.fetch_images(4)
     server.status = 503
     with pytest.raises(DownloadError, match="--calibration"):
-        coco_images.fetch_images(3, QUIET)
+        coco_images.fetch_images(3)
 
 
 def test_the_list_of_calibration_images_names_each_once() -> None:

@@ -19,10 +19,7 @@ from torch import nn
 from export.weights.find import find_weights
 from export.weights.module import load_state
 from export.zoo.lw_openpose.sources import SOURCES
-from quant.progress import Progress
 from rpi_runtime.errors import WeightsError
-
-QUIET = Progress(quiet=True)
 
 
 def tiny() -> nn.Module:
@@ -31,7 +28,7 @@ def tiny() -> nn.Module:
 
 
 def read(path: Path) -> dict[str, Any]:
-    return find_weights(str(path), {}, QUIET).state
+    return find_weights(str(path), {}).state
 
 
 @pytest.fixture
@@ -170,9 +167,9 @@ def test_other_contents(tmp_path: Path, content: object, expected: str) -> None:
 
 def test_sources_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="neither a file nor one of omz, osokin"):
-        find_weights("omzz", SOURCES, QUIET)
+        find_weights("omzz", SOURCES)
     with pytest.raises(WeightsError, match="'omzz': no such file"):
-        find_weights("omzz", {}, QUIET)
+        find_weights("omzz", {})
     (tmp_path / "weights.caffemodel").write_bytes(b"")
     with pytest.raises(WeightsError, match=r"unknown kind of weights '.caffemodel'"):
         read(tmp_path / "weights.caffemodel")

@@ -16,7 +16,6 @@ torch = pytest.importorskip("torch")
 from export.weights.find import find_weights  # noqa: E402 - after the check for torch
 from export.weights.wrappers import plain_keys  # noqa: E402
 from export.zoo.registry import MODELS  # noqa: E402
-from quant.progress import Progress  # noqa: E402
 from rpi_runtime.errors import InputError, WeightsError  # noqa: E402
 
 State = dict[str, Any]
@@ -63,7 +62,7 @@ TAKEN: dict[str, Callable[[State], Any]] = {
 
 
 def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    return find_weights(str(path), {}, Progress(quiet=True)).state
+    return find_weights(str(path), {}).state
 
 
 @pytest.mark.parametrize("form", TAKEN)
@@ -147,7 +146,7 @@ def test_named_pipes_are_refused_without_waiting(tmp_path: Path, suffix: str) ->
 def test_a_folder_that_is_not_utf8_can_be_named_in_a_card(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.pth"))
     torch.save(state(), path)
-    assert find_weights(str(path), {}, Progress(quiet=True)).source == r"caf\udce9.pth"
+    assert find_weights(str(path), {}).source == r"caf\udce9.pth"
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -14,11 +14,9 @@ from export.weights.find import find_weights
 from export.weights.openvino_ir import Graph
 from export.weights.openvino_run import run_ir
 from export.zoo.lw_openpose.load import load_lw_openpose
-from quant.progress import Progress
 from rpi_runtime.errors import WeightsError
 from tests.export.irs import IrWriter, as_float32, layer_types
 
-QUIET = Progress(quiet=True)
 PUBLISHED = "data/weights/human-pose-estimation-0001/FP16-INT8/human-pose-estimation-0001.xml"
 
 
@@ -165,7 +163,7 @@ def test_running_an_unknown_operation_names_it(tmp_path: Path) -> None:
 
 
 def test_a_graph_of_another_network_is_refused(tmp_path: Path) -> None:
-    weights = find_weights(str(small("f32")[0].write(tmp_path)), {}, QUIET)
+    weights = find_weights(str(small("f32")[0].write(tmp_path)), {})
     with pytest.raises(WeightsError, match="expected the four of"):
         load_lw_openpose(weights)
 
@@ -200,7 +198,7 @@ def test_truncated_published_weights(tmp_path: Path, published: Path, suffix: st
         cut = int(part * len(data)) if file.suffix == suffix else len(data)
         (tmp_path / file.name).write_bytes(data[:cut])
     with pytest.raises(WeightsError, match=re.escape(published.with_suffix(suffix).name)):
-        load_lw_openpose(find_weights(str(tmp_path / published.name), {}, QUIET))
+        load_lw_openpose(find_weights(str(tmp_path / published.name), {}))
 
 
 def test_changed_values_are_noticed_or_finite(tmp_path: Path, published: Path) -> None:
@@ -212,12 +210,12 @@ def test_changed_values_are_noticed_or_finite(tmp_path: Path, published: Path) -
     )
     assert (tmp_path / "net.xml").read_text() != text
     with pytest.raises(WeightsError):
-        load_lw_openpose(find_weights(str(tmp_path / "net.xml"), {}, QUIET))
+        load_lw_openpose(find_weights(str(tmp_path / "net.xml"), {}))
 
 
 def test_published_weights_and_the_torch_network_agree(published: Path) -> None:
     graph = Graph(published)
-    net, scale, notes = load_lw_openpose(find_weights(str(published), {}, QUIET))
+    net, scale, notes = load_lw_openpose(find_weights(str(published), {}))
     assert (notes, scale) == (["graph omz"], 1 / 255)
     pixels = np.random.default_rng(4).integers(0, 256, (1, 3, 40, 64)).astype(np.float32)
     expected = run_ir(graph, pixels)
@@ -234,7 +232,7 @@ def test_the_fp32_form_of_the_published_weights_loads_to_the_same_outputs(
 ) -> None:
     xml = as_float32(Graph(published), tmp_path / "fp32")
     assert not layer_types(xml) & {"FakeQuantize", "Convert", "Subtract"}
-    nets = [load_lw_openpose(find_weights(str(x), {}, QUIET)) for x in (published, xml)]
+    nets = [load_lw_openpose(find_weights(str(x), {})) for x in (published, xml)]
     assert nets[0][1:] == nets[1][1:]
     image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(1)) - 0.5
     with torch.inference_mode():
@@ -244,7 +242,7 @@ def test_the_fp32_form_of_the_published_weights_loads_to_the_same_outputs(
 
 def test_a_folder_or_the_bin_names_the_same_weights(published: Path) -> None:
     folder, values = published.parent, published.with_suffix(".bin")
-    found = [find_weights(str(p), {}, QUIET) for p in (folder, values)]
+    found = [find_weights(str(p), {}) for p in (folder, values)]
     assert {w.sha256 for w in found} == {"df2a9f41f15c3a0c8a0c5a704650338a3cc5c7bb588f2bfc14ea7093fa37b446"}
 
 

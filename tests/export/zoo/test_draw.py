@@ -67,9 +67,8 @@ PROGRAM = """
 import sys
 sys.modules.update(dict.fromkeys(("torch", "tensorflow", "pycocotools")))
 from export.zoo.registry import find_model
-from quant.progress import Progress
 for name in ("lw-openpose", "lw-openpose-pi", "person-refiner"):
-    network = find_model(name).load("bundled", Progress(quiet=True))
+    network = find_model(name).load("bundled")
     made = network.build(network.card.input)
     print(name, len(made.model.operators), list(made.model.outputs))
 """

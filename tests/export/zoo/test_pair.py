@@ -32,9 +32,8 @@ def outputs_of(name: str, file: Path, facts: dict[str, Any]) -> list[np.ndarray[
     from export.graph.topology import Topology
     from export.weights.find import find_weights
     from export.zoo.drawn import DRAWN, path_of
-    from quant.progress import Progress
 
-    weights = find_weights(str(file), {}, Progress(quiet=True))
+    weights = find_weights(str(file), {})
     adopt = find_model(name).adopt
     assert adopt is not None
     graph = next(key for key in DRAWN if key.endswith(f"/{name}"))
@@ -70,10 +69,9 @@ def test_the_finder_with_the_starts_weights_is_the_start(start: tuple[Path, dict
 
 @pytest.mark.parametrize("start", ["rtmdet-nano-person-320"], indirect=True)
 def test_weights_of_another_network_are_refused(start: tuple[Path, dict[str, Any]]) -> None:
-    from quant.progress import Progress
 
     with pytest.raises(WeightsError, match="123 convolutions, expected 269"):
-        find_model("person-refiner").load(str(start[0]), Progress(quiet=True))
+        find_model("person-refiner").load(str(start[0]))
 
 
 @pytest.mark.parametrize("name", PAIR)

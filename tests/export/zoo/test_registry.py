@@ -16,16 +16,14 @@ from export.zoo.network import Network
 from export.zoo.pair import PAIR
 from export.zoo.registry import MODELS, find_model, find_trainable
 from quant.cli import run_command
-from quant.progress import Progress
 from rpi_runtime.errors import UsageError, WeightsError
 from tests.export.official import VARIANTS, described, seeded_state
 
-QUIET = Progress(quiet=True)
 SMALL = {"lpn-50": (64, 96), "hwl": (64, 96), "hwl-hsigmoid-half": (64, 96), "efficienthrnet-h4": (96, 64)}
 
 
 def load(name: str, path: Path) -> Network:
-    return find_model(name).load(str(path), QUIET)
+    return find_model(name).load(str(path))
 
 
 def save(variant: str, path: Path) -> Path:

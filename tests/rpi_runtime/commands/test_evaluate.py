@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from quant.evaluate import EvaluationSpec, evaluate_file
-from quant.progress import Progress
 from rpi_runtime.commands.evaluate import main
 from rpi_runtime.errors import InputError
 from rpi_runtime.evaluate.coco import read_split
@@ -27,7 +26,7 @@ def test_the_device_measures_what_the_workstation_measures(
     assert main(argv) == 0
     found = json.loads(capsys.readouterr().out)
     spec = EvaluationSpec(split=read_split(coco, "val2017"), threads=1)
-    expected = evaluate_file(model, spec, Progress(quiet=True)).evaluation
+    expected = evaluate_file(model, spec).evaluation
     for name, value in found["figures"].items():
         assert value == pytest.approx(asdict(expected)[name], abs=1e-9), name
     assert found["people"] == expected.poses

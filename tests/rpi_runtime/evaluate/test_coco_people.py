@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from quant.evaluate import Evaluation, evaluate, score
-from quant.progress import Progress
 from rpi_runtime.errors import InputError
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from tests.quant.toycoco import write_toy_coco
@@ -237,7 +236,7 @@ def test_images_of_another_size_are_refused_before_the_first(tmp_path: Path) -> 
     split = read_split(rewritten(tmp_path, edit), "val2017")
     facts = Evaluation(file="f", model="m", recipe="r", size="s")
     with pytest.raises(InputError, match="64x48 pixels, annotated as 65x48"):
-        evaluate(never, split, facts, Progress(quiet=True))
+        evaluate(never, split, facts)
 
 
 def test_results_name_the_images_as_their_file_does(tmp_path: Path) -> None:
@@ -246,9 +245,7 @@ def test_results_name_the_images_as_their_file_does(tmp_path: Path) -> None:
     def one(image: Any, _: Any) -> list[dict[str, Any]]:
         return [d for d in nearly_true(split) if d["image_id"] == image.id]
 
-    results = evaluate(
-        one, split, Evaluation(file="f", model="m", recipe="r", size="s"), Progress(quiet=True)
-    )
+    results = evaluate(one, split, Evaluation(file="f", model="m", recipe="r", size="s"))
     assert [d["image_id"] for d in results.detections] == ["img101", "img102", "img103", "img104"]
 
 
@@ -261,4 +258,4 @@ def test_images_without_people_give_no_ap(tmp_path: Path) -> None:
     split = read_split(rewritten(tmp_path, lambda data: data["annotations"].clear()), "val2017")
     facts = Evaluation(file="f", model="m", recipe="r", size="s")
     with pytest.raises(InputError, match="no person with keypoints on its images"):
-        evaluate(never, split, facts, Progress(quiet=True))
+        evaluate(never, split, facts)

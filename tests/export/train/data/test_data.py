@@ -16,10 +16,8 @@ from export.train.recipe import Holdout
 from export.train.tasks.paf_task import PafSamples
 from export.train.tasks.targets import TargetSpec
 from export.train.validate import held_out
-from quant.progress import Progress
 from rpi_runtime.errors import InputError
 
-QUIET = Progress(quiet=True)
 SPEC = SampleSpec(sizes=((64, 64), (96, 64)), batch=2)
 VARIED = Augmentation()
 
@@ -27,7 +25,7 @@ VARIED = Augmentation()
 @pytest.fixture
 def flat(labelled: Path) -> Samples:
     labels = str(labelled / "annotations/person_keypoints_train2017.json")
-    found = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), frozenset(), QUIET)
+    found = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), frozenset())
     return PafSamples(found, SPEC, 100, TargetSpec(), augmentation=VARIED)
 
 
@@ -63,18 +61,18 @@ def test_held_out_pictures_are_not_read(labelled: Path) -> None:
     split, names = held_out(Holdout(coco=str(labelled), train_every=3))
     assert [i.id for i in split.images] == [2, 3, 5, 6]
     labels = str(labelled / "annotations/person_keypoints_train2017.json")
-    left = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), frozenset(names), QUIET)
+    left = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), frozenset(names))
     assert len(left) == 2
     everything = frozenset(i.path.name for i in held_out(Holdout(coco=str(labelled)))[0].images)
     with pytest.raises(InputError, match="all 6 labelled pictures are held out"):
-        read_source(Source(pictures=str(labelled / "train2017"), labels=labels), everything, QUIET)
+        read_source(Source(pictures=str(labelled / "train2017"), labels=labels), everything)
 
 
 def test_a_name_that_ends_like_a_held_out_one_is_trained_on(labelled: Path) -> None:
     labels = str(labelled / "annotations/person_keypoints_train2017.json")
     source = Source(pictures=str(labelled / "train2017"), labels=labels)
-    assert len(read_source(source, frozenset({"1.jpg"}), QUIET)) == 6
-    assert len(read_source(source, frozenset({"000000000001.jpg"}), QUIET)) == 5
+    assert len(read_source(source, frozenset({"1.jpg"}))) == 6
+    assert len(read_source(source, frozenset({"000000000001.jpg"}))) == 5
 
 
 def test_one_in_so_many_is_held_out(labelled: Path) -> None:
@@ -89,7 +87,7 @@ def test_pictures_that_do_not_fit_into_memory_are_read_when_they_are_drawn(
 ) -> None:
     monkeypatch.setattr(examples, "IN_MEMORY", 1000)
     labels = str(labelled / "annotations/person_keypoints_train2017.json")
-    found = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), frozenset(), QUIET)
+    found = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), frozenset())
     lazy = PafSamples(found, SPEC, 100, TargetSpec(), augmentation=VARIED)
     assert all(torch.equal(a, b) for a, b in zip(flat[7], lazy[7], strict=True))
     assert not any("kept" in vars(e) for e in found)
@@ -106,7 +104,7 @@ def test_people_are_counted_where_a_tool_left_the_count_out(labelled: Path) -> N
         del person["num_keypoints"]
     path.write_text(json.dumps(data))
     source = Source(pictures=str(labelled / "train2017"), labels=str(path))
-    found = read_source(source, frozenset(), QUIET)
+    found = read_source(source, frozenset())
     assert [len(e.people) for e in found] == [1] * 6
     assert [len(e.ignored) for e in found] == [0, 1, 0, 0, 0, 0]
 

@@ -18,7 +18,6 @@ from export.train.tasks.box_task import BoxSamples
 from export.train.tasks.crop_task import CropSamples, Drawing
 from export.train.tasks.paf_task import PafSamples
 from export.train.tasks.targets import TargetSpec
-from quant.progress import Progress
 
 LIGHT = Augmentation(scale=(0.3, 2.2), noise=0.0)
 PEOPLE = 3
@@ -64,18 +63,18 @@ def _spec(size: tuple[int, int]) -> SampleSpec:
 
 
 def _crops(source: Source, draw: Drawing) -> RenderedSamples:
-    examples = read_source(source, frozenset(), Progress(quiet=True))
+    examples = read_source(source, frozenset())
     return CropSamples(
         examples, _spec((96, 128)), 12, Crops(half_body=0.5, jitter=0.5), light=LIGHT, draw=draw
     )
 
 
 def _boxes(source: Source) -> RenderedSamples:
-    return BoxSamples(read_source(source, frozenset(), Progress(quiet=True)), _spec((160, 160)), 12, LIGHT)
+    return BoxSamples(read_source(source, frozenset()), _spec((160, 160)), 12, LIGHT)
 
 
 def _pafs(source: Source, larger: float = 0.0) -> RenderedSamples:
-    examples = read_source(source, frozenset(), Progress(quiet=True))
+    examples = read_source(source, frozenset())
     return PafSamples(examples, _spec((160, 120)), 12, TargetSpec(), augmentation=LIGHT, larger=larger)
 
 
@@ -112,7 +111,7 @@ def test_an_accelerator_makes_the_samples_of_the_loading_processes(kind: str, so
 
 def test_noise_is_the_same_whenever_a_step_is_made(source: Source) -> None:
     """A resumed run sees what it would have seen."""
-    examples = read_source(source, frozenset(), Progress(quiet=True))
+    examples = read_source(source, frozenset())
     spec = SampleSpec(sizes=((64, 64),), batch=2)
     samples = BoxSamples(examples, spec, 12, Augmentation(noise=20.0))
     samples.place("cpu")

@@ -27,12 +27,10 @@ from export.weights.module import load_state
 from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.registry import MODELS, TRAINABLE
 from quant.cli import run_command
-from quant.progress import Progress
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import InputError, UsageError, WeightsError
 
 pytestmark = [pytest.mark.usefixtures("tiny")]
-QUIET = Progress(quiet=True)
 FAMILIES = ("tiny", "tiny-tags", "tiny-crops")
 
 
@@ -69,7 +67,7 @@ def measured(folder: Path) -> list[tuple[str, str]]:
 
 
 def one_loss(task: AnyTask) -> torch.Tensor:
-    samples = task.read_samples(QUIET)
+    samples = task.read_samples()
     batch = [torch.stack(parts) for parts in zip(*(samples[n] for n in range(2)), strict=True)]
     net = task.trained(task.build().train())
     return task.loss(net(task.inputs(batch[0])), batch[1:])
@@ -89,7 +87,7 @@ def test_the_loss_falls_on_one_batch(labelled: Path, network: str) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     task = task_of(read(labelled, network))
-    samples = task.read_samples(QUIET)
+    samples = task.read_samples()
     pictures, *targets = (torch.stack(parts) for parts in zip(*(samples[n] for n in range(2)), strict=True))
     net = task.trained(task.build().train())
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
@@ -105,7 +103,7 @@ def test_the_loss_falls_on_one_batch(labelled: Path, network: str) -> None:
 
 def test_samples_depend_on_their_number_alone(labelled: Path) -> None:
     for network in FAMILIES[1:]:
-        samples = task_of(read(labelled, network)).read_samples(QUIET)
+        samples = task_of(read(labelled, network)).read_samples()
         first = samples[3]
         _ = samples[9]
         assert all(torch.equal(a, b) for a, b in zip(first, samples[3], strict=True))
@@ -124,7 +122,7 @@ def test_targets_lie_on_the_keypoints_of_the_input(labelled: Path) -> None:
     """A person of one bright dot: the heatmaps' maxima are where the dot is, in either family."""
     for network in FAMILIES[1:]:
         task = task_of(read(labelled, network))
-        (example, *_) = task.read_samples(QUIET).examples
+        (example, *_) = task.read_samples().examples
         picture = np.zeros((240, 320, 3), np.uint8)
         picture[98:103, 148:153] = 255
         person = np.tile([150.0, 100.0, 2.0], (1, 17, 1))
@@ -195,7 +193,7 @@ def test_a_start_from_a_network_of_another_family_is_refused(labelled: Path) -> 
     start = PruneStart(method="prune", weights="omz", network="hwl")
     task = task_of(replace(recipe, start=start))
     with pytest.raises(UsageError, match=r"start\.network 'hwl': expected one of lw-openpose"):
-        task.start(task.read_samples(Progress(quiet=True)), Progress(quiet=True))
+        task.start(task.read_samples())
 
 
 def test_weight_functions_reach_the_loss(labelled: Path) -> None:
@@ -278,12 +276,12 @@ def test_a_teachers_maps_are_learnt(labelled: Path, tmp_path: Path) -> None:
     spec = PafDistillation(weights=str(weights), scale=1.5, share=1.0)
     task = task_of(replace(recipe, distillation=spec))
     assert isinstance(task, PafTask)
-    samples = task.read_samples(QUIET)
+    samples = task.read_samples()
     picture, maps, mask, larger = (v[None] for v in samples[0])
     assert larger.shape == (1, 3, 96, 96)
-    plain = task_of(recipe).read_samples(QUIET)[0]
+    plain = task_of(recipe).read_samples()[0]
     assert all(torch.equal(a, b[0]) for a, b in zip(plain, (picture, maps, mask), strict=True))
-    taught = MapsTeacher(spec, QUIET)(larger, (8, 8))
+    taught = MapsTeacher(spec)(larger, (8, 8))
     assert taught.shape == maps.shape
     perfect = [(taught[:, :19], taught[:, 19:])]
     assert float(task.loss(perfect, [maps, mask, larger])) == pytest.approx(0, abs=1e-6)
@@ -301,8 +299,8 @@ def test_a_teacher_completes_the_labels(labelled: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("export.train.tasks.paf_task.Teacher", teacher)
     recipe = replace(read_pafs(labelled), sizes=("64x96",))
-    samples = task_of(replace(recipe, teacher="t.tflite")).read_samples(QUIET)
-    plain = task_of(recipe).read_samples(QUIET)
+    samples = task_of(replace(recipe, teacher="t.tflite")).read_samples()
+    plain = task_of(recipe).read_samples()
     for number in (0, 1):
         maps, labels = samples[number][1], plain[number][1]
         assert float(maps[:18].min()) == 0.25
@@ -314,7 +312,7 @@ def test_the_teacher_sees_the_same_crop(labelled: Path, tmp_path: Path) -> None:
     recipe = replace(read_pafs(labelled), sizes=("64x64",))
     light = replace(recipe.augmentation, gain=0, offset=0, grey=0, noise=0, scale=(1.5, 2.0))
     spec = PafDistillation(weights=str(tmp_path), scale=2.0)
-    samples = task_of(replace(recipe, augmentation=light, distillation=spec)).read_samples(QUIET)
+    samples = task_of(replace(recipe, augmentation=light, distillation=spec)).read_samples()
     smooth = np.broadcast_to(np.arange(80, dtype=np.uint8)[None, :, None] * 3, (60, 80, 3)).copy()
     write_picture(smooth, tmp_path / "smooth/smooth.png")
     store = PictureStore(tmp_path / "smooth")
@@ -376,16 +374,16 @@ def test_training_starts_from_the_weights_that_come_along(labelled: Path) -> Non
             start=PruneStart(method="load", weights="bundled"),
         )
     )
-    samples = task_of(read(labelled)).read_samples(QUIET)
+    samples = task_of(read(labelled)).read_samples()
     shipped = load_file(weights_path("lw-openpose-pi"))
-    state = task.start(samples, QUIET).state_dict()
+    state = task.start(samples).state_dict()
     assert state.keys() == shipped.keys()
     assert all(torch.equal(state[k], v.float()) for k, v in shipped.items())
-    teacher = MapsTeacher(PafDistillation(weights="bundled"), QUIET)
+    teacher = MapsTeacher(PafDistillation(weights="bundled"))
     assert teacher(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), (4, 4)).shape == (1, 57, 4, 4)
     with pytest.raises(WeightsError, match="bundled"):
         task_of(replace(read(labelled, "tiny-crops"), start=Start(method="load", weights="bundled"))).start(
-            samples, QUIET
+            samples
         )
 
 

@@ -19,7 +19,6 @@ from export.zoo.lw_openpose.layouts import LAYOUTS
 from export.zoo.lw_openpose.load import load_lw_openpose
 from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.registry import find_model
-from quant.progress import Progress
 
 PARAMETERS = {"lw-openpose": 1, "lw-openpose-3refine": 3}  # refinement stages
 TOLERANCE = 1e-4
@@ -113,7 +112,7 @@ def test_the_narrow_relative_loads_and_says_its_size(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = LwOpenPose("omz", layout=LAYOUTS[name])
     save_file(net.state_dict(), tmp_path / "trained.safetensors")
-    network = find_model(name).load(str(tmp_path / "trained.safetensors"), Progress(quiet=True))
+    network = find_model(name).load(str(tmp_path / "trained.safetensors"))
     assert (network.card.input.width, network.card.input.height) == find_model(name).facts.size
     made = network.build(replace(network.card.input, width=64, height=48))
     assert list(made.model.outputs) == ["heatmaps", "pafs"]
