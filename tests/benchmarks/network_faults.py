@@ -228,17 +228,17 @@ def broker_returns(folder: Path, seconds: float) -> str:
     sink: Any = sink_config(f"mqtt:127.0.0.1:{broker.port},qos=1").make()
     with running(folder, sink) as pipeline:
         sink = pipeline.sinks[0].opened
-        assert wait_for(lambda: sink.broker.connected)
+        assert wait_for(lambda: sink.connection.connected)
         before = rate(pipeline)
         broker.kill()
         during = rate(pipeline, lambda: time.sleep(seconds))
         broker.start()
         begin = time.monotonic()
-        wait_for(lambda: sink.broker.connections == 2, 70)
+        wait_for(lambda: sink.connection.connections == 2, 70)
         took = time.monotonic() - begin
         wait_for(lambda: len(sink.outbox) == 0)
     broker.kill()
-    what = f"away {seconds:g} s; {sink.outbox.dropped} of its messages dropped, {sink.broker.lost} lost"
+    what = f"away {seconds:g} s; {sink.outbox.dropped} of its messages dropped, {sink.connection.lost} lost"
     return f"{before:.1f} | {during:.1f} | {what} | {took:.1f} s"
 
 
@@ -253,12 +253,12 @@ def wrong_password(folder: Path) -> str:
     with running(folder, sink) as pipeline:
         sink = pipeline.sinks[0].opened
         during = rate(pipeline)
-        reason = sink.broker._said
+        reason = sink.connection.trouble
         subprocess.run([*write, "right-one"], check=True, capture_output=True)
         broker.kill()
         broker.start()
         begin = time.monotonic()
-        wait_for(lambda: sink.broker.connected, 70)
+        wait_for(lambda: sink.connection.connected, 70)
         took = time.monotonic() - begin
     broker.kill()
     return f"30 | {during:.1f} | said once: {reason} | {took:.1f} s after the broker knew it"
@@ -273,8 +273,8 @@ def wrong_authority(folder: Path) -> str:
     with running(folder, sink) as pipeline:
         sink = pipeline.sinks[0].opened
         during = rate(pipeline)
-        reason = sink.broker._said
-        sent = sink.broker.sent
+        reason = sink.connection.trouble
+        sent = sink.connection.client.sent
     broker.kill()
     return f"30 | {during:.1f} | nothing sent ({sent}); said once: {reason} | none wanted"
 
@@ -286,7 +286,7 @@ def slow_network(folder: Path) -> str:
     sink: Any = MqttSink(MqttOptions(target=f"127.0.0.1:{proxy.port}", buffer=30))
     with running(folder, sink) as pipeline:
         sink = pipeline.sinks[0].opened
-        assert wait_for(lambda: sink.broker.connected)
+        assert wait_for(lambda: sink.connection.connected)
         before = rate(pipeline)
         proxy.rate = 2000
         during = rate(pipeline, lambda: time.sleep(30))
@@ -310,7 +310,7 @@ def late_broker(folder: Path) -> str:
         during = rate(pipeline)
         broker = Mosquitto(folder, "allow_anonymous true", port=port)
         begin = time.monotonic()
-        wait_for(lambda: sink.broker.connected, 70)
+        wait_for(lambda: sink.connection.connected, 70)
         took = time.monotonic() - begin
     broker.kill()
     return f"30 | {during:.1f} | not there for {FAULT_S:g} s | {took:.1f} s"

@@ -20,7 +20,8 @@ from typing import Any, Literal
 from rpi_runtime.errors import UsageError
 from rpi_runtime.masking import mask
 from rpi_runtime.sinks.message import encode_message
-from rpi_runtime.sinks.mqtt.connection import Broker, BrokerSpec
+from rpi_runtime.sinks.mqtt.broker import BrokerSpec
+from rpi_runtime.sinks.mqtt.connection import Connection
 from rpi_runtime.sinks.mqtt.homeassistant import describe_device
 from rpi_runtime.sinks.mqtt.identity import Claim, default_name
 from rpi_runtime.sinks.mqtt.outbox import Mail, Outbox
@@ -162,20 +163,20 @@ class Publisher:
         self._next_at = 0.0
         self._people: int | None = None
         self._stated_at = 0.0
-        self.broker = Broker(
+        self.connection = Connection(
             sink.spec(),
             self.outbox,
             greetings=self._greetings,
             periodic=self._periodic,
             period_s=sink.options.state_s,
         )
-        self.broker.start()
+        self.connection.start()
         self._claim = Claim(sink.device, sink.options.target)
 
     @property
     def trouble(self) -> str:
         """Why the broker cannot be reached now; empty if it can."""
-        return self.broker.trouble
+        return self.connection.trouble
 
     def write(self, result: Result) -> None:
         """Queue one message, and a state if the number of people changed."""
@@ -191,12 +192,12 @@ class Publisher:
             self._people, self._stated_at = len(result.tracks), now
             self.outbox.put(self._state())
         if due or changed:
-            self.broker.wake()
+            self.connection.wake()
 
     def close(self) -> None:
         """Send the messages that can be sent at once, an unknown state and ``offline``, then disconnect."""
         self._people = None
-        self.broker.stop((self._state(), self._sink.status("offline")), _STOP_S)
+        self.connection.stop((self._state(), self._sink.status("offline")), _STOP_S)
         self._claim.close()
 
     def _greetings(self) -> Iterator[Mail]:
@@ -229,7 +230,7 @@ class Publisher:
                 "dropped": status.dropped,
                 "restarts": status.restarts,
             }
-        state |= {"unsent": self.outbox.dropped + self.broker.lost}
+        state |= {"unsent": self.outbox.dropped + self.connection.lost}
         payload = json.dumps(state, separators=(",", ":")).encode()
         return Mail(f"{self._topic}/state", payload, retain=True, qos=self._options.qos)
 

@@ -59,7 +59,7 @@ def test_the_right_certificate_opens_the_door(strict, authority):
     with sink_to(broker.port, host="localhost", ca_file=str(authority[0]), **options) as sink:
         sink.write(make_result(0))
         assert wait_for(lambda: frames(listener) == [0])
-        assert sink.broker.connections == 1
+        assert sink.connection.connections == 1
     assert wait_for(lambda: listener.of("pipose/kitchen/status")[-1:] == [b"offline"])
 
 
@@ -79,7 +79,7 @@ def test_the_broker_knows_whose_certificate_it_is(strict, authority):
     options = {"cert_file": str(certificate), "key_file": str(key)}
     with sink_to(broker.port, host="localhost", ca_file=str(authority[0]), qos=1, **options) as sink:
         sink.write(make_result(0))
-        assert wait_for(lambda: sink.broker.sent >= 8)
+        assert wait_for(lambda: sink.connection.client.sent >= 8)
     assert not listener.messages, "the broker takes a stranger's messages and throws them away"
 
 
@@ -94,7 +94,7 @@ def test_a_wrong_certificate_is_refused_and_said_once(strict, authority, tmp_pat
         sink.write(make_result(0))
         assert wait_for(lambda: "trying again" in caplog.text)
         # the next tries: after at most 1, 2 and 4 s
-        assert not wait_for(lambda: sink.broker.connected, 3)
+        assert not wait_for(lambda: sink.connection.connected, 3)
         assert len(sink.outbox) == 2, "poses and state wait for a better certificate"
     (said,) = [r.message for r in caplog.records if "trying again" in r.message]
     assert "if it asks for a certificate, cert_file has to be one that it knows" in said
@@ -106,7 +106,7 @@ def test_a_broker_with_tls_and_a_client_without(strict, caplog):
     broker, _ = strict
     with sink_to(broker.port) as sink:
         assert wait_for(lambda: "it hung up before it answered; does it expect TLS?" in caplog.text)
-        assert not sink.broker.connected
+        assert not sink.connection.connected
 
 
 def start(**options):

@@ -62,7 +62,7 @@ def frames(listener):
 def test_poses_states_and_descriptions_arrive(tmp_path, qos):
     with broker_and_listener(tmp_path) as (broker, listener):
         with sink_to(broker.port, qos=qos) as sink:
-            assert wait_for(lambda: sink.broker.connected)
+            assert wait_for(lambda: sink.connection.connected)
             for index in range(60):
                 sink.write(make_result(index))
             assert wait_for(lambda: len(frames(listener)) == 60)
@@ -83,7 +83,7 @@ def test_poses_states_and_descriptions_arrive(tmp_path, qos):
         late.close()
         assert {"pipose/kitchen/status", "pipose/kitchen/state"} < kept
         assert sum(topic.startswith("homeassistant/") for topic in kept) == 7
-        assert sink.outbox.dropped + sink.broker.lost == 0
+        assert sink.outbox.dropped + sink.connection.lost == 0
 
 
 def test_the_broker_says_offline_when_the_machine_vanishes(tmp_path):
@@ -93,7 +93,7 @@ def test_the_broker_says_offline_when_the_machine_vanishes(tmp_path):
             assert wait_for(lambda: listener.of("pipose/kitchen/status") == [b"online"])
             proxy.close()
             assert wait_for(lambda: listener.of("pipose/kitchen/status") == [b"online", b"offline"])
-            assert wait_for(lambda: not sink.broker.connected)
+            assert wait_for(lambda: not sink.connection.connected)
 
 
 @pytest.mark.parametrize("qos", [0, 1])
@@ -101,18 +101,18 @@ def test_a_broker_is_killed_and_returns(tmp_path, qos, caplog):
     caplog.set_level(logging.INFO, "rpi_runtime")
     broker = Mosquitto(tmp_path, "allow_anonymous true")
     with sink_to(broker.port, qos=qos, buffer=50) as sink:
-        assert wait_for(lambda: sink.broker.connected)
+        assert wait_for(lambda: sink.connection.connected)
         sink.write(make_result(0))
-        assert wait_for(lambda: sink.broker.sent >= 9)
+        assert wait_for(lambda: sink.connection.client.sent >= 9)
         broker.kill()
-        assert wait_for(lambda: not sink.broker.connected)
+        assert wait_for(lambda: not sink.connection.connected)
         for index in range(1, 201):
             sink.write(make_result(index))
         assert len(sink.outbox) <= 50
         assert sink.outbox.dropped >= 150
         broker.start()
         listener = Listener(broker.port)
-        assert wait_for(lambda: sink.broker.connections == 2)
+        assert wait_for(lambda: sink.connection.connections == 2)
         assert wait_for(lambda: frames(listener)[-1:] == [200])
         # with QoS 1 the first one is sent again where its receipt was lost with the broker
         arrived = [number for number in frames(listener) if number]
@@ -129,9 +129,9 @@ def test_a_broker_that_is_not_there_at_the_start_is_waited_for(tmp_path):
     with sink_to(port) as sink:
         sink.write(make_result(0))
         time.sleep(0.3)
-        assert not sink.broker.connected
+        assert not sink.connection.connected
         broker = Mosquitto(tmp_path, "allow_anonymous true", port=port)
-        assert wait_for(lambda: sink.broker.connected)
+        assert wait_for(lambda: sink.connection.connected)
     broker.kill()
 
 
@@ -148,7 +148,7 @@ def test_wrong_credentials_are_said_once_and_tried_again(tmp_path, caplog):
     with sink_to(broker.port, username="pi", password="wrong-one") as sink:
         assert wait_for(lambda: any("trying again" in r.message for r in caplog.records))
         time.sleep(2)
-        assert not sink.broker.connected
+        assert not sink.connection.connected
         for index in range(600):
             sink.write(make_result(index))
         assert len(sink.outbox) == 500
@@ -178,7 +178,7 @@ def test_tls_with_an_authority_of_our_own(tmp_path):
     broker = tls_broker(tmp_path, certificate, key)
     with sink_to(broker.port, host="localhost", ca_file=str(ca)) as sink:
         sink.write(make_result(0))
-        assert wait_for(lambda: sink.broker.sent >= 8)
+        assert wait_for(lambda: sink.connection.client.sent >= 8)
     broker.kill()
 
 
@@ -195,7 +195,7 @@ def test_tls_refuses_a_broker_that_is_not_the_right_one(tmp_path, fault, caplog)
     host = "localhost" if fault == "another authority" else "127.0.0.1"
     with sink_to(broker.port, host=host, ca_file=str(ca)) as sink:
         assert wait_for(lambda: "the broker's certificate is refused" in caplog.text)
-        assert not sink.broker.connected
+        assert not sink.connection.connected
     broker.kill()
 
 
@@ -204,26 +204,26 @@ def test_a_slow_network_slows_nobody_and_memory_stays_bounded(tmp_path, qos):
     with broker_and_listener(tmp_path) as (broker, listener):
         proxy = SlowProxy(broker.port, rate=10**9)
         with sink_to(proxy.port, qos=qos, buffer=30) as sink:
-            assert wait_for(lambda: sink.broker.sent >= 7)
+            assert wait_for(lambda: sink.connection.client.sent >= 7)
             proxy.rate = 20_000  # bytes a second; one message has about 400
             for index in range(3000):
                 sink.write(make_result(index))
                 if index % 100 == 0:
                     time.sleep(0.01)
             assert len(sink.outbox) <= 30
-            assert len(sink.broker._flying) <= 40
+            assert sink.connection.client.in_flight <= 40
             assert sink.outbox.dropped > 100
             proxy.rate = 10**9
             assert wait_for(lambda: frames(listener)[-1:] == [2999])
         arrived = frames(listener)
         assert arrived == sorted(set(arrived)), "in order, none twice"
-        assert len(arrived) + sink.outbox.dropped + sink.broker.lost >= 3000
+        assert len(arrived) + sink.outbox.dropped + sink.connection.lost >= 3000
         proxy.close()
 
 
 def test_a_rate_thins_out_poses(tmp_path):
     with broker_and_listener(tmp_path) as (broker, listener), sink_to(broker.port, rate=0.01) as sink:
-        assert wait_for(lambda: sink.broker.connected)
+        assert wait_for(lambda: sink.connection.connected)
         for index in range(100):
             sink.write(make_result(index))
         assert wait_for(lambda: frames(listener) == [0])

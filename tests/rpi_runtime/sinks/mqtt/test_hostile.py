@@ -80,7 +80,7 @@ def test_a_broker_that_floods_is_hung_up_on(attack):
     with broker(serve) as port, publishing(port) as sink:
         assert wait_for(cut.is_set)
         assert wait_for(lambda: "not asked for" in sink.trouble or "not subscribed" in sink.trouble)
-        assert sink.broker._heard < 100_000
+        assert sink.connection.client.heard < 100_000
 
 
 def test_a_broker_that_refuses_our_version_gets_mqtt_5():
@@ -96,7 +96,7 @@ def test_a_broker_that_refuses_our_version_gets_mqtt_5():
             pass
 
     with broker(serve) as port, publishing(port) as sink:
-        assert wait_for(lambda: sink.broker.connected)
+        assert wait_for(lambda: sink.connection.connected)
     assert levels[:2] == [4, 5]
 
 
