@@ -6,6 +6,8 @@ promtool  Prometheus' own check of what /metrics says (Debian: prometheus).
 ffmpeg    reads /stream.mjpg as a camera (Debian: ffmpeg).
 ajv       a JSON Schema validator in JavaScript, in its strict mode: the schema that /api/schema serves, and messages.
           Of the npm registry; needs node.
+axe       Deque's rules of accessibility, in Chromium, on the live page and its form for the token and on an export's
+          report; at a desk and on a phone, light and dark. Of the npm registry; needs chromium.
 
 Prints a line each. A judge that cannot be had here is skipped with the reason; one that objects makes the exit code 1.
 """
@@ -13,6 +15,7 @@ Prints a line each. A judge that cannot be had here is skipped with the reason; 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import re
 import subprocess
@@ -23,8 +26,12 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 
+from export.report.report import render
 from tests.e2e.checkout import which_missing
-from tests.rpi_runtime.sinks.web.serving import Feeder, page
+from tests.export.report.test_report import outcome
+from tests.rpi_runtime.sinks.web.browser import browsing
+from tests.rpi_runtime.sinks.web.looking import SCHEMES, SIZES, set_view
+from tests.rpi_runtime.sinks.web.serving import TOKEN, Feeder, page
 
 PATIENCE_S = 180
 FRAMES = 10
@@ -35,6 +42,10 @@ const validate = new Ajv({strict: true, allErrors: true}).compile(schema);
 for (const message of good) if (!validate(message)) { console.log(JSON.stringify(validate.errors)); process.exit(1); }
 for (const message of bad) if (validate(message)) { console.log("took what is wrong"); process.exit(1); }
 """
+
+
+BROKEN_RULES = """axe.run().then(({violations}) => violations.map(({id, nodes}) =>
+    `${id}: ${nodes[0].html.slice(0, 120)}: ${nodes[0].failureSummary.slice(0, 200)}`))"""
 
 
 class CannotBeHadError(Exception):
@@ -115,8 +126,41 @@ def ajv(folder: Path, model: Path | None) -> str:
     return f"strict schema; {len(good)} messages are of it, {len(bad)} others are not"
 
 
+def axe(folder: Path, model: Path | None) -> str:
+    """Nobody is kept out of a page: contrast, names, order, what a keyboard reaches."""
+    needed("npm", "chromium")
+    fetched("npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", folder, "axe-core@4")
+    rules = (folder / "node_modules/axe-core/axe.min.js").read_text()
+    report = folder / "report.html"
+    beside = model.with_suffix(".report.html") if model else None
+    report.write_text(beside.read_text() if beside and beside.is_file() else render(outcome(folder)))
+    with page() as (live, _), Feeder(live, fps=20), page(token=TOKEN) as (closed, _):
+        found = asyncio.run(broken_rules(rules, [report.as_uri(), live.url, closed.url]))
+    assert not any(found.values()), json.dumps(found, indent=1)[-3000:]
+    return f"no rule broken in {len(found)} views of 3 pages"
+
+
+async def broken_rules(rules: str, urls: list[str]) -> dict[str, list[str]]:
+    """Return the broken rules of each page in each view, with the first place of each."""
+    found = {}
+    async with browsing() as tab:
+        await tab.send("Page.setBypassCSP", enabled=True)  # the live page takes no script of others
+        for url in urls:
+            for size in SIZES:
+                for scheme in SCHEMES:
+                    await set_view(tab, size, scheme)
+                    await tab.open(url)
+                    await tab.until(
+                        f'document.readyState === "complete" && location.href.startsWith("{url}")'
+                    )
+                    await asyncio.sleep(1)  # the first picture
+                    await tab.run(f"{rules}; undefined")
+                    found[f"{url}, {size}, {scheme}"] = await tab.run(BROKEN_RULES)
+    return found
+
+
 JUDGES: dict[str, Callable[[Path, Path | None], str]] = {
-    "vela": vela, "promtool": promtool, "ffmpeg": ffmpeg, "ajv": ajv,
+    "vela": vela, "promtool": promtool, "ffmpeg": ffmpeg, "ajv": ajv, "axe": axe,
 }  # fmt: skip
 
 
