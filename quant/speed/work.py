@@ -34,7 +34,12 @@ class Work:
 
 def work_of(model: Model) -> list[Work]:
     """Return the work of each operation of a network, in the order of execution."""
-    return [_work(op) for op in model.operators if op.name not in FREE]
+    return [work for op in model.operators for work in work_of_operator(op)]
+
+
+def work_of_operator(op: Operator) -> list[Work]:
+    """Return the work of one operation; nothing for what only changes a shape."""
+    return [] if op.name in FREE else [_work(op)]
 
 
 def computes_in_int8(model: Model) -> bool:

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.operators
     python -m tests.benchmarks.operators --forms
+    python -m tests.benchmarks.operators --tables
 
 Each operator stands alone in a file; one that ends its process is said so. The forms are timed in one run in which they
 take turns, one thread, processor time, minimum: ratios mean something on a busy machine, microseconds do not.
@@ -251,6 +252,42 @@ FORMS: dict[str, dict[str, Form]] = {
 }
 
 
+FUNCTIONS = (
+    ("RELU",), ("HARD_SWISH",), ("GELU",), ("ABS",), ("SQUARE",), ("EXP",), ("LOG",), ("SQRT",), ("RSQRT",), ("SIN",),
+    ("TANH",), ("LOGISTIC", "LOG", "TANH"), ("ABS", "LOGISTIC", "LOG"),
+)  # fmt: skip
+
+
+def functions_in_a_row(names: tuple[str, ...], integer: bool) -> bytes:
+    """A file of functions of one value, between INT8 values or in float throughout."""
+    x = stored("x", (1, 64, 96, 64), integer, Quantization.of(1 / 64))
+    value, operators = x, list[Operator]()
+    kinds = ("DEQUANTIZE", *names, "QUANTIZE") if integer else names
+    for place, kind in enumerate(kinds):
+        last = integer and place == len(kinds) - 1
+        made = stored(f"v{place}", x.shape, last, Quantization.of(1 / 64))
+        operators.append(Operator(name=kind, inputs=[value], outputs=[made]))
+        value = made
+    return write_model(Model(inputs={"x": x}, outputs={"y": value}, operators=operators))
+
+
+def timed_tables(rounds: int = 30) -> dict[str, tuple[float, float]]:
+    """Microseconds of functions between INT8 values, and in float, on 393,216 values."""
+    found = {}
+    for names in FUNCTIONS:
+        runs = [Interpreter(model_content=functions_in_a_row(names, i), num_threads=1) for i in (True, False)]
+        best = [float("inf")] * 2
+        for run in runs:
+            run.allocate_tensors()
+        for _ in range(rounds):
+            for index, run in enumerate(runs):
+                start = time.thread_time_ns()
+                run.invoke()
+                best[index] = min(best[index], (time.thread_time_ns() - start) / 1e3)
+        found[", ".join(names)] = (best[0], best[1])
+    return found
+
+
 def timed(
     forms: dict[str, Form], size: tuple[int, int, int], rounds: int = 15, copies: int = 6
 ) -> dict[str, float]:
@@ -278,7 +315,15 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--forms", action="store_true", help="time two ways of one thing instead")
-    if parser.parse_args().forms:
+    parser.add_argument(
+        "--tables", action="store_true", help="time functions of one value between INT8 values instead"
+    )
+    args = parser.parse_args()
+    if args.tables:
+        for names, (between, real) in timed_tables().items():
+            print(f"{names:<24} between INT8 values {between:.0f} us  in float {real:.0f} us")
+        return 0
+    if args.forms:
         for what, forms in FORMS.items():
             for size in SIZES:
                 found = timed(forms, size)

@@ -116,7 +116,7 @@ def test_another_island_of_float_is_named_and_refused() -> None:
     assert "tensors that are not integer" in failed(made)
     (check,) = check_floats(made)
     assert not check.passed
-    assert check.found.startswith("1 table of ZEROS_LIKE; ")
+    assert check.found.startswith("1 chain of ZEROS_LIKE (")
 
 
 def test_what_falls_back_is_timed(good: Model) -> None:

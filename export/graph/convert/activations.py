@@ -198,24 +198,24 @@ def convert_softplus(scope: Scope, node: Node) -> None:
 
 
 def softplus(scope: Scope, tensor: Tensor) -> Tensor:
-    """``relu(x) + log(1 + exp(-|x|))``."""
-    small = unary(scope, "EXP", unary(scope, "NEG", unary(scope, "ABS", tensor)))
-    return add(scope, unary(scope, "RELU", tensor), unary(scope, "LOG", add(scope, small, 1.0)))
+    """``relu(x) - log(sigmoid(|x|))``: three functions of one value in a row, which are one table in INT8."""
+    size = unary(scope, "ABS", tensor)
+    small = unary(scope, "LOG", unary(scope, "LOGISTIC", size))
+    return combine(scope, "SUB", unary(scope, "RELU", tensor), small)
 
 
 @converts("Mish")
 def convert_mish(scope: Scope, node: Node) -> None:
-    """``x * tanh(softplus(x))``, with v = sigmoid(-x): ``x * (1 - v^2) / (1 + v^2)``."""
+    """``x * tanh(softplus(x))``."""
     value = scope.input(node)
     scope.keep(node, mish(scope, value.tensor), value.order)
 
 
 def mish(scope: Scope, tensor: Tensor) -> Tensor:
-    """Mish without an exponential, which overflows, and a logarithm, which XNNPACK lacks."""
-    down = unary(scope, "LOGISTIC", multiply(scope, tensor, -1.0))
-    square = multiply(scope, down, down)
-    gate = combine(scope, "DIV", combine(scope, "SUB", 1.0, square), add(scope, square, 1.0))
-    return multiply(scope, tensor, gate)
+    """``-x * tanh(log(sigmoid(-x)))``: one table in INT8 and a product; nothing overflows, tanh(-inf) is -1."""
+    turned = multiply(scope, tensor, -1.0)
+    gate = unary(scope, "TANH", unary(scope, "LOG", unary(scope, "LOGISTIC", turned)))
+    return multiply(scope, turned, gate)
 
 
 @converts("Gelu")
@@ -246,7 +246,7 @@ def convert_erf(scope: Scope, node: Node) -> None:
         series = add(scope, multiply(scope, series, t), coefficient)
     decay = unary(scope, "EXP", multiply(scope, multiply(scope, size, size), -1.0))
     result = combine(scope, "SUB", 1.0, multiply(scope, multiply(scope, series, t), decay))
-    sign = unary(scope, "RELU_N1_TO_1", multiply(scope, value.tensor, 1e30))  # XNNPACK has no SIGN
+    sign = combine(scope, "DIV", value.tensor, add(scope, size, 1e-30))  # XNNPACK has no SIGN
     scope.keep(node, multiply(scope, sign, result), value.order)
 
 

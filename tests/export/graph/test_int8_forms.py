@@ -124,7 +124,57 @@ def copies_of_channels(g: Graph) -> Any:
 @form
 def the_least_channel(g: Graph) -> Any:
     x = g.map()
-    return conv(g, g.add("Sub", x, g.add("ReduceMin", x, axes=[1])))
+    return conv(g, g.add("Sub", x, g.add("ReduceMin", x, g.const([1], np.int64))))
+
+
+def pointwise(kind: str, **attributes: Any) -> Form:
+    return lambda g: conv(g, g.add(kind, conv(g, g.map()), **attributes))
+
+
+for kind in ("Softplus", "Mish", "Gelu", "HardSwish", "Selu", "Softsign", "Erf", "Exp", "Sin"):
+    FORMS[kind.lower()] = pointwise(kind)
+FORMS["softmax_over_channels"] = pointwise("Softmax", axis=1)
+FORMS["log_softmax_over_channels"] = pointwise("LogSoftmax", axis=1)
+
+
+@form
+def log_sigmoid(g: Graph) -> Any:
+    return conv(g, g.add("Log", g.add("Sigmoid", g.map())))
+
+
+@form
+def instance_norm(g: Graph) -> Any:
+    return conv(g, g.add("InstanceNormalization", conv(g, g.map()), g.positive(8), g.normal(8)))
+
+
+@form
+def attention(g: Graph) -> Any:
+    wide = conv(g, conv(g, g.map(16), 16, 16), 16, 16)
+    patches = g.add("Conv", wide, g.normal(8, 16, 4, 4, scale=0.1), g.normal(8), strides=[4, 4])
+    pixels = g.add("Transpose", g.add("Reshape", patches, g.const([1, 8, -1], np.int64)), perm=[0, 2, 1])
+    tokens = g.add("LayerNormalization", pixels, g.positive(8), g.normal(8))
+    query, key, value = (
+        g.add("Transpose", g.add("Reshape", g.add("MatMul", tokens, g.normal(8, 8)), g.const([1, -1, 2, 4], np.int64)),
+              perm=[0, 2, 1, 3]) for _ in range(3)
+    )  # fmt: skip
+    scores = g.add("MatMul", query, g.add("Transpose", key, perm=[0, 1, 3, 2]))
+    mixed = g.add("MatMul", g.add("Softmax", g.add("Mul", scores, g.const(0.5)), axis=-1), value)
+    back = g.add("Reshape", g.add("Transpose", mixed, perm=[0, 2, 1, 3]), g.const([1, -1, 8], np.int64))
+    return g.add("MatMul", g.add("Add", tokens, back), g.normal(8, 12))
+
+
+@form
+def attention_without_softmax(g: Graph) -> Any:
+    def tokens(source: str) -> Any:
+        return g.add("Reshape", conv(g, source), g.const([1, 8, -1], np.int64))
+
+    x = g.map()
+    query, key, value = g.add("Relu", tokens(x)), g.add("Relu", tokens(x)), tokens(x)
+    context = g.add("MatMul", value, g.add("Transpose", key, perm=[0, 2, 1]))
+    mixed = g.add("MatMul", context, query)
+    whole = g.add("MatMul", g.add("ReduceSum", key, g.const([2], np.int64), keepdims=0), query)
+    ratio = g.add("Div", mixed, g.add("Add", whole, g.const(1e-3)))
+    return conv(g, g.add("Reshape", ratio, g.const([1, 8, 16, 24], np.int64)))
 
 
 def images(count: int = 6) -> list[np.ndarray]:
@@ -134,7 +184,7 @@ def images(count: int = 6) -> list[np.ndarray]:
 
 def made(build: Form) -> tuple[Model, Model]:
     """The float and the INT8 network of one form."""
-    graph = Graph(17, SIZE)
+    graph = Graph(20, SIZE)
     output = build(graph)
     spec = InputSpec(width=SIZE[1], height=SIZE[0])
     real = from_onnx(graph.model(output), "form.onnx", spec, [output]).model
