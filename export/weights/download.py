@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import http.client
 import os
+import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -78,20 +80,46 @@ def fetch(remote: RemoteFile) -> Path:
     with reading(target, "make it readable, or set PIPOSE_CACHE elsewhere"):
         if target.is_file() and _matches(target, remote):
             return target
-    part = target.with_name(target.name + ".part")
     with _writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    _download(remote, part, target)
-    with _writing(target):
-        if not _matches(part, remote):
-            size = part.stat().st_size
-            part.unlink()
-            raise DownloadError(
-                f"{remote.url}: {size} bytes arrived and their checksum is not {remote.checksum}; "
-                "the damaged copy was removed: try again, or fetch it from another place"
-            )
-        part.replace(target)
+    with _part_of(target) as part:
+        _download(remote, part, target)
+        with _writing(target):
+            if not _matches(part, remote):
+                size = part.stat().st_size
+                part.unlink()
+                raise DownloadError(
+                    f"{remote.url}: {size} bytes arrived and their checksum is not {remote.checksum}; "
+                    "the damaged copy was removed: try again, or fetch it from another place"
+                )
+            part.replace(target)
     return target
+
+
+@contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
+    """Yield a file that no other process writes: the one that a cut download has left, or a new one of our own."""
+    usual = target.with_name(target.name + ".part")
+    with _writing(target):
+        lock = os.open(usual, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        part = (
+            usual if _is_ours(lock, usual) else target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")
+        )
+    try:
+        yield part
+    finally:
+        os.close(lock)
+        if part != usual or (part.is_file() and not part.stat().st_size):
+            part.unlink(missing_ok=True)
+
+
+def _is_ours(descriptor: int, path: Path) -> bool:
+    """Lock an open file; whether nobody else has it, and it still has its name."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
+    except OSError:  # another process has it or has finished it, or the file system knows no locks
+        return False
 
 
 def _download(remote: RemoteFile, part: Path, target: Path) -> None:
@@ -102,7 +130,7 @@ def _download(remote: RemoteFile, part: Path, target: Path) -> None:
     answer = _ask(remote, target, have)
     if answer is None:  # the part file is longer than the file: start over
         with _writing(target):
-            part.unlink()
+            os.truncate(part, 0)  # not removed: its lock is of this file
         _download(remote, part, target)
         return
     with answer:

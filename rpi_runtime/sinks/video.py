@@ -1,10 +1,8 @@
-"""An annotated video file, written with OpenCV."""
+"""An annotated video file, written with OpenCV beside its place, and renamed when it is whole."""
 
 from __future__ import annotations
 
-import fcntl
 import math
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from rpi_runtime.errors import OutputError, UsageError
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.names import PlainPath
 from rpi_runtime.optional import load
+from rpi_runtime.sinks.beside import Beside
 from rpi_runtime.sinks.draw import draw_people
 from rpi_runtime.sinks.sink import About, Result
 
@@ -92,8 +91,7 @@ class Film:
         self._writer: Any = None
         self._size = (0, 0)
         self._first_ns = 0
-        self._is_new = not path.exists()
-        self._lock = _open_alone(path)  # an earlier file stays until there is a picture
+        self._beside = Beside(path)
         if not self._has_room():
             self.close()
             raise OutputError(f"{name}: the disk is full; free some space")
@@ -114,14 +112,11 @@ class Film:
             self.frames += 1
 
     def close(self) -> None:
-        """Finish the file; a file without frames is removed."""
+        """Finish the file and give it its name; a file without frames is removed."""
         if self._writer is not None:
             self._writer.release()
-        if not self.frames and self._is_new:
-            self._path.unlink(missing_ok=True)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+            self._writer = None
+        self._beside.close(keep=self.frames > 0)
         if self._plain is not None:
             self._plain.close()
 
@@ -134,7 +129,7 @@ class Film:
         self._fps = self._fps or (result.fps if math.isfinite(result.fps) else 0.0) or 10.0
         self._size = (result.width, result.height)
         self._first_ns = result.timestamp_ns
-        self._plain = PlainPath(self._path)
+        self._plain = PlainPath(self._beside.path)
         # FFmpeg, and OpenCV's own writer for .avi where there is no FFmpeg: others take some names for patterns
         for backend in (cv2.CAP_FFMPEG, cv2.CAP_OPENCV_MJPEG):
             self._writer = cv2.VideoWriter(str(self._plain), backend, codec, self._fps, self._size)
@@ -150,22 +145,3 @@ class Film:
             self._first_ns += round((due - self.frames - 1) * 1e9 / self._fps)
             return 1
         return max(due - self.frames, 0)
-
-
-def _open_alone(path: Path) -> int:
-    """Open a file that no other process writes a film into, and return the descriptor that keeps others out."""
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
-        lock = os.open(path, flags, 0o666)
-    except OSError as err:
-        raise OutputError(f"{path}: cannot be written ({err.strerror}); choose another place") from err
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as err:
-        os.close(lock)
-        raise OutputError(
-            f"{path}: another process writes a film there; end it, or choose another name"
-        ) from err
-    except OSError:  # a file system without locks
-        return lock
-    return lock

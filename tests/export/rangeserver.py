@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ class Served:
     cut_after: int = 0  # close the connection after so many bytes, once
     status: int = 0  # answer with this instead
     length: bool = True
+    pause_s: float = 0.0  # before each half of the body
     requests: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -47,7 +49,9 @@ def serving(data: bytes) -> Iterator[Served]:
             self.end_headers()
             if served.cut_after:
                 body, served.cut_after = body[: served.cut_after], 0
-            self.wfile.write(body)
+            for half in (body[: len(body) // 2], body[len(body) // 2 :]):
+                time.sleep(served.pause_s)
+                self.wfile.write(half)
 
         def log_message(self, *args: object) -> None:
             pass

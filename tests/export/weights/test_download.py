@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import http.client
+import resource
+import signal
 import socket
 import ssl
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +141,37 @@ def test_a_complete_part_is_only_verified(server: Served, cache: Path) -> None:
     assert server.requests == []
 
 
+def test_two_processes_fetch_the_same_file_and_each_gets_it_whole(server: Served, cache: Path) -> None:
+    """Both wrote into one file, which then had the pieces of both, or was renamed under the other's hands."""
+    server.pause_s = 0.05
+    with ThreadPoolExecutor(
+        6
+    ) as pool:  # descriptors of one process exclude each other as those of several do
+        found = [f.result() for f in [pool.submit(fetch, remote(server.url)) for _ in range(6)]]
+    assert {path.read_bytes() for path in found} == {DATA}
+    assert files(cache) == ["weights.bin"]
+
+
+def test_what_another_process_fetches_is_left_alone(server: Served, cache: Path) -> None:
+    part = cache / "set/weights.bin.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"of the other")
+    with part.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert fetch(remote(server.url)).read_bytes() == DATA
+    assert part.read_bytes() == b"of the other"
+    assert files(cache) == ["weights.bin", "weights.bin.part"]
+
+
+def test_a_planted_link_is_not_followed(server: Served, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "dear").write_bytes(b"dear")
+    (cache / "set").mkdir(parents=True)
+    (cache / "set/weights.bin.part").symlink_to(tmp_path / "dear")
+    with pytest.raises(OutputError, match="cannot be written"):
+        fetch(remote(server.url))
+    assert (tmp_path / "dear").read_bytes() == b"dear"
+
+
 def test_offline_says_what_to_fetch_from_where_and_where_to_put_it(cache: Path) -> None:
     file = remote(f"http://127.0.0.1:{closed_port()}/weights.bin")
     with pytest.raises(DownloadError) as caught:
@@ -171,12 +206,16 @@ def test_a_full_disk_is_an_output_error(server: Served, cache: Path, monkeypatch
 
 
 def test_a_disk_that_fills_up_is_an_output_error(server: Served, cache: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    (cache / "set").mkdir(parents=True)
-    (cache / "set/weights.bin.part").symlink_to("/dev/full")
-    with pytest.raises(OutputError, match="No space left"):
-        fetch(remote(server.url, size=0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))  # a write that no longer fits fails
+        with pytest.raises(OutputError, match="File too large"):
+            fetch(remote(server.url, size=0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, former)
+    assert fetch(remote(server.url)).read_bytes() == DATA
 
 
 @pytest.mark.parametrize(
