@@ -100,9 +100,8 @@ def _drops(stored: Stored, real: Floats, scale: float) -> Floats:
 
 
 def _expectation(drops: Floats, finite: NDArray[np.bool_], beta: float) -> Floats:
-    weights = (
-        np.where(finite, falling_weights(drops, beta), np.float32(0)).astype(np.float64).T
-    )  # column by column
+    # transposed: the sums run column by column, as in the kernel
+    weights = np.where(finite, falling_weights(drops, beta), np.float32(0)).astype(np.float64).T
     columns, rows = np.mgrid[: weights.shape[0], : weights.shape[1]]
     total = _total(weights)
     return np.array([_total(weights * columns) / total, _total(weights * rows) / total]).astype(np.float32)

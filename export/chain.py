@@ -21,7 +21,7 @@ from quant.evaluate import Evaluation, EvaluationSpec, evaluate_file
 from quant.gate import Limits, check_ap
 from quant.layers import layer_noise
 from quant.metrics import Agreement
-from quant.progress import reporter
+from quant.progress import reporter, reporting
 from quant.quantize.halve import to_halves
 from quant.quiet import quiet
 from quant.recipe import DEFAULTS, Recipe, load_recipe
@@ -30,6 +30,7 @@ from quant.tflite.records import Model as Records
 from quant.tflite.write import append_members, write_model
 from rpi_runtime import __version__
 from rpi_runtime.decode.crops import crop_settings
+from rpi_runtime.errors import UsageError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CALIBRATION_MEMBER, CARD_MEMBER
@@ -49,9 +50,9 @@ class ExportSpec:
     ----------
     recipe : Recipe
     calibration : CalibrationSet or None
-        Needed for int8.
+        The pictures that int8 needs. Other kinds use them for the report only.
     people : mapping of str to (x, y, width, height)
-        Where somebody is on the calibration images, by name; networks of crops see them only.
+        The person on each calibration image, by name; networks of crops see only these.
     repairs : tuple of Recipe
         What to try after `recipe`, in this order, until the gate holds.
     evaluation : EvaluationSpec or None
@@ -68,6 +69,12 @@ class ExportSpec:
     output: Path
     people: People = field(default_factory=dict)
     repairs: tuple[Recipe, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.recipe.kind == "int8" and self.calibration is None:
+            raise UsageError(
+                f"recipe {self.recipe.name}: INT8 needs pictures to calibrate on; add --calibration"
+            )
 
 
 def file_name(card: ModelCard, recipe: Recipe) -> str:
@@ -88,7 +95,7 @@ def export_one(network: Network, size: tuple[int, int], spec: ExportSpec) -> Out
     if spec.calibration is not None and card.sees_crops:
         crops = cut_people(spec.calibration, spec.people, card.input, crop_settings(card))
         spec = replace(spec, calibration=crops)
-    with scratch() as folder:
+    with scratch() as folder, reporting(reporter().part()):
         return _Export(network, card, spec, folder).run()
 
 
@@ -97,21 +104,25 @@ class _Export:
 
     def __init__(self, network: Network, card: ModelCard, spec: ExportSpec, folder: Path) -> None:
         self.network, self.card, self.spec, self.folder = network, card, spec, folder
-        self.progress = reporter()
         self.parities: list[Parity] = []
-        self.first_stage = len(self.progress.stages)
 
     def run(self) -> Outcome:
         network, real = self._to_float()
-        kind = self.spec.recipe.kind
-        if kind == "int8":
-            made = self._to_integers(network, real)
+        if self._calibrated is not None:
+            made = self._to_integers(network, real, self._calibrated)
+        elif self.spec.recipe.kind == "float16":
+            made = Made(data=self._to_halves(network, real))
         else:
-            made = Made(data=real.read_bytes() if kind == "float32" else self._to_halves(network, real))
+            made = Made(data=real.read_bytes())
         return self._finish(made, real)
 
+    @property
+    def _calibrated(self) -> CalibrationSet | None:
+        """The pictures that the file is quantized on; None for float files."""
+        return self.spec.calibration if self.spec.recipe.kind == "int8" else None
+
     def _to_float(self) -> tuple[Records, Path]:
-        with self.progress.stage("float32") as notes:
+        with reporter().stage("float32") as notes:
             with quiet():
                 made = self.network.build(self.card.input)
             self.parities += made.parities
@@ -122,7 +133,7 @@ class _Export:
         return made.model, path
 
     def _to_halves(self, network: Records, real: Path) -> bytes:
-        with self.progress.stage("float16") as notes:
+        with reporter().stage("float16") as notes:
             data = write_model(to_halves(network))
             half = self.folder / "float16.tflite"
             half.write_bytes(data)
@@ -132,9 +143,8 @@ class _Export:
             notes += [_worst(parities), _megabytes(len(data))]
         return data
 
-    def _to_integers(self, network: Records, real: Path) -> Made:
-        assert self.spec.calibration is not None
-        maker = Maker(self.card, self.spec.calibration, self.spec.limits, real, self.progress)
+    def _to_integers(self, network: Records, real: Path, calibration: CalibrationSet) -> Made:
+        maker = Maker(self.card, calibration, self.spec.limits, real, reporter())
         made = maker.make(network, (self.spec.recipe, *self.spec.repairs))
         self.card = replace(self.card, recipe=made.recipe)
         self.parities += made.parities
@@ -145,7 +155,7 @@ class _Export:
         if made.quantizer is None or made.quantized is None:
             return {}
         images = made.quantizer.images[:LAYER_IMAGES]
-        with self.progress.stage("layers") as notes, quiet():
+        with reporter().stage("layers") as notes, quiet():
             found = {made.recipe: layer_noise(made.quantized.real, made.quantized.model, images)}
             if made.recipe != NAIVE:
                 naive = made.quantizer.quantize(load_recipe(NAIVE))
@@ -162,8 +172,8 @@ class _Export:
             checks += check_ap(evaluations[0].ap, evaluations[1].ap, self.spec.limits)
         card = self._described(made.agreement, evaluations)
         members = {CARD_MEMBER: card.to_json()}
-        if self._calibrates and self.spec.calibration is not None:
-            members[CALIBRATION_MEMBER] = self.spec.calibration.manifest.to_json()
+        if self._calibrated is not None:
+            members[CALIBRATION_MEMBER] = self._calibrated.manifest.to_json()
         whole = append_members(made.data, members)
         path = self.spec.output / file_name(card, self.spec.recipe)
         if not all(c.passed for c in checks):
@@ -172,7 +182,7 @@ class _Export:
             path=path,
             content=whole,
             card=card,
-            stages=tuple(self.progress.stages[self.first_stage :]),
+            stages=tuple(reporter().stages),
             parities=tuple(self.parities),
             checks=tuple(checks),
             operations=dict(read_model(made.data).count_operators()),
@@ -188,7 +198,7 @@ class _Export:
         if self.spec.evaluation is None:
             return ()
         files = [real] if self.spec.recipe.kind == "float32" else [real, bare]
-        with self.progress.stage("evaluate") as notes:
+        with reporter().stage("evaluate") as notes:
             names = [
                 file_name(self.card, load_recipe(DEFAULTS["float32"])),
                 file_name(self.card, self.spec.recipe),
@@ -203,7 +213,7 @@ class _Export:
     def _pictures(self, bare: Path, real: Path) -> tuple[PosePicture, ...]:
         if self.spec.recipe.kind == "float32" or self.spec.calibration is None:
             return ()
-        with self.progress.stage("pictures"), quiet():
+        with reporter().stage("pictures"), quiet():
             return tuple(
                 pose_pictures(real, bare, self.card, self.spec.calibration, KINDS[self.spec.recipe.kind])
             )
@@ -223,16 +233,12 @@ class _Export:
         if evaluations:
             measured |= {"ap": evaluations[-1].ap, "ap_float32": evaluations[0].ap}
         origin = replace(self.card.provenance, tools={"pipose": __version__} | {t: version(t) for t in TOOLS})
-        if self._calibrates and self.spec.calibration is not None:
-            manifest = self.spec.calibration.manifest
+        if self._calibrated is not None:
+            manifest = self._calibrated.manifest
             origin = replace(
                 origin, calibration_sha256=manifest.sha256, calibration_images=len(manifest.images)
             )
         return replace(self.card, measured=measured, provenance=origin)
-
-    @property
-    def _calibrates(self) -> bool:
-        return self.spec.recipe.kind == "int8"
 
     def _image(self) -> NDArray[np.float32]:
         """Return one input, (1, H, W, 3): the first calibration image, or noise without one."""

@@ -29,7 +29,7 @@ from rpi_runtime.command_line import AS_JSON, COCO, SPLIT, exit_codes
 from rpi_runtime.evaluate.coco import CocoImage, CocoSplit, read_split
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import TagSettings, TopdownSettings
-from rpi_runtime.preprocess.letterbox import Frame
+from rpi_runtime.poses import Image
 
 STEP = 64  # of both sides at a size of each picture's own
 
@@ -86,7 +86,7 @@ class FloatNetwork:
         """Return the input's width and height for a picture."""
         return self._size or own_size(self._network.card.input.height, image.width, image.height)
 
-    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+    def __call__(self, image: CocoImage, frame: Image) -> list[dict[str, Any]]:
         """Return detections in COCO's result format."""
         return self.built[self.size_of(image)](image, frame)
 

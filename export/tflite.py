@@ -224,8 +224,7 @@ def _import_exporters(verbose: bool) -> None:
     with reporter().stage("imports"):
         try:
             with verbosity(verbose), quiet():
-                import export.chain
-                import export.zoo.lw_openpose.network  # noqa: F401 - both here, so that stage times mean work
+                import export.chain  # noqa: F401 - here, so that stage times mean work
         except ModuleNotFoundError as err:
             raise DependencyError(missing_package(err)) from err
 

@@ -18,7 +18,8 @@ from rpi_runtime.evaluate.coco import READABLE, is_coco, read_split, splits
 from rpi_runtime.files import reading
 from rpi_runtime.inputs import read_input, shown_name
 from rpi_runtime.model.card import InputSpec
-from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
+from rpi_runtime.poses import Image
+from rpi_runtime.preprocess.letterbox import Preprocessor
 
 DEFAULT_COUNT = 32
 MOST_BYTES = 256 << 20  # of a picture's file
@@ -87,7 +88,7 @@ class CalibrationSet:
     """
 
     manifest: Manifest
-    frames: Sequence[Frame]
+    frames: Sequence[Image]
     skipped: tuple[str, ...]
     dark: tuple[str, ...] = ()
 
@@ -107,7 +108,7 @@ class CalibrationSet:
             yield out.copy()
 
 
-class PictureFiles(Sequence[Frame]):
+class PictureFiles(Sequence[Image]):
     """Pictures in files, each decoded when it is read.
 
     Parameters
@@ -124,12 +125,12 @@ class PictureFiles(Sequence[Frame]):
         return len(self._paths)
 
     @overload
-    def __getitem__(self, index: int) -> Frame: ...
+    def __getitem__(self, index: int) -> Image: ...
 
     @overload
     def __getitem__(self, index: slice) -> PictureFiles: ...
 
-    def __getitem__(self, index: int | slice) -> Frame | PictureFiles:
+    def __getitem__(self, index: int | slice) -> Image | PictureFiles:
         if isinstance(index, slice):
             return PictureFiles(self._paths[index], self._digests[index])
         path = self._paths[index]

@@ -12,8 +12,8 @@ from quant.calibration import CalibrationSet
 from rpi_runtime.evaluate.coco import is_coco, read_split, splits
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.model.crop_settings import CropSettings
+from rpi_runtime.poses import Image
 from rpi_runtime.preprocess.crop import Cutter, crop_transform
-from rpi_runtime.preprocess.letterbox import Frame
 
 People = Mapping[str, XYWH]  # by file name, where the largest person of an image is
 
@@ -51,11 +51,11 @@ def cut_people(
     return replace(images, frames=_Crops(images.frames, boxes, spec, settings))
 
 
-class _Crops(Sequence[Frame]):
+class _Crops(Sequence[Image]):
     """Pictures with the person cut out of each when it is taken."""
 
     def __init__(
-        self, frames: Sequence[Frame], boxes: Sequence[XYWH | None], spec: InputSpec, settings: CropSettings
+        self, frames: Sequence[Image], boxes: Sequence[XYWH | None], spec: InputSpec, settings: CropSettings
     ) -> None:
         self._frames, self._boxes, self._spec, self._settings = frames, boxes, spec, settings
         self._cutter = Cutter(spec, settings)
@@ -64,12 +64,12 @@ class _Crops(Sequence[Frame]):
         return len(self._frames)
 
     @overload
-    def __getitem__(self, index: int) -> Frame: ...
+    def __getitem__(self, index: int) -> Image: ...
 
     @overload
     def __getitem__(self, index: slice) -> _Crops: ...
 
-    def __getitem__(self, index: int | slice) -> Frame | _Crops:
+    def __getitem__(self, index: int | slice) -> Image | _Crops:
         if isinstance(index, slice):
             return _Crops(self._frames[index], self._boxes[index], self._spec, self._settings)
         frame, box = self._frames[index], self._boxes[index]

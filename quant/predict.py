@@ -24,9 +24,9 @@ from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import PafSettings, TagSettings
 from rpi_runtime.model.inference import Inference
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Pose
+from rpi_runtime.poses import Image, Pose
 from rpi_runtime.preprocess.crop import CropWriter, coco_shift, crop_transform
-from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
+from rpi_runtime.preprocess.letterbox import Preprocessor, Transform
 
 PAF_DECODING = {
     "fast": PafOptions(),
@@ -87,7 +87,7 @@ class Procedure:
 class Predict(Protocol):
     """Predicts the people of one image."""
 
-    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+    def __call__(self, image: CocoImage, frame: Image) -> list[dict[str, Any]]:
         """Return detections in COCO's result format."""
 
 
@@ -128,7 +128,7 @@ class _Boxes:
         self._model, self._prepare = model, Preprocessor(model.card.input)
         self._decode = decoder_for(model.card, "exact")
 
-    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+    def __call__(self, image: CocoImage, frame: Image) -> list[dict[str, Any]]:
         transform = self._prepare(frame, self._model.input)
         self._model.invoke()
         return [box_detection(image.id, pose) for pose in self._decode.read(self._model, transform)]
@@ -143,7 +143,7 @@ class _Paf:
         self._model, self._prepare = model, Preprocessor(model.card.input)
         self._decode = PafDecoder(model.card, PAF_DECODING[procedure.decode or "fast"])
 
-    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+    def __call__(self, image: CocoImage, frame: Image) -> list[dict[str, Any]]:
         transform = self._prepare(frame, self._model.input)
         self._model.invoke()
         poses = self._decode.read(self._model, transform)
@@ -162,7 +162,7 @@ class _Tags:
         self._scales = {o.name: model.quantization(o.role, o.stride) for o in outputs}
         self._outputs = outputs
 
-    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+    def __call__(self, image: CocoImage, frame: Image) -> list[dict[str, Any]]:
         model = self._model
         transform = self._prepare(frame, model.input)
         maps, flipped = infer(model, self._outputs, flip=self._flip)
@@ -181,7 +181,7 @@ class _Whole:
         self._model, self._prepare = model, Preprocessor(model.card.input)
         self._decode = decoder_for(model.card, procedure.mode(model.card))
 
-    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+    def __call__(self, image: CocoImage, frame: Image) -> list[dict[str, Any]]:
         transform = self._prepare(frame, self._model.input)
         self._model.invoke()
         poses = self._decode.read(self._model, transform)
@@ -211,7 +211,7 @@ class _Pair:
         self._estimator, self._finder = Estimator([model], track=False, cascade=cascade), model.card
         self._number = 0
 
-    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+    def __call__(self, image: CocoImage, frame: Image) -> list[dict[str, Any]]:
         self._number += 1
         tracks = self._estimator(frame, self._number).tracks
         return [
@@ -240,7 +240,7 @@ class _Crops:
             )
         self._shift = coco_shift(self._settings)
 
-    def __call__(self, image: CocoImage, frame: Frame) -> list[dict[str, Any]]:
+    def __call__(self, image: CocoImage, frame: Image) -> list[dict[str, Any]]:
         boxes = self._boxes.of(image.id)
         card = self._model.card
         transforms = [crop_transform(b.xywh, card.input, self._settings) for b in boxes]
@@ -248,7 +248,7 @@ class _Crops:
         kept = [poses[i] for i in select_people(card, poses, transforms)]
         return [detection(image.id, pose, card.skeleton, pose.score, shift=self._shift) for pose in kept]
 
-    def _pose(self, frame: Frame, transform: Transform, score: float) -> Pose:
+    def _pose(self, frame: Image, transform: Transform, score: float) -> Pose:
         model, decode = self._model, self._decode
         self._write(frame, transform, model.input)
         if not (self._flip and isinstance(decode, TopdownDecoder)):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # rich is imported where it is used, so that a missing package gives an error on one line
@@ -56,6 +56,10 @@ class Progress:
     quiet: bool = False
     stages: list[Stage] = field(default_factory=list)
     _has_bar: bool = False  # work inside work with a bar shows none of its own
+
+    def part(self) -> Progress:
+        """Return a reporter that shows the same to the user and has stages of its own."""
+        return replace(self, stages=[])
 
     def say(self, text: str) -> None:
         """Print one line for the user."""

@@ -9,14 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Pose, Track
+from rpi_runtime.poses import Image, Pose, Track
 from rpi_runtime.preprocess.letterbox import Preprocessor
 from rpi_runtime.track.smooth import SmoothSpec
 from rpi_runtime.track.tracker import Tracker
@@ -159,7 +156,7 @@ class Estimator:
 
     def __call__(
         self,
-        image: NDArray[np.uint8],
+        image: Image,
         timestamp_ns: int | None = None,
         *,
         smaller: int = 0,
@@ -187,7 +184,7 @@ class Estimator:
         return Estimate(tracks=tracks, latency_ns=spans | {"track": time.monotonic_ns() - begin})
 
     def _look(
-        self, image: NDArray[np.uint8], smaller: int, prepared: Callable[[], None]
+        self, image: Image, smaller: int, prepared: Callable[[], None]
     ) -> tuple[tuple[Pose, ...], dict[str, int]]:
         """Return the people of the whole picture, and the time of each of `LOOK_STAGES`."""
         model, preprocess, decode = self._stages[smaller]
@@ -205,7 +202,7 @@ class Estimator:
     def _refined(
         self,
         cascade: Cascade,
-        image: NDArray[np.uint8],
+        image: Image,
         timestamp_ns: int,
         smaller: int,
         prepared: Callable[[], None],

@@ -126,15 +126,23 @@ def ensure_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         _write_new(probe, b"", 0o600)
         probe.unlink()
-        for part in folder.glob(
-            ".pipose-*.part"
-        ):  # of a process that was killed, on a disk without nameless files
+        # left by a process that was killed, on a disk without nameless files
+        for part in folder.glob(".pipose-*.part"):
             if part.lstat().st_mtime < time.time() - _LEFT_S:
                 part.unlink()
     except OSError as err:
         raise OutputError(
             f"{folder}: cannot be written ({err.strerror or err}); choose another folder"
         ) from err
+
+
+@contextmanager
+def writing(place: Path, remedy: str) -> Iterator[None]:
+    """Turn an `OSError` while changing files into an `OutputError` that names `place`, the reason and the remedy."""
+    try:
+        yield
+    except OSError as err:
+        raise OutputError(f"{place}: cannot be written ({err.strerror or err}); {remedy}") from err
 
 
 @contextmanager

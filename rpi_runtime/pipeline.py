@@ -18,9 +18,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rpi_runtime.capture.feed import Feed
 from rpi_runtime.errors import PiposeError
 from rpi_runtime.estimate import Estimate, Estimator
@@ -28,7 +25,7 @@ from rpi_runtime.health.status import CascadeSummary, SinkSummary, Status
 from rpi_runtime.health.thermal import HeatWatch
 from rpi_runtime.health.throttle import Throttle
 from rpi_runtime.health.timing import StageClock
-from rpi_runtime.poses import Frame
+from rpi_runtime.poses import Frame, Image
 from rpi_runtime.sinks.runner import SinkRunner
 from rpi_runtime.sinks.sink import About, Result, SinkLeftError
 from rpi_runtime.stop import StopFlag
@@ -186,15 +183,13 @@ class Pipeline:
         self._last_s = time.monotonic()
         self._first_s = self._first_s or self._last_s
 
-    def _keep(self, frame: Frame) -> NDArray[np.uint8] | None:
+    def _keep(self, frame: Frame) -> Image | None:
         """The picture for sinks that want it: a copy only where the camera wants its buffer back."""
         if not any(r.wants_image for r in self.sinks):
             return None
         return frame.image.copy() if frame.release is not None else frame.image
 
-    def _result(
-        self, frame: Frame, image: NDArray[np.uint8] | None, estimate: Estimate, begin_ns: int
-    ) -> Result:
+    def _result(self, frame: Frame, image: Image | None, estimate: Estimate, begin_ns: int) -> Result:
         height, width = frame.image.shape[:2]
         delivered = self.feed.delivered
         return Result(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels of the image
+Image = NDArray[np.uint8]  # (H, W, 3), blue, green, red
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -24,7 +25,7 @@ class Pose:
     ----------
     keypoints : ndarray, shape (K, 3), float32
         x, y (pixels of the image) and score of each keypoint in the order of the model's skeleton.
-        A keypoint that was not found is (0, 0, 0), as in COCO results; of somebody whom only a detector saw none is.
+        A keypoint that was not found is (0, 0, 0), as in COCO results. A person that only a detector found has none.
     score : float
         As the network's reference decoder defines it (PAFs: sum of keypoint and limb scores; tags and crops: mean
         keypoint value; detectors: the box's score). Larger means more confident.
@@ -104,7 +105,7 @@ class Frame:
         Number of frames since the previous one that arrived and could not be decoded.
     """
 
-    image: NDArray[np.uint8]
+    image: Image
     index: int
     timestamp_ns: int
     taken_ns: int

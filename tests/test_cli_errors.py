@@ -14,7 +14,7 @@ import pytest
 
 from export.tflite import main
 from quant.cli import run_command
-from quant.gate import _at_most
+from quant.gate import Check
 from quant.quantize import quantizer
 from quant.quantize.equalize import Outlier, equalize
 from quant.tflite.records import Model, Tensor
@@ -307,9 +307,8 @@ def test_a_file_that_fails_the_gate_is_exit_code_7(
     assert place.run(*OWN, *INT8) == 0
     good = (place.out / "toy-64x48-int8.tflite").read_bytes()
     capfd.readouterr()
-    monkeypatch.setattr(
-        "export.integers.check_agreement", lambda *args: [_at_most("heatmap rmse", 0.5, 0.008)]
-    )
+    failed = Check(name="heatmap rmse", found="0.5", allowed="<= 0.008", passed=False)
+    monkeypatch.setattr("export.integers.check_agreement", lambda *args: [failed])
     assert place.run(*OWN, *INT8) == 7
     out, err = capfd.readouterr()
     assert err.splitlines()[-1].startswith("error: refused: ")

@@ -7,12 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-COLOURS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-)  # Okabe and Ito, which colour-blind readers can distinguish, too
+# of Okabe and Ito, which colour-blind readers can distinguish, too
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 300, 50, 12, 28, 24
 LABEL_EVERY = 5
 

@@ -14,8 +14,8 @@ from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.crops import crop_decoder_for
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Pose, Track
-from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
+from rpi_runtime.poses import Image, Pose, Track
+from rpi_runtime.preprocess.letterbox import Preprocessor, Transform
 from rpi_runtime.preprocess.resize import resize_into
 from rpi_runtime.sinks.draw import draw_people
 
@@ -50,7 +50,7 @@ def pose_pictures(
     models = [Model(path, card=card) for path in (real, quantized)]
     prepare, read = Preprocessor(card.input), _reader(card)
 
-    def poses(model: Model, frame: Frame) -> tuple[Pose, ...]:
+    def poses(model: Model, frame: Image) -> tuple[Pose, ...]:
         transform = prepare(frame, model.input)
         model.invoke()
         return read(model, transform)
@@ -86,7 +86,7 @@ def _difference(real: tuple[Pose, ...], quantized: tuple[Pose, ...]) -> int:
     return abs(counts[0] - counts[1])
 
 
-def shrunk(frame: Frame) -> Frame:
+def shrunk(frame: Image) -> Image:
     """Return a picture whose longer side is at most `LARGEST_SIDE` pixels."""
     height, width = frame.shape[:2]
     scale = LARGEST_SIDE / max(height, width)
@@ -105,7 +105,7 @@ def _reader(card: ModelCard) -> Callable[[Model, Transform], tuple[Pose, ...]]:
     return lambda model, transform: (alone.read(model, transform),)
 
 
-def _draw(frame: Frame, people: tuple[Pose, ...], card: ModelCard, caption: str) -> Frame:
+def _draw(frame: Image, people: tuple[Pose, ...], card: ModelCard, caption: str) -> Image:
     # people are not matched between the files, so colours follow the order of the poses
     tracks = [Track(id=0, pose=pose) for pose in people]
     return draw_people(frame, tracks, card.skeleton, caption)

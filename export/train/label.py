@@ -30,7 +30,7 @@ from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.command_line import exit_codes
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.files import write_text
-from rpi_runtime.preprocess.letterbox import Frame
+from rpi_runtime.poses import Image
 
 EPILOG = """\
 examples:
@@ -49,7 +49,7 @@ by their names ([holdout] of a training recipe).
 """ + exit_codes(3, 5, 8)
 REPORTED = "val2017"
 
-Teach = Callable[[Frame], list[dict[str, Any]]]
+Teach = Callable[[Image], list[dict[str, Any]]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Labels:
     images: list[dict[str, Any]] = field(default_factory=list)
     people: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, name: str, frame: Frame, people: Iterable[dict[str, Any]]) -> None:
+    def add(self, name: str, frame: Image, people: Iterable[dict[str, Any]]) -> None:
         """Take in a picture's people."""
         number, (height, width) = len(self.images) + 1, frame.shape[:2]
         self.images.append({"id": number, "file_name": name, "width": width, "height": height})

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from quant.progress import reporter
-from rpi_runtime.errors import DownloadError, OutputError
-from rpi_runtime.files import reading
+from rpi_runtime.errors import DownloadError
+from rpi_runtime.files import reading, writing
 
 CHUNK = 1 << 18
 TIMEOUT_S = 30.0
+NO_ROOM = "free some space or set PIPOSE_CACHE elsewhere"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +81,11 @@ def fetch(remote: RemoteFile) -> Path:
     with reading(target, "make it readable, or set PIPOSE_CACHE elsewhere"):
         if target.is_file() and _matches(target, remote):
             return target
-    with _writing(target):
+    with writing(target, NO_ROOM):
         target.parent.mkdir(parents=True, exist_ok=True)
     with _part_of(target) as part:
         _download(remote, part, target)
-        with _writing(target):
+        with writing(target, NO_ROOM):
             if not _matches(part, remote):
                 size = part.stat().st_size
                 part.unlink()
@@ -100,7 +101,7 @@ def fetch(remote: RemoteFile) -> Path:
 def _part_of(target: Path) -> Iterator[Path]:
     """Yield a file that no other process writes: the one that a cut download has left, or a new one of our own."""
     usual = target.with_name(target.name + ".part")
-    with _writing(target):
+    with writing(target, NO_ROOM):
         lock = os.open(usual, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         part = (
             usual if _is_ours(lock, usual) else target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")
@@ -114,7 +115,7 @@ def _part_of(target: Path) -> Iterator[Path]:
 
 
 def _is_ours(descriptor: int, path: Path) -> bool:
-    """Lock an open file; whether nobody else has it, and it still has its name."""
+    """Lock an open file; return whether no other process has it, and whether it still has its name."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
@@ -123,13 +124,13 @@ def _is_ours(descriptor: int, path: Path) -> bool:
 
 
 def _download(remote: RemoteFile, part: Path, target: Path) -> None:
-    with _writing(target):
+    with writing(target, NO_ROOM):
         have = part.stat().st_size if part.exists() else 0
     if remote.size and have >= remote.size:
         return
     answer = _ask(remote, target, have)
     if answer is None:  # the part file is longer than the file: start over
-        with _writing(target):
+        with writing(target, NO_ROOM):
             os.truncate(part, 0)  # not removed: its lock is of this file
         _download(remote, part, target)
         return
@@ -139,7 +140,7 @@ def _download(remote: RemoteFile, part: Path, target: Path) -> None:
         total = have + int(answer.headers.get("Content-Length") or 0)
         got = have
         with (
-            _writing(target),
+            writing(target, NO_ROOM),
             part.open("ab" if resumed else "wb") as file,
             reporter().bytes(target.name, total) as step,
         ):
@@ -204,13 +205,3 @@ def checksum(path: Path, kind: str = "sha256") -> str:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as err:
-        raise OutputError(
-            f"{target}: cannot be written ({err.strerror or err}); free some space or set PIPOSE_CACHE elsewhere"
-        ) from err

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Scaler = Callable[[NDArray[Any]], NDArray[np.uint8]]
+from rpi_runtime.poses import Image
+
+Scaler = Callable[[NDArray[Any]], Image]
 _MAX_SAMPLE_VALUE = 281  # TIFF 6.0, the largest value that occurs in the file
 
 
@@ -41,11 +43,11 @@ def scaler(picture: Any) -> Scaler | None:
 
 
 def _linear(white: float) -> Scaler:
-    def scale(values: NDArray[Any]) -> NDArray[np.uint8]:
+    def scale(values: NDArray[Any]) -> Image:
         scaled = np.asarray(values, np.float32) * np.float32(255 / white)
         if not np.isfinite(scaled).all():
             raise ValueError("values that are not finite")
-        whole: NDArray[np.uint8] = np.rint(scaled).clip(0, 255).astype(np.uint8)
+        whole: Image = np.rint(scaled).clip(0, 255).astype(np.uint8)
         return whole
 
     return scale

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rpi_runtime.capture.container import missing_bytes
 from rpi_runtime.capture.opencv import Capture
@@ -16,7 +15,7 @@ from rpi_runtime.capture.source import Delivered, Wanted
 from rpi_runtime.errors import SourceError
 from rpi_runtime.masking import mask
 from rpi_runtime.names import PlainPath
-from rpi_runtime.poses import Frame
+from rpi_runtime.poses import Frame, Image
 
 _ADDRESS = re.compile(r"(?i)[a-z]{2,6}:?/|rts?p|https?|.*@")
 _USUAL_FPS = 25.0  # of a file that does not say
@@ -110,11 +109,10 @@ class FilmSource:
                 f"{self._name}: cannot be opened as a video; check that it plays elsewhere; a download that was "
                 "cut short does not open"
             )
-        capture.set(
-            cv2.CAP_PROP_ORIENTATION_AUTO, 0
-        )  # OpenCV's versions differ in their default, so frames are rotated here
+        # OpenCV's versions differ in their default, so frames are rotated here
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
 
-    def _next(self, capture: Capture) -> NDArray[np.uint8] | None:
+    def _next(self, capture: Capture) -> Image | None:
         """Return the next decodable frame of this pass, upright, or None, and set its time."""
         while capture.grab():
             position_ms = capture.get(capture.cv2.CAP_PROP_POS_MSEC)

@@ -10,16 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rpi_runtime.capture.ahead import Ahead
 from rpi_runtime.capture.devices import Device, describe_users
 from rpi_runtime.capture.source import Delivered, StalledError, Wanted
 from rpi_runtime.errors import SourceError
 from rpi_runtime.masking import mask_address
 from rpi_runtime.optional import load
-from rpi_runtime.poses import Frame
+from rpi_runtime.poses import Frame, Image
 
 _PURPOSE = "cameras, streams and video files"
 _OPEN_MS, _READ_MS = 8000, 4000  # of a stream; the feed has its own limits
@@ -36,9 +33,8 @@ class Capture:
     """
 
     def __init__(self) -> None:
-        os.environ.setdefault(
-            "OPENCV_FFMPEG_LOGLEVEL", "8"
-        )  # fatal messages only, because this file reports the others
+        # fatal messages only, because this file reports the others
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")
         self.cv2: Any = load("cv2", _PURPOSE)
         _quieten(self.cv2)
         self.undecodable = 0
@@ -64,7 +60,7 @@ class Capture:
         """Wait for the next frame; return False at the end or if none arrives."""
         return bool(self._capture.grab())
 
-    def retrieve(self) -> NDArray[np.uint8] | None:
+    def retrieve(self) -> Image | None:
         """Return the grabbed frame, (H, W, 3) BGR; None if it cannot be decoded."""
         try:
             good, image = self._capture.retrieve()
@@ -73,7 +69,7 @@ class Capture:
         if not good or image is None or image.ndim != 3:
             self.undecodable += 1
             return None
-        upright: NDArray[np.uint8] = image
+        upright: Image = image
         return upright
 
     def release(self) -> None:

@@ -13,13 +13,10 @@ import threading
 import time
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rpi_runtime.capture.source import Delivered, StalledError, Wanted
 from rpi_runtime.errors import SourceError
 from rpi_runtime.optional import load
-from rpi_runtime.poses import Frame
+from rpi_runtime.poses import Frame, Image
 
 FORMAT = "RGB888"
 BUFFERS = 4  # one in the slot, one in preprocessing, two for the camera
@@ -125,7 +122,7 @@ class PicameraSource:
         )
         return made
 
-    def _view(self, buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _view(self, buffer: Image) -> Image:
         """View (bytes,) as (H, W, 3), without the padding at the end of each row."""
         height, width = self._shape
         rows = buffer[: height * self._stride].reshape(height, self._stride)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rpi_runtime.capture.depth import scaler
 from rpi_runtime.errors import InputError, PiposeError, UsageError
 from rpi_runtime.files import write_bytes
 from rpi_runtime.inputs import open_input
 from rpi_runtime.optional import load
+from rpi_runtime.poses import Image
 
 FORMATS = {
     ".jpg": "JPEG",
@@ -37,7 +37,7 @@ _ORIENTATION = 0x0112  # the EXIF tag
 _PURPOSE = "picture files"
 
 
-def read_picture(file: Path | str | bytes, name: str = "", *, turn: bool = True) -> NDArray[np.uint8]:
+def read_picture(file: Path | str | bytes, name: str = "", *, turn: bool = True) -> Image:
     """Decode one picture.
 
     Parameters
@@ -108,7 +108,7 @@ def _open(opened: Any, name: str) -> Any:
     return picture
 
 
-def _decode(opened: Any, name: str, turn: bool) -> NDArray[np.uint8]:
+def _decode(opened: Any, name: str, turn: bool) -> Image:
     with _open(opened, name) as picture, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         picture.load()
@@ -117,7 +117,7 @@ def _decode(opened: Any, name: str, turn: bool) -> NDArray[np.uint8]:
     return _upright(pixels, orientation)
 
 
-def _pixels(picture: Any) -> NDArray[np.uint8]:
+def _pixels(picture: Any) -> Image:
     """Return (H, W, 3) BGR, converted band by band."""
     scale = scaler(picture)
     width, height = picture.size
@@ -143,7 +143,7 @@ def _orientation(picture: Any) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def _upright(pixels: Image, orientation: int) -> Image:
     """Rotate and mirror as EXIF 2.3, section 4.6.4, defines for tag 274."""
     if orientation == 1:
         return pixels
@@ -156,7 +156,7 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
-def encode_picture(image: NDArray[np.uint8], suffix: str, quality: int = 95) -> bytes:
+def encode_picture(image: Image, suffix: str, quality: int = 95) -> bytes:
     """Encode an (H, W, 3) BGR picture in the format that `suffix` (``.jpg``, ``.png``...) names."""
     kind = FORMATS.get(suffix.lower())
     if kind is None:
@@ -170,7 +170,7 @@ def encode_picture(image: NDArray[np.uint8], suffix: str, quality: int = 95) -> 
     return buffer.getvalue()
 
 
-def write_picture(image: NDArray[np.uint8], path: Path | str) -> None:
+def write_picture(image: Image, path: Path | str) -> None:
     """Write a (H, W, 3) BGR picture; `OutputError` when that fails, and then no half file stays.
 
     Examples

@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.capture.source import Delivered, Wanted
 from rpi_runtime.errors import InputError, SourceError
 from rpi_runtime.inputs import open_input, parse_json, read_input
-from rpi_runtime.poses import Frame
+from rpi_runtime.poses import Frame, Image
 
 REPLAY_FORMAT = 1
 INDEX = "frames.jsonl"
@@ -130,7 +129,7 @@ class ReplaySource:
             raise SourceError(f"{self._path}: {name} is larger than {_MOST_BYTES >> 20} MiB; {_REMEDY}")
         return data
 
-    def _picture(self, name: str) -> NDArray[np.uint8]:
+    def _picture(self, name: str) -> Image:
         data = self._bytes(name)
         if not name.endswith(".npy"):
             return read_picture(data, f"{self._path}/{name}")
@@ -180,7 +179,7 @@ class ReplaySource:
         return True
 
 
-def _array(data: bytes) -> NDArray[np.uint8]:
+def _array(data: bytes) -> Image:
     """Read a .npy of (H, W, 3) uint8 without believing the size that it announces; `ValueError` for others."""
     file = io.BytesIO(data)
     if np.lib.format.read_magic(file) != (1, 0):

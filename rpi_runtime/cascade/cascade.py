@@ -34,7 +34,7 @@ from rpi_runtime.decode.crops import Mode
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard, Skeleton
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Pose
+from rpi_runtime.poses import Image, Pose
 from rpi_runtime.track.match import Matcher, pair
 from rpi_runtime.track.places import places_of
 from rpi_runtime.track.smooth import NANOSECONDS
@@ -137,7 +137,7 @@ class Cascade:
             or not 0 < gap_s <= LONGEST_GAP_S
         )
 
-    def __call__(self, image: NDArray[np.uint8], coarse: Sequence[Pose] | None, timestamp_ns: int) -> Refined:
+    def __call__(self, image: Image, coarse: Sequence[Pose] | None, timestamp_ns: int) -> Refined:
         """Refine one frame's people.
 
         Parameters
@@ -233,7 +233,7 @@ class Cascade:
             stale_s=past.stale_s,
         )
 
-    def _refine(self, image: NDArray[np.uint8], *, fresh: bool) -> None:
+    def _refine(self, image: Image, *, fresh: bool) -> None:
         """Refine people in the order of need until the budget is used up."""
         begun = False
         waiting = [p for p in self._people if p.box is not None]
@@ -247,7 +247,7 @@ class Cascade:
         if waiting and not begun:
             self.budget.relieve()
 
-    def _refine_one(self, image: NDArray[np.uint8], person: Person, *, fresh: bool) -> None:
+    def _refine_one(self, image: Image, person: Person, *, fresh: bool) -> None:
         assert person.box is not None
         person.waited = 0
         answers = self._refiner(image, person.box)

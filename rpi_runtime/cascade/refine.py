@@ -13,9 +13,9 @@ from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.model.crop_settings import CropSettings
 from rpi_runtime.model.inference import Inference
-from rpi_runtime.poses import Box, Pose
+from rpi_runtime.poses import Box, Image, Pose
 from rpi_runtime.preprocess.crop import CropWriter, crop_transform
-from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
+from rpi_runtime.preprocess.letterbox import Preprocessor, Transform
 
 # The crop for a network of whole pictures; the box has a margin already.
 PADDED = CropSettings(box_padding=1.1)
@@ -24,7 +24,7 @@ PADDED = CropSettings(box_padding=1.1)
 class Refiner(Protocol):
     """Finds people in one person's box."""
 
-    def __call__(self, frame: Frame, box: Box) -> tuple[Pose, ...]:
+    def __call__(self, frame: Image, box: Box) -> tuple[Pose, ...]:
         """Return the candidates for the person, in pixels of the frame and in the network's own skeleton."""
 
 
@@ -46,7 +46,7 @@ class CropRefiner:
         self._write = CropWriter(model.card.input, self._settings)
         self._decode = crop_decoder_for(model.card, mode)
 
-    def __call__(self, frame: Frame, box: Box) -> tuple[Pose, ...]:
+    def __call__(self, frame: Image, box: Box) -> tuple[Pose, ...]:
         """Return the person, or no one when no keypoint reaches the threshold."""
         transform = crop_transform(box, self._model.card.input, self._settings)
         if not _shows(frame, transform, self._model.card.input):
@@ -64,7 +64,7 @@ class PictureRefiner:
         self._model, self._prepare = model, Preprocessor(model.card.input)
         self._decode = decoder_for(model.card)
 
-    def __call__(self, frame: Frame, box: Box) -> tuple[Pose, ...]:
+    def __call__(self, frame: Image, box: Box) -> tuple[Pose, ...]:
         """Return all people on the part of the frame."""
         around = _around(frame, crop_transform(box, self._model.card.input, PADDED), self._model.card.input)
         if around is None:
@@ -75,7 +75,7 @@ class PictureRefiner:
         return self._decode.read(self._model, _shifted(transform, -left, -top))
 
 
-def _around(frame: Frame, transform: Transform, spec: InputSpec) -> tuple[tuple[int, int], Frame] | None:
+def _around(frame: Image, transform: Transform, spec: InputSpec) -> tuple[tuple[int, int], Image] | None:
     """Return the part of the frame that a crop shows; None when it shows less than 2x2 pixels.
 
     Returns
@@ -89,13 +89,13 @@ def _around(frame: Frame, transform: Transform, spec: InputSpec) -> tuple[tuple[
     return (left, top), frame[top:bottom, left:right]
 
 
-def _shows(frame: Frame, transform: Transform, spec: InputSpec) -> bool:
+def _shows(frame: Image, transform: Transform, spec: InputSpec) -> bool:
     """Return whether a crop shows at least 2x2 pixels of the frame."""
     left, top, right, bottom = _edges(frame, transform, spec)
     return right - left >= 2 and bottom - top >= 2
 
 
-def _edges(frame: Frame, transform: Transform, spec: InputSpec) -> tuple[int, int, int, int]:
+def _edges(frame: Image, transform: Transform, spec: InputSpec) -> tuple[int, int, int, int]:
     corners = transform.to_image(np.array([[0, 0], [spec.width, spec.height]], np.float32))
     left, top = np.maximum(np.floor(corners[0]).astype(int), 0).tolist()
     right, bottom = np.minimum(np.ceil(corners[1]).astype(int), frame.shape[1::-1]).tolist()

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rpi_runtime.capture.pictures import encode_picture
 from rpi_runtime.capture.replay import INDEX, REPLAY_FORMAT
 from rpi_runtime.errors import OutputError, UsageError
-from rpi_runtime.poses import Frame
+from rpi_runtime.poses import Frame, Image
 
 FORMATS = ("jpg", "png", "npy")
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date of a .zip; a Pi without network assumes 1970
@@ -224,7 +223,7 @@ def _write_member(path: Path, data: bytes) -> None:
         raise
 
 
-def _encode(image: NDArray[np.uint8], suffix: str) -> bytes:
+def _encode(image: Image, suffix: str) -> bytes:
     if suffix != ".npy":
         return encode_picture(image, suffix)
     buffer = io.BytesIO()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rpi_runtime.capture.pictures import picture_size, read_picture
 from rpi_runtime.errors import InputError
 from rpi_runtime.evaluate.coco import CocoImage, CocoSplit
+from rpi_runtime.poses import Image
 
 
-def read_image(image: CocoImage) -> NDArray[np.uint8]:
+def read_image(image: CocoImage) -> Image:
     """Read an image and check that it is the one that was annotated.
 
     A picture that its EXIF block turns was perhaps annotated as it is stored; its size tells.

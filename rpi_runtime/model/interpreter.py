@@ -76,7 +76,10 @@ class Model:
         if self.threads < 1:
             raise UsageError(f"threads {self.threads}: expected 1 or more")
         structure = verify(self.path)
-        check_structure(self.card, structure, str(self.path))
+        try:
+            check_structure(self.card, structure)
+        except CardError as err:
+            raise CardError(f"{self.path}: {err.what}", remedy=err.remedy) from err
         self.backend, module = find_module()
         chosen = _open(self.backend, module, self.path, self.threads)
         self._interpreter, self._reason = chosen.interpreter, chosen.reason

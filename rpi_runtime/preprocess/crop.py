@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from rpi_runtime.errors import DependencyError, InputError
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.model.crop_settings import CropSettings
-from rpi_runtime.poses import Box
-from rpi_runtime.preprocess.letterbox import Frame, Transform
+from rpi_runtime.poses import Box, Image
+from rpi_runtime.preprocess.letterbox import Transform
 
 try:
     from cython_ext.crops import Cropper, Placement
@@ -111,7 +111,7 @@ class CropWriter:
             for table in tables
         }
 
-    def __call__(self, frame: Frame, transform: Transform, out: NDArray[Any]) -> None:
+    def __call__(self, frame: Image, transform: Transform, out: NDArray[Any]) -> None:
         """Write one crop.
 
         Parameters
@@ -152,7 +152,7 @@ class Cutter:
         table = np.tile(BYTES.astype(np.uint8).view(np.int8), (3, 1))
         self._cut = Cropper((spec.height, spec.width), table, pad_value=spec.pad_value)
 
-    def __call__(self, frame: Frame, transform: Transform) -> Frame:
+    def __call__(self, frame: Image, transform: Transform) -> Image:
         """Return the crop, (height, width, 3) uint8 in the frame's channel order, overwritten by the next call."""
         self._cut(frame, placement(transform, self.settings), self._crop)
         return self._crop.view(np.uint8)

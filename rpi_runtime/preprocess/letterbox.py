@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.card import InputSpec
+from rpi_runtime.poses import Image
 from rpi_runtime.preprocess.resize import Resizer
 
-Frame = NDArray[np.uint8]
+Frame = Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ class Preprocessor:
         self._frame_size = (0, 0)
         self._place(spec.width, spec.height)
 
-    def __call__(self, frame: Frame, out: NDArray[np.int8] | NDArray[np.float32]) -> Transform:
+    def __call__(self, frame: Image, out: NDArray[np.int8] | NDArray[np.float32]) -> Transform:
         """Write one BGR picture into the network's input.
 
         Parameters
@@ -97,14 +98,14 @@ class Preprocessor:
             np.multiply(target, self._scale, out=target)
         return self._transform
 
-    def _fitted(self, frame: Frame) -> Frame:
+    def _fitted(self, frame: Image) -> Image:
         """Return the frame at the network's size, padded; the frame itself if it has that size already."""
         if frame.shape == self._canvas.shape:
             return frame
         self._resize(frame, self._inside)
         return self._canvas
 
-    def _ordered(self, pixels: Frame) -> Frame:
+    def _ordered(self, pixels: Image) -> Image:
         """Return BGR pixels in the network's channel order."""
         if self._rgb is None:
             return pixels

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from rpi_runtime.poses import Image
+
 Size = tuple[int, int]
 Step = Callable[[Image, Image], None]
 
@@ -115,9 +116,8 @@ class _Halve:
 
     def __call__(self, image: Image, out: Image) -> None:
         np.add(image[0::2], image[1::2], out=self._rows, dtype=np.uint16)
-        for channel in range(
-            3
-        ):  # one long loop per channel is several times faster than many loops of length 3
+        # one long loop per channel is several times faster than many loops of length 3
+        for channel in range(3):
             np.add(self._rows[:, 0::2, channel], self._rows[:, 1::2, channel], out=self._sum)
             self._sum += 2
             np.right_shift(self._sum, 2, out=out[:, :, channel], casting="unsafe")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rpi_runtime.errors import OutputError
-from rpi_runtime.files import write_bytes
+from rpi_runtime.files import write_bytes, writing
 from rpi_runtime.masking import mask
 from rpi_runtime.service.layout import Layout
+
+MAYBE_READ_ONLY = "is it read-only?"
 
 RECORD_FORMAT = 2  # 1 had paths of the machine that prepared a card
 PAST = {
@@ -133,7 +134,7 @@ def plan_link(path: Path, target: str) -> list[Change]:
         return []
 
     def link() -> None:
-        with writing(path):
+        with writing(path, MAYBE_READ_ONLY):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
             path.symlink_to(target)
@@ -149,7 +150,7 @@ def plan_removal(path: Path, record: Record | None = None) -> list[Change]:
         return [Change(verb="keep", what=f"{path}: it was edited; --purge removes it too")]
 
     def remove() -> None:
-        with writing(path):
+        with writing(path, MAYBE_READ_ONLY):
             path.unlink()
 
     return [Change(verb="remove", what=str(path), do=remove)]
@@ -167,22 +168,6 @@ def apply(changes: Iterable[Change], *, dry_run: bool, say: Callable[[str], None
         if dry_run and change.shows:
             say("\n".join(f"    {mask(line)}".rstrip() for line in change.shows.splitlines()))
     return made
-
-
-class writing:  # noqa: N801 - reads as a word of the language, as contextlib.suppress does
-    """Turns a system error while changing `path` into an `OutputError`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
-        if isinstance(err, OSError):
-            raise OutputError(
-                f"{self._path}: cannot be changed ({os.strerror(err.errno or 0)}); is it read-only?"
-            ) from err
 
 
 def read(path: Path) -> bytes | None:

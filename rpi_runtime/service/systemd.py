@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 from rpi_runtime.errors import DependencyError, PiposeError, UsageError
-from rpi_runtime.service.changes import writing
+from rpi_runtime.files import writing
+from rpi_runtime.service.changes import MAYBE_READ_ONLY
 from rpi_runtime.service.layout import GROUP, NAME, USER, Layout
 
 
@@ -78,11 +79,10 @@ def restrict(layout: Layout) -> None:
     """Let only root and the service read the configuration: it may hold a token or a password."""
     group = _entry(layout, "group", USER)
     owner = (0, int(group[2])) if group is not None and group[2].isdigit() and os.geteuid() == 0 else None
-    mode = (
-        0o640 if owner else 0o600
-    )  # without the group, only the owner can read it until the boot assigns the group
+    # without the group, only the owner can read it until the boot assigns the group
+    mode = 0o640 if owner else 0o600
     for path in (layout.config, layout.config.with_name(f"{layout.config.name}.new")):
-        with writing(path), contextlib.suppress(FileNotFoundError):
+        with writing(path, MAYBE_READ_ONLY), contextlib.suppress(FileNotFoundError):
             found = path.lstat()
             if not stat.S_ISREG(found.st_mode):
                 continue

@@ -6,8 +6,9 @@ import contextlib
 import shutil
 from collections.abc import Callable
 
+from rpi_runtime.files import writing
 from rpi_runtime.service import systemd
-from rpi_runtime.service.changes import Change, Record, apply, plan_removal, writing
+from rpi_runtime.service.changes import MAYBE_READ_ONLY, Change, Record, apply, plan_removal
 from rpi_runtime.service.layout import NAME, USER, Layout
 
 
@@ -67,7 +68,7 @@ def _state(layout: Layout, *, purge: bool) -> list[Change]:
         ]
 
     def remove() -> None:
-        with writing(layout.state):
+        with writing(layout.state, MAYBE_READ_ONLY):
             shutil.rmtree(layout.state)
 
     return [Change(verb="remove", what=str(layout.state), do=remove)]

@@ -92,9 +92,8 @@ class RunConfig(Behaviour):
     def __post_init__(self) -> None:
         Behaviour.__post_init__(self)
         names = list(self.model)
-        if self.refine is not None and _file(self.refine.model) not in map(
-            _file, names
-        ):  # it may be one of them
+        # the second network may be one of the first
+        if self.refine is not None and _file(self.refine.model) not in map(_file, names):
             names.append(self.refine.model)
         names += [s.options.target for s in self.sink if s.writes_file]
         if self.source.kind != "picamera":

@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rpi_runtime.errors import DependencyError
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.optional import load
-from rpi_runtime.poses import Box, Track
+from rpi_runtime.poses import Box, Image, Track
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -35,9 +34,7 @@ PALETTE: tuple[Colour, ...] = (
 _WHITE = PALETTE[-1]
 
 
-def draw_people(
-    image: NDArray[np.uint8], tracks: Iterable[Track], skeleton: Skeleton, caption: str = ""
-) -> NDArray[np.uint8]:
+def draw_people(image: Image, tracks: Iterable[Track], skeleton: Skeleton, caption: str = "") -> Image:
     """Return a copy of a picture with people drawn over it.
 
     Parameters
@@ -66,7 +63,7 @@ def draw_people(
     return pen.picture()
 
 
-def _make_pen(image: NDArray[np.uint8]) -> _Pen:
+def _make_pen(image: Image) -> _Pen:
     try:
         return _OpenCvPen(image)
     except DependencyError:
@@ -82,7 +79,7 @@ class _Pen(Protocol):
 
     def text(self, corner: Point, text: str, colour: Colour) -> None: ...
 
-    def picture(self) -> NDArray[np.uint8]: ...
+    def picture(self) -> Image: ...
 
 
 def _draw_person(pen: _Pen, track: Track, skeleton: Skeleton, colour: Colour) -> None:
@@ -111,14 +108,14 @@ def _draw_box(pen: _Pen, box: Box, label: str, colour: Colour) -> None:
         pen.text((x + 8, max(y - 24, 0)), label, colour)
 
 
-def _thickness(image: NDArray[np.uint8]) -> int:
+def _thickness(image: Image) -> int:
     return max(2, round(min(image.shape[:2]) / 200))  # type: ignore[no-any-return]
 
 
 class _OpenCvPen:
     _SHIFT = 4  # OpenCV takes coordinates in sixteenths of a pixel, from the first pixel's centre
 
-    def __init__(self, image: NDArray[np.uint8]) -> None:
+    def __init__(self, image: Image) -> None:
         self._cv2 = load("cv2", "drawn pictures")
         self._image = image.copy()
         self._thickness = _thickness(image)
@@ -140,7 +137,7 @@ class _OpenCvPen:
         for ink, width in (((0, 0, 0), 4), (colour[::-1], 1)):
             cv2.putText(self._image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, width, cv2.LINE_AA)
 
-    def picture(self) -> NDArray[np.uint8]:
+    def picture(self) -> Image:
         return self._image
 
     def _fixed(self, point: Point) -> tuple[int, int]:
@@ -149,7 +146,7 @@ class _OpenCvPen:
 
 
 class _PillowPen:
-    def __init__(self, image: NDArray[np.uint8]) -> None:
+    def __init__(self, image: Image) -> None:
         pil, drawing = load("PIL.Image", "drawn pictures"), load("PIL.ImageDraw", "drawn pictures")
         height, width = image.shape[:2]
         self._picture = pil.frombuffer(
@@ -169,6 +166,6 @@ class _PillowPen:
     def text(self, corner: Point, text: str, colour: Colour) -> None:
         self._pen.text(corner, text, fill=colour, font=self._font, stroke_width=1, stroke_fill=(0, 0, 0))
 
-    def picture(self) -> NDArray[np.uint8]:
+    def picture(self) -> Image:
         pixels = np.frombuffer(self._picture.tobytes("raw", "BGR"), np.uint8)
         return pixels.reshape(self._picture.height, self._picture.width, 3)

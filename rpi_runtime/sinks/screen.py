@@ -12,9 +12,9 @@ import sys
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rpi_runtime.optional import load
+from rpi_runtime.poses import Image
 from rpi_runtime.sinks.window import HEADER, READY
 
 _KEYS = (27, ord("q"))
@@ -44,7 +44,7 @@ def _closed(cv2: Any, title: str) -> bool:
     return key in _KEYS or cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1
 
 
-def _read_picture(pipe: IO[bytes] | io.FileIO) -> NDArray[np.uint8] | None:
+def _read_picture(pipe: IO[bytes] | io.FileIO) -> Image | None:
     """Return the next (H, W, 3) BGR picture; None at the end."""
     header = _read(pipe, HEADER.size)
     if header is None:

@@ -6,13 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rpi_runtime.errors import OutputError, PiposeError
 from rpi_runtime.health.status import Status
 from rpi_runtime.model.card import Skeleton
-from rpi_runtime.poses import Track
+from rpi_runtime.poses import Image, Track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +90,7 @@ class Result:
     latency_ns: Mapping[str, int] = field(default_factory=dict)
     fps: float = 0.0
     looked: bool | None = None
-    image: NDArray[np.uint8] | None = None
+    image: Image | None = None
 
 
 class SinkLeftError(PiposeError):

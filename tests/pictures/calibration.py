@@ -28,7 +28,7 @@ from quant.cli import run_command
 from rpi_runtime.capture.pictures import encode_picture, read_picture
 from rpi_runtime.errors import UsageError
 from rpi_runtime.files import write_bytes, write_text
-from rpi_runtime.preprocess.letterbox import Frame
+from rpi_runtime.poses import Image
 from tests.pictures.scenes import Studio
 
 # what --choose gave with the weights of Open Model Zoo, at 160x120
@@ -48,7 +48,7 @@ class Statistics:
     square: Values
 
 
-def measure(weights: str, frames: Iterable[Frame]) -> Statistics:
+def measure(weights: str, frames: Iterable[Image]) -> Statistics:
     """Run pictures through the float network."""
     from export.zoo.registry import find_model
     from quant.calibration import CalibrationSet, Manifest

@@ -13,15 +13,15 @@ import numpy as np
 from rpi_runtime.capture.pictures import read_picture, write_picture
 from rpi_runtime.decode.paf import PafDecoder
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Track
-from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
+from rpi_runtime.poses import Image, Track
+from rpi_runtime.preprocess.letterbox import Preprocessor
 from rpi_runtime.sinks.draw import draw_people
 
 FOLDER = Path(__file__).parent
 PICTURES = ("camera.jpg", "astronaut.jpg")
 
 
-def with_poses(frame: Frame, file: Path) -> Frame:
+def with_poses(frame: Image, file: Path) -> Image:
     """Return the picture, halved, with the people that a file finds in it."""
     model = Model(file)
     transform = Preprocessor(model.card.input)(frame, model.input)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from export.train.tasks.targets import MIRRORED
 from rpi_runtime.errors import InputError
+from rpi_runtime.poses import Image
 
-Picture = NDArray[np.uint8]
 Affine = NDArray[np.float64]  # (2, 3), picture pixels to network pixels, both by pixel index
 FILL = (128, 128, 128)  # what the runtime pads with
 LEAST_NOISE = 0.5  # standard deviation below which rounding hides it
@@ -150,11 +150,11 @@ def from_copy(sizes: Sequence[tuple[int, int]], affine: Affine) -> tuple[int, Af
 
 
 def warp(
-    pyramid: tuple[Picture, ...],
+    pyramid: tuple[Image, ...],
     affine: Affine,
     network: tuple[int, int],
     fill: tuple[int, int, int] = FILL,
-) -> Picture:
+) -> Image:
     """Resample a picture; where it shrinks, from a copy (`from_copy`), against aliasing.
 
     Parameters
@@ -220,7 +220,7 @@ def draw_light(rng: np.random.Generator, spec: LightRange) -> Light:
     )
 
 
-def relight(rng: np.random.Generator, spec: LightRange, picture: Picture) -> Picture:
+def relight(rng: np.random.Generator, spec: LightRange, picture: Image) -> Image:
     """Change light, colour and noise."""
     light = draw_light(rng, spec)
     pixels = picture.astype(np.float32)

@@ -122,9 +122,8 @@ def _half_body(
     if seen.sum() <= least:
         return None
     upper, lower = person[:HIP][seen[:HIP], :2], person[HIP:][seen[HIP:], :2]
-    first, second = (
-        (upper, lower) if rng.standard_normal() < 0.5 else (lower, upper)
-    )  # as published: 69 % upper
+    # as published: 69 % upper
+    first, second = (upper, lower) if rng.standard_normal() < 0.5 else (lower, upper)
     points = first if len(first) > 2 else second
     if len(points) < 2:
         return None

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from export.train.data.augment import Picture
 from export.train.data.examples import Example
 from export.train.data.kept import KeptSamples
 from export.train.data.on_device import DevicePictures
+from rpi_runtime.poses import Image
 
 SEEDS = 1_000_003  # steps of a run have other noise than those of the next seed
 
@@ -160,7 +160,7 @@ class RenderedSamples(Samples):
         return self.rendered(plans, self.size_of(step), self.pictures, generator)
 
 
-def as_input(picture: Picture) -> Tensor:
+def as_input(picture: Image) -> Tensor:
     """(H, W, 3) to (3, H, W)."""
     return torch.from_numpy(picture.transpose(2, 0, 1).copy())
 

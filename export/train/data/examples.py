@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.train.data.augment import Picture
 from export.train.data.pictures import PictureStore
 from quant.progress import reporter
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import InputError
 from rpi_runtime.inputs import parse_json, read_input
+from rpi_runtime.poses import Image
 
 IN_MEMORY = (
     6 * 2**30
-)  # bytes of decoded pictures; those of a larger source are decoded whenever they are drawn
+)  # bytes of decoded pictures; pictures of a larger source are decoded when they are drawn
 SMALLEST = 64  # pixels of the long side of a pyramid's last picture, at least
 
 
@@ -65,7 +65,7 @@ class Example:
     boxes: NDArray[np.float64]
     ignored: tuple[NDArray[np.float32], ...]
 
-    def read(self) -> tuple[Picture, ...]:
+    def read(self) -> tuple[Image, ...]:
         """Decode the picture, (H, W, 3), and its copies of half the size, a quarter and so on.
 
         Raises
@@ -79,7 +79,7 @@ class Example:
         return halved(picture)
 
     @cached_property
-    def kept(self) -> tuple[Picture, ...]:
+    def kept(self) -> tuple[Image, ...]:
         """What `read` gives, kept from then on."""
         return self.read()
 
@@ -88,12 +88,12 @@ class Example:
         self.__dict__.pop("kept", None)
 
     @property
-    def pyramid(self) -> tuple[Picture, ...]:
+    def pyramid(self) -> tuple[Image, ...]:
         """What `read` gives; decoded anew each time unless `kept` was asked for before."""
         return self.kept if "kept" in self.__dict__ else self.read()
 
 
-def halved(picture: Picture) -> tuple[Picture, ...]:
+def halved(picture: Image) -> tuple[Image, ...]:
     """Return a picture and its copies of half the size, a quarter and so on."""
     import cv2
 
@@ -124,9 +124,8 @@ def read_source(source: Source, hidden: frozenset[str]) -> list[Example]:
     if not names:
         raise InputError(f"{source.pictures}: all {len(there)} labelled pictures are held out; see [holdout]")
     examples = [_example(store, images[n], people.get(images[n]["id"], []), source.labels) for n in names]
-    if (
-        sum(4 * e.size[0] * e.size[1] for e in examples) <= IN_MEMORY
-    ):  # 3 bytes a pixel, a third more for copies
+    decoded = sum(4 * e.size[0] * e.size[1] for e in examples)  # 3 bytes a pixel, and a third more for copies
+    if decoded <= IN_MEMORY:
         with reporter().items("reading pictures", len(names)) as step, ThreadPoolExecutor() as threads:
             for _ in threads.map(lambda example: example.kept, examples):
                 step(1)

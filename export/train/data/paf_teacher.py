@@ -13,8 +13,8 @@ from rpi_runtime.evaluate.coco_pose import coco_points
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.model.decoders import PafSettings
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
+from rpi_runtime.poses import Image, Pose
+from rpi_runtime.preprocess.letterbox import Preprocessor
 
 MIN_KEYPOINTS = 4  # fewer say too little of a person to teach
 
@@ -43,7 +43,7 @@ class PafTeacher:
         """Name and size of the network."""
         return f"{self._model.card.name} {self._model.card.input.size}"
 
-    def __call__(self, frame: Frame) -> list[dict[str, Any]]:
+    def __call__(self, frame: Image) -> list[dict[str, Any]]:
         """Return the picture's people as COCO's annotations without ids."""
         transform = self._prepare(frame, self._model.input)
         self._model.invoke()

@@ -15,9 +15,9 @@ from rpi_runtime.decode.crops import crop_settings
 from rpi_runtime.decode.topdown import TopdownDecoder, TopdownOptions
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Box
+from rpi_runtime.poses import Box, Image
 from rpi_runtime.preprocess.crop import CropWriter, coco_shift, crop_transform
-from rpi_runtime.preprocess.letterbox import Frame, Preprocessor
+from rpi_runtime.preprocess.letterbox import Preprocessor
 
 REFINED = 0.3  # least score of a box whose person is looked at
 DOUBTFUL = (
@@ -74,7 +74,7 @@ class PairTeacher:
         parts = (f"{m.card.name} {m.card.input.size}" for m in (self._finder, self._refiner))
         return " and ".join(parts)
 
-    def __call__(self, frame: Frame) -> list[dict[str, Any]]:
+    def __call__(self, frame: Image) -> list[dict[str, Any]]:
         """Return the picture's people as COCO's annotations without ids.
 
         Those that are doubtful have no keypoints: a region that training leaves out.
@@ -93,7 +93,7 @@ class PairTeacher:
             people.append(annotation(box, seen, pose.score))
         return without_repeats(people)
 
-    def check(self, frame: Frame, box: Box, by_hand: Points) -> tuple[dict[str, Any], bool]:
+    def check(self, frame: Image, box: Box, by_hand: Points) -> tuple[dict[str, Any], bool]:
         """Look at a person labelled by hand; returns an annotation without id, and whether sides were exchanged.
 
         The keypoints are those that were seen; a label by hand only says who and which of them to believe.
@@ -105,7 +105,7 @@ class PairTeacher:
         kept, swapped = verdict
         return annotation(box, Seen(points=seen.points, sure=kept), 1.0), swapped
 
-    def look(self, frame: Frame, box: Box) -> Seen:
+    def look(self, frame: Image, box: Box) -> Seen:
         """Look at a box as it is and mirrored."""
         model = self._refiner
         transform = crop_transform(box, model.card.input, self._settings)
@@ -150,7 +150,7 @@ def _shared(one: Box, other: Box) -> float:
     return max(width, 0.0) * max(height, 0.0) / min(one[2] * one[3], other[2] * other[3])
 
 
-def _clipped(box: Box, frame: Frame) -> Box:
+def _clipped(box: Box, frame: Image) -> Box:
     height, width = frame.shape[:2]
     x, y, w, h = box
     left, top = max(x, 0.0), max(y, 0.0)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.inference import Quantization
 from rpi_runtime.model.interpreter import Model
+from rpi_runtime.poses import Image
 from rpi_runtime.preprocess.letterbox import Preprocessor
 
 Maps = NDArray[np.float32]
@@ -40,7 +41,7 @@ class Teacher:
             )
         self._prepare = Preprocessor(card.input)
 
-    def __call__(self, picture: NDArray[np.uint8]) -> Maps:
+    def __call__(self, picture: Image) -> Maps:
         """(H, W, 3) BGR -> heatmaps, then PAFs, (57, h, w)."""
         self._prepare(picture, self._model.input)
         self._model.invoke()

@@ -103,7 +103,8 @@ def _system(
         convolution.dilation,
         convolution.padding,
         convolution.stride,
-    )  # (N, C * k * k, pixels)
+    )
+    # columns: (N, C * k * k, pixels)
     some = torch.randperm(columns.shape[2], generator=rng)[:PIXELS]
     x = columns[:, :, some].permute(1, 0, 2).flatten(1).double()
     y = wanted.flatten(2)[:, :, some].permute(1, 0, 2).flatten(1).double()

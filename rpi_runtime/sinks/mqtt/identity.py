@@ -15,10 +15,8 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 _KEY = b"pipose device"  # machine-id(5): an application shows the id only in a keyed, hashed form
-_IDS = (
-    "proc/device-tree/serial-number",
-    "etc/machine-id",
-)  # the board's serial number distinguishes machines with cloned cards
+# the board's serial number distinguishes machines with cloned cards
+_IDS = ("proc/device-tree/serial-number", "etc/machine-id")
 
 
 def default_name(root: Path = Path("/")) -> str:

@@ -15,12 +15,10 @@ from rpi_runtime.sinks.web.limits import Limits
 
 
 class Guard:
-    """A protocol factory for `asyncio` that wraps another one.
+    """Counts connections and cuts those that break a limit.
 
     Parameters
     ----------
-    make : callable
-        Factory of the HTTP library.
     limits : Limits
 
     Attributes
@@ -29,15 +27,15 @@ class Guard:
         Connections that were cut, by reason: ``connections``, ``per_address``, ``slow_request``.
     """
 
-    def __init__(self, make: Callable[[], asyncio.Protocol], limits: Limits) -> None:
-        self.make, self.limits = make, limits
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
         self.refused: Counter[str] = Counter()
         self._open: dict[asyncio.BaseTransport, _Connection] = {}
         self._from: Counter[str] = Counter()
 
-    def __call__(self) -> asyncio.Protocol:
-        """Return the protocol of a new connection."""
-        return _Connection(self)
+    def around(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+        """Return a protocol factory for `asyncio` whose connections are guarded; `make` is that of the library."""
+        return lambda: _Connection(self, make)
 
     def __len__(self) -> int:
         """Number of open connections."""
@@ -73,8 +71,8 @@ class Guard:
 class _Connection(asyncio.Protocol):
     """One connection. It forwards everything to the library's protocol."""
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+    def __init__(self, guard: Guard, make: Callable[[], asyncio.Protocol]) -> None:
+        self._guard, self._make = guard, make
         self._inner: asyncio.Protocol | None = None
         self._transport: Any = None
         self._address = ""
@@ -89,7 +87,7 @@ class _Connection(asyncio.Protocol):
             return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._guard.limits.request_s, self._too_slow)
-        self._inner = self._guard.make()
+        self._inner = self._make()
         self._inner.connection_made(transport)
 
     def arrived(self) -> None:

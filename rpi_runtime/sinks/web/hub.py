@@ -69,9 +69,8 @@ class Hub:
 
     def __init__(self, skeleton: Skeleton, encode: Callable[[Any], bytes], most_fps: float = 30.0) -> None:
         self._skeleton, self._encode = skeleton, encode
-        self._least_s = (
-            0.9 / most_fps
-        )  # tolerates the jitter of a camera of exactly this rate, so that no frame is skipped
+        # tolerates the jitter of a camera of exactly this rate, so that no frame is skipped
+        self._least_s = 0.9 / most_fps
         self._packed_s = 0.0
         self.newest: Result | None = None
         self.newest_s = 0.0

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rpi_runtime.capture.pictures import encode_picture
 from rpi_runtime.errors import DependencyError, OutputError
 from rpi_runtime.optional import load
+from rpi_runtime.poses import Image
 
 
-def make_encoder(quality: int) -> Callable[[NDArray[np.uint8]], bytes]:
+def make_encoder(quality: int) -> Callable[[Image], bytes]:
     """Return a function from an (H, W, 3) BGR picture to a JPEG of this quality, 1 to 100.
 
     OpenCV takes B, G, R directly and needs a third of Pillow's time.
@@ -24,7 +22,7 @@ def make_encoder(quality: int) -> Callable[[NDArray[np.uint8]], bytes]:
         return lambda image: encode_picture(image, ".jpg", quality)
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
 
-    def encode(image: NDArray[np.uint8]) -> bytes:
+    def encode(image: Image) -> bytes:
         good, data = cv2.imencode(".jpg", image, options)
         if not good:
             raise OutputError(f"live page: OpenCV cannot encode a picture of shape {image.shape}")

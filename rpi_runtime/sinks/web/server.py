@@ -7,6 +7,7 @@ import contextlib
 import logging
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,6 @@ from rpi_runtime.sinks.web.address import Address
 from rpi_runtime.sinks.web.guard import Guard
 from rpi_runtime.sinks.web.hub import Hub
 from rpi_runtime.sinks.web.library import aiohttp
-from rpi_runtime.sinks.web.limits import Limits
 from rpi_runtime.sinks.web.listen import listen
 from rpi_runtime.sinks.web.site import Site
 
@@ -53,9 +53,9 @@ class LiveServer:
     """
 
     def __init__(
-        self, address: Address, site: Site, hub: Hub, limits: Limits, certificate: Certificate | None = None
+        self, address: Address, site: Site, hub: Hub, guard: Guard, certificate: Certificate | None = None
     ) -> None:
-        self._address, self._site, self._hub, self._limits = address, site, hub, limits
+        self._address, self._site, self._hub, self._guard = address, site, hub, guard
         self._certificate = certificate
         self.port = 0
         self._error: PiposeError | None = None
@@ -101,9 +101,8 @@ class LiveServer:
         self._hub.attach(self._loop)
         runner = aiohttp().web.AppRunner(self._site.application(), **self._library_settings())
         await runner.setup()
-        guard = self._site.guard = Guard(runner.server, self._limits)
         try:
-            servers = await self._bind(guard)
+            servers = await self._bind(self._guard.around(runner.server))
             self.port = servers[0].sockets[0].getsockname()[1]
             self._bound.set()
             await self._over.wait()
@@ -117,12 +116,12 @@ class LiveServer:
                 async with asyncio.timeout(_GOODBYE_S):
                     await runner.cleanup()
 
-    async def _bind(self, guard: Guard) -> list[asyncio.Server]:
+    async def _bind(self, make: Callable[[], asyncio.Protocol]) -> list[asyncio.Server]:
         context = self._certificate.context() if self._certificate else None
-        handshake_s = self._limits.request_s if context else None
+        handshake_s = self._guard.limits.request_s if context else None
         assert self._loop is not None
         return [
-            await self._loop.create_server(guard, sock=sock, ssl=context, ssl_handshake_timeout=handshake_s)
+            await self._loop.create_server(make, sock=sock, ssl=context, ssl_handshake_timeout=handshake_s)
             for sock in listen(self._address)
         ]
 
@@ -133,10 +132,10 @@ class LiveServer:
             "handle_signals": False,
             "access_log": None,
             "logger": silent,
-            "keepalive_timeout": self._limits.idle_s,
+            "keepalive_timeout": self._guard.limits.idle_s,
             "lingering_time": 1.0,
-            "max_line_size": self._limits.line,
-            "max_field_size": self._limits.field,
-            "max_headers": self._limits.headers,
+            "max_line_size": self._guard.limits.line,
+            "max_field_size": self._guard.limits.field,
+            "max_headers": self._guard.limits.headers,
             "shutdown_timeout": _GOODBYE_S / 2,
         }

@@ -84,18 +84,19 @@ class WebSink:
 
     def open(self, about: About) -> LivePage:
         """Bind the port; raises `OutputError` if that fails."""
+        from rpi_runtime.sinks.web.guard import Guard
         from rpi_runtime.sinks.web.hub import Hub
         from rpi_runtime.sinks.web.jpeg import make_encoder
         from rpi_runtime.sinks.web.server import Certificate, LiveServer
         from rpi_runtime.sinks.web.site import Site
 
         options = self._options
-        limits = Limits(viewers=options.viewers)
+        guard = Guard(Limits(viewers=options.viewers))
         hub = Hub(about.skeleton, make_encoder(options.quality), options.fps)
         site = Site(
             hub,
             about,
-            limits=limits,
+            guard=guard,
             access=Access(self._token),
             names=Names(is_loopback=options.address.is_loopback, more=options.names),
             https=bool(options.cert_file),
@@ -104,7 +105,7 @@ class WebSink:
         certificate = (
             Certificate(chain=options.cert_file, key=options.key_file) if options.cert_file else None
         )
-        server = LiveServer(options.address, site, hub, limits, certificate)
+        server = LiveServer(options.address, site, hub, guard, certificate)
         server.start()
         scheme = "https" if options.cert_file else "http"
         page = LivePage(hub, server, f"{scheme}://{Address(options.address.host, server.port)}/")

@@ -18,7 +18,7 @@ from rpi_runtime.sinks.web.assets import PRIVATE, PUBLIC, load_assets
 from rpi_runtime.sinks.web.guard import Guard
 from rpi_runtime.sinks.web.hub import Hub
 from rpi_runtime.sinks.web.library import aiohttp
-from rpi_runtime.sinks.web.limits import Limits, RateLimit
+from rpi_runtime.sinks.web.limits import RateLimit
 from rpi_runtime.sinks.web.metrics import CONTENT_TYPE, Exposition, add_build, add_process, add_status
 from rpi_runtime.sinks.web.viewers import SocketViewer, serve_mjpeg
 
@@ -55,7 +55,7 @@ class Site:
     ----------
     hub : Hub
     about : About
-    limits : Limits
+    guard : Guard
     access : Access
     names : Names
     https : bool
@@ -69,25 +69,24 @@ class Site:
         hub: Hub,
         about: About,
         *,
-        limits: Limits,
+        guard: Guard,
         access: Access,
         names: Names,
         https: bool,
         say: Callable[[str], None],
     ) -> None:
-        self._hub, self._about, self._limits = hub, about, limits
+        self._hub, self._about, self.guard, self._limits = hub, about, guard, guard.limits
         self._access, self._names, self._https, self._say = access, names, https, say
         self._assets = load_assets()
-        self._requests = RateLimit(limits.requests_per_s, limits.requests_burst, time.monotonic)
+        self._requests = RateLimit(guard.limits.requests_per_s, guard.limits.requests_burst, time.monotonic)
         self._guesses = RateLimit(
-            limits.wrong_tokens_per_minute / 60, limits.wrong_tokens_burst, time.monotonic
+            guard.limits.wrong_tokens_per_minute / 60, guard.limits.wrong_tokens_burst, time.monotonic
         )
         self._waiting = 0
         self._said_s = float("-inf")
         self._viewers: set[Any] = set()
         self._status: tuple[float, Status] | None = None
         self.refused: Counter[str] = Counter()
-        self.guard: Guard | None = None
 
     def application(self) -> Any:
         """Return the application of the HTTP library."""
@@ -124,8 +123,7 @@ class Site:
         await asyncio.gather(*(page.leave() for page in pages), return_exceptions=True)
 
     async def _check(self, request: Any, handler: Handler) -> Any:
-        if self.guard is not None:
-            self.guard.served(request.transport)
+        self.guard.served(request.transport)
         address = request.remote or ""
         if not self._requests.take(address):
             return self._refuse(429, "too many requests", close=True)
@@ -310,7 +308,7 @@ class Site:
         out.add(
             "viewer_sent_bytes_total", "counter", "Bytes of frames sent to viewers.", counts["sent_bytes"]
         )
-        refused = self.refused + (self.guard.refused if self.guard else Counter())
+        refused = self.refused + self.guard.refused
         pairs = [({"reason": reason}, float(count)) for reason, count in sorted(refused.items())]
         out.add("refused_total", "counter", "Requests and connections refused.", pairs)
         body = out.text().encode()
