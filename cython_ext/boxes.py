@@ -123,7 +123,7 @@ class BoxFinder:
 
 
 def _layout(level: BoxLevel) -> tuple[object, ...]:
-    """What the tables and the memory of a level depend on."""
+    """Return everything that the tables and the memory of a level depend on."""
     parts: list[object] = [level.unit, level.step]
     for maps in (level.scores, level.boxes, level.objectness, level.keypoints):
         if maps is not None:

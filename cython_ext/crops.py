@@ -54,7 +54,7 @@ class Cropper:
     size : (int, int)
         Height and width of the input.
     table : ndarray, shape (3, 256), float32 or int8
-        What each channel's 0..255 become in the input, in its order of channels.
+        The input's values for 0..255 of each channel, in the input's order of channels.
     order : (int, int, int)
         For each channel of the input the picture's: (2, 1, 0) exchanges blue and red.
     pad_value : int

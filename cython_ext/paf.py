@@ -27,7 +27,7 @@ class Grouper:
         Types of keypoints.
     rules : LimbRules
     upsample : {0, 4, 8}
-        As in the `PeakRules` that found the peaks: 0 samples limbs bilinearly at 10 points between cells,
+        The value of the `PeakRules` that found the peaks: 0 samples limbs bilinearly at 10 points between cells,
         4 and 8 at the nearest pixels of the upsampled field.
     """
 

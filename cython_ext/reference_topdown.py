@@ -91,7 +91,7 @@ def similarity(
 
 
 def _drops(stored: Stored, real: Floats, scale: float) -> Floats:
-    """How far below the largest finite value each cell is."""
+    """Return the distance of each cell below the largest finite value."""
     if stored.dtype == np.int8:
         steps = stored.max().astype(np.float32) - stored.astype(np.float32)
         return np.asarray(steps * np.float32(scale))
@@ -125,7 +125,7 @@ def _quarter(real: Floats, point: Floats) -> Floats:
 
 
 def _to_vertex(real: Floats, point: Floats) -> Floats:
-    """To the vertex of a parabola through the logarithms, along each axis that has two neighbours."""
+    """Move a point to the vertex of a parabola through the logarithms, along each axis that has two neighbours."""
     x, y = (int(v) for v in point[:2])
     shift = np.zeros(2, np.float32)
     for axis, (line, at) in enumerate(((real[y], x), (real[:, x], y))):
@@ -138,7 +138,7 @@ def _to_vertex(real: Floats, point: Floats) -> Floats:
 
 
 def _fall(neighbour: np.float32, centre: np.float32) -> np.float32:
-    """How far below the centre a neighbour is, in powers of 2, from 0 to 4."""
+    """Return the distance of a neighbour below the centre, in powers of 2, from 0 to 4."""
     if not neighbour > centre * np.float32(1 / 16):
         return np.float32(4)
     logs = log2(np.array([centre, neighbour], np.float32))

@@ -84,13 +84,13 @@ class BoxRules:
     logits : bool
         Scores, objectness and visibilities are logits and go through the logistic function.
     form : {"distances", "corners", "centre_size", "exponential"}
-        What the four numbers of a box are: left, top, right and bottom distances from the cell's point; x and y of
+        The meaning of a box's four numbers: left, top, right and bottom distances from the cell's point; x and y of
         two corners; middle, width and height; or YOLOX's offset from the cell and logarithms of width and height.
     bins : int
         With "distances": each distance is the expectation of this many bins under a softmax (distribution focal loss,
         Li 2020, arXiv:2006.04388); 1: the number itself.
     anchor : float
-        Where the cell's point lies, in cells from the cell's first edge: 0.5 is its middle.
+        Position of the cell's point, in cells from the cell's first edge: 0.5 is its middle.
     nms_overlap : float
         Two boxes of one class that overlap more than this (intersection over union) are one: the surer one stays.
         1: none is dropped.
@@ -327,7 +327,7 @@ class Centred:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimccRules:
-    """How two one-dimensional distributions a keypoint become its position (SimCC, Li 2021, arXiv:2107.03332).
+    """How two one-dimensional distributions per keypoint become its position (SimCC, Li 2021, arXiv:2107.03332).
 
     Attributes
     ----------

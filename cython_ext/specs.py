@@ -1,4 +1,4 @@
-"""What the decoding kernels and their NumPy oracles take and return.
+"""Arguments and results of the decoding kernels and of their NumPy oracles.
 
 Positions are map pixels as indices: the centre of the first cell is (0, 0). Exact peaks count pixels of the
 upsampled map, fast peaks cells of the map itself.

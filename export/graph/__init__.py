@@ -1,1 +1,1 @@
-"""A network as an ONNX graph, on its way to TFLite."""
+"""Conversion of a network: an ONNX graph or a PyTorch module in, a float .tflite out."""

@@ -1,4 +1,4 @@
-"""A network as a float .tflite in records: what every source becomes, and what the quantizer takes."""
+"""The float model: every source is converted to it, and the quantizer reads it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatModel:
-    """A network on its way.
+    """A converted network.
 
     Attributes
     ----------
     model : Model
-        One input ``image`` (1, H, W, 3), normalised as the card says, outputs by their names on the card.
+        Has one input ``image`` (1, H, W, 3), normalised as the card says. Outputs have their names on the card.
     parities : tuple of Parity
-        How each step compared with the one before.
+        The comparison of each step with the step before it.
     notes : tuple of str
-        What the conversion did, for the user to see.
+        What the conversion did, in words for the user.
     """
 
     model: Model
@@ -34,7 +34,7 @@ class FloatModel:
 
 
 def sample_images(spec: InputSpec) -> list[Array]:
-    """Two normalised images (1, H, W, 3) to compare with: noise, which reaches all values, and a smooth slope."""
+    """Return two normalised images (1, H, W, 3) to compare with: noise, which reaches all values, and a slope."""
     shape = (1, spec.height, spec.width, 3)
     noise = np.random.default_rng(0).integers(0, 256, shape)
     rows, columns = np.linspace(0, 255, spec.height)[:, None], np.linspace(255, 0, spec.width)
@@ -43,5 +43,5 @@ def sample_images(spec: InputSpec) -> list[Array]:
 
 
 def normalise(pixels: NDArray[np.float64], spec: InputSpec) -> Array:
-    """Pixel values (1, H, W, 3) as a network of this input wants them."""
+    """Return pixel values (1, H, W, 3) normalised for this input."""
     return np.asarray((pixels - np.array(spec.mean)) * np.array(spec.scale), np.float32)

@@ -1,4 +1,4 @@
-"""An ONNX graph to a float model: tidied, converted, simplified, and compared with the file as the user gave it."""
+"""Convert an ONNX graph to a float model: tidy, convert, simplify, and compare with the file that the user gave."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from rpi_runtime.errors import ParityError
 from rpi_runtime.model.card import InputSpec
 
 Layout = Callable[[str, Shape], Order]
-HALF = 2e-2  # 11 bits of mantissa through some 30 layers: the file's own error, which the float one does not have
+HALF = 2e-2  # error of 11 bits of mantissa through some 30 layers, which the file has and the float model does not
 
 
 def channels_last(name: str, shape: Shape) -> Order:
-    """The layout of outputs that are maps, (1, C, H, W)."""
+    """Return the order of axes of an output that is a map, (1, C, H, W)."""
     return usual_order(len(shape))
 
 
 def from_onnx(
     model: onnx.ModelProto, path: str, spec: InputSpec, outputs: Sequence[str], layout: Layout = channels_last
 ) -> FloatModel:
-    """Convert a model, which is changed.
+    """Convert a model, changing it in place.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        As `read_onnx` gives it.
+        From `export.graph.tidy.read.read_onnx`.
     path : str
-        For messages.
+        Name of the file in messages.
     spec : InputSpec
-        Size, and the normalisation that the graph itself expects.
+        Input size, and the normalisation that the graph itself expects.
     outputs : sequence of str
-        Where the graph shall end.
+        Names of the values at which the graph ends.
     layout : callable
-        Name and ONNX's shape of an output to the order of its axes in the .tflite.
+        Takes the name and ONNX shape of an output; returns the order of its axes in the .tflite.
 
     Raises
     ------
     InputError
-        The file is not one that can be converted.
+        The file cannot be converted.
     ParityError
-        An operator that cannot be converted, or the result computes something else than the file.
+        An operator cannot be converted, or the result computes something else than the file.
     """
     graph = tidy(model, spec.width, spec.height, outputs, path)
     orders = {name: layout(name, graph.shapes[name]) for name in outputs}
@@ -75,7 +75,7 @@ def from_onnx(
 
 
 def run_graph(graph: PlainGraph, image: Array) -> dict[str, Array]:
-    """Run the user's own graph in ONNX Runtime on one (1, H, W, 3) image; outputs by name."""
+    """Run the user's graph in ONNX Runtime on one (1, H, W, 3) image; return the outputs by name."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -1,4 +1,4 @@
-"""A PyTorch network to a float model, normalisation included, compared with the network as it was published."""
+"""Convert a PyTorch network to a float model, normalisation included, and compare it with the published network."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def build_from_torch(
     Parameters
     ----------
     form : nn.Module
-        What is exported: (1, 3, H, W), normalised, to one map per output.
+        The module to export. It maps (1, 3, H, W), normalised, to one map per output.
     published : callable
-        The network as it was published, to the same maps; often `form` itself.
+        The published network, which returns the same maps; often `form` itself.
     outputs : sequence of str
         Names of the maps.
     normalisation : InputSpec
-        Normalisation of the published network; it goes inside the network where an int8 input cannot be it.
+        Normalisation of the published network. One that an int8 input cannot express becomes part of the network.
     spec : InputSpec
         The input of the file that is made.
     """
@@ -66,16 +66,17 @@ def _channels_last(value: Tensor) -> NDArray[np.float32]:
 def to_topology(
     net: nn.Module, outputs: Sequence[str], width: int = 96, height: int = 64, *, shapes: bool = False
 ) -> str:
-    """Return a network's graph without its weights, as `export.graph.topology` reads it; its weights are overwritten.
+    """Return a network's graph without weights, as `export.graph.topology` reads it; its weights are overwritten.
 
-    The text stands for images of every size only where it is the same at two sizes. With `shapes`, the graph works out
-    the shapes that depend on the size, where a layer asks for them.
+    The text is valid for images of every size only if it is the same at two sizes. With `shapes`, the graph computes
+    the shapes that depend on the size wherever a layer uses them.
     """
     generator = torch.Generator().manual_seed(0)
-    for value in (*net.parameters(), *net.buffers()):  # equal values would be merged
+    # distinct values, because the exporter merges equal ones
+    for value in (*net.parameters(), *net.buffers()):
         if value.is_floating_point():
             value.data = torch.rand(value.shape, generator=generator) + 0.5
-    preserve = torch.onnx.TrainingMode.PRESERVE  # every parameter as it is, under its key
+    preserve = torch.onnx.TrainingMode.PRESERVE  # keep every parameter unchanged, under its key
     options: dict[str, Any] = {"training": preserve, "do_constant_folding": False}
     if shapes:
         options["dynamic_axes"] = {name: {2: "height", 3: "width"} for name in ("image", *outputs)}
@@ -86,7 +87,7 @@ def to_topology(
 
 
 def _shorten(graph: onnx.GraphProto) -> None:
-    """Give what works out shapes numbers for names: there are hundreds, and no report speaks of them."""
+    """Number the values that compute shapes: there are hundreds, and no report names them."""
     of_shapes = ("Constant", "Shape", "Gather", "Unsqueeze", "Cast", "Div")
     names = {n.output[0]: "" for n in graph.node if n.op_type in of_shapes}
     names = {name: f"s{number}" for number, name in enumerate(names)}
@@ -115,7 +116,7 @@ def _without_weights(model: onnx.ModelProto) -> str:
 def to_onnx(
     net: nn.Module, width: int, height: int, outputs: Sequence[str], **options: Any
 ) -> onnx.ModelProto:
-    """Export a network at one size, in evaluation mode where `options` do not say otherwise; its input is ``image``."""
+    """Export a network at one size, in evaluation mode unless `options` say otherwise. Its input is ``image``."""
     buffer = BytesIO()
     with warnings.catch_warnings():
         # the TorchScript exporter is deprecated; the newer one writes external data and needs onnxscript

@@ -1,10 +1,10 @@
-"""Outputs that a card calls parts of one tensor become tensors of their own.
+"""Split outputs that a card calls parts of one tensor into tensors of their own.
 
-A tensor has one grid in INT8. Where a detector puts the logit of a score beside distances of two hundred pixels, the
-step is nearly a whole unit: scores turn into a dozen levels, and the order of the people found is lost. The cut moves
-up from the output, through what only moves values or treats each alone, to a concatenation, whose operands are the
-parts, or into a convolution, whose output channels they are. Exact in float, and no work is added. Where something
-else is in the way, a SLICE remains, and the parts keep one grid.
+A tensor has one grid in INT8. If a detector puts the logit of a score beside distances of two hundred pixels, the step
+is nearly a whole unit: scores have a dozen levels, and the order of the people found is lost. The cut moves up from the
+output, through operators that only move values or treat each value alone, to a concatenation, whose operands are the
+parts, or into a convolution, whose output channels are the parts. This is exact in float and adds no work. If another
+operator is in the way, a SLICE remains, and the parts keep one grid.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from quant.tflite.records import Constant, Model, Operator, Option, Tensor
 from quant.tflite.run import run_model
 from rpi_runtime.model.card import OutputSpec
 
-# each value by itself, so that a part of the result needs the same part of the operands
+# these treat each value alone, so a part of the result needs the same part of the operands
 ALONE = frozenset(
     ("ADD", "SUB", "MUL", "DIV", "LOGISTIC", "TANH", "RELU", "RELU6", "EXP", "ELU", "NEG", "ABS", "SQUARE", "SQRT",
      "HARD_SWISH", "LEAKY_RELU", "MAXIMUM", "MINIMUM")
@@ -36,9 +36,9 @@ class Part:
     Attributes
     ----------
     name : str
-        As an output of its own.
+        Name as an output of its own.
     axis : int
-        Of the channels.
+        Axis of the channels.
     first, count : int
     """
 
@@ -49,9 +49,9 @@ class Part:
 
 
 def own_outputs(outputs: Iterable[OutputSpec]) -> tuple[tuple[OutputSpec, ...], dict[str, tuple[Part, ...]]]:
-    """Return a card's outputs with each part of a tensor as a tensor of its own, and the parts by the tensor's name.
+    """Return a card's outputs, each part of a tensor as a tensor of its own, and the parts by the tensor's name.
 
-    A tensor whose parts overlap is left whole.
+    A tensor whose parts overlap stays whole.
     """
     outputs = tuple(outputs)
     parts: dict[str, dict[tuple[int, int], Part]] = {}
@@ -89,19 +89,19 @@ def _overlap(ranges: Iterable[tuple[int, int]]) -> bool:
 
 
 def split_outputs(made: FloatModel, parts: Mapping[str, Sequence[Part]], image: Array) -> FloatModel:
-    """Return a network with the parts as outputs, in place of the tensors that they are parts of.
+    """Return a network whose outputs are the parts instead of the tensors that hold them.
 
     Parameters
     ----------
     made : FloatModel
     parts : mapping of str to sequence of Part
     image : ndarray, (1, H, W, 3) float32
-        To compare before and after.
+        Input of the comparison before and after.
 
     Raises
     ------
     ParityError
-        A part differs from what it was.
+        A part has other values than before.
     """
     if not parts:
         return made
@@ -135,7 +135,7 @@ def _split(model: Model, parts: Mapping[str, Sequence[Part]]) -> None:
 
 
 class _Splitter:
-    """Makes parts of tensors; operators are added behind the others, each behind what it reads."""
+    """Makes parts of tensors. It appends operators, each after the operators whose results it reads."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -143,12 +143,12 @@ class _Splitter:
         self._names = {t.name for t in model.tensors()}
 
     def __call__(self, tensor: Tensor, axis: int, first: int, count: int, asking: int = 0) -> Tensor:
-        """Return the part; `asking` is how many operators read the tensor for this cut alone."""
+        """Return the part. `asking` is the number of operators that read the tensor for this cut alone."""
         if count == tensor.shape[axis]:
             return tensor
         op = self._producers.get(tensor)
         through = _THROUGH.get(op.name) if op is not None else None
-        # what others read as well would be computed twice
+        # a value with other readers would be computed twice
         if op is not None and through is not None and len(self._readers.get(tensor, ())) <= asking:
             made = through(self, op, axis, first, count)
             if made is not None:
@@ -217,7 +217,7 @@ def _transpose(split: _Splitter, op: Operator, axis: int, first: int, count: int
 
 
 def _reshape(split: _Splitter, op: Operator, axis: int, first: int, count: int) -> Tensor | None:
-    """Where the channels are an axis before the reshape, too."""
+    """Take the part before a reshape that leaves the channels an axis of their own."""
     (image, *_), result = op.inputs, op.outputs[0]
     assert image is not None
     before = np.prod(result.shape[:axis])
@@ -250,7 +250,7 @@ def _alone(split: _Splitter, op: Operator, axis: int, first: int, count: int) ->
 
 
 def _layer(split: _Splitter, op: Operator, axis: int, first: int, count: int) -> Tensor | None:
-    """Output channels of weights and bias."""
+    """Take output channels of weights and bias."""
     weights, image, result = op.inputs[1], image_of(op), op.outputs[0]
     if weights is None or weights.data is None or axis != len(result.shape) - 1:
         return None

@@ -1,4 +1,4 @@
-"""Where a converted graph first computes something else: the operator to look at, or to report."""
+"""Find the first operator of a converted graph that computes something else."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rpi_runtime.errors import ParityError
 
 
 def first_difference(graph: PlainGraph, image: Array) -> str:
-    """Name the first node whose result differs from ONNX Runtime's, or return an empty text when all agree.
+    """Return the name of the first node whose result differs from ONNX Runtime's, or an empty text if all agree.
 
-    The graph is converted once more without edits, every value of it an output.
+    The graph is converted once more, without edits and with every value as an output.
     """
     made = [name for node in graph.nodes for name in node.outputs if name]
     floats = [name for name in made if graph.nodes[0].dtypes.get(name) == np.float32]

@@ -1,4 +1,4 @@
-"""One node of an ONNX graph, with all that is known of the values that it reads and makes."""
+"""One node of an ONNX graph, with shapes and types of the values that it reads and computes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 Shape = tuple[int, ...]
-# what a .tflite stores instead of types that its operators do not take
+# types that a .tflite stores instead of those that its operators do not take
 STORED = {np.dtype(np.int64): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.float32)}
 
 
@@ -19,12 +19,12 @@ class Node:
     Attributes
     ----------
     kind : str
-        Its operator, as ``Conv``.
+        ONNX operator, such as ``Conv``.
     name : str
     inputs, outputs : tuple of str
-        Names of values; an empty one is left out.
+        Names of values; "" for an optional one that is left out.
     attributes : dict
-        In Python's and NumPy's types.
+        Values have types of Python and NumPy.
     shapes, dtypes : dict
         Shape and type of every value of the graph, by name.
     """
@@ -38,20 +38,20 @@ class Node:
     dtypes: dict[str, np.dtype[Any]] = field(repr=False)
 
     def get(self, attribute: str, default: Any) -> Any:
-        """An attribute, or what ONNX says for one that is not given."""
+        """Return an attribute, or its default in ONNX."""
         return self.attributes.get(attribute, default)
 
     def has(self, index: int) -> bool:
-        """Whether an optional input is given."""
+        """Return whether an optional input is given."""
         return index < len(self.inputs) and bool(self.inputs[index])
 
     @property
     def shape(self) -> Shape:
-        """Of the first output, as ONNX sees it."""
+        """Shape of the first output in ONNX."""
         return self.shapes[self.outputs[0]]
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What the .tflite stores the first output in."""
+        """Type of the first output in the .tflite."""
         dtype = self.dtypes[self.outputs[0]]
         return STORED.get(dtype, dtype)

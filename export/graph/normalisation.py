@@ -1,4 +1,4 @@
-"""Put a normalisation that an int8 input cannot have inside the network."""
+"""Make a normalisation that an int8 input cannot express part of the network."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from quant.tflite.records import Model, Operator, Option, Tensor
 from rpi_runtime.model.card import InputSpec
 
-PIXEL_MEAN, PIXEL_SCALE = 128.0, 1 / 256  # what an int8 input can be without arithmetic
+PIXEL_MEAN, PIXEL_SCALE = 128.0, 1 / 256  # the normalisation of an int8 input without arithmetic
 
 
 def prepend_normalisation(model: Model, spec: InputSpec) -> None:
-    """Put ``(value - mean) * scale`` per channel inside the network, as a 1x1 depthwise convolution.
+    """Prepend ``(value - mean) * scale`` per channel to the network, as a 1x1 depthwise convolution.
 
     The network's input becomes ``(value - 128) / 256``. Folding it into the first convolution instead would change the
     border, where that convolution pads with zeros.

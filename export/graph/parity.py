@@ -1,4 +1,4 @@
-"""Each step of the chain computes what the step before it computes."""
+"""Compare each step of the conversion with the step before it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Parity:
     Attributes
     ----------
     step : str
-        As in ``torch -> onnx``.
+        For example ``torch -> onnx``.
     output : str
     max_error : float
         Largest absolute difference.
     relative_error : float
-        `max_error` over the largest absolute value of the step before.
+        `max_error` divided by the largest absolute value of the step before.
     tolerance : float
-        Of `relative_error`.
+        Largest `relative_error` allowed.
     """
 
     step: str

@@ -1,7 +1,7 @@
 """A network of the zoo without its weights, as `export.zoo.draw` stores it, so that exporting needs no PyTorch.
 
-The file is ONNX's own text form (https://onnx.ai/onnx/repo-docs/Syntax.html). The graph's first input is the image, of
-any height H and width W; each further input is a parameter under its key of the state_dict, with its shape.
+The file is ONNX's own text form (https://onnx.ai/onnx/repo-docs/Syntax.html). The first input is the image, of any
+height H and width W; each further input is a parameter, named by its key in the state_dict, with its shape.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Topology:
     Parameters
     ----------
     path : path
-        File of the package, written by `export.zoo.draw`.
+        A file of the package, written by `export.zoo.draw`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,7 @@ class Topology:
         Parameters
         ----------
         state : mapping of str to ndarray
-            Checked against `shapes`, as `export.weights.state.check_state` does.
+            Weights that `export.weights.state.check_state` has checked against `shapes`.
         """
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
@@ -60,7 +60,7 @@ class Topology:
         return model
 
     def run(self, state: State, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Run the graph as it is in ONNX Runtime on one (1, 3, H, W) image; outputs by name."""
+        """Run the graph in ONNX Runtime on one (1, 3, H, W) image; return the outputs by name."""
         session = onnxruntime.InferenceSession(
             self.model(state).SerializeToString(), providers=["CPUExecutionProvider"]
         )
@@ -78,7 +78,7 @@ def build_from_topology(
     topology : Topology
     state : mapping of str to ndarray
     normalisation : InputSpec
-        Normalisation of the published network; it goes inside the network where an int8 input cannot be it.
+        Normalisation of the published network. One that an int8 input cannot express becomes part of the network.
     spec : InputSpec
         The input of the file that is made.
     """

@@ -56,7 +56,9 @@ def parser() -> Parser:
         metavar="KEY=PATH",
         help="what a {KEY} in the recipe stands for",
     )
-    result.add_argument("--minutes", type=finite, metavar="N", help="stop after so long, to go on later")
+    result.add_argument(
+        "--minutes", type=finite, metavar="N", help="stop after N minutes; run again to go on"
+    )
     result.add_argument(
         "--loaders", type=int, default=1, metavar="N", help="processes that prepare samples (1)"
     )
@@ -80,7 +82,7 @@ def parser() -> Parser:
 
 
 def check_machine(device: str, loaders: int, minutes: float | None) -> None:
-    """Raise `UsageError` for options that this machine does not support, before minutes of reading pictures."""
+    """Raise `UsageError` for options that this machine does not support, before pictures are read for minutes."""
     if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
         raise UsageError(f"--device {device}: expected cpu, cuda or cuda:0")
     if device != "cpu" and not torch.cuda.is_available():

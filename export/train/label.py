@@ -1,9 +1,9 @@
-"""Label pictures with trained networks, so that the people they find train another one.
+"""Label pictures with trained networks; the people that they find train another network.
 
 python -m export.train.label PICTURES --model FINDER.tflite --refine CROPS.tflite --output LABELS.json
 
 A teacher that processes larger pictures than its student finds people that the student would miss (self-training; Xie
-et al. 2020, arXiv:1911.04252). The labels are in COCO's keypoint format, so that real and made ones are read alike.
+et al. 2020, arXiv:1911.04252). The labels are in COCO's keypoint format, so that both kinds of labels are read alike.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from rpi_runtime.poses import Image
 EPILOG = """\
 examples:
   python -m export.train.label PICTURES --model detector.tflite --refine crops.tflite --output labels.json
-      a finder and a refiner: each person is looked at as it is and mirrored, and keypoints on which both looks agree
+      a finder and a refiner: each person is refined as it is and mirrored, and keypoints on which both views agree
       are kept; doubtful people become regions that training leaves out
   python -m export.train.label PICTURES --model lw-openpose-496x368-int8.tflite --output labels.json
       a network that does both; a large input sees small people
   python -m export.train.label lsp --labels person_keypoints_lsp.json --model detector.tflite --refine crops.tflite ...
-      one labelled person a picture: people whose left and right are exchanged are mended, those that cannot be
-      believed left out; the keypoints are the refiner's
+      pictures of one labelled person: exchanged left and right are mended, and people whose labels do not fit are
+      left out; the keypoints are the refiner's
 
 Pictures that results are reported on are never labelled; those held out for choices may be, training leaves them out
 by their names ([holdout] of a training recipe).
@@ -54,12 +54,12 @@ Teach = Callable[[Image], list[dict[str, Any]]]
 
 @dataclass(slots=True, kw_only=True)
 class Labels:
-    """Annotations as they come in, in COCO's format.
+    """Annotations in COCO's format, collected picture by picture.
 
     Attributes
     ----------
     description : str
-        Who labelled.
+        Names of the networks.
     """
 
     description: str
@@ -67,14 +67,14 @@ class Labels:
     people: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, name: str, frame: Image, people: Iterable[dict[str, Any]]) -> None:
-        """Take in a picture's people."""
+        """Add a picture and its people."""
         number, (height, width) = len(self.images) + 1, frame.shape[:2]
         self.images.append({"id": number, "file_name": name, "width": width, "height": height})
         for person in people:
             self.people.append({"id": len(self.people) + 1, "image_id": number, **person})
 
     def data(self) -> dict[str, Any]:
-        """Return what goes into the file."""
+        """Return the contents of the file."""
         return {
             "info": {"description": self.description},
             "images": self.images,
@@ -84,7 +84,7 @@ class Labels:
 
 
 def chosen(store: PictureStore, most: int) -> list[str]:
-    """Return the names of all pictures, or of `most` drawn at random, always the same."""
+    """Return the names of all pictures, or of `most` pictures drawn with a fixed seed."""
     names = list(store)
     if not 0 < most < len(names):
         return names
@@ -93,7 +93,7 @@ def chosen(store: PictureStore, most: int) -> list[str]:
 
 
 def label(store: PictureStore, names: Sequence[str], teach: Teach, labels: Labels) -> None:
-    """Show every picture to the teacher."""
+    """Label every picture with the teacher."""
     with reporter().items("labelling", len(names)) as step:
         for name in names:
             frame = read_picture(store.read(name), name)
@@ -108,12 +108,12 @@ def check(
     by_hand: Path,
     labels: Labels,
 ) -> tuple[int, int]:
-    """Compare pictures' labels by hand with what the teacher sees.
+    """Compare labels by hand with the people that the teacher finds.
 
     Returns
     -------
     mended, left_out : int
-        People whose left and right were exchanged, and people without a keypoint to believe.
+        People whose left and right were exchanged, and people without a usable keypoint.
     """
     images, people = read_labels(by_hand)
     known = {PurePosixPath(name).name: entry for name, entry in images.items()}
@@ -164,7 +164,7 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="only so many, drawn at random, always the same (default: all)",
+        help="label at most N pictures, drawn with a fixed seed (default: all)",
     )
     result.add_argument("--threads", type=int, metavar="N", help="of each interpreter")
     return result

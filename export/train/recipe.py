@@ -1,4 +1,4 @@
-"""A training recipe: what determines a run of any network, except for the paths of its pictures.
+"""A training recipe. It determines a run, except for the paths of its pictures.
 
 `export.train.family_recipes` adds the settings of each family of networks; `export.train.recipe_files` reads recipes.
 """
@@ -33,7 +33,7 @@ class Iterate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holdout:
-    """Labelled pictures for choices during training, never trained on.
+    """Labelled pictures for choices during training. Training never uses them.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Holdout:
             )
 
     def holds(self, number: int) -> bool:
-        """Whether a split's picture of this number, from 0, is held out."""
+        """Return whether picture `number` of a split, counted from 0, is held out."""
         if self.held_every:
             return number % self.held_every == 0
         return not self.train_every or number % self.train_every != 0

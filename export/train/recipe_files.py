@@ -36,7 +36,7 @@ def read_recipe(name: str, paths: Mapping[str, str]) -> TrainRecipe:
 
 
 def validated(data: Mapping[str, Any]) -> TrainRecipe:
-    """Return the recipe of parsed TOML or JSON; the network that it names decides which family's keys it may have.
+    """Return the recipe of parsed TOML or JSON. The network that it names decides which keys it may have.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def _paths(data: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _has(cls: type[Any], path: tuple[str, ...]) -> bool:
-    """Whether a dataclass has the key, given as the keys on the way to it."""
+    """Return whether a dataclass has a key, given as the keys on the way to it."""
     key, *inner = path
     if key not in {f.name for f in fields(cls)}:
         return False
@@ -84,12 +84,12 @@ def _has(cls: type[Any], path: tuple[str, ...]) -> bool:
 
 
 def as_written(name: str) -> str:
-    """Return a recipe as JSON, paths not filled in: the same wherever the pictures lie."""
+    """Return a recipe as JSON without paths, so that it is the same on every machine."""
     return json.dumps(_read(name), sort_keys=True)
 
 
 def same_recipe(one: str, other: str) -> bool:
-    """Whether two recipes as JSON are equal. Keys that an older one lacks have their defaults."""
+    """Return whether two recipes as JSON are equal. Keys that an older one lacks have their defaults."""
     try:
         first, second = (validated(json.loads(text)) for text in (one, other))
     except (ValueError, PiposeError):

@@ -1,4 +1,4 @@
-"""COCO AP of a network in training, through the runtime's own preprocessing and decoder."""
+"""COCO AP of a network in training, measured with the preprocessing and decoder of the runtime."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Validation:
 
 
 def validate(compute: Compute, card: ModelCard, split: CocoSplit) -> Validation:
-    """Measure a network at its card's size; a top-down network on annotated boxes, without a flip test.
+    """Measure a network at its card's size. A top-down network gets annotated boxes, without a flip test.
 
     Parameters
     ----------
     compute : callable
-        Maps (1, 3, H, W) float32 to maps (1, C, h, w) in the order of the card's outputs.
+        Takes (1, 3, H, W) float32 and returns maps (1, C, h, w) in the order of the card's outputs.
     card : ModelCard
     split : CocoSplit
-        Never the split on which results are reported.
+        Never the split whose results are reported.
     """
 
     def maps(image: Array) -> list[Array]:

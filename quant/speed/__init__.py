@@ -1,1 +1,1 @@
-"""Predicted milliseconds on a Raspberry Pi, until someone has measured them."""
+"""Predicted milliseconds on a Raspberry Pi, until they have been measured."""

@@ -1,13 +1,13 @@
-"""How fast a Raspberry Pi runs XNNPACK's kernels: four figures a board and type, fitted to published latencies.
+"""The speed of XNNPACK's kernels on a Raspberry Pi: four figures per board and type, fitted to published latencies.
 
 The milliseconds of a network are
 
     convolution_macs / (convolution * threads) + depthwise_macs / (depthwise * threads)
     + traffic / bandwidth + operations * overhead
 
-The threads share the memory, so that traffic does not become faster with them; that also stands for all else that does
-not run in parallel. `python -m tests.benchmarks.pi.fit` has the published figures, the fit, and its error; a test holds
-the constants here to that fit.
+The threads share the memory, so traffic does not become faster with them. Traffic also stands for everything else that
+does not run in parallel. `python -m tests.benchmarks.pi.fit` has the published figures, the fit, and its error; a test
+compares the constants here with that fit.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Speed:
     Attributes
     ----------
     convolution, depthwise : float
-        10^9 multiply-adds a second and thread.
+        10^9 multiply-adds per second and thread.
     bandwidth : float
-        10^9 bytes a second.
+        10^9 bytes per second.
     overhead : float
-        Microseconds an operation.
+        Microseconds per operation.
     factor : float
         Typical error of the fit: the root mean square of the logarithm of predicted over published, over families of
         networks that were left out of the fit one at a time. 1.2 means 20 %.

@@ -2,8 +2,8 @@
 
     python -m quant.speed.predict FILE...
 
-Inference alone, without picture and decoding, through XNNPACK, on an otherwise idle board. Nothing of this was measured
-on a board: see quant/docs/speed.md.
+The prediction is for inference alone, without picture and decoding, through XNNPACK, on an otherwise idle board. It was
+not measured on a board: see quant/docs/speed.md.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from rpi_runtime.command_line import AS_JSON, exit_codes
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import reading
 
-THREADS = 4  # both boards have as many cores
-# what the flatbuffer reader raises on offsets and types that make no sense
+THREADS = 4  # the number of cores of both boards
+# errors of the flatbuffer reader for invalid offsets and types
 DAMAGED = (struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
@@ -38,7 +38,7 @@ class Prediction:
     threads : int
     ms : float
     factor : float
-        Typical error: published latencies of networks that the fit had not seen were off by this factor.
+        Typical error: the factor by which published latencies of networks outside the fit differ.
     """
 
     board: str
@@ -48,13 +48,13 @@ class Prediction:
 
     @property
     def error(self) -> str:
-        """The typical error in words: per cent, or a factor where it is large."""
+        """Return the typical error in words: in per cent, or as a factor if it is large."""
         if self.factor < 1.5:
             return f"typical error {100 * (self.factor - 1):.0f} %"
         return f"typical error a factor of {self.factor:.1f}"
 
     def describe(self) -> str:
-        """As in ``Raspberry Pi 4, 4 threads: 61 ms predicted, 50 to 75 (typical error 23 %)``."""
+        """Return, for example, ``Raspberry Pi 4, 4 threads: 61 ms predicted, 50 to 75 (typical error 23 %)``."""
         low, high = self.ms / self.factor, self.ms * self.factor
         return (
             f"{BOARDS[self.board]}, {self.threads} threads: {self.ms:.2g} ms predicted, not measured: "
@@ -70,12 +70,12 @@ def predict(path: Path, board: str = "pi4", threads: int = THREADS) -> Predictio
     path : path
     board : {"pi4", "pi5"}
     threads : int
-        Threads of the interpreter.
+        Number of threads of the interpreter.
 
     Raises
     ------
     InputError
-        The file cannot be read, or is no .tflite.
+        The file cannot be read, or is not a .tflite.
     """
     with reading(path, "give the path of a .tflite"):
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""What each operation of a .tflite has to do: multiply-adds, and bytes to read and write."""
+"""The work of each operation of a .tflite: multiply-adds, and bytes to read and write."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from quant.tflite.records import Model, Operator, Tensor
 
 Kernel = Literal["convolution", "depthwise", "other"]
-FREE = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")  # they change a shape and move nothing
+FREE = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")  # these change a shape and move no data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One operation.
+    """The work of one operation.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ def work_of_operator(op: Operator) -> list[Work]:
 
 
 def computes_in_int8(model: Model) -> bool:
-    """Whether most multiply-adds of a network have INT8 inputs."""
+    """Return whether most multiply-adds of a network have INT8 inputs."""
     total = in_int8 = 0
     for op in model.operators:
         macs = _macs(op)
@@ -67,7 +67,7 @@ def _image(op: Operator) -> Tensor:
 
 
 def _macs(op: Operator) -> int:
-    """Each value of the weights is used once at each position of the map that the kernel moves over."""
+    """Return the multiply-adds: each weight is used once at each position of the map that the kernel moves over."""
     output = op.outputs[0].shape
     weights = op.inputs[1].shape if len(op.inputs) > 1 and op.inputs[1] is not None else ()
     if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):

@@ -1,1 +1,1 @@
-"""A .tflite as plain records: read, edit, write."""
+"""Read, edit and write a .tflite as plain records."""

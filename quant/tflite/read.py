@@ -1,4 +1,4 @@
-"""From the bytes of a .tflite to its records."""
+"""Read the records of a .tflite."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from quant.tflite.records import Model, Operator, Quantization, Tensor
 from quant.tflite.schema import DTYPES, IDENTIFIER, OPERATORS, TYPES, to_plain
 from rpi_runtime.errors import InputError
 
-# a buffer's offset counts from the start of the file; 0 and 1 mean that its data stand inside the flatbuffer
+# a buffer's offset counts from the start of the file; 0 and 1 mean that its data are inside the flatbuffer
 INSIDE = 1
 
 
 def read_model(data: bytes) -> Model:
-    """Return the records of a .tflite; constants are read-only.
+    """Return the records of a .tflite. Constants are read-only.
 
     Parameters
     ----------
     data : bytes
-        Anything appended behind the flatbuffer is ignored.
+        Contents of the file. Data appended to the flatbuffer is ignored.
 
     Raises
     ------
     InputError
-        Not a .tflite, damaged, or made of what the records do not hold: several subgraphs, sparse constants, types
-        other than NumPy's.
+        The file is not a .tflite, is damaged, or has parts that the records cannot hold: several subgraphs, sparse
+        constants, types that NumPy lacks.
     """
     if data[4:8] != IDENTIFIER:
         raise InputError("not a TFLite file: no TFL3 identifier")
@@ -105,7 +105,7 @@ class _Reader:
         )
 
     def _named(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Inputs and outputs in the graph's order, by the names of the only signature, else of the tensors."""
+        """Return inputs or outputs in order, by their names in the only signature, else by the tensors' names."""
         signatures = self.model.signatureDefs or []
         names = {tensor: self.tensors[tensor].name for tensor in [*self.graph.inputs, *self.graph.outputs]}
         if len(signatures) == 1:

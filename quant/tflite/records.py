@@ -1,7 +1,7 @@
-"""What a .tflite holds, as plain records that a graph edit may change.
+"""The parts of a .tflite, as plain records that a graph edit may change.
 
-Operators refer to their tensors as objects, never by number: a tensor that no operator refers to any more is gone
-from the file, and nothing has to be renumbered.
+Operators refer to their tensors as objects, never by number. A tensor that no operator refers to is not written, and
+no number has to change.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Quantization:
     scales : ndarray, (1,) or (C,) float32
     zero_points : ndarray, as `scales`, int64
     axis : int
-        To which C scales belong.
+        The axis of the C scales.
     """
 
     scales: NDArray[np.float32]
@@ -44,7 +44,7 @@ class Quantization:
 
     @classmethod
     def of(cls, scale: float, zero_point: int = 0) -> Quantization:
-        """One scale for the whole tensor."""
+        """Return a quantization with one scale for the whole tensor."""
         return cls(scales=np.array([scale], np.float32), zero_points=np.array([zero_point], np.int64))
 
     @property
@@ -60,7 +60,7 @@ class Quantization:
         return int(zero)
 
     def spread(self, dimensions: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Scales and zero points in a shape that broadcasts against a tensor of that many dimensions."""
+        """Return scales and zero points in a shape that broadcasts against a tensor with `dimensions` axes."""
         if len(self.scales) == 1:
             return self.scales.reshape(()), self.zero_points.reshape(())
         shape = [1] * dimensions
@@ -70,7 +70,7 @@ class Quantization:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Tensor:
-    """A tensor; two are the same only if they are one object.
+    """A tensor. Two tensors are equal only if they are the same object.
 
     Attributes
     ----------
@@ -79,10 +79,10 @@ class Tensor:
     dtype : numpy.dtype
         Type of the stored values.
     data : ndarray or None
-        A constant, `shape` and `dtype`; None for what operators compute.
+        The values of a constant, with `shape` and `dtype`; None for a tensor that an operator computes.
     quantization : Quantization or None
     variable : bool
-        Keeps its value between invocations.
+        Whether it keeps its value between invocations.
     """
 
     name: str
@@ -94,11 +94,11 @@ class Tensor:
 
     @classmethod
     def constant(cls, name: str, data: Constant, quantization: Quantization | None = None) -> Tensor:
-        """A tensor that holds `data`."""
+        """Return a constant tensor with the values `data`."""
         return cls(name=name, shape=data.shape, dtype=data.dtype, data=data, quantization=quantization)
 
     def real(self) -> NDArray[np.float32]:
-        """The real values of a constant, dequantized where it is quantized."""
+        """Return the real values of a constant, dequantized if it is quantized."""
         assert self.data is not None
         if self.quantization is None:
             return np.asarray(self.data, np.float32)
@@ -113,17 +113,17 @@ class Operator:
     Attributes
     ----------
     name : str
-        As TFLite's schema names the builtin, ``CONV_2D``; of a custom operator, its own name.
+        Name of the builtin in TFLite's schema, such as ``CONV_2D``; name of a custom operator.
     inputs : list of Tensor or None
-        None where an optional input is left out.
+        None stands for an optional input that is left out.
     outputs : list of Tensor
     options : dict
-        The schema's options in plain values, names with underscores: ``{"padding": "SAME", "stride_w": 2,
-        "fused_activation_function": "RELU6"}``. What is left out has the schema's default.
+        Options of the schema as plain values, names with underscores: ``{"padding": "SAME", "stride_w": 2,
+        "fused_activation_function": "RELU6"}``. Options that are left out have the schema's default.
     custom : bytes or None
         Options of a custom operator; None for a builtin.
     version : int
-        The least version that the file asks for; `write` raises it where the operands need more.
+        The smallest version that the file requires; `write_model` raises it if the operands require more.
     """
 
     name: str
@@ -134,20 +134,20 @@ class Operator:
     version: int = 1
 
     def number(self, option: str, default: int = 0) -> int:
-        """A whole number among the options."""
+        """Return an option that is a whole number."""
         value = self.options.get(option, default)
         assert isinstance(value, int), option
         return int(value)
 
     def real(self, option: str, default: float = 0.0) -> float:
-        """A number among the options."""
+        """Return an option that is a number."""
         value = self.options.get(option, default)
         assert isinstance(value, int | float), option
         return float(value)
 
     @property
     def activation(self) -> str:
-        """The fused activation; ``NONE`` when the operator has no activation."""
+        """The fused activation; ``NONE`` if the operator has none."""
         return str(self.options.get("fused_activation_function", "NONE"))
 
 
@@ -158,7 +158,7 @@ class Model:
     Attributes
     ----------
     inputs, outputs : dict of str to Tensor
-        By their names in the signature.
+        Tensors by their names in the signature.
     operators : list of Operator
         In the order of execution.
     description : str
@@ -170,12 +170,12 @@ class Model:
     description: str = ""
 
     def copy(self) -> Model:
-        """A network whose operators can be edited apart from these; the tensors are the same."""
+        """Return a model whose operators can be edited separately; the tensors are the same objects."""
         operators = [replace(op, inputs=list(op.inputs), outputs=list(op.outputs)) for op in self.operators]
         return replace(self, operators=operators, inputs=dict(self.inputs), outputs=dict(self.outputs))
 
     def tensors(self) -> list[Tensor]:
-        """Every tensor once, in the order in which the network meets it."""
+        """Return every tensor once, in the order in which the network uses it."""
         return list(dict.fromkeys(self._mentions()))
 
     def producers(self) -> dict[Tensor, Operator]:
@@ -183,7 +183,7 @@ class Model:
         return {tensor: op for op in self.operators for tensor in op.outputs}
 
     def readers(self) -> dict[Tensor, list[Operator]]:
-        """Map each tensor that operators read to them, in order; an operator that reads it twice stands once."""
+        """Map each tensor that operators read to them, in order, each operator once."""
         found: dict[Tensor, dict[Operator, None]] = {}
         for op in self.operators:
             for tensor in op.inputs:
@@ -209,7 +209,7 @@ class Model:
         self.operators = kept[::-1]
 
     def count_operators(self) -> Counter[str]:
-        """How often each operator occurs."""
+        """Return the number of occurrences of each operator."""
         return Counter(op.name for op in self.operators)
 
     def _mentions(self) -> Iterator[Tensor]:

@@ -16,7 +16,7 @@ Array = NDArray[np.float32]
 
 
 class Runner:
-    """Runs a model; one interpreter for many images.
+    """Runs a model on many images with one interpreter.
 
     Parameters
     ----------
@@ -41,11 +41,11 @@ class Runner:
         (self._entry,) = model.inputs
 
     def __call__(self, image: Array) -> dict[str, Any]:
-        """Outputs by name of one (1, H, W, 3) image, as the interpreter gives them."""
+        """Return the outputs by name for one (1, H, W, 3) image, as the interpreter stores them."""
         outputs: dict[str, Any] = self._run(**{self._entry: image})
         return outputs
 
 
 def run_model(model: Model, image: Array) -> dict[str, Any]:
-    """Run a model on one (1, H, W, 3) image; outputs by name, as the interpreter gives them."""
+    """Run a model on one (1, H, W, 3) image; return the outputs by name, as the interpreter stores them."""
     return Runner(model)(image)

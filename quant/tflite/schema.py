@@ -1,4 +1,4 @@
-"""Where the records meet the classes that are generated from TFLite's schema."""
+"""Conversion between the records and the classes generated from TFLite's schema."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DTYPES = {
 }
 TYPE_CODES = {dtype: value for value, dtype in DTYPES.items()}
 
-# options that the schema numbers and the records name
+# options that are numbers in the schema and names in the records
 ENUMS = {
     "padding": schema.Padding,
     "fused_activation_function": schema.ActivationFunctionType,
@@ -55,7 +55,7 @@ ENUMS = {
 }
 _ENUM_NAMES = {option: names_of(enum) for option, enum in ENUMS.items()}
 
-# operators whose options are not called as they are
+# operators whose options have another name
 _SHARED_KINDS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "MAX_POOL_2D": "Pool2DOptions",
@@ -75,12 +75,12 @@ _KINDS = {kind.lower(): kind for kind in vars(schema.BuiltinOptions) if not kind
 
 
 def options_kind(operator: str) -> str:
-    """Return the name of the schema's options of an operator, ``NONE`` where it has none."""
+    """Return the name of the schema's options of an operator, ``NONE`` if it has none."""
     return _SHARED_KINDS.get(operator) or _KINDS.get(operator.replace("_", "").lower() + "options", "NONE")
 
 
 def to_plain(options: Any) -> dict[str, Option]:
-    """Turn a generated options object into plain values; lists that the file leaves out stay out."""
+    """Return a generated options object as plain values. Lists that the file leaves out stay out."""
     found = {} if options is None else vars(options)
     return {_snake(name): _plain(_snake(name), value) for name, value in found.items() if value is not None}
 

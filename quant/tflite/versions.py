@@ -1,6 +1,6 @@
-"""Which version of an operator its operands ask for.
+"""The version of an operator that its operands require.
 
-An interpreter refuses an operator whose version it does not know, so a file should ask for the least that is right.
+An interpreter refuses an operator whose version it does not know, so a file should require the smallest correct one.
 Source: TensorFlow's table, `tensorflow/compiler/mlir/lite/tools/versioning/op_version.cc`.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from quant.tflite.records import Operator
 
-# with int8 operands; of these operators other versions are float's or concern types that pose networks do not use
+# with int8 operands; other versions of these operators are for float or for types that pose networks do not use
 INT8 = {
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
@@ -29,7 +29,7 @@ INT8 = {
 
 
 def needed_version(op: Operator) -> int:
-    """Return the least version that has what the operator uses."""
+    """Return the smallest version that has everything that the operator uses."""
     inputs = [tensor for tensor in op.inputs if tensor is not None]
     dtypes = {tensor.dtype for tensor in [*inputs, *op.outputs]}
     version = INT8.get(op.name, 1) if np.dtype(np.int8) in dtypes else 1
@@ -55,7 +55,7 @@ def needed_version(op: Operator) -> int:
 
 
 def _convolution_version(op: Operator) -> int:
-    """Dilation came to depthwise convolutions with version 2, groups to the others with 6."""
+    """Return a convolution's version: depthwise ones have dilation from version 2, the others groups from 6."""
     image, kernel = op.inputs[0], op.inputs[1]
     assert image is not None and kernel is not None
     if op.name == "DEPTHWISE_CONV_2D":

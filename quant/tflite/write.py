@@ -1,4 +1,4 @@
-"""From records to the bytes of a .tflite; the same records give the same bytes."""
+"""Write the records of a .tflite. The same records give the same bytes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SIGNATURE = b"serving_default"
 def write_model(model: Model) -> bytes:
     """Return the .tflite of these records.
 
-    The tensors stand in the order in which the network meets them, equal constants share one buffer, and the inputs
-    and outputs carry their names in one signature.
+    Tensors have the order in which the network uses them, equal constants share one buffer, and one signature has the
+    names of inputs and outputs.
     """
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(_Writer(model).model().Pack(builder), IDENTIFIER)
@@ -33,7 +33,7 @@ def write_model(model: Model) -> bytes:
 
 
 class _Writer:
-    """The tables of one file, growing."""
+    """The tables of a file that is being written."""
 
     def __init__(self, model: Model) -> None:
         self.records = model
@@ -122,7 +122,7 @@ def _quantization(records: Quantization | None) -> Any:
 
 
 class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
-    """A buffer that packs its data at a multiple of `ALIGNMENT`, which the generated code alone does not do."""
+    """A buffer that packs its data at a multiple of `ALIGNMENT`, which the generated code does not do."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
 
 
 def append_members(data: bytes, members: Mapping[str, str]) -> bytes:
-    """Append text files as a zip archive, the way TFLite's metadata carries associated files.
+    """Append text files as a zip archive, as TFLite's metadata does with associated files.
 
     Dates are fixed, so that the same members give the same bytes. The archive's comment seals the flatbuffer.
     """

@@ -1,1 +1,1 @@
-"""Look again at each person on a crop of the picture."""
+"""Refine each person on a crop of the picture."""

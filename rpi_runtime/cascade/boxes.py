@@ -12,7 +12,7 @@ MARGIN = 0.15  # of the longer side, on each side
 DETECTED_MARGIN = (
     0.07  # the same where a detector gives boxes, so that a box from keypoints is as large as its own
 )
-LEAST_SIDE = 4.0  # pixels; the crop of a smaller person shows nothing
+LEAST_SIDE = 4.0  # pixels; the crop of a smaller person shows no detail
 STILL = 0.1  # part of the longer side; the box stays where it is while no edge has moved farther
 INWARD = 0.3  # part of the way that an edge moves inward per frame; outward it moves at once
 
@@ -38,7 +38,7 @@ def person_box(keypoints: NDArray[np.float32], margin: float = MARGIN) -> Box | 
 
 
 def clip_box(box: Box, width: int, height: int) -> Box | None:
-    """Return the part of a box that lies on a picture; None where that is next to nothing."""
+    """Return the part of a box that lies on a picture; None if that is almost empty."""
     left, top = max(box[0], 0.0), max(box[1], 0.0)
     right, bottom = min(box[0] + box[2], float(width)), min(box[1] + box[3], float(height))
     if min(right - left, bottom - top) < 1 or max(right - left, bottom - top) < LEAST_SIDE:

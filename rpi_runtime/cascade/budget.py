@@ -12,7 +12,7 @@ RELIEF = 0.05  # part of the way to the least cost, for each frame in which no c
 
 
 class Budget:
-    """Says before each crop whether it will end in time.
+    """Predicts before each crop whether it will end in time.
 
     The cost of a crop is estimated as TCP estimates round trips (RFC 6298): a running mean and a multiple of the
     running mean deviation. When the estimate exceeds the budget, no crop is started and no cost is measured; the
@@ -37,7 +37,7 @@ class Budget:
 
     @property
     def cost_ns(self) -> float:
-        """What the next crop is expected to take at most; 0 before the first measurement."""
+        """Longest expected time of the next crop; 0 before the first measurement."""
         return self._mean + SPREADS * self._spread
 
     @property

@@ -54,11 +54,11 @@ class Refined:
     Attributes
     ----------
     poses : tuple of Pose
-        In the run's skeleton.
+        Poses in the run's skeleton.
     refined : tuple of bool
-        Whose keypoints come from a crop of this frame.
+        Whether the keypoints of each come from a crop of this frame.
     looked : bool
-        Whether the whole picture was looked at.
+        Whether the finder ran on the whole picture.
     """
 
     poses: tuple[Pose, ...]
@@ -67,7 +67,7 @@ class Refined:
 
 
 class Cascade:
-    """Refines people on crops, within a budget; for one thread.
+    """Refines people on crops, within a budget, in one thread.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class Cascade:
         self.budget.learn(cost)
         if self.budget.hopeless:
             log.warning(
-                "%s: one crop takes %.1f ms here, the budget is %g ms a frame: nobody will be refined; "
+                "%s: one crop takes %.1f ms here, the budget is %g ms per frame: no person will be refined; "
                 "raise --refine-budget-ms, or take a smaller network",
                 self.spec.model,
                 self.budget.cost_ns / NS_PER_MS,

@@ -26,7 +26,7 @@ class Person:
     Attributes
     ----------
     pose : Pose
-        In the run's skeleton.
+        Poses in the run's skeleton.
     coarse : ndarray, shape (K, 3)
         Keypoints as found on the whole picture, or where they are expected when the finder did not run.
     score : float

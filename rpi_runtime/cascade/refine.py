@@ -103,7 +103,7 @@ def _edges(frame: Image, transform: Transform, spec: InputSpec) -> tuple[int, in
 
 
 def _shifted(transform: Transform, left: int, top: int) -> Transform:
-    """The transform of a frame for a part of it that begins at `left`, `top`; negative ones for the way back."""
+    """Return a frame's transform for the part that begins at `left`, `top`; negative values for the way back."""
     return replace(
         transform,
         pad_x=transform.pad_x + left * transform.scale_x,

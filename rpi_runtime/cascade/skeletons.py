@@ -1,4 +1,4 @@
-"""Keypoints of one network on the skeleton of another."""
+"""Map keypoints from the skeleton of one network to that of another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOULDERS = ("left_shoulder", "right_shoulder")
 
 
 class Merger:
-    """Takes keypoints from the skeleton of the refining network to that of the run.
+    """Maps keypoints from the skeleton of the refining network to that of the run.
 
     Keypoints are matched by name, and without a common name by their place among COCO's keypoints, where both cards
     give one. The neck is the middle of the shoulders where the refining network has no neck, as in the training of

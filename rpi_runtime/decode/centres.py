@@ -48,7 +48,7 @@ class _Centres:
         )
 
     def __call__(self, model: NetworkOutputs) -> Centred:
-        """People with points and boxes in input pixels; `InputError` when maps have a wrong shape or type."""
+        """Return people with points and boxes in input pixels; raises `InputError` for unsuitable maps."""
         try:
             found = self._find(CentreMaps(**{role: quantized(model, role) for role in self._roles}))
         except (ValueError, TypeError) as err:

@@ -1,4 +1,4 @@
-"""Heatmaps and tags (associative embedding) to people in image coordinates."""
+"""Turn heatmaps and tags (associative embedding) into people in image coordinates."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ class _Merge:
             np.copyto(out, planes)
 
     def _fitted(self, output: OutputSpec, planes: Planes) -> Planes:
-        """The planes at the finest stride; themselves where they have it."""
+        """Return the planes at the finest stride, unchanged if they have it already."""
         if output.name not in self._enlarge:
             return planes
         self._fit(output, planes, self._large)

@@ -75,7 +75,7 @@ class _Matched:
     scores : ndarray, shape (D,)
     hit, ignored : ndarray of bool, shape (thresholds, D)
     people : int
-        People that count.
+        Number of people that count.
     """
 
     scores: NDArray[np.float64]
@@ -86,7 +86,7 @@ class _Matched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """How annotations and detections of COCO's formats are read and compared."""
+    """The functions that read and compare annotations and detections in COCO's formats."""
 
     annotated: Callable[[Mapping[str, Any]], Annotated]
     found: Callable[[Mapping[str, Any]], Found]
@@ -111,7 +111,7 @@ def score_people(
     detections, annotations : sequence of mapping
         Detections of people only; those of other images are left out.
     images : sequence of int
-        Ids of the images that were looked at.
+        Ids of the evaluated images.
     task : `KEYPOINTS` or `BOXES`
 
     Returns
@@ -123,7 +123,7 @@ def score_people(
     Raises
     ------
     KeyError, TypeError, ValueError
-        The annotations are not those of people with COCO's 17 keypoints, or a detection lacks what is compared.
+        The annotations are not those of people with COCO's 17 keypoints, or a detection lacks a field that is compared.
     """
     people = {i: [task.annotated(e) for e in es] for i, es in by_image(annotations, images).items()}
     poses = {

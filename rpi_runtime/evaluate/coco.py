@@ -39,9 +39,9 @@ class CocoSplit:
     ----------
     name : str
     images : tuple of CocoImage
-        Those with a file on disk, by id.
+        Images with a file on disk, by id.
     missing : int
-        Images that the annotations name and the folder lacks.
+        Number of annotated images that the folder lacks.
     annotations : Path
     people : tuple of dict
         The annotated people in COCO's form, as `rpi_runtime.evaluate.coco_people.checked_people` returns them.
@@ -55,12 +55,12 @@ class CocoSplit:
 
 
 def is_coco(folder: Path) -> bool:
-    """Whether a folder has COCO's layout; `InputError` when it may not be read."""
+    """Return whether a folder has COCO's layout; raises `InputError` if it may not be read."""
     return bool(splits(folder))
 
 
 def splits(folder: Path) -> list[str]:
-    """Return the names of the splits that a COCO folder has annotations for; `InputError` when it may not be read."""
+    """Return the names of a COCO folder's annotated splits; raises `InputError` if it may not be read."""
     with reading(folder, READABLE):
         files = list((folder / "annotations").glob("person_keypoints_*.json"))
     return sorted(f.stem.removeprefix("person_keypoints_") for f in files)
@@ -74,13 +74,13 @@ def read_split(folder: Path, name: str, *, people: bool = True) -> CocoSplit:
     folder : path
     name : str
     people : bool
-        Check and keep its people; without them only the images are of use.
+        Whether to check and keep its people.
 
     Raises
     ------
     InputError
-        No such split, unreadable annotations or folder, annotations from which no AP can be right, or not one of its
-        images on disk.
+        The split does not exist, annotations or folder cannot be read, no correct AP can be computed from the
+        annotations, or none of the images is on disk.
     """
     annotations = folder / "annotations" / f"person_keypoints_{name}.json"
     images = _image_folder(folder, name)
@@ -111,7 +111,7 @@ def _image(entry: dict[str, Any], folder: Path) -> CocoImage:
 
 
 def _image_path(name: str, folder: Path) -> Path:
-    """Return where an image lies: below the split's folder, whatever folders of another machine its name has."""
+    """Return the path of an image below the split's folder; folders of another machine in its name do not count."""
     relative = PurePosixPath(name.replace("\\", "/"))
     inside = not relative.is_absolute() and ".." not in relative.parts
     if inside and (len(relative.parts) == 1 or (folder / relative).is_file()):

@@ -1,8 +1,8 @@
-"""COCO's person annotations as other tools write them, checked and brought to one form before anything is measured.
+"""Check COCO's person annotations as other tools write them, and bring them to one form before measuring.
 
-Object keypoint similarity and AP go wrong without a word on annotations that COCO itself would not write: an id of 0,
-ids that repeat from picture to picture, people as another category, an area of 0. What can only be meant one way is
-brought to COCO's form: ids are given anew, people are found by the category's name, counts are made again. The rest is
+Object keypoint similarity and AP are silently wrong on annotations that COCO itself would not write: an id of 0, ids
+that repeat from picture to picture, people as another category, an area of 0. Unambiguous annotations are brought to
+COCO's form: ids are assigned again, people are found by the category's name, keypoints are counted again. Others are
 refused.
 """
 
@@ -29,7 +29,7 @@ Entry = dict[str, Any]
 def checked_images(entries: list[Any], path: Path) -> dict[Any, Entry]:
     """Return each image by the key of `image_key`, with ``id`` as a whole number.
 
-    Ids that are words are numbered from 1; the entry keeps its own as ``key``.
+    Ids that are words are numbered from 1; the entry keeps the word as ``key``.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def checked_images(entries: list[Any], path: Path) -> dict[Any, Entry]:
 
 
 def image_key(value: Any) -> int | str:
-    """Return an image's id as it is compared: ``7``, ``7.0`` and ``"000007"`` are one."""
+    """Return an image's id for comparisons: ``7``, ``7.0`` and ``"000007"`` are equal."""
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else value
     return _whole(value)
@@ -75,7 +75,7 @@ def checked_people(data: Mapping[str, Any], images: Mapping[Any, Entry], path: P
     data : mapping
         A parsed annotation file.
     images : mapping
-        As `checked_images` returns it.
+        Result of `checked_images`.
     path : path
         For messages.
 
@@ -88,7 +88,7 @@ def checked_people(data: Mapping[str, Any], images: Mapping[Any, Entry], path: P
     Raises
     ------
     InputError
-        No category of people, keypoints that are not COCO's 17, or values from which no AP can be right.
+        There is no category of people, the keypoints are not COCO's 17, or no correct AP can be computed.
     """
     category = _person_category(data["categories"], path)
     people: list[Entry] = []
@@ -129,7 +129,7 @@ def _person_category(categories: list[Any], path: Path) -> int:
 def _person(entry: Mapping[str, Any], image_id: int) -> Entry:
     keypoints = _keypoints(entry.get("keypoints"))
     labelled = sum(v > 0 for v in keypoints[2::3])
-    # in COCO's files an outline in run lengths, a table, is that of a crowd
+    # in COCO's files an outline in run lengths, a table, belongs to a crowd
     crowd = _whole(entry.get("iscrowd", isinstance(entry.get("segmentation"), dict)))
     if crowd not in (0, 1):
         raise ValueError(f"iscrowd {crowd}, expected 0 or 1")
@@ -174,7 +174,7 @@ def _box(value: Any) -> list[float]:
 
 
 def _check_all(people: list[Entry], images: list[Entry], path: Path) -> None:
-    """Refuse what only the whole file shows."""
+    """Refuse faults that only the whole file shows."""
     if people and not any(p["num_keypoints"] for p in people):
         raise InputError(
             f"{path}: no person in it has keypoints; take person_keypoints_*.json, not instances_*.json"

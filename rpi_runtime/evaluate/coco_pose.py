@@ -53,7 +53,7 @@ def detection(
 
 
 def box_detection(image_id: int, pose: Pose) -> dict[str, Any]:
-    """Return what a detector found in COCO's result format: the box and its score."""
+    """Return a detector's result in COCO's format: the box and its score."""
     assert pose.box is not None
     return {
         "image_id": image_id,

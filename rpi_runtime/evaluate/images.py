@@ -11,7 +11,7 @@ from rpi_runtime.poses import Image
 def read_image(image: CocoImage) -> Image:
     """Read an image and check that it is the one that was annotated.
 
-    A picture that its EXIF block turns was perhaps annotated as it is stored; its size tells.
+    A picture that its EXIF block turns may have been annotated as it is stored; its size decides.
     """
     frame = read_picture(image.path)
     if frame.shape[:2] == (image.width, image.height):
@@ -22,7 +22,7 @@ def read_image(image: CocoImage) -> Image:
 
 
 def check_sizes(split: CocoSplit) -> None:
-    """Refuse images of another size than annotated, or without people, before minutes of work on those in front."""
+    """Refuse images of another size than annotated, or without people, before work on the images begins."""
     if not any(person["num_keypoints"] for person in split.people):
         raise InputError(f"{split.annotations}: no person with keypoints on its images, so there is no AP")
     for image in split.images:

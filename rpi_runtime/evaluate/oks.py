@@ -1,9 +1,9 @@
-"""Object keypoint similarity (OKS): how well a detection fits an annotated person, from 0 to 1.
+"""Object keypoint similarity (OKS) of a detection and an annotated person, from 0 to 1.
 
 Definition: https://cocodataset.org/#keypoints-eval. For each labelled keypoint ``exp(-d**2 / (2 * s**2 * k**2))``, with
 the distance d, the square root s of the person's area, and twice the standard deviation k of annotators; the mean of
-these. For a person without labelled keypoints, d is how far a keypoint lies outside a box of three times the
-person's, round the person's.
+these. For a person without labelled keypoints, d is the distance of a keypoint from a box around the
+person's box and three times its size.
 """
 
 from __future__ import annotations

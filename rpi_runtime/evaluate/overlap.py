@@ -1,7 +1,7 @@
 """Overlap of boxes: intersection over union, from 0 to 1.
 
-Definition: https://cocodataset.org/#detection-eval. Of a group that is annotated as one, only the part of the detection
-that lies in it counts, so that each of several detections may fit it.
+Definition: https://cocodataset.org/#detection-eval. If a group is annotated as one, only the part of the
+detection inside it counts, so that each of several detections may fit it.
 """
 
 from __future__ import annotations

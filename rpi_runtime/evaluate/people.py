@@ -1,4 +1,4 @@
-"""Annotated and found people as COCO's keypoint task compares them.
+"""Annotated and found people, in the form that COCO's keypoint task compares.
 
 Coordinates are those of COCO's files: a keypoint is the index of a pixel.
 """
@@ -48,12 +48,12 @@ class Found:
     Attributes
     ----------
     keypoints : ndarray, shape (17, 2), float64
-        Zeros for a detection that is only a box.
+        x and y; zeros for a detection that is only a box.
     score : float
     area : float
-        Of the keypoints' bounding box; of a detection that is only a box, its own.
+        Area of the keypoints' bounding box, or of the box if the detection is only a box.
     box : tuple of float
-        x, y, width, height; of a pose, the keypoints' bounding box.
+        x, y, width, height; for a pose, those of the keypoints' bounding box.
     """
 
     keypoints: NDArray[np.float64]
@@ -78,8 +78,8 @@ def annotated(entry: Mapping[str, Any]) -> Annotated:
 def found(detection: Mapping[str, Any]) -> Found:
     """Return a detection of COCO's result format.
 
-    Its area is that of the rectangle round all keypoints, keypoints at (0, 0) that were not found included, as
-    pycocotools computes it.
+    Its area is that of the rectangle around all keypoints, including those at (0, 0) that were not found, as in
+    pycocotools.
     """
     points = np.array(detection["keypoints"], np.float64).reshape(KEYPOINTS, 3)[:, :2]
     corner = points.min(axis=0)
@@ -93,7 +93,7 @@ def found(detection: Mapping[str, Any]) -> Found:
 
 
 def annotated_box(entry: Mapping[str, Any]) -> Annotated:
-    """Return a person of an annotation file for the task of boxes, where people without keypoints count too."""
+    """Return a person of an annotation file for the task of boxes, where people without keypoints count, too."""
     return replace(annotated(entry), ignored=bool(entry.get(CROWDED, 0)))
 
 

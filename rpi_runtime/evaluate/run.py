@@ -1,4 +1,4 @@
-"""A split of COCO through the runtime's own stages: who was found, and how long each stage took."""
+"""Run a split of COCO through the runtime's own stages: the people found, and the time of each stage."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from rpi_runtime.poses import Pose
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """What a model found in a split.
+    """The results of a model on a split.
 
     Attributes
     ----------
     figures : Figures
     images, people, refined : int
-        Images looked at, people found in them, and how many of those a cascade refined.
+        Numbers of images, of people found in them, and of people that a cascade refined.
     stages : mapping of str to Percentiles
-        By stage; ``total`` is all of them together.
+        Times by stage; ``total`` is the sum of all stages.
     """
 
     figures: Figures
@@ -38,10 +38,10 @@ class Evaluated:
 
 
 def confidence(pose: Pose, finder: ModelCard) -> float:
-    """Return the score by which COCO sorts people, as the network's reference test has it.
+    """Return the score by which COCO sorts people, as in the network's reference test.
 
-    With PAFs it is the person's score times the number of keypoints but one (the demo of Lightweight OpenPose);
-    elsewhere the person's score.
+    With PAFs it is the person's score times the number of keypoints less one (the demo of Lightweight OpenPose);
+    otherwise the person's score.
     """
     if isinstance(finder.decoder, PafSettings):
         return pose.score * max(0, int(pose.found.sum()) - 1)
@@ -51,12 +51,12 @@ def confidence(pose: Pose, finder: ModelCard) -> float:
 def evaluate_split(
     estimator: Estimator, split: CocoSplit, progress: Callable[[int], None] = lambda _: None
 ) -> Evaluated:
-    """Find the people on each image of a split, without ids, and score them: a detector alone by its boxes.
+    """Find the people on each image of a split, without ids, and score them; a detector alone by its boxes.
 
     Parameters
     ----------
     estimator : Estimator
-        Made with ``track=False``; a cascade then looks at each whole image.
+        Made with ``track=False``; the finder of a cascade then runs on each whole image.
     split : CocoSplit
     progress : callable
         Called with the number of images done, after each.
@@ -69,7 +69,7 @@ def evaluate_split(
     check_sizes(split)
     card, clock = estimator.models[0].card, StageClock()
     detections: list[dict[str, Any]] = []
-    boxes = not estimator.skeleton.keypoints  # of a detector alone
+    boxes = not estimator.skeleton.keypoints  # for a detector alone
     refined = 0
     for number, image in enumerate(split.images, 1):
         estimate = estimator(read_image(image), number)
@@ -78,7 +78,7 @@ def evaluate_split(
             if boxes:
                 detections.append(box_detection(image.id, track.pose))
             if boxes or not track.pose.found.any():
-                continue  # only a detector saw this person: that is no pose
+                continue  # only a detector found this person, without a pose
             score = confidence(track.pose, card)
             detections.append(detection(image.id, track.pose, estimator.skeleton, score))
         refined += sum(track.refined for track in estimate.tracks)

@@ -1,4 +1,4 @@
-"""The networks of a run that names none: the pair that one command exports, where it lies in the usual place."""
+"""The networks of a run that names none: the pair that one command exports, if it is in the usual place."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ EXPORT = "--pair --int8"  # options of the command that makes both
 
 
 def default_pair(folder: Path, given: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings ``model`` and ``refine`` that are not given, in the form of a configuration file.
+    """Return the missing settings ``model`` and ``refine``, in the form of a configuration file.
 
-    Nothing where a model is given, or where the finder or the refiner is missing in `folder`.
+    The result is empty if a model is given, or if the finder or the refiner is missing in `folder`.
 
     Parameters
     ----------
     folder : Path
-        What the usual paths are relative to: the current folder of a run.
+        The current folder of a run, to which the usual paths are relative.
     given : mapping
-        Settings, of which only the names are looked at.
+        Settings, of which only the names matter.
     """
     finder, refiner = folder / FINDER, folder / REFINER
     if "model" in given or not (finder.is_file() and refiner.is_file()):

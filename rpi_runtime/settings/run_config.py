@@ -1,4 +1,4 @@
-"""What to run: the same settings from a TOML file and from the command line.
+"""The settings of a run, from a TOML file and from the command line.
 
 A file, with every key at its default::
 
@@ -14,9 +14,9 @@ A file, with every key at its default::
     limit_c = 78.0         # also resume_c, hold_s, period_s, steps; 0 switches it off
 
 On the command line ``--source`` and ``--sink`` take the short form, ``--heat`` takes ``limit_c=70,steps=2``,
-and what is given there replaces what the file says; ``--refine``, ``--refine-budget-ms`` and ``--look-every`` replace
+and options there replace the settings of the file; ``--refine``, ``--refine-budget-ms`` and ``--look-every`` replace
 one key each of a table ``[refine]``: ``model``, ``budget_ms``, ``look_every``. Paths are relative to the current
-folder. Where no model is named, the pair that ``export.tflite --pair --int8`` writes is taken from ``models`` there.
+folder. Without a model, the pair that ``export.tflite --pair --int8`` writes is taken from ``models`` there.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ MOST_BYTES = 1 << 20  # of a file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """The settings that are plain values; see the module for their meaning."""
+    """The settings that are plain values; the module documents them."""
 
     threads: int = 0
     track: Literal["auto", "on", "off"] = "auto"
@@ -76,7 +76,7 @@ class RunConfig(Behaviour):
     Attributes
     ----------
     model : tuple of str
-        Paths of .tflite files; the first is used, the others when it gets hot.
+        Paths of .tflite files. The first one is used; the others replace it when the machine gets hot.
     source : SourceConfig
     sink : tuple of SinkConfig
     heat : HeatConfig
@@ -105,12 +105,12 @@ class RunConfig(Behaviour):
 
     @property
     def tracks(self) -> bool:
-        """Whether people get ids."""
+        """Return whether people get ids."""
         return self.track == "on" or (self.track == "auto" and self.source.kind != "images")
 
 
 def _file(name: str) -> tuple[int, int] | str:
-    """What tells a file from others, under whatever name: two names may be links to one file."""
+    """Return the identity of a file: two names may be links to one file."""
     try:
         if os.path.exists(name):  # noqa: PTH110 - of a string that may not even be a path
             found = os.stat(name)  # noqa: PTH116
@@ -137,7 +137,7 @@ def load_config(
     overrides : mapping
         Settings of the command line, in the form of `KEYS` and `REFINE_OPTIONS`; they replace those of the file.
     default_sink : str
-        Where neither names one.
+        The sink if neither file nor command line names one.
 
     Raises
     ------
@@ -209,7 +209,7 @@ def refine_config(value: str | Mapping[str, Any], where: str = "") -> RefineConf
 
 
 def refine_override(table: RefineConfig | None, overrides: Mapping[str, Any]) -> RefineConfig | None:
-    """Return a file's refinement with what the command line says of it, as `REFINE_OPTIONS`."""
+    """Return a file's refinement with the options of the command line (`REFINE_OPTIONS`)."""
     given = {option: overrides[option] for option in REFINE_OPTIONS if option in overrides}
     if given and table is None and "refine" not in given:
         option = next(iter(given)).replace("_", "-")
@@ -305,7 +305,7 @@ def _table(value: Any) -> str | Mapping[str, Any]:
 
 @contextlib.contextmanager
 def _naming(key: str) -> Iterator[None]:
-    """Put the key of a table in front of the keys that are wrong in it."""
+    """Prepend the key of a table to the keys that are wrong in it."""
     try:
         yield
     except UsageError as err:

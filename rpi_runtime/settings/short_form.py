@@ -19,27 +19,27 @@ _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 def parse_spec(
     text: str, kinds: Collection[str], guess: Callable[[str], str] | None = None
 ) -> dict[str, str]:
-    """Take a short form apart.
+    """Split a short form into its parts.
 
     Parameters
     ----------
     text : str
-        ``KIND``, ``KIND:TARGET`` or ``TARGET``, with ``,key=value`` behind; options are taken off the end, so
+        ``KIND``, ``KIND:TARGET`` or ``TARGET``, followed by ``,key=value``. Options are taken from the end, so
         a target may hold commas and colons.
     kinds : collection of str
     guess : callable, optional
-        The kind of a target that has none, empty where it cannot be told; without it such a target is an error.
+        Returns the kind of a target without one, or "" if it is unknown; without `guess` such a target is an error.
 
     Returns
     -------
     dict of str to str
-        ``kind``, ``target`` where there is one, and the options.
+        ``kind``, ``target`` if there is one, and the options.
     """
     options: dict[str, str] = {}
     rest = text.strip()
     while found := _PAIR.search(rest):
         if "://" in rest and re.search("[@/]", found[2]):
-            break  # a part of the address: passwords hold commas and equals signs
+            break  # a part of the address, because passwords hold commas and equals signs
         options.setdefault(found[1], found[2])
         rest = rest[: found.start()]
     kind, colon, target = rest.partition(":")
@@ -66,7 +66,7 @@ def parse_pairs(text: str) -> dict[str, str]:
 
 
 def typed(cls: type[Any], words: Mapping[str, str]) -> dict[str, Any]:
-    """Return the words as the types that the dataclass `cls` declares; unknown keys stay as they are."""
+    """Return the words converted to the types that the dataclass `cls` declares; unknown keys stay words."""
     hints = get_type_hints(cls)
     return {key: _value(hints.get(key, str), key, word) for key, word in words.items()}
 

@@ -1,4 +1,4 @@
-"""On which line of a TOML file a key stands; the standard library's parser does not say."""
+"""Find the line of a key in a TOML file, which the standard library's parser does not report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def find_line(text: str, key: str) -> int:
     """Return the line, from 1, of a dotted key such as ``source.width`` or ``sink[1].max_mb``.
 
     For a missing key it is the line of the innermost table that exists, and 1 without such a table. A key
-    in an inline table is found where it stands on the line on which the table begins.
+    in an inline table is found if it is on the line on which the table begins.
     """
     lines = _positions(text)
     while key:
@@ -26,7 +26,7 @@ def find_line(text: str, key: str) -> int:
 
 
 def _positions(text: str) -> dict[str, int]:
-    """Every header and key with the line on which it first appears."""
+    """Return every header and key with the line on which it first appears."""
     found: dict[str, int] = {}
     counts: Counter[str] = Counter()
     prefix = ""

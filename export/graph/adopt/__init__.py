@@ -1,1 +1,1 @@
-"""A float .tflite that others made, as the float model that ONNX files become."""
+"""Conversion of a float .tflite made elsewhere into the float model that ONNX files also become."""

@@ -1,4 +1,4 @@
-"""Constants to float32: half and integer weights, and what the file computes from constants alone."""
+"""Convert constants to float32: half and integer weights, and values that the file computes from constants alone."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FLOATS = (np.dtype(np.float16), np.dtype(np.float32))
 
 
 def use_float_constants(model: Model) -> int:
-    """Turn constants that are stored in less into float32, in place; return how many.
+    """Convert constants of smaller types to float32, in place; return their number.
 
-    Files with half weights dequantize them by an operator, files with int8 weights leave that to the kernels.
+    Files with half weights dequantize them by an operator; files with int8 weights leave that to the kernels.
     """
     refuse_integers(model)
     count = 0
@@ -47,7 +47,7 @@ def _real(tensor: Tensor, name: str) -> Tensor:
 
 
 def refuse_integers(model: Model) -> None:
-    """Raise `InputError` for a file that computes in integers: its float values are lost."""
+    """Raise `InputError` for a file that computes in integers, because its float values are lost."""
     for op in model.operators:
         for tensor in op.outputs:
             if tensor.quantization is not None and tensor.dtype in (np.int8, np.uint8, np.int16):
@@ -59,7 +59,7 @@ def refuse_integers(model: Model) -> None:
 
 
 def compute_constants(model: Model) -> int:
-    """Replace what does not depend on the image by its values, in place; return how many operators fell out."""
+    """Replace values that do not depend on the image by constants, in place; return the number of operators removed."""
     static = {op.name for op in model.operators if op.name == "SHAPE"}
     known: set[Tensor] = set()
     fixed: list[Operator] = []
@@ -80,7 +80,7 @@ def compute_constants(model: Model) -> int:
 
 
 def _run(model: Model, wanted: list[Tensor]) -> dict[Tensor, Any]:
-    """Values of these tensors for an empty image."""
+    """Return the values of these tensors for an empty image."""
 
     part = Model(
         inputs=dict(model.inputs),

@@ -1,4 +1,4 @@
-"""Operators of TFLite's that XNNPACK lacks, written in those that it has, as the converters of ONNX write them."""
+"""Replace TFLite operators that XNNPACK lacks by operators that it has, as the converters of ONNX do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A .tflite as a source: cut at the card's outputs, its constants float, its operators in our forms, compared."""
+"""Convert a .tflite: cut it at the card's outputs, make constants float, replace operators, and compare the result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LARGEST = 1 << 30  # bytes
 
 
 def read_tflite(path: Path) -> bytes:
-    """Return the bytes of a file that can be adopted; `InputError` where it cannot be read."""
+    """Return the bytes of a file; raises `InputError` if it cannot be read or holds integers."""
     with reading(path, "make it readable, or give another file"):
         if not path.is_file():
             raise InputError(f"{path}: not a file; give the path of the network")
@@ -41,34 +41,34 @@ def read_tflite(path: Path) -> bytes:
 
 
 def plain_layout(name: str, shape: Shape) -> Order:
-    """Leave an output as it is."""
+    """Return an order of axes that leaves an output as it is."""
     return tuple(range(len(shape)))
 
 
 def from_tflite(
     data: bytes, path: str, spec: InputSpec, outputs: Sequence[str], layout: Layout = plain_layout
 ) -> FloatModel:
-    """Adopt a .tflite.
+    """Convert a .tflite.
 
     Parameters
     ----------
     data : bytes
-        Of a file that was verified.
+        The contents of a verified file.
     path : str
-        For messages.
+        Name of the file in messages.
     spec : InputSpec
-        Size, and the normalisation that the network itself expects.
+        Input size, and the normalisation that the network itself expects.
     outputs : sequence of str
-        Names of the signature's outputs, or of tensors inside, where the network shall end.
+        Names of the signature's outputs, or of tensors inside, at which the network ends.
     layout : callable
-        Name and shape of an output to the order that its axes shall have.
+        Takes the name and shape of an output; returns the order of its axes.
 
     Raises
     ------
     InputError
-        Another input than one float image of this size, quantized, or no such outputs.
+        The input is not one float image of this size, the file is quantized, or an output is missing.
     ParityError
-        An operator that cannot be taken over, or the result computes something else.
+        An operator cannot be converted, or the result computes something else.
     """
     model = read_model(data)
     _check_input(model, path, spec)
@@ -130,7 +130,7 @@ def _copy(op: Operator) -> Operator:
 
 
 def _taken_over(model: Model, path: str, orders: dict[str, Order]) -> Model:
-    """The same network in our forms."""
+    """Return the same network in the forms that the rest of the export expects."""
     ((_, entry),) = model.inputs.items()
     scope = Scope(0, {})
     image = Tensor(name=IMAGE, shape=entry.shape)
@@ -173,7 +173,7 @@ def _converted(scope: Scope, op: Operator, inputs: list[Tensor | None]) -> list[
 
 
 def _compared(before: Model, after: Model, spec: InputSpec, layout: Layout) -> list[Parity]:
-    """Compare with the file as it was, its constants in float."""
+    """Compare the result with the given file, whose constants are made float."""
     first, second = Runner(before), Runner(after)
     ((_, entry),) = before.inputs.items()
     parities: list[Parity] = []

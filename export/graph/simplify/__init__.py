@@ -1,1 +1,1 @@
-"""Edits of a float .tflite that leave what it computes as it is, one file each."""
+"""Edits of a float .tflite that do not change what it computes, one file each."""

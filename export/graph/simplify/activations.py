@@ -1,4 +1,4 @@
-"""Clamps into the operators before them; XNNPACK has none in INT8 that stands alone."""
+"""Fuse clamps into the operators before them: XNNPACK has no INT8 kernel for a clamp alone."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from export.graph.simplify.edit import Readers
 from quant.tflite.records import Model, Operator, Tensor
 
 CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
-# operators that end in a clamp for nothing
+# operators that clamp their result at no cost
 ENDING = (
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "ADD", "SUB", "MUL", "MAX_POOL_2D",
 )  # fmt: skip
-# operators that only arrange data: a clamp may as well stand before them
+# operators that only arrange data, so that a clamp may move before them
 ARRANGING = (
     "RESHAPE",
     "TRANSPOSE",
@@ -26,7 +26,7 @@ ARRANGING = (
 
 
 def fuse_clamps(model: Model) -> int:
-    """Make a clamp the end of the operator that alone feeds it; return how many."""
+    """Fuse clamps into the operators that compute their input for them alone; return their number."""
     count = 0
     known = Readers.of(model)
     for clamp in [op for op in model.operators if op.name in CLAMPS]:
@@ -42,7 +42,7 @@ def fuse_clamps(model: Model) -> int:
 
 
 def lift_clamps(model: Model) -> int:
-    """Move a clamp before an operator that only arranges, as long as it meets what can end in it; return how many."""
+    """Move clamps before operators that only arrange, if they can be fused there; return their number."""
     count = 0
     for clamp in [op for op in model.operators if op.name in CLAMPS]:
         known = Readers.of(model)
@@ -68,7 +68,7 @@ def _data(op: Operator) -> list[Tensor]:
 
 
 def _lifts(known: Readers, clamp: Operator, op: Operator) -> bool:
-    """Whether, above an arranging operator, each source can end in the clamp."""
+    """Return whether each source of an arranging operator can end in the clamp."""
     if op.name not in ARRANGING or op.activation != "NONE":
         return False
     for source in _data(op):
@@ -82,7 +82,7 @@ def _lifts(known: Readers, clamp: Operator, op: Operator) -> bool:
 
 
 def write_out_clamps(model: Model) -> int:
-    """Make sums with zero, which XNNPACK has in INT8, of clamps that stand alone; return how many."""
+    """Replace clamps that stand alone by sums with zero, for which XNNPACK has an INT8 kernel; return their number."""
     count = 0
     for clamp in [op for op in model.operators if op.name in CLAMPS]:
         output = clamp.outputs[0]

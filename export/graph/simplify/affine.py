@@ -1,4 +1,4 @@
-"""Factors and offsets for each channel, into the convolution before or behind them."""
+"""Fold factors and offsets per channel into the convolution before or after them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = ("MUL", "DIV", "ADD", "SUB")
 
 
 def _affine(op: Operator) -> tuple[Tensor, Vector, Vector] | None:
-    """What an operator multiplies and adds to each channel of which tensor, None where it is something else."""
+    """Return the tensor, factor and offset per channel of an affine operator; None for another operator."""
     if op.name not in KINDS:
         return None
     found = operand_and_constant(op)
@@ -45,7 +45,7 @@ def _affine(op: Operator) -> tuple[Tensor, Vector, Vector] | None:
 
 
 def fold_into_previous(model: Model) -> int:
-    """Fold an operator that scales or shifts channels into the linear one that alone feeds it; return how many."""
+    """Fold operators that scale or shift channels into the linear ones before them; return their number."""
     known, count = Readers.of(model), 0
     for op in list(model.operators):
         found = _affine(op)
@@ -69,7 +69,7 @@ def fold_into_previous(model: Model) -> int:
 
 
 def join_affine(model: Model) -> int:
-    """Make one depthwise convolution of a factor and an offset of a map that stand alone; return how many."""
+    """Join a factor and an offset that stand alone into one depthwise convolution; return the number of joins."""
     count = 0
     for op in list(model.operators):
         first = _affine(op) if op.name in KINDS and op in model.operators else None
@@ -96,7 +96,7 @@ def join_affine(model: Model) -> int:
     return count
 
 
-# what a factor passes through unchanged
+# operators that a factor passes through unchanged
 CARRY = (
     "MEAN",
     "SUM",
@@ -111,7 +111,7 @@ CARRY = (
 
 
 def fold_into_next(model: Model) -> int:
-    """Fold one factor for a whole tensor into all that reads it, where that ends in weights; return how many."""
+    """Fold factors of whole tensors into the weights of all their readers, where possible; return their number."""
     count = 0
     for op in list(model.operators):
         found = _affine(op) if op.name in ("MUL", "DIV") and op.activation == "NONE" else None
@@ -130,7 +130,7 @@ def fold_into_next(model: Model) -> int:
 
 
 def _absorbed(known: Readers, tensor: Tensor, plan: list[Operator]) -> bool:
-    """Whether the weights of all that reads a tensor can take over a factor of it; they are added to the plan."""
+    """Return whether the weights of all readers of a tensor can take over its factor; add them to the plan."""
     readers = known.readers.get(tensor, [])
     if tensor in known.outputs or not readers:
         return False

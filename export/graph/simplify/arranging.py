@@ -1,4 +1,4 @@
-"""Reshapes, transpositions and pads that make one, and work that is done twice."""
+"""Join consecutive reshapes, transpositions and pads, and compute equal results once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from export.graph.simplify.edit import Readers
 from quant.tflite.records import Model, Operator, Tensor
 
-COMPARED = 64  # elements up to which constants are compared by what they hold
+COMPARED = 64  # largest number of elements of constants that are compared by value
 
 
 def join_reshapes(model: Model) -> int:
-    """Let a reshape, or a transposition, read what the one before it read; drop those that do nothing."""
+    """Join a reshape or transposition with the one before it; drop those that do nothing."""
     count = 0
     producers = model.producers()
     for op in list(model.operators):
@@ -35,7 +35,7 @@ def join_reshapes(model: Model) -> int:
 
 
 def _between_ends(model: Model, op: Operator) -> bool:
-    """Whether dropping an operator would make an input or another output of the network its output."""
+    """Return whether, without the operator, an input or another output would become the network's output."""
     ends = [*model.inputs.values(), *model.outputs.values()]
     return op.outputs[0] in model.outputs.values() and op.inputs[0] in ends
 
@@ -53,7 +53,7 @@ def _does_nothing(op: Operator) -> bool:
 
 
 def share_equals(model: Model) -> int:
-    """Compute once what several operators compute alike; return how many fell out."""
+    """Keep one of several operators that compute the same; return the number of operators removed."""
     seen: dict[tuple[object, ...], Operator] = {}
     outputs = set(model.outputs.values())
     count = 0
@@ -81,7 +81,7 @@ def _identity(tensor: Tensor | None) -> object:
 
 
 def merge_pads(model: Model) -> int:
-    """Make one of two zero pads behind each other; return how many fell out."""
+    """Join two consecutive zero pads; return the number of pads removed."""
     count = 0
     for op in [op for op in model.operators if op.name == "PAD"]:
         before = Readers.of(model).only_for(op.inputs[0], op)

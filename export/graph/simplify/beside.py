@@ -1,6 +1,6 @@
-"""Constants joined to computed values: coordinates beside channels, learned tokens beside those of the picture.
+"""Separate constants that are concatenated with computed values: coordinates beside channels, learned tokens.
 
-XNNPACK takes no constant in an INT8 CONCATENATION, and a constant there would share the grid of what is beside it.
+XNNPACK takes no constant in an INT8 CONCATENATION, and a constant there would share the grid of the values beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Values = NDArray[np.float32]
 
 
 def fold_known_channels(model: Model) -> int:
-    """Add what layers make of constant channels to their results instead, which is known; return how many joins."""
+    """Add what layers compute from constant channels to their results; return the number of joins removed."""
     count = 0
     for join in _joins(model):
         axis, rank = join.number("axis"), len(join.outputs[0].shape)
@@ -44,7 +44,7 @@ def fold_known_channels(model: Model) -> int:
 
 
 def _joins(model: Model) -> list[Operator]:
-    """Concatenations of computed values and float constants."""
+    """Return the concatenations of computed values and float constants."""
     return [
         op
         for op in model.operators
@@ -66,7 +66,7 @@ def _sees_all_channels(op: Operator, tensor: Tensor) -> bool:
 
 
 def _known(join: Operator) -> tuple[Values, NDArray[np.bool_]]:
-    """The constant parts of a join with zeros for the others, and along its axis which indices are computed."""
+    """Return the constant parts of a concatenation, zeros elsewhere, and which indices along its axis are computed."""
     axis, parts = join.number("axis"), [t for t in join.inputs if t is not None]
     values = [np.zeros(t.shape, np.float32) if t.data is None else t.real() for t in parts]
     computed = [np.full(t.shape[axis], t.data is None) for t in parts]
@@ -76,7 +76,7 @@ def _known(join: Operator) -> tuple[Values, NDArray[np.bool_]]:
 def _split_layer(
     model: Model, layer: Operator, inner: Tensor, values: Values, computed: NDArray[np.bool_]
 ) -> None:
-    """Let a layer read the computed channels, and add behind it what it makes of the constant ones."""
+    """Let a layer read the computed channels only, and add what it computes from the constant ones after it."""
     found = weights_of(layer)
     assert found is not None
     kernel, bias = found
@@ -102,9 +102,9 @@ def _split_layer(
 
 
 def write_out_known_parts(model: Model) -> int:
-    """Extend what is computed by zeros, and add the constants there; return how many joins.
+    """Pad computed values with zeros, and add the constants there; return the number of joins removed.
 
-    Along the last axis a layer extends it, so that each of its channels may be equalized by itself.
+    Along the last axis a layer pads them, so that each channel can be equalized separately.
     """
     count = 0
     for join in _joins(model):
@@ -120,7 +120,7 @@ def write_out_known_parts(model: Model) -> int:
 
 
 def _extended(join: Operator, computed: NDArray[np.bool_]) -> tuple[list[Operator], Tensor]:
-    """Operators that put what is computed in its place, with zeros elsewhere."""
+    """Return the operators that put the computed values in their place, with zeros elsewhere."""
     result = join.outputs[0]
     axis = join.number("axis") % len(result.shape)
     made: list[Operator] = []
@@ -142,7 +142,7 @@ def _extended(join: Operator, computed: NDArray[np.bool_]) -> tuple[list[Operato
 
 
 def _padded(inner: Tensor, whole: Tensor, axis: int, computed: NDArray[np.bool_]) -> list[Operator]:
-    """A PAD, or where constants lie between what is computed, one for each run of it, and their sum."""
+    """Return a PAD; if constants lie between computed values, one PAD for each run of them, and their sum."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], computed.astype(np.int8), [0]])))
     made: list[Operator] = []
     total: Tensor | None = None

@@ -1,4 +1,4 @@
-"""What the edits share: who reads what, and which operators are linear in their input."""
+"""Steps that the edits share: the readers of tensors, and the operators that are linear in their input."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from quant.tflite.records import Model, Operator, Tensor
 
-# operators with weights, and the axis of the weights that belongs to the outputs
+# operators with weights, and the axis of output channels in the weights
 OUTPUTS = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0, "DEPTHWISE_CONV_2D": 3}
-# where their input, weights and bias stand
+# positions of their input, weights and bias
 PLACES = {"TRANSPOSE_CONV": (2, 1, 3)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readers:
-    """Who reads and who makes the tensors of a model, as it was when this was made."""
+    """The readers and the producer of each tensor of a model, at the time when this was made."""
 
     readers: dict[Tensor, list[Operator]]
     producers: dict[Tensor, Operator]
@@ -26,29 +26,29 @@ class Readers:
 
     @classmethod
     def of(cls, model: Model) -> Readers:
-        """Look through a model."""
+        """Collect them from a model."""
         outputs = frozenset(model.outputs.values())
         return cls(readers=model.readers(), producers=model.producers(), outputs=outputs)
 
     def only_reader(self, tensor: Tensor) -> Operator | None:
-        """The operator that alone reads a tensor, None where there are others or it is an output."""
+        """Return the only operator that reads a tensor; None if there are others, or if it is an output."""
         found = self.readers.get(tensor, [])
         return found[0] if len(found) == 1 and tensor not in self.outputs else None
 
     def only_for(self, tensor: Tensor | None, reader: Operator) -> Operator | None:
-        """What makes a tensor that only `reader` reads."""
+        """Return the producer of a tensor that only `reader` reads, else None."""
         if tensor is None or self.only_reader(tensor) is not reader:
             return None
         return self.producers.get(tensor)
 
 
 def places(op: Operator) -> tuple[int, int, int]:
-    """Where input, weights and bias of a linear operator stand among its inputs."""
+    """Return the positions of input, weights and bias among the inputs of a linear operator."""
     return PLACES.get(op.name, (0, 1, 2))
 
 
 def weights_of(op: Operator) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Weights and bias of a linear operator where both are float constants, None otherwise."""
+    """Return weights and bias of a linear operator if both are float constants, else None."""
     if op.name not in OUTPUTS:
         return None
     _, kernel, bias = (op.inputs[i] if i < len(op.inputs) else None for i in places(op))
@@ -60,7 +60,7 @@ def weights_of(op: Operator) -> tuple[NDArray[Any], NDArray[Any]] | None:
 
 
 def set_weights(op: Operator, kernel: NDArray[Any], bias: NDArray[Any]) -> None:
-    """Give a linear operator other weights; those it had may be read by others, and stay."""
+    """Give a linear operator new weights. The old ones stay, because other operators may read them."""
     _, at_kernel, at_bias = places(op)
     while len(op.inputs) <= at_bias:
         op.inputs.append(None)
@@ -71,7 +71,7 @@ def set_weights(op: Operator, kernel: NDArray[Any], bias: NDArray[Any]) -> None:
 
 
 def per_channel(constant: Tensor, channels: int) -> NDArray[np.float64] | None:
-    """A constant as one number for each channel, the last axis, None where it differs along others."""
+    """Return a constant as one number per channel, the last axis; None if it varies along another axis."""
     if constant.data is None or constant.dtype != np.float32:
         return None
     data = constant.data
@@ -83,7 +83,7 @@ def per_channel(constant: Tensor, channels: int) -> NDArray[np.float64] | None:
 
 
 def operand_and_constant(op: Operator) -> tuple[Tensor, Tensor, bool] | None:
-    """Of an operator of two operands: the computed one, the constant, and whether the constant comes first."""
+    """Return the computed operand of a binary operator, its constant, and whether the constant comes first."""
     left, right = op.inputs[:2]
     assert left is not None and right is not None
     if right.data is not None and left.data is None:

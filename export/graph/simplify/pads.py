@@ -1,4 +1,4 @@
-"""Zero pads into the convolutions behind them, which pad by themselves without a copy."""
+"""Fold zero pads into the convolutions after them, which pad without a copy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ READERS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 def fold_pads(model: Model) -> int:
-    """Let convolutions whose input is padded just as SAME pads read the map itself; return how many."""
+    """Let convolutions whose input is padded exactly as SAME does read the map itself; return their number."""
     producers, count = model.producers(), 0
     for op in model.operators:
         if op.name not in READERS or op.options.get("padding") != "VALID" or op.inputs[0] is None:

@@ -1,4 +1,4 @@
-"""All edits in their order."""
+"""Run all edits in their order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from export.graph.simplify.beside import fold_known_channels, write_out_known_pa
 from export.graph.simplify.pads import fold_pads
 from quant.tflite.records import Model
 
-ROUNDS = 8  # one edit makes room for another; a few rounds suffice, and there is an end in any case
+ROUNDS = 8  # one edit makes another possible; a few rounds suffice, and the bound ends them in any case
 PASSES: dict[str, Callable[[Model], int]] = {
     "work done once": share_equals,
     "reshapes joined": join_reshapes,
@@ -32,7 +32,7 @@ LAST: dict[str, Callable[[Model], int]] = {
 
 
 def simplify(model: Model) -> Counter[str]:
-    """Edit a model in place; return what was done how often."""
+    """Edit a model in place; return the number of changes of each edit."""
     done: Counter[str] = Counter()
     model.drop_unused()
     for _ in range(ROUNDS):

@@ -1,1 +1,1 @@
-"""Any ONNX file to the plain form that is converted: static, float32, one image in, constants folded."""
+"""Bring any ONNX file to the form that is converted: static shapes, float32, one image as input, constants folded."""

@@ -1,4 +1,4 @@
-"""`If` whose condition is known: the branch that is taken stands in its place."""
+"""Replace each `If` of a known condition by the branch that is taken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from export.graph.tidy.trace import Trace
 
 
 def inline_branches(model: onnx.ModelProto, trace: Trace) -> int:
-    """Replace every `If` of a known condition, in place; return how many."""
+    """Replace every `If` of a known condition, in place; return their number."""
     known = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer} | trace.constants
     nodes: list[Any] = []
     count = 0
@@ -31,7 +31,7 @@ def inline_branches(model: onnx.ModelProto, trace: Trace) -> int:
 
 
 def _branch(model: onnx.ModelProto, branch: onnx.GraphProto, node: Any) -> list[Any]:
-    """The nodes of a branch, whose own values get names of their own, and its outputs those of the `If`."""
+    """Return the nodes of a branch. Its values get unique names, and its outputs the names of those of the `If`."""
     names = {t.name: f"{node.output[0]}/{t.name}" for t in branch.initializer}
     names |= {name: f"{node.output[0]}/{name}" for step in branch.node for name in step.output if name}
     for tensor in branch.initializer:
@@ -51,7 +51,7 @@ def _branch(model: onnx.ModelProto, branch: onnx.GraphProto, node: Any) -> list[
 
 
 def rename(node: Any, names: dict[str, str]) -> None:
-    """Give the values of a node, and those that its inner graphs capture, other names."""
+    """Rename the values of a node, including those that its inner graphs capture."""
     for values in (node.input, node.output):
         for index, name in enumerate(values):
             values[index] = names.get(name, name)

@@ -1,4 +1,4 @@
-"""The part of a graph that leads from the image to the outputs that the card names."""
+"""Cut a graph to the part between the image and the outputs that the card names."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOU
 
 
 def cut_to_outputs(model: onnx.ModelProto, outputs: Sequence[str], path: str) -> None:
-    """Let the graph end at these values, which may lie inside it, and drop what they do not need.
+    """Let the graph end at these values, which may lie inside it, and drop everything that they do not need.
 
     Raises
     ------
     InputError
-        There is no value of one of these names.
+        The graph has no value of one of these names.
     """
     graph = model.graph
     made = {name for node in graph.node for name in node.output if name}
@@ -54,7 +54,7 @@ def drop_unused(graph: onnx.GraphProto) -> None:
 
 
 def read_by(node: onnx.NodeProto) -> set[str]:
-    """Names of all values that a node reads, those that its inner graphs capture included."""
+    """Return the names of all values that a node reads, including those that its inner graphs capture."""
     names = {name for name in node.input if name}
     for attribute in node.attribute:
         for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
@@ -67,9 +67,9 @@ def read_by(node: onnx.NodeProto) -> set[str]:
 
 
 def fix_input(model: onnx.ModelProto, width: int, height: int, path: str) -> str:
-    """Give the one image input the size of the card, and return its name.
+    """Give the image input the card's size, and return its name.
 
-    Weights that stand among the inputs, as files of IR version 3 have them, are taken out.
+    Weights among the inputs, as in files of IR version 3, are removed from them.
     """
     graph = model.graph
     constants = {i.name for i in graph.initializer}

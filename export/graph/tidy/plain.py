@@ -1,4 +1,4 @@
-"""The plain form: nodes that depend on the image, in order, and every constant that they read."""
+"""The form that is converted: the nodes that depend on the image, in order, and every constant that they read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from export.graph.tidy.precision import to_float32
 from export.graph.tidy.refusals import refuse_unfit
 from export.graph.tidy.trace import Trace, trace
 
-NESTED = 8  # rounds of inlining: an `If` inside an `If` ...
+NESTED = 8  # largest number of rounds of inlining: an `If` may hold another `If`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class PlainGraph:
     Attributes
     ----------
     model : onnx.ModelProto
-        The graph cut and fixed, in its own types: what ONNX Runtime's results are compared with.
+        The cut graph of fixed size in its own types. ONNX Runtime runs it for comparisons.
     nodes : list of Node
     constants : dict
     image : str
@@ -50,27 +50,27 @@ class PlainGraph:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of the outputs, and of every other value."""
+        """Shapes of the outputs and of every other value."""
         return self.nodes[0].shapes if self.nodes else {}
 
 
 def tidy(model: onnx.ModelProto, width: int, height: int, outputs: Sequence[str], path: str) -> PlainGraph:
-    """Bring a model to the plain form; the model is changed.
+    """Bring a model to the form that is converted; the model is changed in place.
 
     Parameters
     ----------
     model : onnx.ModelProto
     width, height : int
-        Of the image.
+        Size of the image.
     outputs : sequence of str
-        Where the graph shall end; they may lie inside.
+        Names of the values at which the graph ends; they may lie inside it.
     path : str
-        For messages.
+        Name of the file in messages.
 
     Raises
     ------
     InputError
-        The file is not one that can be converted.
+        The file cannot be converted.
     """
     cut_to_outputs(model, outputs, path)
     image = fix_input(model, width, height, path)
@@ -98,7 +98,7 @@ def tidy(model: onnx.ModelProto, width: int, height: int, outputs: Sequence[str]
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:
-    """Give every node a name of its own: they are optional, and ONNX Runtime refuses two of one name."""
+    """Give every node a unique name: names are optional, and ONNX Runtime refuses two equal ones."""
     taken: set[str] = set()
     for index, node in enumerate(graph.node):
         if not node.name or node.name in taken:
@@ -107,7 +107,7 @@ def _name_nodes(graph: onnx.GraphProto) -> None:
 
 
 def _computed(graph: onnx.GraphProto, constants: dict[str, NDArray[Any]]) -> list[onnx.NodeProto]:
-    """The nodes on the way from the image to the outputs, without those whose results are constants."""
+    """Return the nodes between the image and the outputs, without those whose results are constants."""
     wanted = {o.name for o in graph.output} - constants.keys()
     kept = []
     for node in reversed(graph.node):

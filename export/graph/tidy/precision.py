@@ -1,4 +1,4 @@
-"""Half and double to float32: what a .tflite for XNNPACK computes in."""
+"""Convert half and double precision to float32, in which XNNPACK computes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OTHER = (onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFL
 
 
 def to_float32(model: onnx.ModelProto) -> bool:
-    """Turn every half and double of a model into float32, in place; return whether there were any."""
+    """Convert every half and double of a model to float32, in place; return whether there were any."""
     return _graph(model.graph)
 
 

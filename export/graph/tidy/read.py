@@ -23,7 +23,7 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:
     Raises
     ------
     InputError
-        No ONNX file, damaged, larger than `LARGEST`, or with external data outside its folder.
+        The file is not ONNX, damaged, larger than `LARGEST`, or has external data outside its folder.
     """
     digest = hashlib.sha256()
     data = _bytes_of(path, digest)
@@ -55,7 +55,7 @@ def _bytes_of(path: Path, digest: Any) -> bytes:
 
 
 def _load_external(model: onnx.ModelProto, path: Path, digest: Any) -> None:
-    """Bring tensors that lie in other files inside."""
+    """Move tensors from other files into the model."""
     files: dict[str, bytes] = {}
     for tensor in _tensors(model.graph):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
@@ -82,7 +82,7 @@ def _load_external(model: onnx.ModelProto, path: Path, digest: Any) -> None:
 
 
 def _beside(path: Path, place: str) -> Path:
-    """The file that a tensor's data lie in; only one in the folder of the ONNX file, and no link, is read."""
+    """Return the file that holds a tensor's data. It must lie in the folder of the ONNX file and be no link."""
     folder = path.parent.resolve()
     target = folder / place
     if (

@@ -1,4 +1,4 @@
-"""Files that no conversion can make right: quantized ones, optimized ones, ones in training mode."""
+"""Refuse files that cannot be converted correctly: quantized or optimized ones, and ones in training mode."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUANTIZED = (
 
 
 def refuse_unfit(model: onnx.ModelProto, path: str) -> None:
-    """Raise `InputError` naming the first operator that shows what is wrong."""
+    """Raise `InputError` that names the first operator of such a file."""
     static = static_values(model.graph)
     for node in model.graph.node:
         what = f"{path}: {node.op_type} (node {node.name!r}, tensor {node.output[0]!r})"
@@ -44,7 +44,7 @@ def refuse_unfit(model: onnx.ModelProto, path: str) -> None:
 
 
 def _trains(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
-    """Whether a Dropout's third input says that it draws numbers."""
+    """Return whether the third input of a Dropout sets training mode."""
     if len(node.input) < 3 or not node.input[2]:
         return False
     for tensor in graph.initializer:

@@ -1,4 +1,4 @@
-"""What must hold before anything native sees a file: ONNX's own checker and ONNX Runtime trust numbers like these."""
+"""Check a file before native code reads it: ONNX's checker and ONNX Runtime trust the numbers checked here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTHS = {
     onnx.TensorProto.INT32: 4, onnx.TensorProto.UINT32: 4, onnx.TensorProto.INT64: 8, onnx.TensorProto.UINT64: 8,
     onnx.TensorProto.BOOL: 1,
 }  # fmt: skip
-# how many inputs the native kernels take for granted
+# number of inputs that native kernels read without a check
 INPUTS = {
     "BatchNormalization": 5,
     "Conv": 2,
@@ -30,7 +30,7 @@ INPUTS = {
 
 
 def check_structure(model: onnx.ModelProto, path: str) -> None:
-    """Raise `InputError` for what no sound exporter writes."""
+    """Raise `InputError` for a structure that no sound exporter writes."""
     versions = {o.domain: o.version for o in model.opset_import}
     opset = versions.get("", versions.get("ai.onnx", 0))
     if not SMALLEST_OPSET <= opset <= LARGEST_OPSET:

@@ -1,6 +1,6 @@
-"""What ONNX Runtime makes of a graph: the shape and type of every value, and the values that no image changes.
+"""Run a graph in ONNX Runtime to learn the shape and type of every value, and the values that no image changes.
 
-The run is in a process of its own: native code that a damaged file sends astray ends that one, not ours.
+The run has its own process: if a damaged file crashes native code, only that process ends.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ NEVER_STATIC = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What one run showed.
+    """The results of one run.
 
     Attributes
     ----------
     shapes, dtypes : dict
-        Of every value, by name.
+        Shape and type of every value, by name.
     constants : dict
         Values that are the same for every image.
     """
@@ -52,7 +52,7 @@ class Trace:
 
 
 def static_values(graph: onnx.GraphProto) -> set[str]:
-    """Names of values that do not depend on the image, given that its size is fixed."""
+    """Return the names of values that do not depend on the image, whose size is fixed."""
     static = {t.name for t in graph.initializer}
     for node in graph.node:
         fixed = node.op_type in SHAPES or read_by(node) <= static
@@ -67,8 +67,8 @@ def trace(model: onnx.ModelProto, path: str) -> Trace:
     Raises
     ------
     InputError
-        It is not valid, ONNX Runtime cannot run it, it takes too long or too much memory, ends the process, or gives
-        what is not finite.
+        The model is not valid, ONNX Runtime cannot run it, it takes too long or too much memory, it ends the process,
+        or it computes values that are not finite.
     """
     inputs = {i.name for i in model.graph.input}
     computed = {name for node in model.graph.node for name in node.output}

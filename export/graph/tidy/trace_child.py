@@ -1,7 +1,7 @@
-"""Run inside a process of its own, since what it calls is native: check a model, and run it once.
+"""Check a model and run it once, in a process of its own because the code it calls is native.
 
-``python -m export.graph.tidy.trace_child REQUEST.json``: the request names the model, the values whose contents are
-wanted, and where to write them. The answer is one line of JSON on standard output.
+``python -m export.graph.tidy.trace_child REQUEST.json``: the request names the model, the values to return
+and the file to write them to. The answer is one line of JSON on standard output.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _first_line(err: BaseException) -> str:
 
 
 def _inferred(model: onnx.ModelProto) -> dict[str, list[Any]]:
-    """Shapes and types by name, as far as ONNX's own inference finds them."""
+    """Return shapes and types by name, as far as ONNX's inference finds them."""
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     found: dict[str, list[Any]] = {}
     for info in (*graph.value_info, *graph.output, *graph.input):
@@ -37,7 +37,7 @@ def _inferred(model: onnx.ModelProto) -> dict[str, list[Any]]:
 
 
 def _with_types(model: onnx.ModelProto) -> bytes:
-    """The model for the checker, which wants a type of every output and compares it with nothing."""
+    """Return the model with a type for every output, which the checker requires without comparing it."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     for output in copy.graph.output:
@@ -69,7 +69,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"not a valid ONNX graph ({_first_line(err)})"}
     try:
         known = _inferred(model)
-    except Exception:  # inference is a short cut here; ONNX Runtime's run below decides
+    except Exception:  # inference only saves time here; ONNX Runtime's run below decides
         known = {}
     made = [name for node in model.graph.node for name in node.output if name]
     unknown = [name for name in made if name not in known]
@@ -77,7 +77,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         session = _session(model, [*request["values"], *unknown])
         names = [o.name for o in session.get_outputs()]
         values = dict(zip(names, session.run(None, _feed(session)), strict=True))
-    except Exception as err:  # ONNX Runtime's own exceptions have no common base of their own
+    except Exception as err:  # ONNX Runtime's exceptions have no common base class
         return {"error": f"ONNX Runtime cannot run it ({_first_line(err)})"}
     for name, value in values.items():
         if isinstance(value, np.ndarray):
@@ -92,7 +92,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _feed(session: onnxruntime.InferenceSession) -> dict[str, Any]:
-    """Seeded noise for the image."""
+    """Return seeded noise for the image."""
     (entry,) = session.get_inputs()
     dtype = {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(entry.type, np.float32)
     return {entry.name: np.random.default_rng(0).uniform(-1, 1, entry.shape).astype(dtype)}

@@ -14,9 +14,9 @@ from rpi_runtime.errors import InputError
 from rpi_runtime.poses import Image
 
 Affine = NDArray[np.float64]  # (2, 3), picture pixels to network pixels, both by pixel index
-FILL = (128, 128, 128)  # what the runtime pads with
+FILL = (128, 128, 128)  # the padding of the runtime
 LEAST_NOISE = 0.5  # standard deviation below which rounding hides it
-LEAST_SHRINK = 0.6  # relative sizes below this alias with bilinear sampling: a halved copy serves them
+LEAST_SHRINK = 0.6  # below this relative size bilinear sampling aliases, so a halved copy is sampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class LightRange:
     grey : float
         Probability of a picture without colour.
     noise : float
-        Largest standard deviation of added noise (of 255); a small camera's in the evening has some.
+        Largest standard deviation of added noise (of 255), as of a small camera in the evening.
     """
 
     gain: float = 0.3
@@ -41,7 +41,7 @@ class LightRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation(LightRange):
-    """How whole pictures are varied; `export.train.data.crops.Crops` does it for those of one person.
+    """How whole pictures are varied. `export.train.data.crops.Crops` varies crops of one person.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ def random_affine(
     moved = rng.uniform(-spec.shift, spec.shift, 2) * network
     middle = (np.array(picture) - 1) / 2
     if anchor is not None:
-        pull = min(max((zoom - 1) / 0.5, 0.0), 1.0)  # as a whole, a picture stays where a camera shows it
+        pull = min(max((zoom - 1) / 0.5, 0.0), 1.0)  # a picture that fits stays where a camera shows it
         middle = middle + pull * (anchor - middle)
     scale = fit * zoom
     rotated = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -108,10 +108,10 @@ def random_affine(
 def square_affine(
     rng: np.random.Generator, spec: Augmentation, picture: tuple[int, int], network: tuple[int, int]
 ) -> Affine:
-    """Draw where a picture goes, as HigherHRNet and EfficientHRNet do it.
+    """Draw where a picture goes, as HigherHRNet and EfficientHRNet do.
 
-    Here `spec.scale` is relative to the picture's short side fitted into the input's, and the side of what is cut
-    out, its inverse, is drawn uniformly; shifts are parts of that side. The middle of the picture, as an index, comes
+    Here `spec.scale` is relative to the picture's short side fitted into the input's. Its inverse, the side of the part
+    that is cut out, is drawn uniformly, and shifts are parts of that side. The middle of the picture, as an index, goes
     to index ``(width / 2, height / 2)``.
     """
     low, high = spec.scale
@@ -155,12 +155,12 @@ def warp(
     network: tuple[int, int],
     fill: tuple[int, int, int] = FILL,
 ) -> Image:
-    """Resample a picture; where it shrinks, from a copy (`from_copy`), against aliasing.
+    """Resample a picture. If it shrinks, a copy is sampled (`from_copy`), against aliasing.
 
     Parameters
     ----------
     pyramid : tuple of ndarray
-        The picture and its halved copies; only itself for none.
+        The picture and its halved copies; the picture alone to use no copies.
     affine, network, fill
     """
     import cv2
@@ -174,14 +174,14 @@ def warp(
 def move_points(
     people: NDArray[np.float64], affine: Affine, partners: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Bring (P, K, 3) keypoints into the network's picture; in a mirrored one sides change names."""
+    """Map (P, K, 3) keypoints into the network's picture; in a mirrored one, left and right are exchanged."""
     moved = people.copy()
     moved[..., :2] = people[..., :2] @ affine[:, :2].T + affine[:, 2]
     return moved[:, list(partners)] if np.linalg.det(affine[:, :2]) < 0 else moved
 
 
 def move_people(people: NDArray[np.float64], affine: Affine, network: tuple[int, int]) -> NDArray[np.float64]:
-    """Bring (P, 18, 3) keypoints into the network's picture; those outside are not labelled any more."""
+    """Map (P, 18, 3) keypoints into the network's picture; those outside lose their label."""
     moved = move_points(people, affine, MIRRORED)
     inside = ((moved[..., :2] >= 0) & (moved[..., :2] <= np.array(network) - 1)).all(axis=-1)
     moved[..., 2] *= inside
@@ -190,7 +190,7 @@ def move_people(people: NDArray[np.float64], affine: Affine, network: tuple[int,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Light:
-    """What is done to a picture's light: contrast of each channel, grey or not, brightness, noise (of 255)."""
+    """Changes of a picture's light: contrast of each channel, grey or not, brightness, noise (of 255)."""
 
     contrast: tuple[float, float, float]
     grey: bool
@@ -199,12 +199,12 @@ class Light:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """Contrast of the three channels, 1 for grey, brightness and noise, 0 where it is too little to add."""
+        """Contrast of the three channels, 1 for grey, brightness, and noise; 0 if the noise is too little to add."""
         return (*self.contrast, float(self.grey), self.offset, self.noise * self.has_noise)
 
     @property
     def has_noise(self) -> bool:
-        """Whether there is enough to add."""
+        """Whether there is enough noise to add."""
         return self.noise > LEAST_NOISE
 
 

@@ -12,8 +12,8 @@ from export.train.data.augment import Affine
 from rpi_runtime.errors import InputError
 
 HIP = 11  # COCO's first keypoint of the lower half
-HALF_BODY_GROWTH = 1.5  # the room round half a body, where a whole one has the padding of its box
-LIMIT = 2.0  # deviations after which a rotation is cut off
+HALF_BODY_GROWTH = 1.5  # padding around half a body, instead of the padding of a whole box
+LIMIT = 2.0  # standard deviations at which a rotation is cut off
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels of the picture
 
 
@@ -101,7 +101,7 @@ def crop_affine(
 ) -> Affine:
     """Put `middle` on index ``(width / 2, height / 2)`` of the input, `whole` pixels wide, turned by degrees.
 
-    As `rpi_runtime.preprocess.crop.crop_transform` does it for a crop that is not turned.
+    For a crop that is not turned, `rpi_runtime.preprocess.crop.crop_transform` returns the same.
     """
     turn = math.radians(angle)
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
@@ -110,14 +110,14 @@ def crop_affine(
 
 
 def _extended(width: float, height: float, network: tuple[int, int]) -> float:
-    """The box's width once it has the input's aspect ratio."""
+    """Return the box's width after it was extended to the input's aspect ratio."""
     return max(width, height * network[0] / network[1])
 
 
 def _half_body(
     rng: np.random.Generator, person: NDArray[np.float64], least: int
 ) -> tuple[NDArray[np.float64], tuple[float, float]] | None:
-    """Middle and extent of the keypoints above or below the hips; None for people with too few."""
+    """Return middle and extent of the keypoints above or below the hips; None for people with too few."""
     seen = person[:, 2] > 0
     if seen.sum() <= least:
         return None

@@ -1,4 +1,4 @@
-"""Training samples of labelled pictures: the same for the same sample number."""
+"""Training samples of labelled pictures. A sample depends on its number alone."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from export.train.data.kept import KeptSamples
 from export.train.data.on_device import DevicePictures
 from rpi_runtime.poses import Image
 
-SEEDS = 1_000_003  # steps of a run have other noise than those of the next seed
+SEEDS = 1_000_003  # so that the steps of a run have other noise than those of the next seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleSpec:
-    """What a sample looks like, whatever the network.
+    """Settings of samples that every family has.
 
     Attributes
     ----------
     sizes : tuple of (int, int)
-        Width and height of the network's input; one batch after the other takes the next.
+        Width and height of the network's input; consecutive batches use them in turn.
     batch : int
     seed : int
     reuse : int
@@ -40,7 +40,7 @@ class SampleSpec:
 
 
 class Samples(Dataset[tuple[Tensor, ...]], ABC):
-    """Endless samples by number; number n is the same in every run, whatever came before.
+    """Endless samples by number. Sample n is the same in every run, independently of the order of access.
 
     An item is the input (3, H, W) uint8 BGR, then the tensors that the family's loss takes.
 
@@ -161,7 +161,7 @@ class RenderedSamples(Samples):
 
 
 def as_input(picture: Image) -> Tensor:
-    """(H, W, 3) to (3, H, W)."""
+    """Return (H, W, 3) as a tensor (3, H, W)."""
     return torch.from_numpy(picture.transpose(2, 0, 1).copy())
 
 
@@ -171,7 +171,7 @@ def known_mask(
     network: tuple[int, int],
     grid: tuple[int, int],
 ) -> NDArray[np.uint8]:
-    """1 where the loss counts: 0 on crowds and on people without keypoints."""
+    """Return 1 where the loss counts, and 0 on crowds and on people without keypoints."""
     import cv2
 
     if not ignored:

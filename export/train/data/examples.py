@@ -33,7 +33,7 @@ class Source:
     pictures : str
         A folder of pictures, a .tar, or a folder of .tar shards.
     labels : str
-        A .json: COCO's own, or of `export.train.label`.
+        A .json of COCO or of `export.train.label`.
     """
 
     pictures: str
@@ -47,7 +47,7 @@ class Example:
     Attributes
     ----------
     store, name
-        Where the picture is.
+        The place of the picture.
     size : (int, int)
         Its width and height.
     people : ndarray, shape (P, 17, 3)
@@ -133,7 +133,7 @@ def read_source(source: Source, hidden: frozenset[str]) -> list[Example]:
 
 
 def read_labels(path: Path) -> tuple[dict[str, Any], dict[int, list[Any]]]:
-    """Return COCO's entries of pictures by file name, and of people by the picture's id; `InputError` for others."""
+    """Return COCO's pictures by file name and its people by picture id; raises `InputError` for other files."""
     try:
         data = parse_json(read_input(path), path, "unpack or label again")
         images = {i["file_name"]: i for i in data["images"]}
@@ -167,7 +167,7 @@ def _example(store: PictureStore, entry: dict[str, Any], annotations: list[Any],
 
 
 def _keypoints(annotation: dict[str, Any]) -> int:
-    """How many are labelled; some tools leave COCO's own count out."""
+    """Return the number of labelled keypoints; some tools leave COCO's count out."""
     count = annotation.get("num_keypoints")
     return (
         int(count) if count is not None else sum(flag > 0 for flag in annotation.get("keypoints", ())[2::3])
@@ -175,7 +175,7 @@ def _keypoints(annotation: dict[str, Any]) -> int:
 
 
 def _region(annotation: dict[str, Any]) -> list[NDArray[np.float32]]:
-    """Polygons of a crowd or of a person without keypoints; the box where the outline is a run-length mask."""
+    """Return the polygons of a crowd or of a person without keypoints; its box if the outline is a run-length mask."""
     outline = annotation.get("segmentation")
     if isinstance(outline, list) and outline:
         return [np.array(p, np.float32).reshape(-1, 2) for p in outline]

@@ -1,4 +1,4 @@
-"""Samples kept on disk: what a teacher's look at a crop costs is paid once, not in every epoch or run."""
+"""Samples kept on disk, so that a teacher processes each crop once and not in every epoch or run."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ Sample = tuple[Tensor, ...]
 
 
 class KeptSamples:
-    """Rows of one file, each a sample; one byte a row in another file says that it is whole.
+    """Rows of one file, each a sample. Another file has one byte per row, which marks the row as complete.
 
-    Several loading processes may read and write at the same time: a row is the same whoever makes it.
+    Several loading processes may read and write at the same time, because each would write the same row.
 
     Parameters
     ----------
     folder : Path
-        Made if it is not there.
+        Created if it does not exist.
     key : str
-        What the samples depend on, from `export.train.recipe_files.samples_key`.
+        Digest of everything that the samples depend on, from `export.train.recipe_files.samples_key`.
     like : tuple of Tensor
-        Any one sample: all have its shapes and dtypes.
+        Any sample; all have its shapes and dtypes.
 
     Raises
     ------
     InputError
-        The folder holds samples of something else.
+        The folder holds samples of other settings.
     OutputError
-        It cannot be written.
+        The folder cannot be written.
     """
 
     def __init__(self, folder: Path, key: str, like: Sample) -> None:
@@ -49,7 +49,7 @@ class KeptSamples:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # of processes that start together, one makes the files
+                fcntl.flock(lock, fcntl.LOCK_EX)  # one of the processes that start together makes the files
                 if not path.exists():
                     for name in ("samples.bin", "whole.bin"):
                         (folder / name).unlink(missing_ok=True)
@@ -80,7 +80,7 @@ class KeptSamples:
         return sample
 
     def _write(self, file: int, data: bytes, offset: int) -> None:
-        if os.pwrite(file, data, offset) != len(data):  # what a nearly full disk does
+        if os.pwrite(file, data, offset) != len(data):  # on a nearly full disk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _unpack(self, data: bytearray) -> Sample:

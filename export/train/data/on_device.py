@@ -1,7 +1,7 @@
-"""Pictures in an accelerator's memory, and what makes training pictures of them there.
+"""Pictures in an accelerator's memory, and the training pictures that it samples from them.
 
-The geometry of a sample is drawn by the loading processes (`Samples.plan`); the pixels, which cost a hundred times as
-much, are sampled here for a whole batch at once.
+The loading processes draw the geometry of a sample (`RenderedSamples.plan`). Pixels cost a hundred times as much and
+are sampled here, for a whole batch at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Row = tuple[int, NDArray[np.float32]]
 
 
 class DevicePictures:
-    """Every picture of some examples, and its halved copies, one behind the other.
+    """Every picture of some examples, each followed by its halved copies.
 
     Parameters
     ----------
@@ -39,21 +39,21 @@ class DevicePictures:
         self._pixels = torch.cat([torch.from_numpy(p.reshape(-1, 3)) for p in flat]).to(device)
 
     def row(self, number: int, affine: Affine, *, copies: bool = True) -> Row:
-        """Say where a sample comes from.
+        """Return the origin of a sample.
 
         Parameters
         ----------
         number : int
-            Of the example.
+            Number of the example.
         affine : ndarray, shape (2, 3)
             Picture pixels to network pixels, both by pixel index.
         copies : bool
-            Whether a halved copy serves where the picture shrinks.
+            Whether to sample a halved copy if the picture shrinks.
 
         Returns
         -------
         row : int
-            Of the picture or of its copy.
+            Row of the picture or of its copy.
         back : ndarray, shape (2, 3), float32
             Network pixels to that picture's pixels.
         """
@@ -64,7 +64,7 @@ class DevicePictures:
         return int(self._first[number]) + level, back.astype(np.float32)
 
     def warp(self, rows: Tensor, back: Tensor, network: tuple[int, int], fill: int) -> Tensor:
-        """Sample a batch, bilinearly; `fill` beside the pictures.
+        """Sample a batch bilinearly, with `fill` beside the pictures.
 
         Parameters
         ----------
@@ -108,15 +108,15 @@ def light_numbers(light: Light) -> Tensor:
 
 
 def relight(pictures: Tensor, lights: Tensor, generator: torch.Generator) -> Tensor:
-    """Change light, colour and noise, as `export.train.data.augment.relight` does it.
+    """Change light, colour and noise, as `export.train.data.augment.relight` does.
 
     Parameters
     ----------
     pictures : Tensor, shape (N, 3, H, W), float32
     lights : Tensor, shape (N, 6)
-        Of `light_numbers`.
+        From `light_numbers`.
     generator : torch.Generator
-        Of the noise.
+        Generator of the noise.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A network with PAFs as the teacher that labels pictures: it finds people and their keypoints at once."""
+"""A network with PAFs as a teacher that labels pictures: it finds people and their keypoints in one step."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Image, Pose
 from rpi_runtime.preprocess.letterbox import Preprocessor
 
-MIN_KEYPOINTS = 4  # fewer say too little of a person to teach
+MIN_KEYPOINTS = 4  # fewer keypoints are not used as labels
 
 
 class PafTeacher:
-    """One model of pipose; for one thread.
+    """One model, for use by one thread.
 
     Raises
     ------
     CardError
-        The model is no PAF network with COCO keypoints.
+        The model is not a PAF network with COCO keypoints.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A finder and a refiner as a teacher: people found, each looked at as it is and mirrored, and kept by agreement."""
+"""A finder and a refiner as a teacher. Keypoints are kept where views of the crop and of its mirror image agree."""
 
 from __future__ import annotations
 
@@ -19,34 +19,30 @@ from rpi_runtime.poses import Box, Image
 from rpi_runtime.preprocess.crop import CropWriter, coco_shift, crop_transform
 from rpi_runtime.preprocess.letterbox import Preprocessor
 
-REFINED = 0.3  # least score of a box whose person is looked at
-DOUBTFUL = (
-    0.1  # least score of a box that may be a person; one that is not labelled, so nothing is taught there
-)
-SHARED = (
-    0.3  # part of the smaller of two boxes in the other one, above which a doubtful box is of the same person
-)
-MIN_KEYPOINTS = 4  # fewer say too little of a person to teach
-MOST = 20  # people of a picture
+REFINED = 0.3  # least score of a box whose person is refined
+DOUBTFUL = 0.1  # least score of a box that may be a person; an unlabelled one is left out of training
+SHARED = 0.3  # a doubtful box with a larger share in common with another belongs to the same person
+MIN_KEYPOINTS = 4  # fewer keypoints are not used as labels
+MOST = 20  # largest number of people in a picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Seen:
-    """A person by the refiner: both views averaged, and which keypoints both agree on."""
+    """A person as the refiner sees it: both views averaged, and the keypoints on which they agree."""
 
     points: Points
     sure: np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class PairTeacher:
-    """Two models of pipose; for one thread.
+    """Two models, for use by one thread.
 
     Parameters
     ----------
     finder, refiner : Path
         A .tflite that finds people, and one of crops with heatmaps of COCO's 17 keypoints.
     threads : int, optional
-        Of each interpreter.
+        Number of threads of each interpreter.
 
     Raises
     ------
@@ -77,7 +73,7 @@ class PairTeacher:
     def __call__(self, frame: Image) -> list[dict[str, Any]]:
         """Return the picture's people as COCO's annotations without ids.
 
-        Those that are doubtful have no keypoints: a region that training leaves out.
+        A doubtful person has no keypoints, which makes a region that training leaves out.
         """
         transform = self._prepare(frame, self._finder.input)
         self._finder.invoke()
@@ -96,7 +92,8 @@ class PairTeacher:
     def check(self, frame: Image, box: Box, by_hand: Points) -> tuple[dict[str, Any], bool]:
         """Look at a person labelled by hand; returns an annotation without id, and whether sides were exchanged.
 
-        The keypoints are those that were seen; a label by hand only says who and which of them to believe.
+        The keypoints are those that the refiner found. A label by hand only decides which person it is and which
+        keypoints count.
         """
         seen = self.look(frame, box)
         verdict = checked(by_hand, seen.points, seen.sure, box[2] * box[3])
@@ -106,7 +103,7 @@ class PairTeacher:
         return annotation(box, Seen(points=seen.points, sure=kept), 1.0), swapped
 
     def look(self, frame: Image, box: Box) -> Seen:
-        """Look at a box as it is and mirrored."""
+        """Refine a box and its mirror image."""
         model = self._refiner
         transform = crop_transform(box, model.card.input, self._settings)
         self._write(frame, transform, model.input)
@@ -116,7 +113,7 @@ class PairTeacher:
         scale = model.quantization("heatmaps")
         zeros = np.full_like(straight, scale.zero_point)
         both = self._points(straight, mirrored, transform, scale)
-        # a view of nothing leaves the other one alone, at half its height
+        # if one view has no value, the other counts with half its height
         first = self._points(straight, zeros, transform, scale)
         second = self._points(zeros, mirrored, transform, scale)
         return Seen(points=both, sure=agreed(both, first, second, box[2] * box[3]))
@@ -130,10 +127,10 @@ class PairTeacher:
 
 
 def without_repeats(people: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out doubtful boxes round what is labelled already: part of a person, or a person and a half.
+    """Leave out doubtful boxes around labelled people: parts of a person, or a person and a half.
 
-    A detector's boxes of low score are mostly these. As regions where nothing is taught they would cover two thirds of
-    the labelled keypoints.
+    Most of a detector's boxes of low score are of this kind. As regions that training leaves out they would cover two
+    thirds of the labelled keypoints.
     """
     taught = [p["bbox"] for p in people if p["num_keypoints"]]
 
@@ -144,7 +141,7 @@ def without_repeats(people: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _shared(one: Box, other: Box) -> float:
-    """Return the part of the smaller box that lies in the other."""
+    """Return the share of the smaller box that lies in the other."""
     width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
     height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
     return max(width, 0.0) * max(height, 0.0) / min(one[2] * one[3], other[2] * other[3])
@@ -158,7 +155,7 @@ def _clipped(box: Box, frame: Image) -> Box:
 
 
 def annotation(box: Box, seen: Seen | None, score: float) -> dict[str, Any]:
-    """Return a person in COCO's format, without ids; without keypoints where too few are sure."""
+    """Return a person in COCO's format, without ids, and without keypoints if too few are sure."""
     points = np.zeros((17, 3))
     if seen is not None and seen.sure.sum() >= MIN_KEYPOINTS:
         points[seen.sure, :2], points[seen.sure, 2] = seen.points[seen.sure, :2], 2

@@ -16,7 +16,7 @@ class PictureStore:
     Raises
     ------
     InputError
-        Nothing there, or a shard that is cut short.
+        The folder is empty, or a shard is cut short.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class PictureStore:
         return name in self._files or name in self._members
 
     def read(self, name: str) -> bytes:
-        """Return one picture's encoded bytes; `InputError` when there is none of that name, or it cannot be read."""
+        """Return one picture's encoded bytes; raises `InputError` if it is missing or cannot be read."""
         if name not in self:
             raise InputError(f"{self.path}: no picture {name}; the labels belong to other pictures")
         try:

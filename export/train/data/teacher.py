@@ -1,8 +1,8 @@
-"""A teacher that completes labels: what it sees and nobody labelled is no background.
+"""A teacher that completes labels, so that unlabelled people do not count as background.
 
 Labels made by a network (`export.train.label`) lack every person that it missed; a student that learns from them
-alone learns to miss people too. The teacher looks at the very picture that the student gets, and its maps fill in
-where no label was drawn (knowledge distillation; Hinton et al. 2015, arXiv:1503.02531).
+alone learns to miss these people, too. The teacher processes the picture that the student gets, and its maps fill in
+cells without a label (knowledge distillation; Hinton et al. 2015, arXiv:1503.02531).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Teacher:
     Raises
     ------
     InputError
-        Its input or its maps have not the student's size.
+        Its input or its maps do not have the student's size.
     """
 
     def __init__(self, path: Path, network: tuple[int, int], grid: tuple[int, int]) -> None:
@@ -42,7 +42,7 @@ class Teacher:
         self._prepare = Preprocessor(card.input)
 
     def __call__(self, picture: Image) -> Maps:
-        """(H, W, 3) BGR -> heatmaps, then PAFs, (57, h, w)."""
+        """Return heatmaps, then PAFs, (57, h, w), of a picture (H, W, 3) BGR."""
         self._prepare(picture, self._model.input)
         self._model.invoke()
         parts = [_real(self._model.output(r), self._model.quantization(r)) for r in ("heatmaps", "pafs")]
@@ -57,13 +57,13 @@ def _real(maps: NDArray[np.generic], quantization: Quantization) -> Maps:
 
 
 def complete(labels: Maps, seen: Maps, kinds: int) -> None:
-    """Fill labelled maps in place with what the teacher saw: the larger heatmap, and fields where none is drawn.
+    """Complete labelled maps in place by the teacher's: the larger heatmap value, and fields where none is drawn.
 
     Parameters
     ----------
     labels, seen : ndarray, shape (kinds + fields, h, w), float32
     kinds : int
-        Heatmaps, the background last.
+        Number of heatmaps; the last one is the background.
     """
     keypoints, background, fields = labels[: kinds - 1], labels[kinds - 1], labels[kinds:]
     np.maximum(keypoints, np.clip(seen[: kinds - 1], 0, 1), out=keypoints)

@@ -29,7 +29,7 @@ class Run:
     ----------
     net, optimizer, average
     recipe : str
-        As JSON, without the paths of this machine.
+        The recipe as JSON, without the paths of this machine.
     step : int
         Number of finished batches of the stage.
     seconds : float
@@ -57,7 +57,7 @@ class Run:
     losses: int = 0
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint. The former one stays until the new one is complete."""
+        """Write a checkpoint. The previous one stays until the new one is complete."""
         buffer = io.BytesIO()
         torch.save(
             {
@@ -98,5 +98,5 @@ class Run:
         state = self.average.state
         self.average.state = {k: v.to(state[k].device) for k, v in data["average"].items()}
         self.average.count = data["average_count"]
-        for key in FIGURES:  # older checkpoints lack the later ones
+        for key in FIGURES:  # checkpoints of older versions lack the later figures
             setattr(self, key, data.get(key, getattr(self, key)))

@@ -12,7 +12,7 @@ from torch import nn
 
 from rpi_runtime.errors import UsageError
 
-PATIENCE = timedelta(hours=12)  # while the first process measures, the others wait
+PATIENCE = timedelta(hours=12)  # the others wait for this long while the first process measures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def join(device: str) -> Workers:
     if count == 1:
         return Workers()
     if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # then "cuda" is this process's own
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # then "cuda" is the device of this process
     torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl", timeout=PATIENCE)
     atexit.register(torch.distributed.destroy_process_group)
     return Workers(index=torch.distributed.get_rank(), count=count)

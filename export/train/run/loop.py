@@ -45,8 +45,8 @@ class LoopSpec:
         Number of processes that prepare samples.
     device : str
     stretch : bool
-        Whether the learning rate falls over `seconds` instead of over the recipe's steps: all of a schedule in borrowed
-        time. Such a run is not the same twice.
+        Whether the learning rate falls over `seconds` instead of over the recipe's steps: a whole schedule in borrowed
+        time. Such a run cannot be repeated exactly.
     """
 
     output: Path
@@ -87,7 +87,7 @@ class Loop:
     Parameters
     ----------
     run : Run
-        Restored if there was a checkpoint.
+        The state, restored if there was a checkpoint.
     task : Task
     samples : Samples
     spec : LoopSpec
@@ -129,7 +129,7 @@ class Loop:
                 if self._is_late():
                     break
         if self.run.step == self.recipe.steps:
-            self._keep()  # a run that was stopped right before it measured its last step
+            self._keep()  # for a run that was stopped just before it measured its last step
         self.save()
         return self.run.step >= self.recipe.steps
 
@@ -212,7 +212,7 @@ class Loop:
             self._leave_out(buffers)
 
     def _length(self) -> float:
-        """Steps over which the learning rate falls."""
+        """Return the number of steps over which the learning rate falls."""
         seconds, elapsed = self.spec.seconds, time.monotonic() - self._began
         if not self.spec.stretch or not seconds or not self.run.step:
             return self.recipe.steps

@@ -21,7 +21,7 @@ State = dict[str, Tensor]
 
 
 class Measure:
-    """Measures the averaged weights of a run; of a detector, which has no keypoints to score, nothing.
+    """Measures the averaged weights of a run, unless the network is a detector, which has no keypoints to score.
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ class Measure:
         scored = task.recipe.holdout if task.description.skeleton.coco else None
         self._split = held_out(scored)[0] if scored else None
         if self._split:
-            score([], self._split)  # an unusable network raises now instead of after hours
+            score([], self._split)  # so that an unusable network raises now instead of after hours
 
     def due(self, run: Run) -> bool:
-        """Whether the weights of this step are candidates: at each measurement and at the end of a stage."""
+        """Return whether to measure the weights of this step: as often as the recipe says, and at a stage's end."""
         holdout = self.recipe.holdout
         if holdout is None or self._split is None or run.step == run.measured:
             return False

@@ -37,7 +37,7 @@ class Schedule:
     rate : float
         Largest learning rate.
     warmup : int
-        Steps of linear rise.
+        Number of steps of linear rise.
     kind : {"cosine", "steps"}
         Decay to `last` of the rate along half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983), or
         multiplication by `factor` at each of `milestones`, which are fractions of the run.
@@ -85,7 +85,7 @@ def parameter_groups(net: nn.Module, groups: tuple[Group, ...]) -> list[dict[str
 
 
 def adam(net: nn.Module, groups: tuple[Group, ...], rate: float) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019); without decay it is Adam."""
+    """Return Adam with decoupled weight decay (Loshchilov and Hutter 2019); without decay it is Adam."""
     return torch.optim.AdamW(parameter_groups(net, groups), lr=rate)
 
 

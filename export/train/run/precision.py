@@ -1,7 +1,7 @@
 """The layers that can use bfloat16 on a CPU.
 
 oneDNN's gradient of a dilated bfloat16 convolution towards its kernel holds garbage, now and then infinite, in the last
-channels where their number is no multiple of 16 (torch 2.13, AVX512-BF16: 5 of 300 such gradients of a 3x3
+channels if their number is not a multiple of 16 (torch 2.13, AVX512-BF16: 5 of 300 such gradients of a 3x3
 convolution of 88 channels). Those layers stay in float32.
 """
 
@@ -13,10 +13,10 @@ BLOCK = 16  # number of channels that oneDNN processes at once
 
 
 class Float32Conv2d(nn.Conv2d):
-    """A convolution that computes in float32 whatever is around it."""
+    """A convolution that computes in float32 inside of autocast, too."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, O, h, w), float32."""
+        """Map (N, C, H, W) to (N, O, h, w), float32."""
         with autocast(input.device.type, enabled=False):
             return super().forward(input.float())
 

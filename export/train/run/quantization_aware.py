@@ -1,7 +1,7 @@
 """Quantization-aware training: weights and activations are rounded as in an INT8 file.
 
 Values are rounded in the forward pass. Gradients pass as if they were not rounded and update the unrounded weights
-(Jacob et al. 2018, arXiv:1712.05877, section 3). Scales come from the batch, so the network's state stays as it is.
+(Jacob et al. 2018, arXiv:1712.05877, section 3). Scales come from the batch, so the network's state does not change.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Rounded(torch.autograd.Function):
         if not each:
             rounded = torch.fake_quantize_per_tensor_affine(real, step, zero.int(), 0, ACTIVATION_STEPS)
             return rounded.to(values.dtype)
-        # tensors all the way: to ask an accelerator for a number at every layer is to wait for it at every layer
+        # only tensors: reading a number from an accelerator would make every layer wait for it
         steps = (real.amax((0, 2, 3)) / ACTIVATION_STEPS).clamp_min(TINY)
         steps = torch.where(low < 0, step, steps)
         zeros = zero.int().expand(len(steps)).contiguous()
@@ -49,9 +49,9 @@ class _Rounded(torch.autograd.Function):
 def round_activations(net: nn.Module) -> None:
     """Round the inputs of every convolution but the first, of every ELU and of every joint, in training mode only.
 
-    Rectified values that a depthwise convolution reads are rounded per channel, the rest per tensor:
-    `quant.quantize.equalize` raises each of the former's channels to the largest. Outputs are not rounded, and sums
-    and the like only where they are modules (`export.zoo.joints`).
+    Rectified values that a depthwise convolution reads are rounded per channel, other values per tensor:
+    `quant.quantize.equalize` scales each channel of the former to the largest. Outputs are not rounded. Sums
+    and the like are rounded only if they are modules (`export.zoo.joints`).
     """
     convolutions = [m for m in net.modules() if isinstance(m, CONVOLUTIONS)]
     for module in (*convolutions[1:], *(m for m in net.modules() if isinstance(m, (nn.ELU, Joint)))):
@@ -67,7 +67,7 @@ def _round_inputs(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, 
 
 @contextmanager
 def rounded_weights(net: nn.Module) -> Iterator[None]:
-    """Round the kernels of convolutions inside the block, per output channel; as they were behind it."""
+    """Round the kernels of convolutions per output channel inside the block, and restore them after it."""
     layers = [m for m in net.modules() if isinstance(m, CONVOLUTIONS)]
     with torch.no_grad():
         kept = [layer.weight.clone() for layer in layers]

@@ -7,7 +7,7 @@ from typing import TypeVar
 from torch import nn
 
 Net = TypeVar("Net", bound=nn.Module)
-DEVIATION = 0.001  # of HRNet's code and of all that follow it
+DEVIATION = 0.001  # as in HRNet's code and in the code of the networks that follow it
 
 
 def small_normal(net: Net, small: str = "") -> Net:

@@ -1,9 +1,9 @@
-"""A network with cheaper activations out of a trained one: every convolution fitted anew, layer after layer.
+"""Make a network with cheaper activations from a trained one by fitting every convolution again, layer after layer.
 
-The new network sees some pictures, all at once; when a convolution is reached, its kernel and bias become those that
-bring what it reads now nearest to what the trained network has in its place (least squares; the reconstruction of
-channel pruning, He et al. 2017, arXiv:1707.06168, section 3.1, for activations instead of channels). Each layer so
-makes up for what the layers before it changed. No gradient is needed: a pass forward does it.
+The new network processes some pictures, all at once. At each convolution, kernel and bias are fitted by least squares:
+they map the values that the layer now reads to the result of the trained network's layer (the reconstruction of
+channel pruning, He et al. 2017, arXiv:1707.06168, section 3.1, for activations instead of channels). Each layer thus
+compensates for the changes before it. One forward pass is enough, without gradients.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as f
 
-POSITIONS = 60_000  # of a layer that are looked at
-RIDGE = 1e-3  # of the mean square of what a layer reads: how strongly its values stay where they were
-PASSES = 8  # where an activation follows
+POSITIONS = 60_000  # largest number of positions of a layer that take part
+RIDGE = 1e-3  # times the mean square of the values read: how strongly kernel and bias stay as they were
+PASSES = 8  # repetitions of the regression if an activation follows
 
 Targets = dict[str, Tensor]
 
 
 def record(net: nn.Module, pictures: Tensor) -> Targets:
-    """Return what each convolution of a network gives, by its name."""
+    """Return the result of each convolution of a network, by name."""
     kept: Targets = {}
 
     def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
@@ -38,20 +38,20 @@ def record(net: nn.Module, pictures: Tensor) -> Targets:
 
 
 def refit(net: nn.Module, targets: Targets, pictures: Tensor, seed: int = 0) -> dict[str, float]:
-    """Fit every convolution of a network to what was recorded, in the order of its computation; in place.
+    """Fit every convolution of a network to the recorded results, in the order of computation and in place.
 
     Parameters
     ----------
     net : nn.Module
-        With the weights of the trained network, other activations.
+        A network with the weights of the trained one and other activations.
     targets : dict of str to Tensor
-        Of `record`, for the same pictures.
+        Result of `record` for the same pictures.
     pictures : Tensor, shape (N, 3, H, W)
 
     Returns
     -------
     dict of str to float
-        By layer: what is left of the target's variance, 0 to 1.
+        The share of the target's variance that is left, 0 to 1, by layer.
     """
     generator = torch.Generator().manual_seed(seed)
     left: dict[str, float] = {}
@@ -77,7 +77,7 @@ def _convolutions(net: nn.Module) -> list[tuple[str, nn.Conv2d]]:
 
 
 def _rectified(net: nn.Module) -> set[str]:
-    """Names of the convolutions that a ReLU follows."""
+    """Return the names of the convolutions that a ReLU follows."""
     names = set()
     for name, part in net.named_modules():
         if isinstance(part, nn.Sequential):
@@ -110,7 +110,7 @@ def _fit(layer: nn.Conv2d, x: Tensor, target: Tensor, generator: torch.Generator
 
 
 def _patches(layer: nn.Conv2d, x: Tensor, chosen: Tensor) -> Tensor:
-    """What the layer reads at some positions of every picture: (groups, positions, taps)."""
+    """Return the values that the layer reads at some positions of every picture: (groups, positions, taps)."""
     size, stride, padding = layer.kernel_size, layer.stride, layer.padding
     assert isinstance(padding, tuple)
     if size == (1, 1) and stride == (1, 1):
@@ -125,10 +125,11 @@ def _patches(layer: nn.Conv2d, x: Tensor, chosen: Tensor) -> Tensor:
 def _solve(
     x: Tensor, wanted: Tensor, kernel: Tensor, bias: Tensor, cut: bool
 ) -> tuple[Tensor, Tensor, float]:
-    """Ridge regression towards the values that were there; (channels, taps), (channels,), what is left.
+    """Return kernel (channels, taps) and bias (channels,) of a ridge regression, and the variance that is left.
 
-    Where an activation follows, any value below 0 is as good as another: the target of those that are is what was
-    found, and the regression is repeated (Zhang et al. 2015, arXiv:1505.06798, section 3.2).
+    The regression is drawn towards the previous kernel and bias. If an activation follows, all values below 0 are
+    equivalent: where the target is below 0, the value found replaces it, and the regression is repeated (Zhang et al.
+    2015, arXiv:1505.06798, section 3.2).
     """
     read = torch.cat((x, x.new_ones(len(x), 1)), 1)
     before = torch.cat((kernel, bias[:, None]), 1).T.double()

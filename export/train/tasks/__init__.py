@@ -1,1 +1,1 @@
-"""What is trained, by family: targets, losses, outputs."""
+"""Training of each family of networks: targets, losses, outputs."""

@@ -1,4 +1,4 @@
-"""Training of detectors of people, taught by a trained one: what it sees in a picture is what is learnt."""
+"""Training of detectors of people. A trained detector is the teacher; labels are not used."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from export.weights.module import load_state
 from export.zoo.person_finder.module import Finder
 from quant.progress import reporter
 
-FILL = (114, 114, 114)  # what its start was trained to see beside the picture
-SHARPNESS = 2.0  # of the focal weight of scores
-FEATURES = 0.5  # of what the heads read, beside what they say
+FILL = (114, 114, 114)  # the border with which its start was trained
+SHARPNESS = 2.0  # exponent of the focal weight of scores
+FEATURES = 0.5  # weight of the features that the heads read, relative to 1 for their results
 Pairs = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
 
 class BoxSamples(RenderedSamples):
-    """Pictures as the network sees them; nothing else, since the teacher says what is on them."""
+    """Pictures as inputs of the network, without labels: the teacher processes the same input."""
 
     def __init__(
         self, examples: list[Example], spec: SampleSpec, length: int, augmentation: Augmentation
@@ -56,7 +56,7 @@ class BoxSamples(RenderedSamples):
         pictures: DevicePictures,
         generator: torch.Generator,
     ) -> list[Tensor]:
-        """As `draw`, of a batch of plans."""
+        """Return the samples of a batch of plans, as `draw` does."""
         rows, back, lights = plans
         return [relight_batch(pictures.warp(rows, back, network, FILL[0]), lights, generator)]
 
@@ -69,7 +69,7 @@ class BoxTask(Task[BoxRecipe, BoxSamples, nn.Module]):
         return BoxSamples(examples, spec, length, self.recipe.augmentation)
 
     def load_start(self, net: nn.Module, samples: BoxSamples) -> None:
-        """Put the weights of ``[start]`` into the network, or fit its layers to what the start's give."""
+        """Load the weights of ``[start]`` into the network, or fit its layers to the results of the start's layers."""
         start = self.recipe.start
         published = self._trained(start.weights)
         load_state(net, {k: v.numpy() for k, v in published.state_dict().items()}, start.weights)
@@ -84,13 +84,13 @@ class BoxTask(Task[BoxRecipe, BoxSamples, nn.Module]):
         return Taught(net, self._trained(self.recipe.distillation.weights), "with_features")
 
     def _trained(self, source: str) -> Finder:
-        """The start in its own form, with its own activations."""
+        """Return the start in its own form, with its own activations."""
         net = Finder()
         self.load_weights(net, source)
         return net
 
     def loss(self, outputs: Pairs, targets: list[Tensor]) -> Tensor:
-        """Scores and sides of the boxes at every stride, as the teacher gives them."""
+        """Compare scores and sides of the boxes at every stride with the teacher's."""
         found, taught = outputs
         sure = [t.sigmoid() for t in taught[0::3]]
         people = torch.stack([s.sum() for s in sure]).sum().clamp_min(1.0)
@@ -105,18 +105,18 @@ class BoxTask(Task[BoxRecipe, BoxSamples, nn.Module]):
         return total
 
     def maps(self, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Scores and boxes of each stride."""
+        """Return scores and boxes of each stride."""
         return outputs
 
 
 def focal(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Quality focal loss of soft labels, summed (Li et al. 2020, arXiv:2006.04388, equation 5)."""
+    """Return the quality focal loss of soft labels, summed (Li et al. 2020, arXiv:2006.04388, equation 5)."""
     off = (logits.sigmoid() - wanted).abs() ** SHARPNESS
     return (off * f.binary_cross_entropy_with_logits(logits, wanted, reduction="none")).sum()
 
 
 def missed(sides: Tensor, wanted: Tensor) -> Tensor:
-    """One less the generalized overlap of boxes round one point (Rezatofighi et al. 2019, arXiv:1902.09630).
+    """Return 1 minus the generalized overlap of boxes around one point (Rezatofighi et al. 2019, arXiv:1902.09630).
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def missed(sides: Tensor, wanted: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (N, 1, h, w)
-        0 to 2.
+        From 0 to 2.
     """
     sides, wanted = sides.clamp_min(0), wanted.clamp_min(0)
     smaller, larger = torch.minimum(sides, wanted), torch.maximum(sides, wanted)

@@ -37,9 +37,9 @@ class Drawing:
     ----------
     stride : int
     sigma : float
-        In cells.
+        Standard deviation of the Gaussians, in cells.
     origin : float or None
-        Where the first cell lies (see `exact_heatmaps`); None for Gaussians around cells.
+        Position of the first cell (see `exact_heatmaps`); None for Gaussians around cells.
     """
 
     stride: int
@@ -47,14 +47,14 @@ class Drawing:
     origin: float | None = None
 
     def __call__(self, person: NDArray[np.float64], network: tuple[int, int]) -> tuple[Maps, Maps]:
-        """Keypoints of a crop, (17, 3), and the input's width and height to maps and weights."""
+        """Return maps and weights for the keypoints of a crop, (17, 3), and the width and height of the input."""
         grid = (network[1] // self.stride, network[0] // self.stride)
         if self.origin is None:
             return crop_heatmaps(person, grid, self.stride, self.sigma)
         return exact_heatmaps(person, grid, self.stride, self.sigma, self.origin)
 
     def batch(self, people: Tensor, network: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """As for one person, of a batch of them, (N, 17, 3), on their device."""
+        """Return the same for a batch of people, (N, 17, 3), on their device."""
         grid = (network[1] // self.stride, network[0] // self.stride)
         if self.origin is None:
             return drawn.crop_heatmaps(people, grid, self.stride, self.sigma)
@@ -62,7 +62,7 @@ class Drawing:
 
 
 class CropSamples(RenderedSamples):
-    """Input, heatmaps (17, h, w) float16, weight (17,) float32; one a person."""
+    """Samples of one person each: input, heatmaps (17, h, w) float16, weight (17,) float32."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class CropSamples(RenderedSamples):
     def draw(self, rng: np.random.Generator, which: int, network: tuple[int, int]) -> tuple[Tensor, ...]:
         """Make a person's sample."""
         number, affine, person = self._placed(rng, which, network)
-        # without the halved copies: the runtime cuts crops out of the picture itself too
+        # without halved copies, because the runtime also cuts crops out of the picture itself
         pixels = warp(self.examples[number].pyramid[:1], affine, network, BLACK)
         picture = relight(rng, self.light, pixels)
         maps, weight = self.drawing(person, network)
@@ -110,7 +110,7 @@ class CropSamples(RenderedSamples):
         pictures: DevicePictures,
         generator: torch.Generator,
     ) -> list[Tensor]:
-        """As `draw`, of a batch of plans; maps float32."""
+        """Return the samples of a batch of plans, as `draw` does, with float32 maps."""
         rows, back, lights, people = plans
         inputs = relight_batch(pictures.warp(rows, back, network, BLACK[0]), lights, generator)
         return [inputs, *self.drawing.batch(people, network)]
@@ -118,7 +118,7 @@ class CropSamples(RenderedSamples):
     def _placed(
         self, rng: np.random.Generator, which: int, network: tuple[int, int]
     ) -> tuple[int, Affine, NDArray[np.float64]]:
-        """Draw where a person goes; number of the example, the map into the crop, the keypoints in the crop."""
+        """Draw where a person goes; return the example's number, the map into the crop, the keypoints there."""
         number, row, box = self.people[which]
         person = self.examples[number].people[row]
         affine = random_crop(rng, self.crops, box, person, network)
@@ -126,7 +126,7 @@ class CropSamples(RenderedSamples):
 
 
 def _boxes(number: int, example: Example) -> list[tuple[int, int, Box]]:
-    """Number of the picture, row of the person, and the box as HRNet's code clips it to the picture."""
+    """Return number of the picture, row of the person, and the box as HRNet's code clips it to the picture."""
     size = example.size
     clipped = [(row, clip(box, size)) for row, box in enumerate(example.boxes)]
     return [(number, row, box) for row, box in clipped if box is not None]
@@ -166,7 +166,7 @@ class CropTask(Task[CropRecipe, CropSamples, nn.Module]):
         Parameters
         ----------
         outputs : Tensor, or (Tensor, Tensor) with a teacher
-            Of `trained`.
+            Result of the module from `trained`.
         targets : list of Tensor
             Maps and weights.
         """
@@ -181,12 +181,12 @@ class CropTask(Task[CropRecipe, CropSamples, nn.Module]):
         )
 
     def _loss(self, outputs: Tensor, maps: Tensor, weight: Tensor) -> Tensor:
-        """Half the mean squared error of joints, or the heatmap-weighting loss where the recipe names a function."""
+        """Return half the mean squared error, or the heatmap-weighting loss if the recipe names a function."""
         function = self.recipe.targets.function
         if function == "none":
             return joints_mse(outputs.float(), maps, weight)
         return heatmap_weighting_loss(outputs.float(), maps, weight, function)
 
     def maps(self, outputs: Tensor) -> tuple[Tensor, ...]:
-        """Heatmaps."""
+        """Return the heatmaps."""
         return (outputs,)

@@ -1,4 +1,4 @@
-"""A batch's targets drawn on the accelerator: what `targets` and `point_targets` draw of one sample at a time."""
+"""Targets of a whole batch, drawn on the accelerator; `targets` and `point_targets` draw one sample at a time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def exact_heatmaps(
     Parameters
     ----------
     people : Tensor, shape (N, K, 3)
-        One person a sample.
+        One person per sample.
     size, stride, sigma, origin
-        As there.
+        As in that function.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def _heatmaps(people: Tensor, size: tuple[int, int], spec: TargetSpec) -> Tensor
 
 
 def _pafs(people: Tensor, size: tuple[int, int], spec: TargetSpec) -> Tensor:
-    """Of people who share a cell the last one's vector stays."""
+    """Draw the fields; if people share a cell, the vector of the last one stays."""
     height, width = size
     half = spec.limb_width
     columns, rows = (torch.arange(n, device=people.device) for n in (width, height))
@@ -94,7 +94,7 @@ def _pafs(people: Tensor, size: tuple[int, int], spec: TargetSpec) -> Tensor:
         off = dx[:, :, None, :] * unit[..., 1, None, None] - dy[..., None] * unit[..., 0, None, None]
         known = (people[:, :, a, 2] > 0) & (people[:, :, b, 2] > 0) & (length > 0)
         near = (off.abs() <= half) & across[:, :, None, :] & down[..., None] & known[..., None, None]
-        last = (near * order).amax(1)  # 0 where nobody is near
+        last = (near * order).amax(1)  # 0 where no limb is near
         for channel, part in ((channel_x, unit[..., 0]), (channel_y, unit[..., 1])):
             vectors = torch.cat((torch.zeros_like(part[:, :1]), part), 1)
             fields[:, channel] = vectors.gather(1, last.flatten(1)).view(last.shape)
@@ -102,7 +102,7 @@ def _pafs(people: Tensor, size: tuple[int, int], spec: TargetSpec) -> Tensor:
 
 
 def _bell(cells: Tensor, length: int, sigma: float, reach: int | None = None) -> Tensor:
-    """(N, K) places on an axis to (N, K, length) heights; 0 beyond `reach`."""
+    """Return the heights (N, K, length) for places (N, K) on an axis; 0 beyond `reach`."""
     away = torch.arange(length, device=cells.device) - cells[..., None]
     height = torch.exp(-(away**2) / (2 * sigma**2))
     return height if reach is None else torch.where(away.abs() <= reach, height, 0.0)

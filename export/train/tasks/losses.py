@@ -1,4 +1,4 @@
-"""Losses of the training, each as its paper or its published code states it."""
+"""Losses, each as its paper or its published code defines it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ WeightFunction = Literal["none", "x", "2x", "x^2", "e^x"]
 
 
 def stage_loss(pred: Tensor, target: Tensor, mask: Tensor, weighting: float = 0.0) -> Tensor:
-    """Squared error of one stage's maps.
+    """Return the squared error of one stage's maps.
 
     Parameters
     ----------
     pred, target : Tensor, shape (N, C, h, w)
     mask : Tensor, shape (N, 1, h, w)
-        0 where nothing is known, 1 elsewhere.
+        0 where no label is known, 1 elsewhere.
     weighting : float
-        0: ``sum((mask * (pred - target))^2) / 2 / N``, Lightweight OpenPose's. Above 0 each cell counts
+        0: ``sum((mask * (pred - target))^2) / 2 / N``, as in Lightweight OpenPose. Above 0 each cell counts
         ``1 + weighting * |target|`` times: with 1 the heatmap-weighting loss's ``F(x) = x`` (Li et al. 2022,
-        arXiv:2205.10611), which keeps the many empty cells from teaching the network to say nothing.
+        arXiv:2205.10611), which keeps the many empty cells from dominating.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def stage_loss(pred: Tensor, target: Tensor, mask: Tensor, weighting: float = 0.
 def openpose_loss(
     stages: list[tuple[Tensor, Tensor]], maps: Tensor, mask: Tensor, weighting: float = 0.0
 ) -> Tensor:
-    """Sum of `stage_loss` over every stage's heatmaps and PAFs; `maps` (N, 19 + 38, h, w) holds both targets."""
+    """Return the sum of `stage_loss` over heatmaps and PAFs of every stage; `maps` (N, 19 + 38, h, w) are targets."""
     kinds = stages[0][0].shape[1]
     total = maps.new_zeros(())
     for heatmaps, pafs in stages:
@@ -46,7 +46,7 @@ def openpose_loss(
 
 
 def masked_mse(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """EfficientHRNet's (and HigherHRNet's) loss of heatmaps: the mean over channels and cells, masked ones as 0.
+    """Return the heatmap loss of HigherHRNet and EfficientHRNet: the mean over channels and cells, masked ones as 0.
 
     Parameters
     ----------
@@ -61,13 +61,13 @@ def masked_mse(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def tag_losses(tags: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
-    """Associative embedding (Newell et al. 2017, arXiv:1611.05424) with the exponential form of pushing.
+    """Return the losses of associative embedding (Newell et al. 2017, arXiv:1611.05424), pushing in exponential form.
 
     Parameters
     ----------
     tags : Tensor, shape (N, K, h, w)
     joints : Tensor, shape (N, P, K, 2), integer
-        Per person and keypoint the index into the flattened tags of the picture, and 1 where it counts.
+        For each person and keypoint: the index into the flattened tags of the picture, and 1 if it counts.
 
     Returns
     -------
@@ -85,14 +85,14 @@ def tag_losses(tags: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
     spread = ((found - mean[..., None]) ** 2 * counts).sum(dim=2) / seen.clamp(min=1)
     pull = spread.sum(dim=1) / total.clamp(min=1)
     near = torch.exp(-((mean[:, :, None] - mean[:, None, :]) ** 2)) * people[:, :, None] * people[:, None, :]
-    pairs = near.sum(dim=(1, 2)) - total  # nobody is pushed away from himself
+    pairs = near.sum(dim=(1, 2)) - total  # less the pairs of a person with itself
     return 0.5 * pairs / (total * (total - 1)).clamp(min=1), pull
 
 
 def heatmap_weighting_loss(
     pred: Tensor, target: Tensor, weight: Tensor, function: WeightFunction = "x"
 ) -> Tensor:
-    """Li et al. 2022 (arXiv:2205.10611): squared error that counts ``F(target) + 1`` times; its mean.
+    """Return the mean squared error, each cell counted ``F(target) + 1`` times (Li et al. 2022, arXiv:2205.10611).
 
     Parameters
     ----------
@@ -100,12 +100,12 @@ def heatmap_weighting_loss(
     weight : Tensor, shape (N, K)
         0 for keypoints that are not labelled.
     function : {"none", "x", "2x", "x^2", "e^x"}
-        F, or none at all.
+        The function F; "none" for plain squared error.
 
     Returns
     -------
     Tensor, scalar
-        The published code's form: mean over keypoints, pictures and cells, without a factor of one half.
+        As in the published code: the mean over keypoints, pictures and cells, without a factor of one half.
     """
     error = ((pred - target) * weight[:, :, None, None]) ** 2
     factors = {"x": lambda: target, "2x": lambda: 2 * target, "x^2": lambda: target**2, "e^x": target.exp}
@@ -113,5 +113,5 @@ def heatmap_weighting_loss(
 
 
 def joints_mse(pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """HRNet's and LPN's: half the mean squared error of labelled keypoints; shapes as above."""
+    """Return half the mean squared error of labelled keypoints, as HRNet and LPN do; shapes as above."""
     return 0.5 * heatmap_weighting_loss(pred, target, weight, "none")

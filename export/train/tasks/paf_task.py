@@ -1,4 +1,4 @@
-"""Training of bottom-up networks with heatmaps and PAFs, from labels and, if wanted, from a teacher's maps."""
+"""Training of bottom-up networks with heatmaps and PAFs, from labels and optionally from a teacher's maps."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ from quant.progress import reporter
 from rpi_runtime.errors import UsageError
 
 Stages = list[tuple[Tensor, Tensor]]
-TEACHER = "lw-openpose"  # what the source "bundled" is of, as a teacher
-LOOKED_AT = 128  # pictures, to see how far the channels reach
+TEACHER = "lw-openpose"  # the network of a teacher whose source is "bundled"
+LOOKED_AT = 128  # number of pictures from which the ranges of channels are measured
 
 
 class PafSamples(RenderedSamples):
@@ -69,7 +69,8 @@ class PafSamples(RenderedSamples):
     ) -> None:
         super().__init__(examples, spec, length)
         self.targets, self.augmentation, self.teacher, self.larger = targets, augmentation, teacher, larger
-        self._teacher: tuple[int, Teacher] | None = None  # with its process: an interpreter is not shared
+        # with its process, because processes cannot share an interpreter
+        self._teacher: tuple[int, Teacher] | None = None
 
     def place(self, device: str) -> None:
         """Move the pictures to an accelerator, unless a .tflite teaches: it runs where samples are drawn."""
@@ -116,7 +117,7 @@ class PafSamples(RenderedSamples):
         pictures: DevicePictures,
         generator: torch.Generator,
     ) -> list[Tensor]:
-        """As `draw`, of a batch of plans; maps float32."""
+        """Return the samples of a batch of plans, as `draw` does, with float32 maps."""
         rows, back, lights, people, mask, *larger = plans
         inputs = relight_batch(pictures.warp(rows, back, network, FILL[0]), lights, generator)
         samples = [inputs, openpose_maps(people, self._grid(network), self.targets), mask]
@@ -132,7 +133,7 @@ class PafSamples(RenderedSamples):
     def _placed(
         self, rng: np.random.Generator, which: int, network: tuple[int, int]
     ) -> tuple[Affine, NDArray[np.float64], NDArray[np.uint8]]:
-        """Draw where a picture goes; the map, the people (P, 18, 3) in the input, the mask."""
+        """Draw where a picture goes; return the map, the people (P, 18, 3) in the input, the mask."""
         example = self.examples[which]
         anchor = _anchor(rng, example.people)
         affine = random_affine(rng, self.augmentation, example.size, network, anchor)
@@ -140,10 +141,10 @@ class PafSamples(RenderedSamples):
         return affine, people, known_mask(example.ignored, affine, network, self._grid(network))
 
     def _enlarged(self, affine: Affine, network: tuple[int, int]) -> tuple[tuple[int, int], Affine]:
-        """Width and height of the larger crop, and the map into it."""
+        """Return width and height of the larger crop, and the map into it."""
         scale = self.larger
         larger = affine * scale
-        larger[:, 2] += (scale - 1) / 2  # indices are of pixels' centres
+        larger[:, 2] += (scale - 1) / 2  # an index is that of a pixel's centre
         return self._larger(network), larger
 
     def _larger(self, network: tuple[int, int]) -> tuple[int, int]:
@@ -159,7 +160,7 @@ def _anchor(rng: np.random.Generator, people: NDArray[np.float64]) -> NDArray[np
 
 
 class MapsTeacher:
-    """A trained network with PAFs; it sees crops enlarged and gives maps of the student's size."""
+    """A trained network with PAFs. It processes enlarged crops and returns maps of the student's size."""
 
     def __init__(self, spec: PafDistillation) -> None:
         weights = find_weights(spec.weights, SOURCES, TEACHER)
@@ -167,7 +168,7 @@ class MapsTeacher:
         self._net = net.eval().requires_grad_(False)
 
     def __call__(self, pictures: Tensor, grid: tuple[int, int]) -> Tensor:
-        """(N, 3, H, W) uint8 BGR to (N, 57, *grid), each cell the mean of the teacher's cells in it."""
+        """Map (N, 3, H, W) uint8 BGR to (N, 57, *grid). Each cell is the mean of the teacher's cells in it."""
         net = self._net.to(pictures.device)
         with torch.no_grad():
             maps = torch.cat(net((pictures.float() - MEAN) * self._scale), dim=1)
@@ -205,7 +206,7 @@ class PafTask(Task[PafRecipe, PafSamples, LwOpenPose]):
         )
 
     def load_start(self, net: LwOpenPose, samples: PafSamples) -> None:
-        """Put the weights of ``[start]`` into the network, or what pruning leaves of them."""
+        """Load the weights of ``[start]`` into the network, or the part of them that pruning keeps."""
         start = self.recipe.start
         source = start.network if start.method == "prune" else self.recipe.network
         layout = _layout(source) if start.method == "prune" else net.layout
@@ -223,7 +224,7 @@ class PafTask(Task[PafRecipe, PafSamples, LwOpenPose]):
         return _Staged(net)
 
     def loss(self, outputs: Stages, targets: list[Tensor]) -> Tensor:
-        """Compare every stage with the labels' maps, and with the teacher's, which knows the masked cells too."""
+        """Compare every stage with the labels' maps and with the teacher's maps, which cover the masked cells, too."""
         maps, mask, weighting = targets[0].float(), targets[1], self.recipe.targets.weighting
         loss = openpose_loss(outputs, maps, mask, weighting)
         spec = self.recipe.distillation
@@ -236,25 +237,25 @@ class PafTask(Task[PafRecipe, PafSamples, LwOpenPose]):
         return (1 - spec.share) * loss + spec.share * distilled
 
     def finish(self, net: LwOpenPose, samples: PafSamples) -> None:
-        """Bring the channels of residual sums to one size."""
+        """Scale the channels of residual sums to one size."""
         pictures = _still_pictures(samples, min(LOOKED_AT, len(samples.examples)))
         changed = balance(net, self.inputs(pictures))
         reporter().say(f"  {changed} outlier channels of residual sums divided; the function is the same")
 
     def maps(self, outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-        """Heatmaps and PAFs."""
+        """Return heatmaps and PAFs."""
         return outputs
 
 
 def _layout(network: str) -> Layout:
-    """Return the widths of a network; `UsageError` when it is none of this family."""
+    """Return the widths of a network; raises `UsageError` for a network of another family."""
     if network not in LAYOUTS:
         raise UsageError(f"start.network {network!r}: expected one of {', '.join(LAYOUTS)}")
     return LAYOUTS[network]
 
 
 def _still_pictures(samples: PafSamples, count: int) -> Tensor:
-    """Inputs of the first size, each picture as it is but fitted into it."""
+    """Return inputs of the first size, into which each picture is fitted without other changes."""
     still = Augmentation(
         scale=(1.0, 1.0), rotation=0.0, shift=0.0, flip=0.0, gain=0.0, offset=0.0, grey=0.0, noise=0.0
     )

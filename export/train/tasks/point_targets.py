@@ -1,4 +1,4 @@
-"""Keypoints to training targets of networks with COCO's 17 keypoints: with tags, and of crops."""
+"""Draw training targets of networks with COCO's 17 keypoints: networks with tags and top-down networks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rpi_runtime.decode.maps import partners
 Maps = NDArray[np.float32]
 KEYPOINTS = 17
 MIRRORED = partners(COCO_17_FLIP_PAIRS, KEYPOINTS)
-MOST_PEOPLE = 30  # whose tags are taught in one picture
+MOST_PEOPLE = 30  # largest number of people whose tags are trained in one picture
 
 
 def tag_heatmaps(people: NDArray[np.float64], size: tuple[int, int], sigma: float) -> Maps:
@@ -20,16 +20,16 @@ def tag_heatmaps(people: NDArray[np.float64], size: tuple[int, int], sigma: floa
     Parameters
     ----------
     people : ndarray, shape (P, K, 3)
-        x, y in cells, and a flag; 0 is not drawn. A keypoint stands in the cell of its whole part.
+        x, y in cells, and a flag; 0 is not drawn. A keypoint belongs to the cell of its integer part.
     size : (int, int)
         Height and width of the maps.
     sigma : float
-        In cells; a Gaussian ends ``3 sigma + 1`` cells from its middle.
+        Standard deviation in cells. A Gaussian ends ``3 sigma + 1`` cells from its middle.
 
     Returns
     -------
     ndarray, shape (K, height, width), float32
-        Of people's Gaussians the largest.
+        The largest of the people's Gaussians.
     """
     maps = np.zeros((people.shape[1], *size), np.float32)
     for person in people:
@@ -41,7 +41,7 @@ def tag_heatmaps(people: NDArray[np.float64], size: tuple[int, int], sigma: floa
 
 
 def tag_joints(people: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.int32]:
-    """List where each person's tags are.
+    """Return the places of each person's tags.
 
     Returns
     -------
@@ -73,14 +73,14 @@ def exact_heatmaps(
     person : ndarray, shape (K, 3)
         x, y as indices of the crop's pixels, and a flag; 0 is not drawn.
     size, stride, sigma
-        As of `crop_heatmaps`.
+        As in `crop_heatmaps`.
     origin : float
-        Where the first cell lies in pixels, continuous: cell i stands for index ``stride * i + origin - 0.5``.
+        Position of the first cell in pixels, continuous: cell i stands for index ``stride * i + origin - 0.5``.
 
     Returns
     -------
     maps, weight
-        As of `crop_heatmaps`; a keypoint counts when its nearest cell is on the map.
+        As in `crop_heatmaps`. A keypoint counts if its nearest cell is on the map.
     """
     cells = (person[:, :2] + 0.5 - origin) / stride
     columns, rows = np.arange(size[1]), np.arange(size[0])
@@ -105,13 +105,14 @@ def crop_heatmaps(
         Height and width of the maps.
     stride : int
     sigma : float
-        In cells; a Gaussian ends ``3 sigma`` cells from its middle, the cell ``int(x / stride + 0.5)``.
+        Standard deviation in cells. A Gaussian ends ``3 sigma`` cells from its middle, which is the cell
+        ``int(x / stride + 0.5)``.
 
     Returns
     -------
     maps : ndarray, shape (K, height, width), float32
     weight : ndarray, shape (K,), float32
-        0 for a keypoint that is absent or so far outside that nothing of it is drawn, else 1.
+        0 for a keypoint that is absent or so far outside that no cell is drawn, else 1.
     """
     maps = np.zeros((len(person), *size), np.float32)
     weight = np.zeros(len(person), np.float32)
@@ -125,7 +126,7 @@ def crop_heatmaps(
 
 
 def _draw(grid: Maps, x: int, y: int, sigma: float, reach: int) -> None:
-    """Put a Gaussian of height 1 at a cell where it is above what is there."""
+    """Draw a Gaussian of height 1 at a cell, where it is larger than the map."""
     x0, x1 = max(x - reach, 0), min(x + reach + 1, grid.shape[1])
     y0, y1 = max(y - reach, 0), min(y + reach + 1, grid.shape[0])
     if x0 >= x1 or y0 >= y1:

@@ -23,7 +23,7 @@ BLACK = (0, 0, 0)
 
 
 class TagSamples(Samples):
-    """Input; for strides 4 and 2 heatmaps (17, h, w) float16 and mask (1, h, w) uint8; where the tags are."""
+    """Samples: input; for strides 4 and 2 heatmaps (17, h, w) float16 and mask (1, h, w) uint8; places of the tags."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class TagSamples(Samples):
             mask = known_mask(example.ignored, affine, network, grid)
             targets += [torch.from_numpy(maps.astype(np.float16)), torch.from_numpy(mask[None])]
         grid = (network[1] // STRIDES[0], network[0] // STRIDES[0])
-        # of a crowd of more than can be taught others each time
+        # so that others are trained each time if there are too many
         joints = tag_joints(rng.permutation(_in_cells(people, STRIDES[0])), grid)
         return (as_input(picture), *targets, torch.from_numpy(joints))
 
@@ -59,14 +59,14 @@ def _in_cells(people: NDArray[np.float64], stride: int) -> NDArray[np.float64]:
 
 
 class TagTask(Task[TagRecipe, TagSamples, nn.Module]):
-    """Networks whose tags are trained at the first resolution, as the published ones with 17 fine channels are."""
+    """Networks whose tags are trained at the first resolution, like the published ones with 17 fine channels."""
 
     def samples(self, examples: list[Example], spec: SampleSpec, length: int) -> TagSamples:
         """Return the samples of labelled pictures."""
         return TagSamples(examples, spec, length, self.recipe.augmentation, self.recipe.targets.cell_sigma)
 
     def loss(self, outputs: tuple[Tensor, Tensor], targets: list[Tensor]) -> Tensor:
-        """Heatmaps of both resolutions, and tags that are alike in a person and differ between people."""
+        """Compare heatmaps of both resolutions; tags shall be alike in a person and differ between people."""
         coarse, fine = (o.float() for o in outputs)
         maps, mask, fine_maps, fine_mask, joints = targets
         heat = masked_mse(coarse[:, :JOINTS], maps.float(), mask) + masked_mse(
@@ -76,6 +76,6 @@ class TagTask(Task[TagRecipe, TagSamples, nn.Module]):
         return (heat + self.recipe.targets.tag_weight * (push + pull)).mean()
 
     def maps(self, outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-        """Heatmaps and tags of stride 4, heatmaps of stride 2."""
+        """Return heatmaps and tags of stride 4, then heatmaps of stride 2."""
         coarse, fine = outputs
         return coarse[:, :JOINTS], coarse[:, JOINTS:], fine[:, :JOINTS]

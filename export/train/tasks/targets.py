@@ -1,4 +1,4 @@
-"""Keypoints to training maps: heatmaps and part affinity fields of OpenPose-style networks.
+"""Draw training maps: heatmaps and part affinity fields of OpenPose-style networks.
 
 Cao et al. 2017 (arXiv:1611.08050), sections 2.2 and 2.3, as Lightweight OpenPose's training draws them.
 """
@@ -14,13 +14,13 @@ from export.zoo.skeletons import OPENPOSE_18_PAF
 from rpi_runtime.errors import InputError
 
 Maps = NDArray[np.float32]
-# COCO's keypoint for each of the 18; the neck, 1, is made of the shoulders.
+# COCO's keypoint for each of the 18. The neck, 1, is the middle of the shoulders.
 COCO_OF = (0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 1, 2, 5
 MIRRORED = (0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16)
 LIMBS = tuple((limb.a, limb.b, limb.paf_x, limb.paf_y) for limb in OPENPOSE_18_PAF.limbs)
 PAF_CHANNELS = 2 * len(LIMBS)
-FAR = 4.6052  # a Gaussian below 0.01 is left out; the original's rounding of log(100)
+FAR = 4.6052  # a Gaussian ends below 0.01; the original rounds log(100) like this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class TargetSpec:
     stride : int
         Network pixels per cell.
     sigma : float
-        Of the Gaussians, in network pixels.
+        Standard deviation of the Gaussians, in network pixels.
     limb_width : float
         Half the width of a limb's field, in cells.
     """
@@ -47,7 +47,7 @@ class TargetSpec:
 
 
 def to_openpose(coco: NDArray[np.float64]) -> NDArray[np.float64]:
-    """COCO keypoints (P, 17, 3) to the 18 of OpenPose (P, 18, 3), with a neck between two labelled shoulders.
+    """Map COCO keypoints (P, 17, 3) to the 18 of OpenPose (P, 18, 3), with a neck between two labelled shoulders.
 
     Flags stay COCO's (0 absent, 1 occluded, 2 visible); the neck takes the lesser of the shoulders'.
     """
@@ -63,7 +63,7 @@ def to_openpose(coco: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def heatmaps(people: NDArray[np.float64], size: tuple[int, int], spec: TargetSpec) -> Maps:
-    """Draw one map a keypoint type, and the background.
+    """Draw one map per keypoint type, and the background.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def pafs(people: NDArray[np.float64], size: tuple[int, int], spec: TargetSpec) -
     -------
     ndarray, shape (38, height, width), float32
         Unit vectors from keypoint a to b of each limb, within `limb_width` cells of the line through both and
-        one cell round their box; 0 elsewhere. Later people overwrite.
+        one cell around their box; 0 elsewhere. Later people overwrite earlier ones.
     """
     maps = np.zeros((PAF_CHANNELS, *size), np.float32)
     for person in people:

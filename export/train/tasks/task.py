@@ -1,4 +1,4 @@
-"""What a family of networks brings to its training: samples, loss, and maps for its decoder."""
+"""The training of one network by one recipe: samples, loss, and maps for its decoder."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Task(ABC, Generic[R, S, N]):
     recipe : Recipe
     network : Trainable
     description : Description
-        Of the network.
+        Description of the network.
     cards : tuple of ModelCard
-        Of each size.
+        One card for each size.
     """
 
     def __init__(self, recipe: R) -> None:
@@ -53,7 +53,7 @@ class Task(ABC, Generic[R, S, N]):
         return net if small is None else small_normal(net, small)
 
     def start(self, samples: S) -> N:
-        """Return the network as the recipe starts it."""
+        """Return the network with the weights of ``[start]``."""
         torch.manual_seed(self.recipe.seed)
         net = self.build()
         if self.recipe.start.method != "scratch":
@@ -61,18 +61,18 @@ class Task(ABC, Generic[R, S, N]):
         return net
 
     def load_start(self, net: N, samples: S) -> None:
-        """Put the weights of ``[start]`` into the network."""
+        """Load the weights of ``[start]`` into the network."""
         self.load_weights(net, self.recipe.start.weights)
 
     def load_weights(self, net: nn.Module, source: str) -> None:
-        """Put weights into a module of the network, from its own files or as they were published."""
+        """Load weights into a module of the network, from its own files or from published ones."""
         weights = find_weights(source, {}, self.recipe.network)
         adopt = self.network.adopt
         state = adopt(weights.state, weights.source) if adopt else weights.state
         load_state(net, state, weights.source)
 
     def read_samples(self) -> S:
-        """Read every source, less what is held out."""
+        """Read every source, without the held-out pictures."""
         recipe = self.recipe
         hidden = frozenset(held_out(recipe.holdout)[1] if recipe.holdout else ())
         examples = [e for s in recipe.data for e in read_source(s, hidden)]
@@ -91,7 +91,7 @@ class Task(ABC, Generic[R, S, N]):
         return self.samples(examples, spec, recipe.iterate.stages * recipe.steps * recipe.batch)
 
     def inputs(self, pictures: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) uint8 BGR to what the network takes."""
+        """Return the network's input for pictures (N, 3, H, W) uint8 BGR."""
         ordered = pictures.flip(1) if self.description.input.channels == "rgb" else pictures
         mean, scale = (t.to(pictures.device) for t in (self._mean, self._scale))
         return (ordered.float() - mean) * scale
@@ -101,12 +101,12 @@ class Task(ABC, Generic[R, S, N]):
         """Return the samples of labelled pictures."""
 
     def trained(self, net: N) -> nn.Module:
-        """Return the network with a forward pass that gives what `loss` takes."""
+        """Return a module whose forward pass returns the outputs that `loss` takes."""
         return net
 
     @abstractmethod
     def loss(self, outputs: Any, targets: list[Tensor]) -> Tensor:
-        """Compare a batch's outputs with what its samples hold beside the input."""
+        """Compare a batch's outputs with the targets of its samples."""
 
     def finish(self, net: N, samples: S) -> None:
         """Prepare the trained network for quantization, in place, without changing what it computes."""

@@ -1,4 +1,4 @@
-"""A network in training beside the one that teaches it."""
+"""A network in training together with its teacher."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from torch import Tensor, nn
 
 
 class Taught(nn.Module):
-    """Gives what both say of the same pictures; the teacher stays as it is and is no part of what is saved.
+    """Runs both on the same pictures. The teacher is not trained, and its weights are not saved.
 
     Parameters
     ----------
     net, teacher : nn.Module
     look : str
-        The method of both that is called.
+        Name of the method of both that is called.
     """
 
     def __init__(self, net: nn.Module, teacher: nn.Module, look: str = "forward") -> None:
         super().__init__()
         self.net, self.look = net, look
-        self._teacher = (teacher.eval().requires_grad_(False),)  # a tuple: no submodule
+        self._teacher = (teacher.eval().requires_grad_(False),)  # a tuple, so that it is not a submodule
 
     def forward(self, images: Tensor) -> tuple[Any, Any]:
-        """(N, 3, H, W) to the network's outputs and the teacher's."""
+        """Return the outputs of the network and of the teacher for (N, 3, H, W)."""
         (teacher,) = self._teacher
         with torch.no_grad():
             taught = getattr(teacher.to(images.device), self.look)(images)
