@@ -31,6 +31,7 @@ INPUTS = {
 
 def check_structure(model: onnx.ModelProto, path: str) -> None:
     """Raise `InputError` for a structure that no sound exporter writes."""
+    _check_texts(model, path)
     versions = {o.domain: o.version for o in model.opset_import}
     opset = versions.get("", versions.get("ai.onnx", 0))
     if not SMALLEST_OPSET <= opset <= LARGEST_OPSET:
@@ -40,6 +41,20 @@ def check_structure(model: onnx.ModelProto, path: str) -> None:
     if model.functions:
         raise InputError(f"{path}: it defines functions of its own; export it with the functions inlined")
     _check_graph(model.graph, path, set(), 0)
+
+
+def _check_texts(message: Any, path: str) -> None:
+    """Every text is UTF-8; the parser hands others on as bytes."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                _check_texts(part, path)
+        elif field.type == field.TYPE_STRING:
+            for part in [value] if isinstance(value, str | bytes) else value:
+                if isinstance(part, bytes):
+                    raise InputError(
+                        f"{path}: not a readable ONNX file ({field.name} is no UTF-8: {part[:40]!r}); export it again"
+                    )
 
 
 def _check_graph(graph: onnx.GraphProto, path: str, outer: set[str], depth: int) -> None:

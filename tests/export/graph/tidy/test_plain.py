@@ -251,6 +251,17 @@ def short_weights() -> onnx.ModelProto:
     return model
 
 
+@pytest.mark.parametrize("text", [b"Conv", b"image", b"c0", b"kernel_shape", b"graph"])
+def test_texts_that_are_no_utf_8_end_in_one_line(text: bytes, tmp_path: Path) -> None:
+    g, output = small()
+    data = g.model(output).SerializeToString()
+    assert text in data
+    path = tmp_path / "net.onnx"
+    path.write_bytes(data.replace(text, b"\xff" + text[1:]))
+    with pytest.raises(InputError, match="is no UTF-8"):
+        read_onnx(path)
+
+
 @pytest.mark.parametrize("model", [zero_stride, bare_norm, unordered, enormous, short_weights])
 def test_damaged_graphs_end_in_one_line(model: Any, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
