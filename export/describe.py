@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--size", metavar="WxH", help="for an ONNX file that leaves it open (default 256x256)"
     )
     args = parser.parse_args(argv)
-    from quant.describe import as_text
+    from quant.draft import as_text
 
     found = describe(args.file, parse_size(args.size) if args.size else None)
     print(as_text(args.file.stem, found))

@@ -102,7 +102,8 @@ def _manifest(path: Path) -> str:
 
 def _describe_file(path: Path) -> int:
     """A .tflite is read here; an ONNX file by the package above this one, as a command of its own."""
-    from quant.describe import as_text, describe_tflite
+    from quant.describe import describe_tflite
+    from quant.draft import as_text
     from quant.tflite.read import read_model
     from quant.tflite.schema import IDENTIFIER
 

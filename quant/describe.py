@@ -1,13 +1,14 @@
 """What a network's file holds, and the beginning of a card for it.
 
 A head is where a network ends before its decoding: a map that comes from a convolution (or another operator with
-weights) behind which there is no further one. Roles are guessed from the channels alone; they are a beginning.
+weights) behind which there is no further one. A convolution whose result is no map, as the one that takes the
+expectation of a box's bins, belongs to the decoding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quant.tflite.records import Model
 
@@ -22,8 +23,9 @@ WEIGHTED = {
 }
 KEEPING = {
     "LOGISTIC", "Sigmoid", "Identity", "RELU", "Relu", "Transpose", "TRANSPOSE", "MUL", "ADD", "Mul", "Add",
-    "DEQUANTIZE",
+    "DEQUANTIZE", "Resize", "RESIZE_BILINEAR", "BatchNormalization",
 }  # fmt: skip
+CONVOLUTIONS = {"CONV_2D", "Conv"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class Head:
     channels, stride : int
         0 where it is no map.
     axes : {"hwc", "chw", ""}
+    inner : bool
+        Whether it lies inside the network.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Head:
     channels: int = 0
     stride: int = 0
     axes: str = ""
+    inner: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +85,7 @@ class Description:
 def find_heads(steps: Sequence[Step], outputs: Sequence[str], size: tuple[int, int]) -> tuple[Head, ...]:
     """Return the outputs that are maps, and inside the network the last weighted operators on the way to the others."""
     shapes = dict(pair for step in steps for pair in step.outputs)
+    steps = [step for step in steps if not _decodes(step, size)]
     weighted_behind = _weighted_behind(steps)
     heads = {name: as_head(name, shapes[name], size) for name in outputs if name in shapes}
     covered: set[str] = set()
@@ -93,8 +99,13 @@ def find_heads(steps: Sequence[Step], outputs: Sequence[str], size: tuple[int, i
     for step in steps:
         name, shape = step.outputs[0]
         if step.kind in WEIGHTED and not weighted_behind[name] and name not in covered and name not in heads:
-            heads[name] = as_head(name, shape, size)
+            heads[name] = replace(as_head(name, shape, size), inner=True)
     return tuple(heads.values())
+
+
+def _decodes(step: Step, size: tuple[int, int]) -> bool:
+    """Whether a convolution works on something else than a map of the image."""
+    return step.kind in CONVOLUTIONS and not as_head(*step.outputs[0], size).stride
 
 
 def _weighted_behind(steps: Sequence[Step]) -> dict[str, bool]:
@@ -140,83 +151,5 @@ def describe_tflite(model: Model) -> Description:
         inputs=tuple(f"{n} {t.dtype.name} {list(t.shape)}" for n, t in model.inputs.items()),
         outputs=tuple(f"{n} {t.dtype.name} {list(t.shape)}" for n, t in model.outputs.items()),
         size=size,
-        heads=tuple(
-            Head(
-                name=names.get(h.name, h.name),
-                shape=h.shape,
-                channels=h.channels,
-                stride=h.stride,
-                axes=h.axes,
-            )
-            for h in heads
-        ),
+        heads=tuple(replace(h, name=names.get(h.name, h.name)) for h in heads),
     )
-
-
-def guess_roles(heads: Sequence[Head]) -> dict[str, str]:
-    """Guess what maps are, by their channels; an empty text where nothing fits."""
-    maps = [h for h in heads if h.stride]
-    strides = sorted({h.stride for h in maps})
-    guesses = {h.name: "" for h in maps}
-    for stride in strides:
-        here = sorted((h for h in maps if h.stride == stride), key=lambda h: h.channels)
-        channels = [h.channels for h in here]
-        guesses |= _roles_of_one_stride(here, channels, len(strides) > 1)
-    return guesses
-
-
-def _roles_of_one_stride(here: list[Head], channels: list[int], several: bool) -> dict[str, str]:
-    if len(channels) == 3 and channels[2] == channels[0] + channels[1]:  # the first two, joined
-        here, channels = here[:2], channels[:2]
-    if several and len(channels) in (2, 3) and channels[0] <= 80 and 4 in channels[:2]:
-        boxes = channels.index(4)
-        roles = {here[boxes].name: "boxes", here[1 - boxes].name: "scores"}
-        return roles | ({here[2].name: "keypoints"} if len(channels) == 3 else {})
-    if several and len(channels) == 3 and channels[2] % 4 == 0 and channels[1] % 3 == 0:
-        return {here[0].name: "scores", here[1].name: "keypoints", here[2].name: "boxes"}
-    points = [c for c in channels if channels.count(2 * c) == 2]
-    if 1 in channels and points:
-        roles = {h.name: "heatmaps" for h in here if h.channels == points[0]}
-        roles |= {h.name: "centre" for h in here if h.channels == 1}
-        pair = [h.name for h in here if h.channels == 2 * points[0]]
-        return roles | dict(zip(pair, ("regress", "offset"), strict=True))
-    if len(here) == 1 and not several:
-        return {here[0].name: "heatmaps"}
-    if len(here) == 2 and channels[1] % 2 == 0 and not several:
-        return {here[0].name: "heatmaps", here[1].name: "pafs"}
-    return {}
-
-
-def as_text(name: str, found: Description) -> str:
-    """What the file holds, and the beginning of its card in TOML."""
-    roles = guess_roles(found.heads)
-    lines = [f"# {found.kind}"]
-    lines += [f"# input   {line}" for line in found.inputs]
-    lines += [f"# output  {line}" for line in found.outputs]
-    lines += [
-        "# Candidate heads follow; delete those that the decoder does not need. Lines with ? are yours."
-    ]
-    width, height = found.size
-    lines += [
-        "", f'name = "{name}"', "", "[input]", f"width = {width}", f"height = {height}",
-        'channels = "rgb"  # ? or "bgr"', "mean = [0.0, 0.0, 0.0]  # ? (value - mean) * scale, value in 0..255",
-        "scale = [0.00392156862745098, 0.00392156862745098, 0.00392156862745098]  # ?",
-        'fit = "letterbox"  # ? or "crop": one person cut out of the picture',
-        "", "[skeleton]", "keypoints = []  # ? names, in the order of the channels", "edges = []",
-    ]  # fmt: skip
-    for head in found.heads:
-        lines += ["", "[[outputs]]", f"name = {_quoted(head.name)}  # {list(head.shape)}"]
-        if head.stride:
-            lines += [
-                f'role = "{roles.get(head.name) or "?"}"' + ("  # ? a guess" if roles.get(head.name) else "")
-            ]
-            lines += [f"channels = {head.channels}", f"stride = {head.stride}"]
-        else:
-            lines += ['role = "?"  # no map: rows, columns or a distribution along one axis; give its axes']
-    lines += ["", "[decoder]", 'kind = "?"  # paf, tags, topdown, boxes, boxes+keypoints, centres, simcc']
-    return "\n".join(lines)
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

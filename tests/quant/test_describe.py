@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from quant.card import main
 from quant.cli import run_command
-from quant.describe import Head, Step, as_head, describe_tflite, find_heads, guess_roles
+from quant.describe import Description, Head, Step, as_head, describe_tflite, find_heads
+from quant.draft import as_text, guess, guess_roles
 from quant.tflite.read import read_model
+from rpi_runtime.model.card import ModelCard
 from tests.quant.test_attach import network
 
 
@@ -80,3 +83,68 @@ def test_the_command_prints_toml(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert run_command(main, [str(path), "--describe"]) == 0
     card = tomllib.loads(capsys.readouterr().out)
     assert card["outputs"] == [{"name": "maps", "role": "heatmaps", "channels": 2, "stride": 4}]
+    assert (card["decoder"]["kind"], card["input"]["fit"]) == ("topdown", "crop")
+    assert len(card["skeleton"]["keypoints"]) == 2
+
+
+def described(*heads: Head, size: tuple[int, int] = (96, 128)) -> Description:
+    return Description(kind="ONNX", inputs=(), outputs=(), size=size, heads=heads)
+
+
+def head(
+    name: str, shape: tuple[int, ...], *, inner: bool = False, size: tuple[int, int] = (96, 128)
+) -> Head:
+    return replace(as_head(name, shape, size), inner=inner)
+
+
+def test_two_distributions_with_as_many_bins_a_pixel_are_simcc_whatever_map_lies_before_them() -> None:
+    found = described(
+        head("y", (1, 17, 256)), head("x", (1, 17, 192)), head("map", (1, 17, 4, 3), inner=True)
+    )
+    draft = guess(found)
+    assert (draft.kind, draft.fit, draft.keypoints) == ("simcc", "crop", 17)
+    assert draft.roles == {"x": "simcc_x", "y": "simcc_y"}
+    card = tomllib.loads(as_text("net", found))
+    assert [(o["role"], o["channels"], o["rows"]) for o in card["outputs"]] == [
+        ("simcc_y", 256, 17),
+        ("simcc_x", 192, 17),
+    ]
+    assert ModelCard.from_mapping(card).decoder.split == 2.0  # type: ignore[union-attr]
+
+
+def test_the_last_of_several_stages_counts() -> None:
+    stages = [head(name, (1, 16, 32, 24)) for name in ("first", "second", "third")]
+    card = tomllib.loads(as_text("net", described(*stages)))
+    assert [o["name"] for o in card["outputs"]] == ["third"]
+    assert ModelCard.from_mapping(card).skeleton.keypoints[-1] == "keypoint15"
+
+
+def test_a_map_inside_is_no_field_beside_the_map_that_comes_out() -> None:
+    draft = guess(described(head("maps", (1, 17, 32, 24)), head("features", (1, 32, 32, 24), inner=True)))
+    assert (draft.kind, dict(draft.roles)) == ("topdown", {"maps": "heatmaps"})
+
+
+def test_a_detectors_card_can_be_read_as_it_is_printed() -> None:
+    maps = [head(f"{n}{s}", (1, c, 128 // s, 96 // s), inner=True) for s in (8, 16, 32)
+            for n, c in (("score", 1), ("box", 64), ("points", 51))]  # fmt: skip
+    card = ModelCard.from_mapping(tomllib.loads(as_text("net", described(head("out", (1, 56, 252)), *maps))))
+    assert (card.decoder.kind, len(card.outputs), card.input.fit) == ("boxes+keypoints", 9, "letterbox")
+    assert card.skeleton.keypoints[0] == "nose"
+
+
+def test_what_nothing_fits_is_asked_for() -> None:
+    text = as_text("net", described(head("out", (1, 17, 2))))
+    assert tomllib.loads(text)["outputs"] == [
+        {"name": "out", "role": "?", "channels": 2, "stride": 1, "axes": "rows", "rows": 17}
+    ]
+    assert tomllib.loads(text)["decoder"] == {"kind": "?"}
+
+
+def test_a_convolution_that_sums_up_bins_hides_no_head() -> None:
+    steps = [
+        Step(kind="Conv", inputs=("image", "w0"), outputs=(("box8", (1, 64, 8, 8)),)),
+        Step(kind="Reshape", inputs=("box8", "s"), outputs=(("bins", (1, 16, 4, 64)),)),
+        Step(kind="Conv", inputs=("bins", "w1"), outputs=(("sums", (1, 1, 4, 64)),)),
+        Step(kind="Reshape", inputs=("sums", "t"), outputs=(("output0", (1, 4, 64)),)),
+    ]
+    assert [h.name for h in find_heads(steps, ["output0"], (64, 64))] == ["output0", "box8"]
