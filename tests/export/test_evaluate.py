@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import torch
 
+from export.calibration.sources import find_images
 from export.evaluate import FloatNetwork, main, own_size
 from export.tflite import main as tflite
 from export.zoo.network import CARD_LARGEST, Network
 from export.zoo.registry import find_model
 from quant.cli import run_command
 from quant.predict import Procedure, predictor
+from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.evaluate.coco import CocoImage, read_split
 from rpi_runtime.evaluate.images import read_image
@@ -77,17 +79,25 @@ def test_every_picture_of_a_network_with_tags_has_its_own_size(
     assert list(people.built) == [own_size(384, image.width, image.height)]
 
 
-def test_float_network_finds_whom_its_file_finds(shared: Path, tmp_path: Path) -> None:
-    weights = shared / "data/weights/human-pose-estimation-0001"
-    export = ["--model", "lw-openpose", "--weights", str(weights), "--output", str(tmp_path), "--json"]
+def bundled_images(count: int) -> list[CocoImage]:
+    """The package's own calibration pictures, which show people."""
+    images = []
+    for number, path in enumerate(find_images(None, count)[0]):
+        height, width = read_picture(path).shape[:2]
+        images.append(CocoImage(id=number, path=path, width=width, height=height))
+    return images
+
+
+def test_float_network_finds_whom_its_file_finds(tmp_path: Path) -> None:
+    export = ["--model", "lw-openpose", "--output", str(tmp_path), "--json"]
     assert run_command(tflite, export) == 0
-    network = find_model("lw-openpose").load(str(weights))
-    split = read_split(shared / "data/coco", "val2017")
+    network = find_model("lw-openpose").load("bundled")
+    images = bundled_images(6)
     file = tmp_path / "lw-openpose-160x120-float32.tflite"
-    ours = FloatNetwork(network, Procedure(), (160, 120), split.images[:6])
+    ours = FloatNetwork(network, Procedure(), (160, 120), images)
     theirs = predictor(Model(file), Procedure())
     found = 0
-    for image in split.images[:6]:
+    for image in images:
         frame = read_image(image)
         one, other = ours(image, frame), theirs(image, frame)
         assert len(one) == len(other)
@@ -97,9 +107,8 @@ def test_float_network_finds_whom_its_file_finds(shared: Path, tmp_path: Path) -
     assert found > 5
 
 
-def test_command_prints_the_figures(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    weights = shared / "data/weights/human-pose-estimation-0001"
-    command = ["--model", "lw-openpose", "--weights", str(weights), "--coco", str(shared / "data/coco")]
+def test_command_prints_the_figures(toy_coco: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["--model", "lw-openpose", "--weights", "bundled", "--coco", str(toy_coco[1])]
     assert run_command(main, [*command, "--size", "64x48"]) == 0
     assert "64x48" in capsys.readouterr().out
 

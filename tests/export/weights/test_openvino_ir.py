@@ -192,6 +192,17 @@ def published(shared: Path) -> Path:
 
 @pytest.mark.parametrize("part", [0.0, 0.2, 0.6, 0.999])
 @pytest.mark.parametrize("suffix", [".xml", ".bin"])
+@pytest.mark.parametrize("kind", ["f32", "f16", "int8"])
+def test_truncated_weights(tmp_path: Path, kind: str, suffix: str, part: float) -> None:
+    file = small(kind)[0].write(tmp_path).with_suffix(suffix)
+    data = file.read_bytes()
+    file.write_bytes(data[: int(part * len(data))])
+    with pytest.raises(WeightsError, match=re.escape(file.name)):
+        find_weights(str(tmp_path / "net.xml"), {})
+
+
+@pytest.mark.parametrize("part", [0.0, 0.2, 0.6, 0.999])
+@pytest.mark.parametrize("suffix", [".xml", ".bin"])
 def test_truncated_published_weights(tmp_path: Path, published: Path, suffix: str, part: float) -> None:
     for file in (published, published.with_suffix(".bin")):
         data = file.read_bytes()
