@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from quant.boxes import Boxes
 from rpi_runtime.decode.choose import decoder_for
-from rpi_runtime.decode.crops import Mode, crop_decoder_for, crop_settings, select_people
+from rpi_runtime.decode.crops import crop_decoder_for, crop_settings, select_people
+from rpi_runtime.decode.mode import Mode
 from rpi_runtime.decode.paf import PafDecoder, PafOptions
-from rpi_runtime.decode.tags import TagDecoder, TagOptions
+from rpi_runtime.decode.tags import TagDecoder
 from rpi_runtime.decode.topdown import TopdownDecoder
 from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.estimate import Estimator
@@ -156,7 +157,7 @@ class _Tags:
 
     def __init__(self, model: Inference, procedure: Procedure) -> None:
         self._model, self._prepare = model, Preprocessor(model.card.input)
-        self._decode = TagDecoder(model.card, TagOptions(mode=procedure.mode(model.card)))
+        self._decode = TagDecoder(model.card, procedure.mode(model.card))
         self._flip = procedure.flip
         outputs = (*model.card.outputs_of("heatmaps"), *model.card.outputs_of("tags"))
         self._scales = {o.name: model.quantization(o.role, o.stride) for o in outputs}

@@ -14,27 +14,14 @@ from export.weights.state import UNUSED, check_state
 def load_state(
     net: torch.nn.Module, state: Mapping[str, Any], source: str, dropped: Iterable[str] = ()
 ) -> list[str]:
-    """Put `state` into `net`, key by key.
+    """Load checked weights into a module, in place, and set it to evaluation mode.
 
-    Parameters
-    ----------
-    net : torch.nn.Module
-        Changed in place, set to evaluation mode.
-    state : mapping of str to array
-    source : str
-        For messages.
-    dropped : iterable of str
-        Prefixes of keys that are left out on purpose.
+    `state`, `source`, `dropped` and the errors are those of `export.weights.state.check_state`.
 
     Returns
     -------
     list of str
         The keys left out on purpose.
-
-    Raises
-    ------
-    WeightsError
-        Keys are missing, unexpected or misshapen, or values not finite; 12 are listed, the others counted.
     """
     wanted = {k: tuple(v.shape) for k, v in net.state_dict().items() if not k.endswith(UNUSED)}
     given, left_out = check_state(wanted, state, source, dropped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.weights.bundled import BUNDLED, is_bundled
@@ -17,6 +18,35 @@ if TYPE_CHECKING:
     from torch import nn
 
 Loader = Callable[[str], Network]
+
+
+def stored_loader(
+    name: str,
+    graph: Path,
+    description: Description,
+    *,
+    bundled: str = "",
+    adopt: Callable[[State, str], State] | None = None,
+) -> Loader:
+    """Return the `load` of an entry whose graph is stored, so that it needs no PyTorch.
+
+    Parameters
+    ----------
+    name : str
+    graph : path
+        File of the graph without its ending, beside the entry.
+    description, bundled, adopt
+        As in `export.zoo.stored.load_stored`.
+    """
+
+    def load(source: str) -> Network:
+        from export.graph.topology import SUFFIX  # ONNX: not wanted for a list of names
+        from export.zoo.stored import load_stored
+
+        file = graph.with_name(graph.name + SUFFIX)
+        return load_stored(name, file, description, source, bundled=bundled, adopt=adopt)
+
+    return load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from rpi_runtime.cascade.people import CARRY_S, Person, carry, duplicates, expec
 from rpi_runtime.cascade.refine import Refiner, refiner_for
 from rpi_runtime.cascade.skeletons import Merger
 from rpi_runtime.cascade.spec import RefineConfig
-from rpi_runtime.decode.crops import Mode
+from rpi_runtime.decode.mode import Mode
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard, Skeleton
 from rpi_runtime.model.interpreter import Model

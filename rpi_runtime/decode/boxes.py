@@ -6,9 +6,9 @@ import threading
 from dataclasses import replace
 
 from cython_ext.rules import BoxLevel, BoxRules
-from rpi_runtime.decode.crops import Mode
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import quantized
+from rpi_runtime.decode.mode import Mode, checked_mode
 from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings
@@ -49,7 +49,7 @@ class BoxDecoder:
         settings = box_settings(card)
         if mode == "exact":
             settings = replace(settings, threshold=min(settings.threshold, EXACT_THRESHOLD))
-        self.settings, self._mode = settings, mode
+        self.settings, self._mode = settings, checked_mode(mode)
         self._levels = tuple(_Level(card, spec, settings) for spec in reversed(card.outputs_of("boxes")))
         self._find = BoxFinder(box_rules(card, settings))
         self._least = settings.peak_threshold if isinstance(settings, BoxPoseSettings) else 0.0

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cython_ext.rules import Centred, CentreMaps, CentreRules
-from rpi_runtime.decode.crops import Mode, crop_pose
+from rpi_runtime.decode.crops import crop_pose
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import quantized
+from rpi_runtime.decode.mode import Mode, checked_mode
 from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import CentreSettings
@@ -75,7 +76,7 @@ class CentreCropDecoder:
 
     def __init__(self, card: ModelCard, mode: Mode = "fast") -> None:
         self.lock = threading.Lock()
-        self._find, self._mode = _Centres(card), mode
+        self._find, self._mode = _Centres(card), checked_mode(mode)
         self._keypoints = len(card.skeleton.keypoints)
 
     @exclusive
@@ -103,7 +104,7 @@ class CentreDecoder:
 
     def __init__(self, card: ModelCard, mode: Mode = "fast") -> None:
         self.lock = threading.Lock()
-        self._find, self._mode = _Centres(card), mode
+        self._find, self._mode = _Centres(card), checked_mode(mode)
 
     @exclusive
     def read(self, model: NetworkOutputs, transform: Transform) -> tuple[Pose, ...]:

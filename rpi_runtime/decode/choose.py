@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
+from rpi_runtime.decode.mode import Mode
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, CentreSettings, PafSettings, TagSettings
@@ -19,7 +20,7 @@ class Decoder(Protocol):
         """Decode what `model` computed last."""
 
 
-def decoder_for(card: ModelCard, mode: Literal["fast", "exact"] = "fast") -> Decoder:
+def decoder_for(card: ModelCard, mode: Mode = "fast") -> Decoder:
     """Return the runtime's decoder for a card; "exact" decodes as the network's paper evaluates it.
 
     Raises
@@ -33,9 +34,9 @@ def decoder_for(card: ModelCard, mode: Literal["fast", "exact"] = "fast") -> Dec
 
         return PafDecoder(card, PafOptions(mode=mode))
     if isinstance(card.decoder, TagSettings):
-        from rpi_runtime.decode.tags import TagDecoder, TagOptions
+        from rpi_runtime.decode.tags import TagDecoder
 
-        return TagDecoder(card, TagOptions(mode=mode))
+        return TagDecoder(card, mode)
     if isinstance(card.decoder, BoxSettings | BoxPoseSettings):
         from rpi_runtime.decode.boxes import BoxDecoder
 

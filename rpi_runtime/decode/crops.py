@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rpi_runtime.decode.mode import Mode
 from rpi_runtime.errors import CardError, DependencyError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.crop_settings import CropSettings
@@ -20,8 +21,6 @@ try:
     from cython_ext.topdown import suppress
 except ImportError as err:
     raise DependencyError(str(err)) from err
-
-Mode = Literal["fast", "exact"]  # keypoints below the card's threshold are not found, or all are given
 
 
 class CropDecoder(Protocol):
@@ -43,9 +42,9 @@ def crop_decoder_for(card: ModelCard, mode: Mode = "fast") -> CropDecoder:
     settings = crop_settings(card)
     # kernels are loaded only for the kind that is needed: a Pi runs one kind
     if isinstance(settings, TopdownSettings):
-        from rpi_runtime.decode.topdown import TopdownDecoder, TopdownOptions
+        from rpi_runtime.decode.topdown import TopdownDecoder
 
-        return TopdownDecoder(card, TopdownOptions(mode=mode))
+        return TopdownDecoder(card, mode)
     if isinstance(settings, SimccSettings):
         from rpi_runtime.decode.simcc import SimccDecoder
 

@@ -11,6 +11,7 @@ import numpy as np
 from cython_ext.specs import LimbRules, PeakRules, Stored
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, single
+from rpi_runtime.decode.mode import Mode, checked_mode
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import PafSettings
@@ -41,14 +42,13 @@ class PafOptions:
         Join two partial people when a limb connects them and they have no keypoint in common.
     """
 
-    mode: Literal["fast", "exact"] = "fast"
+    mode: Mode = "fast"
     upsample: int = 4
     suppression: Literal["position", "score"] = "position"
     merge: bool = False
 
     def __post_init__(self) -> None:
-        if self.mode not in ("fast", "exact"):
-            raise UsageError(f"decoder mode {self.mode!r}: expected 'fast' or 'exact'")
+        checked_mode(self.mode)
         if self.upsample not in (4, 8):
             raise UsageError(f"decoder upsample {self.upsample}: expected 4 or 8")
         if self.suppression not in ("position", "score"):

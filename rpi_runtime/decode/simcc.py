@@ -7,9 +7,10 @@ import threading
 import numpy as np
 
 from cython_ext.rules import SimccRules
-from rpi_runtime.decode.crops import Mode, crop_pose
+from rpi_runtime.decode.crops import crop_pose
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import quantized
+from rpi_runtime.decode.mode import Mode, checked_mode
 from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import SimccSettings
@@ -45,7 +46,7 @@ class SimccDecoder:
         self.lock = threading.Lock()
         if not isinstance(card.decoder, SimccSettings):
             raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'simcc'")
-        self.settings, self._mode = card.decoder, mode
+        self.settings, self._mode = card.decoder, checked_mode(mode)
         self._find = SimccFinder(
             SimccRules(keypoints=len(card.skeleton.keypoints), softmax=card.decoder.softmax)
         )

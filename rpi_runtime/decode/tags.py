@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +11,8 @@ from numpy.typing import NDArray
 from cython_ext.specs import Groups, Stored, TagRules
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, partners, single
-from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
+from rpi_runtime.decode.mode import Mode, checked_mode
+from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import TagSettings
 from rpi_runtime.model.inference import NetworkOutputs, Quantization
@@ -29,32 +28,16 @@ Planes = NDArray[np.float32]
 ByName = Mapping[str, Stored]  # by the name of the output
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TagOptions:
-    """How to decode.
-
-    Attributes
-    ----------
-    mode : {"fast", "exact"}
-        "exact": maps enlarged to the network's input, every group a person, every keypoint looked up, as the
-        papers evaluate. "fast": maps of the finest stride; a keypoint that a person lacks must reach the card's
-        threshold, and a person the card's least number of keypoints and score.
-    """
-
-    mode: Literal["fast", "exact"] = "fast"
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("fast", "exact"):
-            raise UsageError(f"decoder mode {self.mode!r}: expected 'fast' or 'exact'")
-
-
 class TagDecoder:
     """The decoder of one model: it turns maps into poses in image pixels and keeps its buffers between frames.
 
     Parameters
     ----------
     card : ModelCard
-    options : TagOptions, optional
+    mode : {"fast", "exact"}
+        "exact": maps enlarged to the network's input, every group a person, every keypoint looked up, as the
+        papers evaluate. "fast": maps of the finest stride; a keypoint that a person lacks must reach the card's
+        threshold, and a person the card's least number of keypoints and score.
     settings : TagSettings, optional
         Instead of the card's: ``dataclasses.replace(card.decoder, tag_threshold=0.8)``.
 
@@ -69,18 +52,16 @@ class TagDecoder:
     between cells where their maps are coarser. One decoder serves one thread.
     """
 
-    def __init__(
-        self, card: ModelCard, options: TagOptions | None = None, *, settings: TagSettings | None = None
-    ) -> None:
-        self.options = options if options is not None else TagOptions()
+    def __init__(self, card: ModelCard, mode: Mode = "fast", *, settings: TagSettings | None = None) -> None:
+        self._mode = checked_mode(mode)
         self.lock = threading.Lock()
         self.settings = settings if settings is not None else tag_settings(card)
         self._keypoints = len(card.skeleton.keypoints)
         self._outputs = *card.outputs_of("heatmaps"), *card.outputs_of("tags")
         size = card.input.height, card.input.width
         fine = _size(card, card.outputs_of("heatmaps")[-1])
-        exact = self.options.mode == "exact"
-        self._group = TagGrouper(tag_rules(card, self.options, self.settings))
+        exact = self._mode == "exact"
+        self._group = TagGrouper(tag_rules(card, mode, self.settings))
         self._merge = _Merge(card, fine, self.settings, keep_tags=not exact)
         self._project = PlaneResizer(fine, size) if exact else None
         self._heatmaps = np.empty((self._keypoints, *(size if exact else fine)), np.float32)
@@ -141,7 +122,7 @@ class TagDecoder:
         keypoints[..., :2] = transform.to_image(groups.points[..., :2] * self._cell)
         keypoints[groups.points[..., 2] <= 0] = 0
         kept = np.ones(len(keypoints), bool)
-        if self.options.mode == "fast":
+        if self._mode == "fast":
             kept = (groups.count >= self.settings.min_keypoints) & (groups.score >= self.settings.min_score)
         rows = np.flatnonzero(kept)
         return tuple(Pose(keypoints=keypoints[i], score=float(groups.score[i])) for i in rows)
@@ -223,7 +204,7 @@ def tag_settings(card: ModelCard) -> TagSettings:
     return card.decoder
 
 
-def tag_rules(card: ModelCard, options: TagOptions, settings: TagSettings | None = None) -> TagRules:
+def tag_rules(card: ModelCard, mode: Mode, settings: TagSettings | None = None) -> TagRules:
     """Return the kernel's rules."""
     spec = settings if settings is not None else tag_settings(card)
     return TagRules(
@@ -235,7 +216,7 @@ def tag_rules(card: ModelCard, options: TagOptions, settings: TagSettings | None
         nms_size=spec.nms_size,
         adjust=spec.adjust,
         refine=spec.refine,
-        refine_least=-np.inf if options.mode == "exact" else spec.peak_threshold,
+        refine_least=-np.inf if mode == "exact" else spec.peak_threshold,
     )
 
 

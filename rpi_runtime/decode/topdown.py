@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -12,7 +10,8 @@ from cython_ext.specs import PointRules, Stored
 from rpi_runtime.decode.crops import crop_pose
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, partners, single
-from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
+from rpi_runtime.decode.mode import Mode, checked_mode
+from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import TopdownSettings
 from rpi_runtime.model.inference import NetworkOutputs, Quantization
@@ -25,30 +24,14 @@ except ImportError as err:
     raise DependencyError(str(err)) from err
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopdownOptions:
-    """How to decode.
-
-    Attributes
-    ----------
-    mode : {"fast", "exact"}
-        "fast" leaves out keypoints below the card's threshold; "exact" returns all, as the papers evaluate.
-    """
-
-    mode: Literal["fast", "exact"] = "fast"
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("fast", "exact"):
-            raise UsageError(f"decoder mode {self.mode!r}: expected 'fast' or 'exact'")
-
-
 class TopdownDecoder:
     """The decoder of one top-down model: it turns maps of a crop into a person in image pixels and keeps its buffers.
 
     Parameters
     ----------
     card : ModelCard
-    options : TopdownOptions, optional
+    mode : {"fast", "exact"}
+        "fast" leaves out keypoints below the card's threshold; "exact" returns all, as the papers evaluate.
     settings : TopdownSettings, optional
         Instead of the card's: ``dataclasses.replace(card.decoder, beta=100.0)``.
 
@@ -67,11 +50,11 @@ class TopdownDecoder:
     def __init__(
         self,
         card: ModelCard,
-        options: TopdownOptions | None = None,
+        mode: Mode = "fast",
         *,
         settings: TopdownSettings | None = None,
     ) -> None:
-        self.options = options if options is not None else TopdownOptions()
+        self._mode = checked_mode(mode)
         self.lock = threading.Lock()
         self.settings = settings if settings is not None else topdown_settings(card)
         self._stride = card.output("heatmaps").stride
@@ -129,7 +112,7 @@ class TopdownDecoder:
             raise InputError(f"cannot decode: {err}") from err
         found = points.copy()
         found[:, :2] = found[:, :2] * np.float32(self._stride) + np.float32(self.settings.cell_origin)
-        return crop_pose(found, transform, self.settings, self.options.mode, box_score)
+        return crop_pose(found, transform, self.settings, self._mode, box_score)
 
     def read(self, model: NetworkOutputs, transform: Transform, *, box_score: float = 1.0) -> Pose:
         """Decode what `model` computed last."""

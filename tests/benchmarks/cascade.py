@@ -31,7 +31,7 @@ import numpy as np
 from quant.evaluate import refuse_calibrated, score
 from rpi_runtime.cascade.cascade import open_cascade
 from rpi_runtime.cascade.spec import RefineConfig
-from rpi_runtime.decode.crops import Mode
+from rpi_runtime.decode.mode import Mode
 from rpi_runtime.estimate import Estimate, Estimator
 from rpi_runtime.evaluate.coco import read_split
 from rpi_runtime.evaluate.coco_pose import detection

@@ -23,7 +23,8 @@ from cython_ext import reference_tags, reference_topdown
 from cython_ext.specs import Groups, PointRules
 from cython_ext.tags import TagGrouper
 from cython_ext.topdown import PointFinder
-from rpi_runtime.decode.tags import TagDecoder, TagOptions, tag_rules
+from rpi_runtime.decode.mode import Mode
+from rpi_runtime.decode.tags import TagDecoder, tag_rules
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.inference import Quantization
 from rpi_runtime.preprocess.letterbox import Transform
@@ -77,20 +78,21 @@ def merged(outputs: Outputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return np.ascontiguousarray(mean), tags[None]
 
 
-def oracle(card: ModelCard, outputs: Outputs, options: TagOptions) -> Groups:
+def oracle(card: ModelCard, outputs: Outputs, mode: Mode) -> Groups:
     """The whole decoder in NumPy."""
     heatmaps, tags = merged(outputs)
-    if options.mode == "exact":
+    if mode == "exact":
         heatmaps = reference_tags.resize(heatmaps, (card.input.height, card.input.width))
         tags = reference_tags.resize(tags, (card.input.height // 2, card.input.width // 2))
-    return reference_tags.group(heatmaps, tags, tag_rules(card, options))
+    return reference_tags.group(heatmaps, tags, tag_rules(card, mode))
 
 
 def tag_subjects(card: ModelCard, people: int) -> list[Subject]:
     """Subjects for whole pictures with so many people."""
     outputs = draw(card, people)
     stored = {n: quantize(m, SCALES[n].scale, SCALES[n].zero_point) for n, m in outputs.items()}
-    fast, exact = TagOptions(), TagOptions(mode="exact")
+    fast: Mode = "fast"
+    exact: Mode = "exact"
     heatmaps, tags = merged(outputs)
     found = TagGrouper(tag_rules(card, fast))(heatmaps, tags)
     expected = oracle(card, outputs, fast)

@@ -12,7 +12,7 @@ from export.train.data.agreement import Points, agreed, checked
 from quant.predict import infer
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.crops import crop_settings
-from rpi_runtime.decode.topdown import TopdownDecoder, TopdownOptions
+from rpi_runtime.decode.topdown import TopdownDecoder
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Box, Image
@@ -62,7 +62,7 @@ class PairTeacher:
         self._prepare = Preprocessor(self._finder.card.input)
         self._find = decoder_for(self._finder.card, "exact")
         self._write = CropWriter(card.input, self._settings)
-        self._decode = TopdownDecoder(card, TopdownOptions(mode="exact"))
+        self._decode = TopdownDecoder(card, "exact")
 
     @property
     def description(self) -> str:

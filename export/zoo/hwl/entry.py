@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from export.zoo.crops import describe_crops
-from export.zoo.entry import Entry, Facts
-from export.zoo.network import Network
+from export.zoo.entry import Entry, Facts, stored_loader
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,13 +22,6 @@ def _entry(name: str, hard_sigmoid: HardSigmoid, reading: str) -> Entry:
 
         return Hwl(hard_sigmoid=hard_sigmoid)
 
-    def load(source: str) -> Network:
-        from export.graph.topology import SUFFIX  # ONNX: not wanted for a list of names
-        from export.zoo.stored import load_stored
-
-        graph = Path(__file__).with_name(f"hwl-{hard_sigmoid}{SUFFIX}")
-        return load_stored(name, graph, DESCRIPTION, source)
-
     return Entry(
         summary=f"HWL: top-down, 17 keypoints, MobileNetV3 with attention, stride 4; hard sigmoid {reading}",
         facts=Facts(
@@ -41,7 +33,7 @@ def _entry(name: str, hard_sigmoid: HardSigmoid, reading: str) -> Entry:
         ),
         description=DESCRIPTION,
         bare=bare,
-        load=load,
+        load=stored_loader(name, Path(__file__).with_name(f"hwl-{hard_sigmoid}"), DESCRIPTION),
         small_start="keypoint_head.",
         elsewhere="none are published; train them with https://github.com/HAIV-Lab/ICPR22w",
     )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from export.weights.state import State
 from export.zoo.description import Description
-from export.zoo.entry import Entry, Facts, Trainable
-from export.zoo.network import Network
+from export.zoo.entry import Entry, Facts, Trainable, stored_loader
 from rpi_runtime.model.card import InputSpec, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import BoxSettings
 
@@ -64,14 +63,6 @@ def _adopt(state: State, source: str) -> State:
     return renamed_start(state, source)
 
 
-def _load(source: str) -> Network:
-    from export.graph.topology import SUFFIX  # ONNX: not wanted for a list of names
-    from export.zoo.stored import load_stored
-
-    graph = Path(__file__).with_name(f"{NAME}{SUFFIX}")
-    return load_stored(NAME, graph, DESCRIPTION, source, bundled=NAME, adopt=_adopt)
-
-
 ENTRIES = {
     NAME: Entry(
         summary="Finder of the pair: a detector of people, RTMDet's smallest form, strides 8 to 32",
@@ -83,7 +74,7 @@ ENTRIES = {
         ),
         description=DESCRIPTION,
         bare=_bare,
-        load=_load,
+        load=stored_loader(NAME, Path(__file__).with_name(NAME), DESCRIPTION, bundled=NAME, adopt=_adopt),
         adopt=_adopt,
         elsewhere="they come from python -m export.train person-finder --output DIR",
         bundled=NAME,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from export.weights.state import State
 from export.zoo.crops import describe_crops
 from export.zoo.description import Description
-from export.zoo.entry import Entry, Facts
-from export.zoo.network import Network
+from export.zoo.entry import Entry, Facts, stored_loader
 from export.zoo.skeletons import COCO_17_FLIP_PAIRS
 from rpi_runtime.model.decoders import TopdownSettings
 
@@ -56,14 +55,6 @@ def _adopt(state: State, source: str) -> State:
     return renamed_start(state, source)
 
 
-def _load(source: str) -> Network:
-    from export.graph.topology import SUFFIX  # ONNX: not wanted for a list of names
-    from export.zoo.stored import load_stored
-
-    graph = Path(__file__).with_name(f"{NAME}{SUFFIX}")
-    return load_stored(NAME, graph, DESCRIPTION, source, bundled=NAME, adopt=_adopt)
-
-
 ENTRIES = {
     NAME: Entry(
         summary="Refiner of the pair: top-down, 17 keypoints, Lite-HRNet with channel shuffle, stride 4",
@@ -75,7 +66,7 @@ ENTRIES = {
         ),
         description=DESCRIPTION,
         bare=_bare,
-        load=_load,
+        load=stored_loader(NAME, Path(__file__).with_name(NAME), DESCRIPTION, bundled=NAME, adopt=_adopt),
         adopt=_adopt,
         elsewhere="they come with the package, or from python -m export.train person-refiner --output DIR",
         bundled=NAME,

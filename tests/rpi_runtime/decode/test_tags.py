@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from cython_ext import reference_tags as reference
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.maps import partners
-from rpi_runtime.decode.tags import TagDecoder, TagOptions, tag_rules
+from rpi_runtime.decode.mode import Mode
+from rpi_runtime.decode.tags import TagDecoder, tag_rules
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import TagSettings
@@ -25,7 +27,6 @@ from tests.rpi_runtime.decode.test_topdown import CARD as CROPS
 from tests.rpi_runtime.toys import CARD as PAF_CARD
 
 PAIRS = tuple((k, k + 1) for k in range(1, 17, 2))
-EXACT = TagOptions(mode="exact")
 TRANSFORM = Transform(scale_x=0.5, scale_y=0.52, pad_x=0, pad_y=7)
 
 
@@ -73,13 +74,11 @@ def by_column(poses: tuple[Pose, ...]) -> list[Pose]:
     return sorted(poses, key=lambda pose: float(pose.keypoints[:, 0].mean()))
 
 
-@pytest.mark.parametrize("options", [TagOptions(), EXACT], ids=["fast", "exact"])
+@pytest.mark.parametrize("mode", ["fast", "exact"])
 @pytest.mark.parametrize("tags", [(4,), (4, 2)], ids=["ae1", "ae2"])
-def test_keypoints_come_back_to_where_they_are_in_the_image(
-    options: TagOptions, tags: tuple[int, ...]
-) -> None:
+def test_keypoints_come_back_to_where_they_are_in_the_image(mode: Mode, tags: tuple[int, ...]) -> None:
     spec, at = card(tags=tags), people(3)
-    poses = TagDecoder(spec, options).decode(drawn(spec, at), TRANSFORM)
+    poses = TagDecoder(spec, mode).decode(drawn(spec, at), TRANSFORM)
     assert len(poses) == 3
     for pose, person in zip(by_column(poses), at, strict=True):
         assert pose.found.all()
@@ -94,7 +93,7 @@ def test_fast_equals_the_oracle() -> None:
     outputs = drawn(spec, at)
     coarse, fine, tags = (reference.unpack(outputs[n], 17) for n in ("heatmaps_4", "heatmaps_2", "tags_4"))
     heatmaps = (reference.resize(coarse, fine.shape[1:]) + fine) * np.float32(0.5)
-    expected = reference.group(heatmaps, tags[None], tag_rules(spec, TagOptions()))
+    expected = reference.group(heatmaps, tags[None], tag_rules(spec, "fast"))
     poses = TagDecoder(spec).decode(outputs, TRANSFORM)
     points = TRANSFORM.to_image(expected.points[..., :2] * np.float32(2))
     assert_array_equal(np.stack([p.keypoints[:, :2] for p in poses]), points)
@@ -112,7 +111,7 @@ def test_exact_aggregates_as_the_original(shared: Path, name: str) -> None:
         coarse, fine = (case[prefix + o][0].transpose(1, 2, 0) for o in ("out0", "out1"))
         maps = {"heatmaps_4": coarse[..., :17], "tags_4": coarse[..., 17:], "heatmaps_2": fine[..., :17]}
         sets.append(maps | ({"tags_2": fine[..., 17:]} if "ae2" in name else {}))
-    decode = TagDecoder(spec, EXACT)
+    decode = TagDecoder(spec, "exact")
     heatmaps, tags = decode._merge(sets[0], {}, sets[1] if len(sets) > 1 else None)
     assert_allclose(reference.resize(heatmaps, (height, width)), case["heatmaps"][0], atol=2e-5)
     projected = reference.resize(tags, (height, width)).transpose(1, 2, 3, 0)
@@ -156,7 +155,7 @@ def test_the_runtime_leaves_out_whom_the_card_calls_nobody() -> None:
         outputs[name][cell[0], cell[1], 5] = 0.9  # a keypoint alone
     outputs["tags_4"][20, 40, 5] = 50
     assert len(TagDecoder(spec).decode(outputs, TRANSFORM)) == 1
-    assert len(TagDecoder(spec, EXACT).decode(outputs, TRANSFORM)) == 2
+    assert len(TagDecoder(spec, "exact").decode(outputs, TRANSFORM)) == 2
     strict = dataclasses.replace(spec.decoder, min_keypoints=18)  # type: ignore[arg-type]
     assert TagDecoder(spec, settings=strict).decode(outputs, TRANSFORM) == ()  # type: ignore[arg-type]
 
@@ -167,7 +166,7 @@ def test_a_missing_keypoint_is_looked_up() -> None:
     for name, tags in (("heatmaps_4", outputs["tags_4"]), ("heatmaps_2", outputs["tags_4"])):
         outputs[name][..., 3] *= 0.08 if name == "heatmaps_2" else 0.09
         assert not tags.any()
-    fast, exact = (TagDecoder(spec, o).decode(outputs, TRANSFORM)[0] for o in (TagOptions(), EXACT))
+    fast, exact = (TagDecoder(spec, o).decode(outputs, TRANSFORM)[0] for o in get_args(Mode))
     assert not fast.found[3]  # below the threshold
     assert exact.found[3]
     assert np.linalg.norm(exact.keypoints[3, :2] - TRANSFORM.to_image(at[0, 3].astype(np.float32))) < 4
@@ -177,7 +176,7 @@ def test_refusals() -> None:
     with pytest.raises(CardError, match="its decoder is 'paf', expected 'tags'"):
         TagDecoder(PAF_CARD)
     with pytest.raises(UsageError, match="decoder mode 'slow'"):
-        TagOptions(mode="slow")  # type: ignore[arg-type]
+        TagDecoder(card(), "slow")  # type: ignore[arg-type]
     spec = card()
     outputs = drawn(spec, people(1))
     with pytest.raises(InputError, match="cannot decode: planes of shape"):

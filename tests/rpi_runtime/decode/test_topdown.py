@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rpi_runtime.decode.crops import select_people
 from rpi_runtime.decode.maps import partners
-from rpi_runtime.decode.topdown import TopdownDecoder, TopdownOptions
+from rpi_runtime.decode.topdown import TopdownDecoder
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
 from rpi_runtime.model.decoders import TopdownSettings
@@ -31,7 +31,6 @@ CARD = ModelCard(
     outputs=(OutputSpec(name="heatmaps", role="heatmaps", channels=17, stride=4),),
     decoder=TopdownSettings(flip_pairs=PAIRS),
 )
-EXACT = TopdownOptions(mode="exact")
 HALF = Transform(scale_x=0.5, scale_y=0.5, pad_x=-40.25, pad_y=10.0)
 
 
@@ -67,7 +66,7 @@ def test_equals_the_original_on_every_case(shared: Path) -> None:
         width, height = 4 * case["heatmaps"].shape[3], 4 * case["heatmaps"].shape[2]
         card = dataclasses.replace(CARD, input=dataclasses.replace(CARD.input, width=width, height=height))
         for name, spec in (("quarter", CARD.decoder), ("softargmax160_quarter", soft)):
-            decode = TopdownDecoder(card, EXACT, settings=spec)  # type: ignore[arg-type]
+            decode = TopdownDecoder(card, "exact", settings=spec)  # type: ignore[arg-type]
             for i, matrix in enumerate(case["affine_image_to_input"]):
                 # pixel indices become continuous: the centre of pixel 0 is at 0.5
                 scale, shift = matrix[0, 0], matrix[:, 2] + 0.5 - 0.5 * matrix[0, 0]
@@ -82,7 +81,7 @@ def test_keypoints_below_the_threshold_are_not_found_but_by_the_papers() -> None
     maps[..., 3] *= 0.1
     maps[..., 4] = -1
     fast = TopdownDecoder(CARD).decode(maps, HALF)
-    exact = TopdownDecoder(CARD, EXACT).decode(maps, HALF)
+    exact = TopdownDecoder(CARD, "exact").decode(maps, HALF)
     assert np.flatnonzero(~fast.found).tolist() == [3, 4]
     assert np.flatnonzero(~exact.found).tolist() == [4]
     assert fast.score == exact.score
@@ -130,7 +129,7 @@ def test_refusals() -> None:
     with pytest.raises(CardError, match="its decoder is 'paf', expected 'topdown'"):
         TopdownDecoder(PAF_CARD)
     with pytest.raises(UsageError, match="decoder mode 'slow'"):
-        TopdownOptions(mode="slow")  # type: ignore[arg-type]
+        TopdownDecoder(CARD, "slow")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="cannot decode: maps of shape"):
         TopdownDecoder(CARD).decode(np.zeros((4, 4), np.float32), HALF)
     with pytest.raises(InputError, match="cannot decode: scale 0"):
@@ -152,6 +151,6 @@ def test_maps_that_are_not_numbers_give_finite_poses(mode):
         maps = rng.uniform(-1, 1, (64, 48, 17)).astype(np.float32)
         holes = rng.random(maps.shape) < rng.choice([0.001, 0.1, 1.0])
         maps[holes] = rng.choice(np.float32([np.nan, np.inf, -np.inf, 3e38]), int(holes.sum()))
-        pose = TopdownDecoder(CARD, TopdownOptions(mode=mode)).decode(maps, HALF)
+        pose = TopdownDecoder(CARD, mode).decode(maps, HALF)
         assert np.isfinite(pose.keypoints).all()
         assert np.isfinite(pose.score)
