@@ -28,6 +28,7 @@ from rpi_runtime.command_line import exit_codes
 from rpi_runtime.errors import InputError, OutputError, UsageError, WeightsError
 from rpi_runtime.files import write_bytes, write_text
 from rpi_runtime.inputs import parse_toml, read_input
+from rpi_runtime.settings.toml_value import toml_value
 from rpi_runtime.strict import finite, from_mapping
 
 LARGEST = 9_000_000  # largest size in bytes of a file that ships
@@ -186,15 +187,11 @@ def to_toml(card: BundledCard) -> str:
     """Return a card as TOML."""
     data = asdict(card)
     tables = {k: data.pop(k) for k in ("measured", "candidates", "curve")}
-    lines = [f"{k} = {_toml(v)}" for k, v in data.items()]
+    lines = [f"{k} = {toml_value(v)}" for k, v in data.items()]
     for name, rows in tables.items():
         for row in rows:
-            lines += ["", f"[[{name}]]", *(f"{k} = {_toml(v)}" for k, v in row.items())]
+            lines += ["", f"[[{name}]]", *(f"{k} = {toml_value(v)}" for k, v in row.items())]
     return "\n".join(lines) + "\n"
-
-
-def _toml(value: str | float) -> str:
-    return json.dumps(value, ensure_ascii=False)  # a JSON string or number is also valid TOML
 
 
 def read_facts(path: Path, name: str, sha256: str) -> BundledCard:

@@ -12,7 +12,7 @@ from rpi_runtime.capture.source import Wanted
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.health.thermal import HeatWatch
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.pipeline import Limits, Pipeline
+from rpi_runtime.pipeline import Pipeline, RunLimits
 from rpi_runtime.settings.run_config import RunConfig, load_config
 from rpi_runtime.sinks.callback import CallbackSink
 from rpi_runtime.sinks.runner import SinkRunner
@@ -105,7 +105,7 @@ def build(
         Feed(source.maker(), wanted, recovery, pace=source.paced),
         Estimator(models, track=config.tracks, smooth=config.smooth, cascade=cascade),
         runners,
-        limits=Limits(max_fps=config.max_fps, frames=config.frames),
+        limits=RunLimits(max_fps=config.max_fps, frames=config.frames),
         heat=HeatWatch(config.heat),
         stopping=stopping,
     )

@@ -37,7 +37,7 @@ STOP_S = 1.4  # for flushing after a stop; the whole stop has to stay below 2 s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RunLimits:
     """`max_fps` frames per second, and the end after `frames`; 0 for no limit."""
 
     max_fps: float = 0.0
@@ -52,7 +52,7 @@ class Pipeline:
     feed : Feed
     estimator : Estimator
     sinks : sequence of SinkRunner
-    limits : Limits
+    limits : RunLimits
     heat : HeatWatch, optional
     stopping : StopFlag, optional
         Shared with whoever wants to stop the run from outside.
@@ -76,7 +76,7 @@ class Pipeline:
         estimator: Estimator,
         sinks: Sequence[SinkRunner],
         *,
-        limits: Limits = Limits(),
+        limits: RunLimits = RunLimits(),
         heat: HeatWatch | None = None,
         stopping: StopFlag | None = None,
     ) -> None:

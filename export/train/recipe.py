@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 from export.train.data.augment import LightRange
-from export.train.data.examples import Source
+from export.train.data.examples import LabelledSource
 from export.train.run.optimizer import Group, Schedule
 from export.train.start.settings import AnyStart
 from export.zoo.registry import find_trainable
@@ -108,7 +108,7 @@ class Recipe:
     batch: int
     pictures: int
     schedule: Schedule
-    data: tuple[Source, ...]
+    data: tuple[LabelledSource, ...]
     start: AnyStart
     augmentation: LightRange
     groups: tuple[Group, ...] = ()

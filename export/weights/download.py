@@ -50,7 +50,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class PublishedWeights:
     """A published set of weights: files (the first one is read), licence, and a one-line description."""
 
     files: tuple[RemoteFile, ...]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.weights.bundled import BUNDLED, find_bundled
-from export.weights.download import Source, cache_folder, checksum, fetch
+from export.weights.download import PublishedWeights, cache_folder, checksum, fetch
 from export.weights.state import UNUSED, State
 from export.weights.wrappers import plain_keys
 from rpi_runtime.errors import DownloadError, WeightsError
@@ -20,7 +20,7 @@ from rpi_runtime.inputs import open_input, read_input, shown_name
 from rpi_runtime.model.card import Provenance
 
 if TYPE_CHECKING:
-    from export.weights.openvino_ir import Graph
+    from export.weights.openvino_ir import IrGraph
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 _READABLE = "make it readable, or give other --weights"
@@ -34,21 +34,21 @@ class Weights:
     ----------
     state : dict of str to ndarray, float32
         By state_dict key; empty when `ir` is set.
-    ir : Graph or None
+    ir : IrGraph or None
         The OpenVINO graph, whose values have no state_dict keys.
     source, sha256, licence, data : str
         For the model card. The hash is that of the file with the values; `data` describes the training data.
     """
 
     state: State
-    ir: Graph | None
+    ir: IrGraph | None
     source: str
     sha256: str
     licence: str
     data: str = ""
 
 
-def find_weights(source: str, known: Mapping[str, Source], bundled: str = "") -> Weights:
+def find_weights(source: str, known: Mapping[str, PublishedWeights], bundled: str = "") -> Weights:
     """Read weights from a known source's name or a path.
 
     Parameters
@@ -56,7 +56,7 @@ def find_weights(source: str, known: Mapping[str, Source], bundled: str = "") ->
     source : str
         Name in `known`, or path of an OpenVINO .xml (or its .bin, or the folder of both), a PyTorch state_dict
         (.pth, .pt, .ckpt, .tar), .safetensors, or an .onnx, of which the convolutions are read.
-    known : mapping of str to Source
+    known : mapping of str to PublishedWeights
     bundled : str, optional
         Name of the network whose weights the source ``bundled`` means.
 
@@ -101,7 +101,7 @@ def _read_bundled(network: str) -> Weights:
     return replace(_read(path, f"{BUNDLED}: {path.name}", card.licence), data=f"{card.data}; {card.limits}")
 
 
-def _fetch_all(entry: Source) -> Path:
+def _fetch_all(entry: PublishedWeights) -> Path:
     """Download a source's files and return the one to read. Without network, the error names all missing files."""
     for file in entry.files:
         try:
@@ -128,9 +128,9 @@ def _read(path: Path, source: str, licence: str) -> Weights:
     with reading(path, _READABLE, WeightsError):
         open_input(path).close()  # the readers below would report it as damaged
     if suffix in (".xml", ".bin"):
-        from export.weights.openvino_ir import Graph  # a reader of XML: no other kind of weights needs it
+        from export.weights.openvino_ir import IrGraph  # a reader of XML: no other kind of weights needs it
 
-        ir, values = Graph(path.with_suffix(".xml")), path.with_suffix(".bin")
+        ir, values = IrGraph(path.with_suffix(".xml")), path.with_suffix(".bin")
     elif suffix == ".safetensors":
         state = _read_safetensors(path)
     elif suffix in (".pth", ".pt", ".ckpt", ".tar"):

@@ -51,7 +51,7 @@ class Layer:
     inputs: tuple[str, ...]
 
 
-class Graph:
+class IrGraph:
     """An IR file pair in memory.
 
     Parameters

@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from export.weights.openvino_ir import CONVOLUTIONS, OTHERWISE, Graph, Layer, ints
+from export.weights.openvino_ir import CONVOLUTIONS, OTHERWISE, IrGraph, Layer, ints
 from rpi_runtime.errors import WeightsError
 
 OPSET = 17
@@ -18,7 +18,7 @@ SAME = {"Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "ReLU": "Relu"}
 IGNORED = ("FakeQuantize", "Convert")  # the float network is wanted
 
 
-def run_ir(graph: Graph, image: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
+def run_ir(graph: IrGraph, image: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
     """Run the float network on (1, 3, H, W), any size; outputs by their number of channels.
 
     Raises
@@ -41,7 +41,7 @@ def run_ir(graph: Graph, image: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
     return {value.shape[1]: value for value in values}
 
 
-def _model(graph: Graph, shape: tuple[int, ...]) -> onnx.ModelProto:
+def _model(graph: IrGraph, shape: tuple[int, ...]) -> onnx.ModelProto:
     constants = [numpy_helper.from_array(_live(c), i) for i, c in graph.constants.items()]
     live = [layer for layer in graph.layers.values() if layer.id not in graph.constants]
     inputs = [layer.id for layer in live if layer.type == "Parameter"]
@@ -58,7 +58,7 @@ def _model(graph: Graph, shape: tuple[int, ...]) -> onnx.ModelProto:
     return helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
 
 
-def _node(graph: Graph, layer: Layer) -> onnx.NodeProto:
+def _node(graph: IrGraph, layer: Layer) -> onnx.NodeProto:
     inputs = list(layer.inputs)
     if layer.type in CONVOLUTIONS:
         return _convolution(graph, layer)
@@ -75,7 +75,7 @@ def _node(graph: Graph, layer: Layer) -> onnx.NodeProto:
     )
 
 
-def _convolution(graph: Graph, layer: Layer) -> onnx.NodeProto:
+def _convolution(graph: IrGraph, layer: Layer) -> onnx.NodeProto:
     pads = [*ints(layer.attributes["pads_begin"]), *ints(layer.attributes["pads_end"])]
     groups = graph.constants[layer.inputs[1]].shape[0] if layer.type == "GroupConvolution" else 1
     return helper.make_node(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.weights.bundled import BUNDLED, is_bundled
-from export.weights.download import Source
+from export.weights.download import PublishedWeights
 from export.weights.state import State
 from export.zoo.description import Description
 from export.zoo.network import Network
@@ -106,7 +106,7 @@ class Entry(Trainable):
     facts : Facts
     load : callable
         Takes the source of weights and returns a `Network` with them.
-    sources : mapping of str to Source
+    sources : mapping of str to PublishedWeights
         Published weights by name. The first is the default.
     elsewhere : str
         Where users get weights if `sources` is empty.
@@ -117,7 +117,7 @@ class Entry(Trainable):
     summary: str
     facts: Facts
     load: Loader
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    sources: Mapping[str, PublishedWeights] = field(default_factory=dict)
     elsewhere: str = ""
     bundled: str = ""
 

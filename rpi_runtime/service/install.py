@@ -18,9 +18,9 @@ from rpi_runtime.service.changes import (
     plan_link,
     read,
 )
+from rpi_runtime.service.config_text import config_text
 from rpi_runtime.service.layout import NAME, USER, Layout
 from rpi_runtime.service.program import this_program
-from rpi_runtime.service.template import config_text
 from rpi_runtime.service.unit import HIDDEN, sysusers_text, tmpfiles_text, unit_text
 
 Say = Callable[[str], None]

@@ -31,7 +31,7 @@ from rpi_runtime.commands.recording import Recorder
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.health.thermal import Heat, HeatConfig, HeatWatch
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.pipeline import Limits, Pipeline
+from rpi_runtime.pipeline import Pipeline, RunLimits
 from rpi_runtime.poses import Frame
 from rpi_runtime.sinks.null import NullOptions, NullSink
 from rpi_runtime.sinks.runner import SinkRunner
@@ -53,7 +53,7 @@ def camera(folder: Path, *runs: list[str], recovery: Recovery | None = None) -> 
         feed,
         Estimator([Model(folder / "toy.tflite", threads=1)]),
         [SinkRunner(NullSink(NullOptions()))],
-        limits=Limits(frames=60),
+        limits=RunLimits(frames=60),
     )
     status = pipeline.run()
     script.unhang.set()

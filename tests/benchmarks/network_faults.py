@@ -27,7 +27,7 @@ from rpi_runtime.capture.feed import Feed
 from rpi_runtime.capture.source import Delivered, Wanted
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.pipeline import Limits, Pipeline
+from rpi_runtime.pipeline import Pipeline, RunLimits
 from rpi_runtime.poses import Frame
 from rpi_runtime.settings.run_config import sink_config
 from rpi_runtime.sinks.mqtt.sink import MqttOptions, MqttSink
@@ -86,7 +86,7 @@ def running(folder: Path, sink: Any) -> Iterator[Pipeline]:
         Feed(lambda: Camera(noise), Wanted()),
         Estimator([Model(folder / "toy.tflite")]),
         [SinkRunner(sink, stopping=stopping)],
-        limits=Limits(max_fps=30),
+        limits=RunLimits(max_fps=30),
         stopping=stopping,
     )
     thread = threading.Thread(target=pipeline.run)

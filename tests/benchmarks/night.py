@@ -33,8 +33,8 @@ import aiohttp
 import numpy as np
 
 from rpi_runtime.capture.pictures import encode_picture, read_picture
+from rpi_runtime.service.config_text import config_text
 from rpi_runtime.service.layout import RUNTIME
-from rpi_runtime.service.template import config_text
 from rpi_runtime.service.unit import TEMPLATE
 from rpi_runtime.settings.run_config import source_config
 from tests.benchmarks.servers import SECRET, MjpegServer

@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from export.weights.openvino_ir import Graph
+from export.weights.openvino_ir import IrGraph
 
 TYPES = {"float32": "f32", "float16": "f16", "int8": "i8", "uint8": "u8", "int32": "i32", "int64": "i64"}
 
@@ -71,7 +71,7 @@ class IrWriter:
         return xml
 
 
-def as_float32(source: Graph, folder: Path) -> Path:
+def as_float32(source: IrGraph, folder: Path) -> Path:
     """Rewrite a published FP16-INT8 graph the way its FP32 form was published later.
 
     Constants are folded to f32, activations are not quantized, mean and scale are an Add and a Multiply in f32, layers

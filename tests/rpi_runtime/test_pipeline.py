@@ -14,7 +14,7 @@ from rpi_runtime.capture.source import Wanted
 from rpi_runtime.errors import OutputError, SourceError
 from rpi_runtime.estimate import Estimate
 from rpi_runtime.health.thermal import Heat, HeatConfig, HeatWatch
-from rpi_runtime.pipeline import Limits, Pipeline
+from rpi_runtime.pipeline import Pipeline, RunLimits
 from rpi_runtime.sinks.runner import SinkRunner
 from rpi_runtime.sinks.sink import SinkLeftError
 from rpi_runtime.stop import StopFlag
@@ -72,7 +72,7 @@ def make_pipeline(script, *sinks, estimator=None, limits=None, heat=None):
     feed = Feed(script.make, Wanted(), QUICK, rng=random.Random(0))
     runners = [SinkRunner(s, lossless=not script.live, stopping=flag) for s in sinks]
     estimator = estimator or StandInEstimator()
-    return Pipeline(feed, estimator, runners, limits=limits or Limits(), heat=heat, stopping=flag)
+    return Pipeline(feed, estimator, runners, limits=limits or RunLimits(), heat=heat, stopping=flag)
 
 
 def test_a_recording_reaches_every_sink_whole_and_in_order():
@@ -103,7 +103,7 @@ def test_pictures_are_copied_from_the_camera_only_for_sinks_that_want_them():
 def test_a_camera_fault_is_survived(fault):
     script = Script(["frame"] * 5 + [fault], ["frame"])
     sink = KeepingSink()
-    pipeline = make_pipeline(script, sink, limits=Limits(frames=20))
+    pipeline = make_pipeline(script, sink, limits=RunLimits(frames=20))
     status = pipeline.run()
     assert (status.frames, status.restarts, len(sink.results)) == (20, 1, 20)
     assert pipeline.hung == (fault == "hang")
@@ -157,7 +157,7 @@ def test_stop_from_another_thread_writes_what_was_found():
 def test_a_slow_network_gets_the_newest_frames():
     sink = KeepingSink()
     estimator = StandInEstimator(seconds=0.01)
-    pipeline = make_pipeline(Script(["frame"]), sink, estimator=estimator, limits=Limits(frames=15))
+    pipeline = make_pipeline(Script(["frame"]), sink, estimator=estimator, limits=RunLimits(frames=15))
     status = pipeline.run()
     indices = [r.index for r in sink.results]
     assert indices == sorted(set(indices))
@@ -170,7 +170,7 @@ def test_heat_takes_the_smaller_model():
     heat = HeatWatch(HeatConfig(period_s=0.001), lambda: Heat(celsius=90))
     estimator = StandInEstimator(models=2)
     pipeline = make_pipeline(
-        Script(["frame"]), KeepingSink(), estimator=estimator, limits=Limits(frames=100), heat=heat
+        Script(["frame"]), KeepingSink(), estimator=estimator, limits=RunLimits(frames=100), heat=heat
     )
     status = pipeline.run()
     assert estimator.asked[-1] == 1
@@ -179,7 +179,7 @@ def test_heat_takes_the_smaller_model():
 
 
 def test_the_summary_speaks_of_the_whole_run():
-    status = make_pipeline(Script(["frame"]), KeepingSink(), limits=Limits(frames=30)).run()
+    status = make_pipeline(Script(["frame"]), KeepingSink(), limits=RunLimits(frames=30)).run()
     assert status.fps == pytest.approx(29 / status.seconds)
 
 

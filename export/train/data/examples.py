@@ -25,7 +25,7 @@ SMALLEST = 64  # pixels of the long side of a pyramid's last picture, at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class LabelledSource:
     """Pictures with labels in COCO's keypoint format.
 
     Attributes
@@ -105,7 +105,7 @@ def halved(picture: Image) -> tuple[Image, ...]:
     return tuple(pyramid)
 
 
-def read_source(source: Source, hidden: frozenset[str]) -> list[Example]:
+def read_source(source: LabelledSource, hidden: frozenset[str]) -> list[Example]:
     """Read every labelled picture of a source, less those whose file names are in `hidden`.
 
     They are decoded into memory, up to `IN_MEMORY`; of a larger source none is.

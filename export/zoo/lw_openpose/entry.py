@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from export.weights.download import Source
+from export.weights.download import PublishedWeights
 from export.zoo.description import Description
 from export.zoo.entry import Entry, Facts, Trainable
 from export.zoo.lw_openpose import layouts
@@ -51,7 +51,7 @@ def _entry(
     summary: str,
     facts: Facts,
     size: tuple[int, int],
-    sources: Mapping[str, Source] | None = None,
+    sources: Mapping[str, PublishedWeights] | None = None,
 ) -> Entry:
     layout = LAYOUTS[name]
     description = describe(layout, *size)

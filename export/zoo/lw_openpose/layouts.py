@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
-Graph = Literal["osokin", "omz"]  # the two published forms
+Form = Literal["osokin", "omz"]  # the two published forms
 
 HEATMAPS, PAFS, STEM_STRIDE = 19, 38, 2
 # in, out, depthwise stride, depthwise dilation; conv2_1 to conv5_5 of MobileNetV1

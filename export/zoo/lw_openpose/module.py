@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, PUBLISHED, STEM_STRIDE, Graph, Layout
+from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, PUBLISHED, STEM_STRIDE, Form, Layout
 
 INITIAL, BLOCKS = 3, 5  # convolutions of the initial stage, residual blocks of the refinement stage
 
@@ -66,7 +66,7 @@ def conv_dw_elu(channels: int, *, bias: bool) -> nn.Sequential:
 class Context(nn.Module):
     """Backbone channels to features: `cpm` in the original repository."""
 
-    def __init__(self, graph: Graph, layout: Layout) -> None:
+    def __init__(self, graph: Form, layout: Layout) -> None:
         super().__init__()
         width = layout.features
         self.align = conv(layout.backbone[-1][1], width, 1)
@@ -147,7 +147,7 @@ class LwOpenPose(nn.Module):
     """
 
     def __init__(
-        self, graph: Graph = "osokin", refinement_stages: int = 1, layout: Layout = PUBLISHED
+        self, graph: Form = "osokin", refinement_stages: int = 1, layout: Layout = PUBLISHED
     ) -> None:
         super().__init__()
         self.graph = graph

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from export.graph.topology import build_from_topology
-from export.weights.download import Source
+from export.weights.download import PublishedWeights
 from export.weights.find import find_weights, provenance
 from export.weights.state import check_state
 from export.zoo.description import Description
@@ -15,7 +15,7 @@ from export.zoo.network import Network
 
 
 def load_network(
-    name: str, description: Description, published: Mapping[str, Source], source: str
+    name: str, description: Description, published: Mapping[str, PublishedWeights], source: str
 ) -> Network:
     """Read weights and return the network, or one of its narrow relatives."""
     weights = find_weights(source, published, bundled=name)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from export.weights.download import RemoteFile, Source
+from export.weights.download import PublishedWeights, RemoteFile
 
 _OMZ = "https://storage.openvinotoolkit.org/repositories/open_model_zoo/2023.0/models_bin/1/human-pose-estimation-0001/FP32/"
 _OSOKIN = "https://download.01.org/opencv/openvino_training_extensions/models/human_pose_estimation/"
 
 SOURCES = {
-    "omz": Source(
+    "omz": PublishedWeights(
         files=(
             RemoteFile(
                 url=_OMZ + "human-pose-estimation-0001.xml",
@@ -26,7 +26,7 @@ SOURCES = {
         licence="Apache-2.0",
         summary="Open Model Zoo 2023.0, FP32, 16 MB; published AP 42.8",
     ),
-    "osokin": Source(
+    "osokin": PublishedWeights(
         files=(
             RemoteFile(
                 url=_OSOKIN + "checkpoint_iter_370000.pth",

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from export.graph.topology import SUFFIX, Topology
 from export.weights.find import Weights
-from export.weights.openvino_ir import Graph as IrGraph
-from export.weights.openvino_ir import Layer, malformed
+from export.weights.openvino_ir import IrGraph, Layer, malformed
 from export.weights.openvino_run import run_ir
 from export.weights.state import State, check_state
-from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, Graph
+from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, Form
 from rpi_runtime.errors import WeightsError
 
 LATER = ("refinement_stages.1.", "refinement_stages.2.")  # stages of training that nothing deployed has
@@ -33,7 +32,7 @@ class LwWeights:
         Of the input, ``(value - 128) * scale``.
     """
 
-    form: Graph
+    form: Form
     state: State
     scale: float
 
@@ -49,11 +48,11 @@ def find_form(weights: Weights) -> LwWeights:
     if weights.ir is not None:
         with malformed(weights.ir.path):
             return _from_ir(weights.ir, weights.source)
-    form: Graph = "omz" if any(k.startswith("cpm.reduce.") for k in weights.state) else "osokin"
+    form: Form = "omz" if any(k.startswith("cpm.reduce.") for k in weights.state) else "osokin"
     return LwWeights(form=form, state=weights.state, scale=1 / 255 if form == "omz" else 1 / 256)
 
 
-def notes_of(form: Graph, left_out: list[str]) -> list[str]:
+def notes_of(form: Form, left_out: list[str]) -> list[str]:
     """Return what the user should know: the graph, and what was left out on purpose."""
     notes = [f"graph {form}"]
     if left_out:
@@ -63,7 +62,7 @@ def notes_of(form: Graph, left_out: list[str]) -> list[str]:
     return notes
 
 
-def topology(name: str, form: Graph) -> Topology:
+def topology(name: str, form: Form) -> Topology:
     """Return the stored graph of a network of this family; the narrow ones have the ``omz`` form only."""
     kind = form if name == "lw-openpose" else "omz"
     return Topology(Path(__file__).parent / f"{name}-{kind}{SUFFIX}")

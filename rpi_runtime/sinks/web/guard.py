@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from rpi_runtime.sinks.web.limits import Limits
+from rpi_runtime.sinks.web.limits import WebLimits
 
 
 class Guard:
@@ -19,7 +19,7 @@ class Guard:
 
     Parameters
     ----------
-    limits : Limits
+    limits : WebLimits
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Guard:
         Connections that were cut, by reason: ``connections``, ``per_address``, ``slow_request``.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: WebLimits) -> None:
         self.limits = limits
         self.refused: Counter[str] = Counter()
         self._open: dict[asyncio.BaseTransport, _Connection] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class WebLimits:
     """Bounds of the server; times in seconds, sizes in bytes.
 
     Attributes

@@ -11,7 +11,7 @@ from rpi_runtime.errors import UsageError
 from rpi_runtime.sinks.sink import About, Result
 from rpi_runtime.sinks.web.access import Access, Names, check_token
 from rpi_runtime.sinks.web.address import Address, parse_address
-from rpi_runtime.sinks.web.limits import Limits
+from rpi_runtime.sinks.web.limits import WebLimits
 
 if TYPE_CHECKING:
     from rpi_runtime.sinks.web.hub import Hub
@@ -48,7 +48,7 @@ class WebOptions:
     token: str = field(default="", repr=False)
     quality: int = 80
     fps: float = 30.0
-    viewers: int = Limits().viewers
+    viewers: int = WebLimits().viewers
     names: tuple[str, ...] = ()
     cert_file: str = ""
     key_file: str = ""
@@ -91,7 +91,7 @@ class WebSink:
         from rpi_runtime.sinks.web.site import Site
 
         options = self._options
-        guard = Guard(Limits(viewers=options.viewers))
+        guard = Guard(WebLimits(viewers=options.viewers))
         hub = Hub(about.skeleton, make_encoder(options.quality), options.fps)
         site = Site(
             hub,

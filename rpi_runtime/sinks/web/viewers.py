@@ -2,7 +2,7 @@
 
 The WebSocket's protocol: the server sends ``hello`` (text), then binary frames (see
 `rpi_runtime.sinks.web.hub.Packet`) and about once a second ``status`` (text). The page confirms each frame by its
-number, in decimal, when it has drawn it. At most `Limits.in_flight` frames are unconfirmed, so a slow viewer
+number, in decimal, when it has drawn it. At most `WebLimits.in_flight` frames are unconfirmed, so a slow viewer
 gets fewer frames, not older ones.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from rpi_runtime.sinks.web.hub import Hub
 from rpi_runtime.sinks.web.library import aiohttp
-from rpi_runtime.sinks.web.limits import Limits
+from rpi_runtime.sinks.web.limits import WebLimits
 
 _CLOSE_GOING_AWAY, _CLOSE_POLICY, _CLOSE_TRY_LATER = 1001, 1008, 1013
 _STATUS_S = 1.0
@@ -31,12 +31,14 @@ class SocketViewer:
     Parameters
     ----------
     hub : Hub
-    limits : Limits
+    limits : WebLimits
     hello, status : callable
         Return the text messages.
     """
 
-    def __init__(self, hub: Hub, limits: Limits, hello: Callable[[], str], status: Callable[[], str]) -> None:
+    def __init__(
+        self, hub: Hub, limits: WebLimits, hello: Callable[[], str], status: Callable[[], str]
+    ) -> None:
         self._hub, self._limits, self._hello, self._status = hub, limits, hello, status
         self._flying: deque[int] = deque()
         self._confirmed = asyncio.Event()
@@ -119,7 +121,7 @@ class SocketViewer:
             await self._socket.close(code=code, message=reason, drain=False)
 
 
-async def serve_mjpeg(hub: Hub, limits: Limits, request: Any) -> Any:
+async def serve_mjpeg(hub: Hub, limits: WebLimits, request: Any) -> Any:
     """Send pictures as ``multipart/x-mixed-replace`` until the viewer leaves or stalls."""
     response = aiohttp().web.StreamResponse(
         headers={"Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"}

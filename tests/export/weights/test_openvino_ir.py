@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from export.weights.find import find_weights
-from export.weights.openvino_ir import Graph
+from export.weights.openvino_ir import IrGraph
 from export.weights.openvino_run import run_ir
 from export.zoo.lw_openpose.load import load_lw_openpose
 from rpi_runtime.errors import WeightsError
@@ -50,7 +50,7 @@ def small(kind: str) -> tuple[IrWriter, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("kind", ["f32", "f16", "int8"])
 def test_constants_of_every_published_form(tmp_path: Path, kind: str) -> None:
     writer, kernel, bias = small(kind)
-    graph = Graph(writer.write(tmp_path))
+    graph = IrGraph(writer.write(tmp_path))
     (conv,) = graph.convolutions()
     np.testing.assert_array_equal(graph.kernel(conv), kernel)
     np.testing.assert_array_equal(graph.bias(conv), bias)
@@ -65,7 +65,7 @@ def test_depthwise_weights_lose_their_group_axis(tmp_path: Path) -> None:
     image = writer.add("Parameter")
     kernel = np.random.default_rng(0).normal(size=(3, 1, 1, 3, 3)).astype(np.float32)
     writer.add("Result", writer.conv(image, writer.const(kernel), kind="GroupConvolution"))
-    graph = Graph(writer.write(tmp_path))
+    graph = IrGraph(writer.write(tmp_path))
     assert graph.kernel(graph.convolutions()[0]).shape == (3, 1, 3, 3)
     pixels = np.ones((1, 3, 5, 5), np.float32)
     expected = torch.conv2d(torch.from_numpy(pixels), torch.from_numpy(kernel[:, 0]), padding=1, groups=3)
@@ -85,13 +85,13 @@ def test_hostile_xml_is_refused(tmp_path: Path, head: str) -> None:
     xml = writer.write(tmp_path, head=head)
     xml.write_text(re.sub(r'name="net"', 'name="&x;&c;"', xml.read_text(), count=1))
     with pytest.raises(WeightsError, match="not a readable OpenVINO graph"):
-        Graph(xml)
+        IrGraph(xml)
 
 
 def test_an_entity_that_nothing_uses_is_refused_too(tmp_path: Path) -> None:
     xml = small("f32")[0].write(tmp_path, head='<!DOCTYPE net [<!ENTITY x "y">]>')
     with pytest.raises(WeightsError, match="not a readable"):
-        Graph(xml)
+        IrGraph(xml)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_constants_outside_their_file_are_refused(tmp_path: Path, changes: dict[
     writer = IrWriter()
     writer.const(np.ones(4, np.float32), name="weights", **changes)
     with pytest.raises(WeightsError, match="weights"):
-        Graph(writer.write(tmp_path))
+        IrGraph(writer.write(tmp_path))
 
 
 def malformed(name: str) -> IrWriter:
@@ -150,14 +150,14 @@ def malformed(name: str) -> IrWriter:
 )  # fmt: skip
 def test_malformed_graphs_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(WeightsError) as caught:
-        Graph(malformed(name).write(tmp_path))
+        IrGraph(malformed(name).write(tmp_path))
     assert "\n" not in str(caught.value)
 
 
 def test_running_an_unknown_operation_names_it(tmp_path: Path) -> None:
     writer = IrWriter()
     writer.add("Result", writer.add("Softmax", writer.add("Parameter"), name="odd one"))
-    graph = Graph(writer.write(tmp_path))
+    graph = IrGraph(writer.write(tmp_path))
     with pytest.raises(WeightsError, match=r"Softmax \(odd one\)"):
         run_ir(graph, np.zeros((1, 3, 4, 4), np.float32))
 
@@ -172,9 +172,9 @@ def test_a_missing_bin_and_a_missing_xml(tmp_path: Path) -> None:
     xml = small("f32")[0].write(tmp_path)
     xml.with_suffix(".bin").unlink()
     with pytest.raises(WeightsError, match="two files"):
-        Graph(xml)
+        IrGraph(xml)
     with pytest.raises(WeightsError, match="cannot be read"):
-        Graph(tmp_path / "other.xml")
+        IrGraph(tmp_path / "other.xml")
 
 
 @pytest.mark.parametrize("text", ["", "<net", "<html></html>", '<net version="7"></net>', "\x00\xff"])
@@ -182,7 +182,7 @@ def test_files_that_are_no_graph(tmp_path: Path, text: str) -> None:
     (tmp_path / "net.xml").write_bytes(text.encode("latin1"))
     (tmp_path / "net.bin").write_bytes(b"")
     with pytest.raises(WeightsError):
-        Graph(tmp_path / "net.xml")
+        IrGraph(tmp_path / "net.xml")
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_changed_values_are_noticed_or_finite(tmp_path: Path, published: Path) -
 
 
 def test_published_weights_and_the_torch_network_agree(published: Path) -> None:
-    graph = Graph(published)
+    graph = IrGraph(published)
     net, scale, notes = load_lw_openpose(find_weights(str(published), {}))
     assert (notes, scale) == (["graph omz"], 1 / 255)
     pixels = np.random.default_rng(4).integers(0, 256, (1, 3, 40, 64)).astype(np.float32)
@@ -241,7 +241,7 @@ def test_published_weights_and_the_torch_network_agree(published: Path) -> None:
 def test_the_fp32_form_of_the_published_weights_loads_to_the_same_outputs(
     tmp_path: Path, published: Path
 ) -> None:
-    xml = as_float32(Graph(published), tmp_path / "fp32")
+    xml = as_float32(IrGraph(published), tmp_path / "fp32")
     assert not layer_types(xml) & {"FakeQuantize", "Convert", "Subtract"}
     nets = [load_lw_openpose(find_weights(str(x), {})) for x in (published, xml)]
     assert nets[0][1:] == nets[1][1:]
@@ -263,7 +263,7 @@ def test_a_chain_of_20000_layers_is_read(tmp_path: Path) -> None:
     last = writer.add("Parameter", shape="1,3,8,8", element_type="f32")
     for _ in range(20_000):
         last = writer.add("ReLU", last)
-    graph = Graph(writer.write(tmp_path))
+    graph = IrGraph(writer.write(tmp_path))
     assert [*graph.layers][-1] == last
 
 
@@ -272,4 +272,4 @@ def test_an_operation_of_no_pose_network_says_what_to_do(tmp_path: Path) -> None
     image = writer.add("Parameter", shape="1,8,8,3", element_type="u8")
     writer.add("Result", writer.add("Transpose", image, writer.const(np.array([0, 3, 1, 2]))))
     with pytest.raises(WeightsError, match=r"without preprocessing built in.* --onnx with a --card"):
-        run_ir(Graph(writer.write(tmp_path)), np.zeros((1, 8, 8, 3), np.float32))
+        run_ir(IrGraph(writer.write(tmp_path)), np.zeros((1, 8, 8, 3), np.float32))

@@ -10,8 +10,8 @@ import pytest
 from rpi_runtime.__main__ import main
 from rpi_runtime.service import systemd
 from rpi_runtime.service.changes import Record
+from rpi_runtime.service.config_text import config_text
 from rpi_runtime.service.layout import Layout
-from rpi_runtime.service.template import config_text
 from rpi_runtime.settings.default_pair import FINDER, REFINER
 from rpi_runtime.settings.run_config import load_config, source_config
 from tests.rpi_runtime.toys import write_toy

@@ -10,7 +10,7 @@ import torch
 from export.train.data import examples
 from export.train.data.augment import Augmentation
 from export.train.data.data import Samples, SampleSpec
-from export.train.data.examples import Source, read_source
+from export.train.data.examples import LabelledSource, read_source
 from export.train.data.pictures import PictureStore
 from export.train.recipe import Holdout
 from export.train.tasks.paf_task import PafSamples
@@ -25,7 +25,7 @@ VARIED = Augmentation()
 @pytest.fixture
 def flat(labelled: Path) -> Samples:
     labels = str(labelled / "annotations/person_keypoints_train2017.json")
-    found = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), frozenset())
+    found = read_source(LabelledSource(pictures=str(labelled / "train2017"), labels=labels), frozenset())
     return PafSamples(found, SPEC, 100, TargetSpec(), augmentation=VARIED)
 
 
@@ -61,16 +61,16 @@ def test_held_out_pictures_are_not_read(labelled: Path) -> None:
     split, names = held_out(Holdout(coco=str(labelled), train_every=3))
     assert [i.id for i in split.images] == [2, 3, 5, 6]
     labels = str(labelled / "annotations/person_keypoints_train2017.json")
-    left = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), frozenset(names))
+    left = read_source(LabelledSource(pictures=str(labelled / "train2017"), labels=labels), frozenset(names))
     assert len(left) == 2
     everything = frozenset(i.path.name for i in held_out(Holdout(coco=str(labelled)))[0].images)
     with pytest.raises(InputError, match="all 6 labelled pictures are held out"):
-        read_source(Source(pictures=str(labelled / "train2017"), labels=labels), everything)
+        read_source(LabelledSource(pictures=str(labelled / "train2017"), labels=labels), everything)
 
 
 def test_a_name_that_ends_like_a_held_out_one_is_trained_on(labelled: Path) -> None:
     labels = str(labelled / "annotations/person_keypoints_train2017.json")
-    source = Source(pictures=str(labelled / "train2017"), labels=labels)
+    source = LabelledSource(pictures=str(labelled / "train2017"), labels=labels)
     assert len(read_source(source, frozenset({"1.jpg"}))) == 6
     assert len(read_source(source, frozenset({"000000000001.jpg"}))) == 5
 
@@ -87,7 +87,7 @@ def test_pictures_that_do_not_fit_into_memory_are_read_when_they_are_drawn(
 ) -> None:
     monkeypatch.setattr(examples, "IN_MEMORY", 1000)
     labels = str(labelled / "annotations/person_keypoints_train2017.json")
-    found = read_source(Source(pictures=str(labelled / "train2017"), labels=labels), frozenset())
+    found = read_source(LabelledSource(pictures=str(labelled / "train2017"), labels=labels), frozenset())
     lazy = PafSamples(found, SPEC, 100, TargetSpec(), augmentation=VARIED)
     assert all(torch.equal(a, b) for a, b in zip(flat[7], lazy[7], strict=True))
     assert not any("kept" in vars(e) for e in found)
@@ -103,7 +103,7 @@ def test_people_are_counted_where_a_tool_left_the_count_out(labelled: Path) -> N
     for person in data["annotations"]:
         del person["num_keypoints"]
     path.write_text(json.dumps(data))
-    source = Source(pictures=str(labelled / "train2017"), labels=str(path))
+    source = LabelledSource(pictures=str(labelled / "train2017"), labels=str(path))
     found = read_source(source, frozenset())
     assert [len(e.people) for e in found] == [1] * 6
     assert [len(e.ignored) for e in found] == [0, 1, 0, 0, 0, 0]

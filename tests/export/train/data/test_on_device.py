@@ -13,7 +13,7 @@ from PIL import Image
 from export.train.data.augment import Augmentation
 from export.train.data.crops import Crops
 from export.train.data.data import RenderedSamples, SampleSpec
-from export.train.data.examples import Source, read_source
+from export.train.data.examples import LabelledSource, read_source
 from export.train.tasks.box_task import BoxSamples
 from export.train.tasks.crop_task import CropSamples, Drawing
 from export.train.tasks.paf_task import PafSamples
@@ -25,7 +25,7 @@ TOLERANCE = 3  # of 255: OpenCV samples at 32nds of a pixel and rounds twice
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+def source(tmp_path_factory: pytest.TempPathFactory) -> LabelledSource:
     """Smooth pictures, each with a few people of random keypoints, and a person without any."""
     folder = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(1)
@@ -55,25 +55,25 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
             )
     labels = folder / "labels.json"
     labels.write_text(json.dumps({"images": images, "annotations": annotations, "categories": []}))
-    return Source(pictures=str(folder), labels=str(labels))
+    return LabelledSource(pictures=str(folder), labels=str(labels))
 
 
 def _spec(size: tuple[int, int]) -> SampleSpec:
     return SampleSpec(sizes=(size,), batch=4)
 
 
-def _crops(source: Source, draw: Drawing) -> RenderedSamples:
+def _crops(source: LabelledSource, draw: Drawing) -> RenderedSamples:
     examples = read_source(source, frozenset())
     return CropSamples(
         examples, _spec((96, 128)), 12, Crops(half_body=0.5, jitter=0.5), light=LIGHT, draw=draw
     )
 
 
-def _boxes(source: Source) -> RenderedSamples:
+def _boxes(source: LabelledSource) -> RenderedSamples:
     return BoxSamples(read_source(source, frozenset()), _spec((160, 160)), 12, LIGHT)
 
 
-def _pafs(source: Source, larger: float = 0.0) -> RenderedSamples:
+def _pafs(source: LabelledSource, larger: float = 0.0) -> RenderedSamples:
     examples = read_source(source, frozenset())
     return PafSamples(examples, _spec((160, 120)), 12, TargetSpec(), augmentation=LIGHT, larger=larger)
 
@@ -88,7 +88,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_accelerator_makes_the_samples_of_the_loading_processes(kind: str, source: Source) -> None:
+def test_an_accelerator_makes_the_samples_of_the_loading_processes(kind: str, source: LabelledSource) -> None:
     """Pictures within a few levels, maps and weights within the rounding of half floats."""
     drawn, planned = KINDS[kind](source), KINDS[kind](source)
     planned.place("cpu")
@@ -109,7 +109,7 @@ def test_an_accelerator_makes_the_samples_of_the_loading_processes(kind: str, so
                 assert difference.max() < 2e-3
 
 
-def test_noise_is_the_same_whenever_a_step_is_made(source: Source) -> None:
+def test_noise_is_the_same_whenever_a_step_is_made(source: LabelledSource) -> None:
     """A resumed run sees what it would have seen."""
     examples = read_source(source, frozenset())
     spec = SampleSpec(sizes=((64, 64),), batch=2)
@@ -121,7 +121,7 @@ def test_noise_is_the_same_whenever_a_step_is_made(source: Source) -> None:
     assert not torch.equal(first, other)
 
 
-def test_pictures_that_moved_are_not_kept_twice(source: Source, tmp_path: Path) -> None:
+def test_pictures_that_moved_are_not_kept_twice(source: LabelledSource, tmp_path: Path) -> None:
     """Memory of the host is given back."""
     samples = _boxes(source)
     samples.place("cpu")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from rpi_runtime.sinks.web import sink as web_sink
-from rpi_runtime.sinks.web.limits import Limits
+from rpi_runtime.sinks.web.limits import WebLimits
 from tests.rpi_runtime.sinks.mqtt.mosquitto import wait_for
 from tests.rpi_runtime.sinks.web.clients import ask, look
 from tests.rpi_runtime.sinks.web.serving import TOKEN, Feeder, page
@@ -32,8 +32,8 @@ def served(monkeypatch) -> Iterator[tuple]:
     """The page with shorter times, fed with 50 frames a second."""
     monkeypatch.setattr(
         web_sink,
-        "Limits",
-        lambda viewers: Limits(viewers=viewers, request_s=1.0, idle_s=1.0, stalled_s=2.0, per_address=30),
+        "WebLimits",
+        lambda viewers: WebLimits(viewers=viewers, request_s=1.0, idle_s=1.0, stalled_s=2.0, per_address=30),
     )
     with page() as (sink, _), Feeder(sink) as feeder:
         assert wait_for(lambda: feeder.frames > 10)

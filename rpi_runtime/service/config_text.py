@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from rpi_runtime.capture.kinds import SourceConfig
 from rpi_runtime.service.layout import RUNTIME
+from rpi_runtime.settings.toml_value import toml_value
 
 _TEXT = """\
 # The pipose service. After a change: sudo systemctl reload pipose
@@ -46,20 +46,15 @@ def config_text(models: Sequence[Path], source: SourceConfig, refine: Path | Non
     """
     if source.live:
         source = dataclasses.replace(source, retry_at_start=True)
-    lines = [f"kind = {_toml(source.kind)}"]
+    lines = [f"kind = {toml_value(source.kind)}"]
     for field in dataclasses.fields(source):
         value = getattr(source, field.name)
         if field.name != "kind" and value != field.default:
-            lines.append(f"{field.name} = {_toml(value)}")
-    paths = [_toml(str(m)) for m in models]
+            lines.append(f"{field.name} = {toml_value(value)}")
+    paths = [toml_value(str(m)) for m in models]
     return _TEXT.format(
         models=paths[0] if len(paths) == 1 else f"[{', '.join(paths)}]",
-        refine=f"\n[refine]\nmodel = {_toml(str(refine))}\n" if refine is not None else "",
+        refine=f"\n[refine]\nmodel = {toml_value(str(refine))}\n" if refine is not None else "",
         source="\n".join(lines),
-        target=_toml(str(RUNTIME / "poses.jsonl")),
+        target=toml_value(str(RUNTIME / "poses.jsonl")),
     )
-
-
-def _toml(value: str | float | bool) -> str:
-    """Return a string, number or boolean in TOML, which equals JSON without surrogate escapes."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
