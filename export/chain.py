@@ -18,6 +18,7 @@ from export.zoo.network import Network
 from quant.calibration import CalibrationSet
 from quant.calibration_people import People, cut_people
 from quant.evaluate import Evaluation, EvaluationSpec, evaluate_file
+from quant.floats import find_islands, share_in_float
 from quant.gate import Limits, check_ap
 from quant.layers import layer_noise
 from quant.metrics import Agreement
@@ -186,6 +187,7 @@ class _Export:
             parities=tuple(self.parities),
             checks=tuple(checks),
             operations=dict(read_model(made.data).count_operators()),
+            in_float=0.0 if made.quantized is None else share_in_float(find_islands(made.quantized.model)),
             outliers=() if made.quantized is None else made.quantized.outliers,
             layers=self._layers(made),
             agreement=made.agreement,

@@ -67,6 +67,9 @@ def verdict(outcome: Outcome) -> str:
             "faster: export it with --int8."
         )
     found = "Fully INT8, ready for a Raspberry Pi."
+    if round(outcome.in_float, 2) > 0:
+        share = f"{outcome.in_float:.0%} of the predicted time"
+        found = f"INT8 but for {share}, which float takes; ready for a Raspberry Pi."
     if outcome.agreement is not None:
         a = outcome.agreement
         found += f" On the calibration pictures it keeps {1 - a.lost:.0%} of the keypoints that the float network finds"

@@ -55,6 +55,8 @@ class Outcome:
     parities : tuple of Parity
     checks : tuple of Check
     operations : dict of str to int
+    in_float : float
+        Part of the time predicted for a Raspberry Pi 4 that an INT8 file computes in float (`quant.floats`).
     outliers : tuple of Outlier
     layers : dict of str to tuple of LayerNoise
         By recipe: this file's, and those of a plain conversion, for comparison.
@@ -81,6 +83,7 @@ class Outcome:
     parities: tuple[Parity, ...]
     checks: tuple[Check, ...]
     operations: dict[str, int]
+    in_float: float = 0.0
     outliers: tuple[Outlier, ...] = ()
     layers: Layers
     agreement: Agreement | None = None

@@ -65,6 +65,14 @@ def test_the_end_names_what_was_not_measured_and_the_way_to_the_pi(tmp_path: Pat
     assert any(c[0] == "scp" for c in commands)
 
 
+def test_a_file_with_chains_of_float_is_not_called_fully_int8(tmp_path: Path) -> None:
+    text = verdict(replace(outcome(tmp_path), in_float=0.124))
+    assert text.startswith(
+        "INT8 but for 12% of the predicted time, which float takes; ready for a Raspberry Pi."
+    )
+    assert verdict(replace(outcome(tmp_path), in_float=0.004)).startswith("Fully INT8, ")
+
+
 def test_measured_ap_is_not_asked_for_again(tmp_path: Path) -> None:
     assert not any("AP was not measured" in s.text for s in next_steps(outcome(tmp_path)))
 
