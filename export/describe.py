@@ -63,8 +63,13 @@ def _dims(info: onnx.ValueInfoProto) -> list[int | str]:
 
 
 def _size(info: onnx.ValueInfoProto) -> tuple[int, int]:
+    from export.graph.tidy.cut import channels_last
+
     dims = [d.dim_value for d in info.type.tensor_type.shape.dim]
-    return (dims[3] or DYNAMIC[0], dims[2] or DYNAMIC[1]) if len(dims) == 4 else DYNAMIC
+    if len(dims) != 4:
+        return DYNAMIC
+    height, width = dims[1:3] if channels_last(info) else dims[2:]
+    return width or DYNAMIC[0], height or DYNAMIC[1]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

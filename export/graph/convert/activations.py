@@ -22,7 +22,7 @@ from quant.tflite.records import Tensor
 UNBOUNDED = 1e30  # exporters write the largest float, or infinity, for no bound
 PLAIN = {
     "Sigmoid": "LOGISTIC", "Tanh": "TANH", "Relu": "RELU", "Exp": "EXP", "Log": "LOG", "Sqrt": "SQRT", "Abs": "ABS",
-    "Neg": "NEG", "Floor": "FLOOR", "Ceil": "CEIL", "Round": "ROUND", "Sin": "SIN", "Cos": "COS", "Sign": "SIGN",
+    "Floor": "FLOOR", "Ceil": "CEIL", "Round": "ROUND", "Sin": "SIN", "Cos": "COS", "Sign": "SIGN",
     "Not": "LOGICAL_NOT",
 }  # fmt: skip
 
@@ -32,6 +32,15 @@ def convert_plain(scope: Scope, node: Node) -> None:
     """Operators that TFLite has under another name."""
     value = scope.input(node)
     scope.keep(node, unary(scope, PLAIN[node.kind], value.tensor), value.order)
+
+
+@converts("Neg")
+def convert_negative(scope: Scope, node: Node) -> None:
+    """A product with -1, which weights behind take in."""
+    value = scope.input(node)
+    real = value.tensor.dtype == np.float32
+    result = multiply(scope, value.tensor, -1.0) if real else unary(scope, "NEG", value.tensor)
+    scope.keep(node, result, value.order)
 
 
 @converts("Clip")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.graph.convert.layout import Order
 from export.graph.convert.refusal import RefusalError
@@ -20,6 +21,9 @@ BINARY = {
     "Greater": "GREATER", "Less": "LESS", "GreaterOrEqual": "GREATER_EQUAL", "LessOrEqual": "LESS_EQUAL",
     "Equal": "EQUAL", "And": "LOGICAL_AND", "Or": "LOGICAL_OR",
 }  # fmt: skip
+NEVER = np.float32(
+    1e9
+)  # masks of attention hold minus infinity, or the least float; both are nothing behind a softmax
 COMPARISONS = {"GREATER", "LESS", "GREATER_EQUAL", "LESS_EQUAL", "EQUAL", "LOGICAL_AND", "LOGICAL_OR"}
 
 
@@ -123,7 +127,26 @@ def convert_where(scope: Scope, node: Node) -> None:
     order = common_order(scope, node, node.inputs)
     operands = [aligned(scope, node, name, order) for name in node.inputs]
     shape = np.broadcast_shapes(*(t.shape for t in operands))
-    scope.keep(node, scope.emit("SELECT_V2", operands, shape, operands[1].dtype), order)
+    mask = operands[0].data
+    if mask is not None and operands[1].dtype == np.float32:
+        scope.keep(node, _masked(scope, np.asarray(mask, np.bool_), operands[1], operands[2]), order)
+    else:
+        scope.keep(node, scope.emit("SELECT_V2", operands, shape, operands[1].dtype), order)
+
+
+def _masked(scope: Scope, mask: NDArray[np.bool_], left: Tensor, right: Tensor) -> Tensor:
+    """Choose by a constant: a product with ones and zeros, and a sum, which XNNPACK has; it has no SELECT_V2."""
+    total: Tensor | None = None
+    known = np.zeros((), np.float32)
+    for tensor, chosen in ((left, mask), (right, ~mask)):
+        if tensor.data is None:
+            part = multiply(scope, tensor, chosen.astype(np.float32))
+            total = part if total is None else add(scope, total, part)
+        else:
+            finite = np.clip(tensor.data, -NEVER, NEVER)
+            known = known + np.where(chosen, finite, np.float32(0))
+    assert total is not None
+    return add(scope, total, known.astype(np.float32)) if known.any() else total
 
 
 @converts("Mod")

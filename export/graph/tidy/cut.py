@@ -69,7 +69,8 @@ def read_by(node: onnx.NodeProto) -> set[str]:
 def fix_input(model: onnx.ModelProto, width: int, height: int, path: str) -> str:
     """Give the image input the card's size, and return its name.
 
-    Weights among the inputs, as in files of IR version 3, are removed from them.
+    Weights among the inputs, as in files of IR version 3, are removed from them. An image with its channels last, as
+    tf2onnx leaves it, gets a Transpose behind it, which costs nothing in the .tflite.
     """
     graph = model.graph
     constants = {i.name for i in graph.initializer}
@@ -83,7 +84,12 @@ def fix_input(model: onnx.ModelProto, width: int, height: int, path: str) -> str
     if len(dims) != 4:
         raise InputError(f"{path}: input {inputs[0].name} has {len(dims)} axes, expected (1, 3, H, W)")
     have = [d.dim_value or d.dim_param or "?" for d in dims]
-    wanted = (1, 3, height, width)
+    last = channels_last(inputs[0])
+    wanted = (1, height, width, 3) if last else (1, 3, height, width)
+    if isinstance(have[0], int) and have[0] != 1:
+        raise InputError(
+            f"{path}: input {have} is a batch of {have[0]}: export the network again for one picture"
+        )
     if any(isinstance(n, int) and n != want for n, want in zip(have, wanted, strict=True)):
         raise InputError(
             f"{path}: input {have}, expected {list(wanted)}: give the size that it was made for in the card "
@@ -92,7 +98,33 @@ def fix_input(model: onnx.ModelProto, width: int, height: int, path: str) -> str
     for dim, want in zip(dims, wanted, strict=True):
         dim.dim_value = want
     del graph.value_info[:]
-    return str(inputs[0].name)
+    return _channels_first(graph, inputs[0]) if last else str(inputs[0].name)
+
+
+def channels_last(image: onnx.ValueInfoProto) -> bool:
+    """Whether an input of four axes has its three channels last."""
+    dims = [d.dim_value for d in image.type.tensor_type.shape.dim]
+    return len(dims) == 4 and dims[3] == 3 and dims[1] != 3
+
+
+def _channels_first(graph: onnx.GraphProto, image: onnx.ValueInfoProto) -> str:
+    """Let the graph begin with an image (1, 3, H, W), and return its name."""
+    taken = {i.name for i in graph.initializer} | {
+        name for node in graph.node for name in (*node.input, *node.output)
+    }
+    inner, name = image.name, f"{image.name}/channels_first"
+    while name in taken:
+        name += "_"
+    turn = onnx.helper.make_node("Transpose", [name], [inner], perm=[0, 2, 3, 1])
+    nodes = [turn, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    image.name = name
+    dims = image.type.tensor_type.shape.dim
+    sizes = [dims[i].dim_value for i in (0, 3, 1, 2)]
+    for dim, size in zip(dims, sizes, strict=True):
+        dim.dim_value = size
+    return name
 
 
 def _described(inputs: Sequence[onnx.ValueInfoProto]) -> str:

@@ -122,6 +122,27 @@ def copies_of_channels(g: Graph) -> Any:
 
 
 @form
+def a_constant_choice(g: Graph) -> Any:
+    x = g.map()
+    mask = g.const(np.random.default_rng(0).random((1, 1, 16, 24)) > 0.3)
+    return conv(g, g.add("Where", mask, x, g.const(-0.5)))
+
+
+@form
+def a_constant_choice_of_two_maps(g: Graph) -> Any:
+    mask = g.const(np.random.default_rng(0).random((1, 8, 1, 1)) > 0.5)
+    return conv(g, g.add("Where", mask, g.map(), g.add("Neg", g.map())))
+
+
+@form
+def a_masked_softmax(g: Graph) -> Any:
+    x = g.add("Reshape", conv(g, g.map(), 8, 1, strides=[2, 2]), g.const([1, 8, 12], np.int64))
+    mask = g.const(np.tri(8, 12, dtype=bool))
+    weights = g.add("Softmax", g.add("Where", mask, x, g.const(-np.inf, np.float32)), axis=-1)
+    return g.add("MatMul", weights, g.normal(12, 6))
+
+
+@form
 def the_least_channel(g: Graph) -> Any:
     x = g.map()
     return conv(g, g.add("Sub", x, g.add("ReduceMin", x, g.const([1], np.int64))))

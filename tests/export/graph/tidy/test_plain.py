@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from export.describe import describe
 from export.graph.convert import registry
 from export.graph.convert.arithmetic import unary
 from export.graph.from_onnx import from_onnx
@@ -196,6 +197,41 @@ def test_another_size_than_the_files_is_refused_with_what_to_do() -> None:
     g, output = small()
     with pytest.raises(InputError, match="export the network to ONNX again"):
         from_onnx(g.model(output), "net.onnx", InputSpec(width=16, height=16), [output])
+
+
+def channels_last(sizes: list[int | str]) -> onnx.ModelProto:
+    """A file as tf2onnx leaves it: its image and its map have their channels last."""
+    g = Graph(17, SIZE)
+    image = g.add("Transpose", "image", perm=[0, 3, 1, 2])
+    x = g.add("Relu", g.add("Conv", image, g.normal(8, 3, 1, 1), g.normal(8)))
+    model = g.model(g.add("Transpose", x, perm=[0, 2, 3, 1]))
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, sizes))
+    return model
+
+
+@pytest.mark.parametrize("sizes", [[1, *SIZE, 3], ["batch", "height", "width", 3]])
+def test_an_image_with_its_channels_last_costs_no_transposition(sizes: list[int | str]) -> None:
+    model = channels_last(sizes)
+    (name,) = [o.name for o in model.graph.output]
+    made_of_it = from_onnx(model, "net.onnx", SPEC, [name], lambda _, shape: tuple(range(len(shape)))).model
+    assert made_of_it.inputs["image"].shape == (1, *SIZE, 3)
+    assert made_of_it.count_operators() == {"CONV_2D": 1}
+
+
+def test_an_image_with_its_channels_last_is_described(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(channels_last([1, 48, 64, 3]).SerializeToString())
+    found = describe(path)
+    assert found.size == (64, 48)
+    assert [(h.channels, h.stride, h.axes) for h in found.heads] == [(8, 1, "hwc")]
+
+
+def test_a_batch_is_refused_with_what_to_do() -> None:
+    g, output = small()
+    model = g.model(output)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    with pytest.raises(InputError, match="is a batch of 4: export the network again for one picture"):
+        made(model, output)
 
 
 def test_the_graph_may_end_inside() -> None:
