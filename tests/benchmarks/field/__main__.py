@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.field import brokers, outputs, page, service, sources  # noqa: F401  they register their cases
+from tests.benchmarks.field import boot, brokers, outputs, page, service, sources  # noqa: F401  they register their cases
 from tests.benchmarks.field.world import CASES, ROOT, SkippedError, World, WrongError
 
 
