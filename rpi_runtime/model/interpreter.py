@@ -27,6 +27,7 @@ from rpi_runtime.model.outputs import output_view
 from rpi_runtime.model.seal import check_seal
 from rpi_runtime.model.verify.structure import verify
 from rpi_runtime.model.xnnpack import Choice, open_fastest
+from rpi_runtime.names import PlainPath
 
 log = logging.getLogger(__name__)
 
@@ -220,13 +221,16 @@ def package_version(package: str) -> str:
 
 
 def _open(backend: str, module: ModuleType, path: Path, threads: int) -> Choice:
+    plain = PlainPath(path)  # interpreters take no name that is not UTF-8
     try:
         if backend == "tflite_runtime":
-            return open_fastest(module, path, threads)
-        interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
+            return open_fastest(module, Path(plain.text), threads)
+        interpreter = module.Interpreter(model_path=plain.text, num_threads=threads)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError, MemoryError) as err:
         raise InputError(
             f"{path}: cannot be loaded ({first_line(err)})", remedy="export or copy it again"
         ) from err
+    finally:
+        plain.close()
     return Choice(interpreter=interpreter, reason="")

@@ -16,6 +16,8 @@ from rpi_runtime.model.card import Skeleton
 from rpi_runtime.sinks.message import encode_message
 from rpi_runtime.sinks.sink import About, Result, SinkNotReadyError
 
+_BEGINNING = 4096  # bytes of an existing file that are looked at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonlOptions:
@@ -126,9 +128,13 @@ class LinesFile:
 
     def _open(self) -> int:
         try:
-            return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as err:
             raise _refusal(self._path, err) from err
+        if _holds_something_else(self._path):
+            os.close(fd)
+            raise OutputError(f"{self._path}: holds something else than messages; choose another name")
+        return fd
 
     def _append(self, line: bytes) -> None:
         done = 0
@@ -173,6 +179,18 @@ class LinesFile:
             with contextlib.suppress(FileNotFoundError):
                 newer.replace(older)
         self._fd, self._torn = self._open(), False
+
+
+def _holds_something_else(path: Path) -> bool:
+    """Whether an existing file does not begin as our lines do: a configuration, a picture, a model, a script."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            first = file.read(_BEGINNING).lstrip(b"\0\n")  # NUL: cut by a logrotate while others wrote
+    except OSError:  # a file that may be written and not read
+        return False
+    return not first.startswith(b"{"[: len(first)])
 
 
 def write_all(fd: int, data: bytes) -> None:

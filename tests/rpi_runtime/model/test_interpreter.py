@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -150,3 +151,12 @@ def test_no_interpreter_gives_the_reason_for_each(monkeypatch):
     assert "tflite-runtime: needs numpy < 2, found 2.1.0" in message
     assert "tensorflow: not installed" in message
     assert message.endswith("-m pip install ai-edge-litert")
+
+
+@pytest.mark.parametrize("name", [b"12:30.tflite", b"caf\xe9.tflite", b"a\nb.tflite"])
+def test_a_name_may_hold_any_bytes(tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    write_toy(tmp_path / "toy.tflite").rename(path)
+    model = Model(path, threads=1)
+    model.invoke()
+    assert model.output("heatmaps").shape[-1] == CARD.output("heatmaps").channels

@@ -175,3 +175,21 @@ def test_a_pipe_that_nothing_reads_holds_nothing_up(tmp_path):
     with pytest.raises(SinkNotReadyError, match="has gone"):
         opened.write(make_result(4))
     opened.close()
+
+
+@pytest.mark.parametrize("content", [b'model = "m.tflite"\n', b"\x89PNG\r\n", b"#!/bin/sh\n", b"[[sink]]\n"])
+def test_a_file_that_holds_something_else_is_left_alone(tmp_path, content):
+    """A sink named after the configuration or a picture of the source was written into it."""
+    path = tmp_path / "dear"
+    path.write_bytes(content)
+    with pytest.raises(OutputError, match="holds something else than messages"):
+        JsonlSink(JsonlOptions(target=str(path))).open(ABOUT)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b'{"version": 2}\n', b"\0\0\n", b'\0\0{"version": 2}\n'])
+def test_a_file_of_messages_is_continued_however_it_was_cut(tmp_path, content):
+    path = tmp_path / "poses.jsonl"
+    path.write_bytes(content)
+    JsonlSink(JsonlOptions(target=str(path))).open(ABOUT).close()
+    assert path.read_bytes() == content
