@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from rpi_runtime.errors import InputError, PiposeError
 
+_DEEPEST = 50  # levels of tables and lists in TOML; no file of ours has more than four
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -98,8 +99,20 @@ def parse_toml(
 ) -> dict[str, Any]:
     """Parse TOML; the errors are those of `parse_json`."""
     try:
-        return tomllib.loads(data.decode("utf-8-sig"))
+        return loads_toml(data.decode("utf-8-sig"))
     except RecursionError as err:
         raise error(f"{name}: not valid TOML (nested too deeply); {remedy}") from err
     except ValueError as err:
         raise error(f"{name}: not valid TOML ({err}); {remedy}") from err
+
+
+def loads_toml(text: str) -> dict[str, Any]:
+    """Parse TOML as `tomllib` does; `RecursionError` also where a dotted name nests tables that no reader descends."""
+    data = tomllib.loads(text)
+    level: list[Any] = [data]
+    for _ in range(_DEEPEST):
+        level = [v for node in level for v in (node.values() if isinstance(node, dict) else node)]
+        level = [v for v in level if isinstance(v, dict | list)]
+        if not level:
+            return data
+    raise RecursionError(f"nested deeper than {_DEEPEST}")

@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from export.weights.openvino_ir import CONVOLUTIONS, OTHERWISE, IrGraph, Layer, ints
+from export.weights.openvino_ir import CONVOLUTIONS, OTHERWISE, IrGraph, Layer, ints, malformed
 from rpi_runtime.errors import WeightsError
 
 OPSET = 17
@@ -26,7 +26,8 @@ def run_ir(graph: IrGraph, image: NDArray[Any]) -> dict[int, NDArray[np.float32]
     WeightsError
         The graph has an operation that no pose network here has, or does not fit together.
     """
-    model = _model(graph, image.shape)
+    with malformed(graph.path):
+        model = _model(graph, image.shape)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     data = model.SerializeToString()

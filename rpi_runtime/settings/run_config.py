@@ -25,7 +25,6 @@ import contextlib
 import dataclasses
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +35,7 @@ from rpi_runtime.capture.kinds import SourceConfig
 from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.health.thermal import HeatConfig
-from rpi_runtime.inputs import read_input
+from rpi_runtime.inputs import loads_toml, read_input
 from rpi_runtime.installing import export_line
 from rpi_runtime.masking import mask
 from rpi_runtime.settings.default_pair import EXPORT, FINDER, default_pair
@@ -234,7 +233,7 @@ def _as_option(error: UsageError, option: str, key: str) -> UsageError:
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         text = read_input(path, MOST_BYTES).decode("utf-8-sig")
-        data = tomllib.loads(text)
+        data = loads_toml(text)
     except OSError as err:
         raise InputError(f"{path}: cannot be read ({err.strerror}); give the path of a TOML file") from err
     except RecursionError as err:

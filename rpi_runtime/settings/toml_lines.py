@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-_HEADER = re.compile(r"^\s*\[\s*([\w.\s\"'-]+?)\s*\]\s*(?:#.*)?$")
-_ARRAY = re.compile(r"^\s*\[\[\s*([\w.\s\"'-]+?)\s*\]\]\s*(?:#.*)?$")
-_KEY = re.compile(r"^\s*([\w\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=")
+# of a line without blanks around it; no part of a pattern may take what the next one takes, or long lines take for ever
+_HEADER = re.compile(r"\[([\w.\s\"'-]+)\]\s*(?:#.*)?$")
+_ARRAY = re.compile(r"\[\[([\w.\s\"'-]+)\]\]\s*(?:#.*)?$")
+_KEY = re.compile(r"([\w\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=")
 _INLINE = re.compile(r"[{,]\s*([\w-]+)\s*=")
 
 
@@ -21,7 +22,7 @@ def find_line(text: str, key: str) -> int:
     while key:
         if key in lines:
             return lines[key]
-        key = re.sub(r"(\[\d+\]|\.[^.\[\]]+|^[^.\[\]]+)$", "", key)
+        key = key[: max(key.rfind("."), key.rfind("["), 0)]
     return 1
 
 
@@ -30,7 +31,7 @@ def _positions(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     counts: Counter[str] = Counter()
     prefix = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         if match := _ARRAY.match(line):
             name = _clean(match[1])
             prefix = f"{name}[{counts[name]}]"

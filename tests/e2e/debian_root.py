@@ -26,6 +26,8 @@ from pathlib import Path
 from rpi_runtime.model.interpreter import Model
 from tests.e2e.checkout import (
     CHECKOUT,
+    LOOSE,
+    STRICT,
     build_wheel,
     compare,
     copy_pictures,
@@ -134,7 +136,7 @@ def check(target: Target, model_path: Path, images: Path, count: int, *, loose: 
     folder = target.root / "data"
     folder.mkdir()
     shutil.copy(model_path, folder / "m.tflite")
-    limits = (0.8, 8.0) if loose else (1.0, 0.1)
+    limits = LOOSE if loose else STRICT
     pictures = copy_pictures(images, count, folder / "pictures")
     wanted = expected(Model(model_path, threads=1), pictures)
     findings = json.loads(pipose(target, "doctor", "--model", "/data/m.tflite", "--json").stdout)

@@ -6,6 +6,8 @@ promtool  Prometheus' own check of what /metrics says (Debian: prometheus).
 ffmpeg    reads /stream.mjpg as a camera (Debian: ffmpeg).
 ajv       a JSON Schema validator in JavaScript, in its strict mode: the schema that /api/schema serves, and messages.
           Of the npm registry; needs node.
+homeassistant  its own schemas of what is discovered by MQTT, on our seven descriptions, and on spoiled ones. Of
+          PyPI, in an environment of its own of 600 MB; the newest that a Python on this machine runs.
 axe       Deque's rules of accessibility, in Chromium, on the live page and its form for the token and on an export's
           report; at a desk and on a phone, light and dark. Of the npm registry; needs chromium.
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -27,7 +30,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from export.report.report import render
-from tests.e2e.checkout import which_missing
+from rpi_runtime.sinks.mqtt.homeassistant import describe_device
+from tests.e2e.checkout import find_python, which_missing
 from tests.export.report.test_report import outcome
 from tests.rpi_runtime.sinks.web.browser import browsing
 from tests.rpi_runtime.sinks.web.looking import SCHEMES, SIZES, set_view
@@ -48,17 +52,44 @@ BROKEN_RULES = """axe.run().then(({violations}) => violations.map(({id, nodes}) 
     `${id}: ${nodes[0].html.slice(0, 120)}: ${nodes[0].failureSummary.slice(0, 200)}`))"""
 
 
+HOME_ASSISTANT = """
+import asyncio, importlib, json, sys
+from homeassistant.components.mqtt.discovery import TOPIC_MATCHER
+from homeassistant.const import __version__
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import frame
+
+async def judge(mails):
+    frame.async_setup(HomeAssistant("."))  # the templates of a description are compiled by a running instance
+    said = []
+    for topic, payload in mails:
+        component = importlib.import_module(f"homeassistant.components.mqtt.{topic.split('/')[1]}")
+        try:
+            assert TOPIC_MATCHER.match(topic.partition("/")[2]), "not a topic of discovery"
+            component.DISCOVERY_SCHEMA(payload)
+            said.append("")
+        except Exception as err:
+            said.append(f"{type(err).__name__}: {err}")
+    return said
+
+print(json.dumps({"version": __version__, "said": asyncio.run(judge(json.load(sys.stdin)))}))
+"""
+
+
 class CannotBeHadError(Exception):
     """A judge is not on this machine, and not to be installed."""
 
 
-def ask(*words: str | Path, stdin: str = "", cwd: Path | None = None) -> str:
+def ask(
+    *words: str | Path, stdin: str = "", cwd: Path | None = None, env: dict[str, str] | None = None
+) -> str:
     """Run a judge and return what it said; an assertion fails where it objects."""
     done = subprocess.run(
-        [str(w) for w in words], input=stdin, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        [str(w) for w in words], input=stdin, cwd=cwd, env=env, capture_output=True, text=True, timeout=PATIENCE_S,
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, (done.stdout + done.stderr).strip()[-1000:]
-    return done.stdout + done.stderr
+    return done.stderr + done.stdout
 
 
 def fetched(*words: str | Path) -> None:
@@ -126,6 +157,32 @@ def ajv(folder: Path, model: Path | None) -> str:
     return f"strict schema; {len(good)} messages are of it, {len(bad)} others are not"
 
 
+def homeassistant(folder: Path, model: Path | None) -> str:
+    """What Home Assistant discovers us by is what its own validators take."""
+    del model
+    python = next((p for v in ("3.13", "3.12", "3.11") if (p := find_python(v))), sys.executable)
+    fetched(python, "-m", "venv", folder / "hass")
+    fetched(folder / "hass/bin/python", "-m", "pip", "install", "-q", "homeassistant")
+    mails = list(describe_device("homeassistant", "pi_1", "pipose/pi_1", "toy 32x24"))
+    good = [(mail.topic, json.loads(mail.payload)) for mail in mails]
+    bad = [
+        (topic, payload | change)
+        for topic, payload in good
+        for change in (
+            {"device_class": "warmth"},
+            {"entity_category": "diagnostics"},
+            {"device": {"name": "no identifier"}},
+        )
+    ]
+    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    words = [folder / "hass/bin/python", "-c", HOME_ASSISTANT]
+    heard = json.loads(ask(*words, stdin=json.dumps([*good, *bad]), cwd=folder, env=clean).splitlines()[-1])
+    objections = [text for text in heard["said"][: len(good)] if text]
+    assert not objections, objections
+    assert all(heard["said"][len(good) :]), "took what is wrong"
+    return f"{heard['version']} takes {len(good)} descriptions and refuses {len(bad)} spoiled ones"
+
+
 def axe(folder: Path, model: Path | None) -> str:
     """Nobody is kept out of a page: contrast, names, order, what a keyboard reaches."""
     needed("npm", "chromium")
@@ -161,6 +218,7 @@ async def broken_rules(rules: str, urls: list[str]) -> dict[str, list[str]]:
 
 JUDGES: dict[str, Callable[[Path, Path | None], str]] = {
     "vela": vela, "promtool": promtool, "ffmpeg": ffmpeg, "ajv": ajv, "axe": axe,
+    "homeassistant": homeassistant,
 }  # fmt: skip
 
 

@@ -45,7 +45,15 @@ def test_what_is_not_json_is_one_line(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"a = " + b"[" * 100_000, b"a = 1" + b"0" * 5000, b"a =", b"\xff", b"a.b = 1\na.b.c = 2"]
+    "data",
+    [
+        b"a = " + b"[" * 100_000,
+        b"a = 1" + b"0" * 5000,
+        b"a =",
+        b"\xff",
+        b"a.b = 1\na.b.c = 2",
+        b"[" + b"a." * 5000 + b"b]\n",
+    ],
 )
 def test_what_is_not_toml_is_one_line(data: bytes) -> None:
     with pytest.raises(InputError, match=r"f: not valid TOML .*; do this"):

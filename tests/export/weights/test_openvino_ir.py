@@ -177,6 +177,25 @@ def test_a_missing_bin_and_a_missing_xml(tmp_path: Path) -> None:
         IrGraph(tmp_path / "other.xml")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('strides="1,1"', 'strides="nan"'),
+        ('strides="1,1"', 'strides="1e9"'),
+        ('dilations="1,1"', 'dilations=""'),
+        ('pads_begin="1,1"', 'pads_begin="-1,99999999999999999999"'),
+    ],
+)
+def test_attributes_that_a_run_cannot_use_are_refused(tmp_path: Path, old: str, new: str) -> None:
+    """Found by `tests.benchmarks.hostile_files --kind openvino`."""
+    xml = small("f32")[0].write(tmp_path)
+    text = xml.read_text()
+    assert old in text
+    xml.write_text(text.replace(old, new))
+    with pytest.raises(WeightsError, match="do not fit each other"):
+        run_ir(IrGraph(xml), np.zeros((1, 3, 6, 7), np.float32))
+
+
 @pytest.mark.parametrize("text", ["", "<net", "<html></html>", '<net version="7"></net>', "\x00\xff"])
 def test_files_that_are_no_graph(tmp_path: Path, text: str) -> None:
     (tmp_path / "net.xml").write_bytes(text.encode("latin1"))

@@ -213,3 +213,19 @@ def test_a_named_pipe_is_no_configuration(tmp_path):
     os.mkfifo(tmp_path / "c.toml")
     with pytest.raises(InputError, match="is a named pipe"):
         load_config(tmp_path / "c.toml", {})
+
+
+@pytest.mark.parametrize(
+    "header", ["[" + "a." * 20_000 + "b]", "x" * 500_000 + " = 1", "[ x" + " " * 500_000 + "]"]
+)
+def test_long_names_are_refused_without_a_long_search_for_their_line(write, header):
+    """Finding the line took minutes for a name of 20,000 parts."""
+    with pytest.raises(UsageError) as caught:
+        load_config(write(f"{header}\n"), {})
+    assert "pipose.toml:1: " in str(caught.value)
+
+
+def test_a_long_text_that_looks_like_a_header_is_no_long_search(write):
+    text = 'model = """\n[ a' + " " * 200_000 + 'x\n"""\nnot_a_key = 1\n'
+    with pytest.raises(UsageError, match=r"pipose\.toml:4: "):
+        load_config(write(text), {})
