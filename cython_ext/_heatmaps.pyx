@@ -246,7 +246,7 @@ cdef void refine(
 
 
 cdef inline float drop(PeakBuffers ws, stored neighbour, float centre, float log_centre) noexcept nogil:
-    """How far below the centre a neighbour is, in powers of 2, from 0 to `STEEPEST`."""
+    """Return the distance of a neighbour below the centre, in powers of 2, from 0 to `STEEPEST`."""
     cdef float fall
     if not real(neighbour, &ws.reals[0]) > centre * LEAST_PART:
         return STEEPEST

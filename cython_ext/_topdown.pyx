@@ -233,7 +233,7 @@ cdef inline float vertex(PointBuffers ws, stored before, stored after, float cen
 
 
 cdef inline float drop(float neighbour, float centre) noexcept nogil:
-    """How far below the centre a neighbour is, in powers of 2, from 0 to `STEEPEST`."""
+    """Return the distance of a neighbour below the centre, in powers of 2, from 0 to `STEEPEST`."""
     cdef float fall
     if not neighbour > centre * LEAST_PART:
         return STEEPEST

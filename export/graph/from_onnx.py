@@ -92,7 +92,7 @@ def _compared(
 
 
 def _rounding(graph: PlainGraph, image: Array, expected: Outputs, orders: Mapping[str, Order]) -> float:
-    """How much ONNX Runtime's optimizations change the outputs, relative to their largest values."""
+    """Return how much ONNX Runtime's optimizations change the outputs, relative to their largest values."""
     worst = 0.0
     for level in LEVELS:
         for name, value in _arranged(run_graph(graph, image, level), orders).items():

@@ -53,7 +53,7 @@ class Example:
     people : ndarray, shape (P, 17, 3)
         COCO's keypoints.
     boxes : ndarray, shape (P, 4)
-        As annotated: x, y, width, height.
+        x, y, width and height, as annotated.
     ignored : tuple of ndarray
         Polygons.
     """
@@ -80,7 +80,7 @@ class Example:
 
     @cached_property
     def kept(self) -> tuple[Image, ...]:
-        """What `read` gives, kept from then on."""
+        """The result of `read`, kept in memory from then on."""
         return self.read()
 
     def forget(self) -> None:
@@ -89,7 +89,7 @@ class Example:
 
     @property
     def pyramid(self) -> tuple[Image, ...]:
-        """What `read` gives; decoded anew each time unless `kept` was asked for before."""
+        """The result of `read`, decoded again each time unless `kept` was used before."""
         return self.kept if "kept" in self.__dict__ else self.read()
 
 
