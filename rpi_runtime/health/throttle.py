@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SMOOTHING = 0.1  # weight of the newest interval in the running mean
+from rpi_runtime.rate import RunningRate
 
 
 class Throttle:
@@ -28,13 +28,13 @@ class Throttle:
         self._least_s = 1 / max_fps if max_fps else 0.0
         self._models = models
         self._last_s: float | None = None
-        self._mean_s = 0.0  # of all intervals
-        self._full_s = 0.0  # of the intervals at full rate
+        self._rate = RunningRate()
+        self._full_s = 0.0  # mean of the intervals at full rate
 
     @property
     def fps(self) -> float:
         """Running mean of the frames per second."""
-        return 1 / self._mean_s if self._mean_s else 0.0
+        return self._rate.per_second
 
     def smaller(self, level: int) -> int:
         """Return the index of the model to use at this heat level."""
@@ -51,8 +51,7 @@ class Throttle:
     def begin(self, now_s: float, level: int) -> None:
         """Record the start of a frame."""
         if self._last_s is not None:
-            spent = now_s - self._last_s
-            self._mean_s += (spent - self._mean_s) * (_SMOOTHING if self._mean_s else 1)
+            self._rate.add(now_s - self._last_s)
             if level == self.smaller(level):
-                self._full_s = self._mean_s
+                self._full_s = self._rate.mean_s
         self._last_s = now_s

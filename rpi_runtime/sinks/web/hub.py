@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rpi_runtime.model.card import Skeleton
+from rpi_runtime.rate import RunningRate
 from rpi_runtime.sinks.message import make_message
 from rpi_runtime.sinks.sink import Result
-
-_SMOOTHING = 0.1  # weight of the newest interval in the running mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,8 +60,6 @@ class Hub:
         Without its picture.
     newest_s : float
         Time of its arrival on `time.monotonic`.
-    fps : float
-        Running mean of the results per second.
     counts : Counter
         ``results``, ``encoded``, ``sent``, ``sent_bytes``, ``missed`` (by viewers that were slower).
     """
@@ -74,13 +71,17 @@ class Hub:
         self._packed_s = 0.0
         self.newest: Result | None = None
         self.newest_s = 0.0
-        self.fps = 0.0
         self.counts: Counter[str] = Counter()
-        self._mean_s = 0.0
+        self._rate = RunningRate()
         self._packet: Packet | None = None
         self._asking = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
+
+    @property
+    def fps(self) -> float:
+        """Running mean of the results per second."""
+        return self._rate.per_second
 
     @property
     def wanted(self) -> bool:
@@ -95,9 +96,7 @@ class Hub:
         """Take one result. Called by the sink's thread, which also encodes the picture."""
         now = time.monotonic()
         if self.newest is not None:
-            spent = now - self.newest_s
-            self._mean_s += (spent - self._mean_s) * (_SMOOTHING if self._mean_s else 1)
-            self.fps = 1 / self._mean_s if self._mean_s else 0.0
+            self._rate.add(now - self.newest_s)
         self.newest, self.newest_s = replace(result, image=None), now
         self.counts["results"] += 1
         if result.image is None or not self.wanted or self._loop is None:
