@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
     if args.verbose:
         set_up_logging(verbose=True)
     os.umask(0o022)  # the service has to read files that root writes
-    layout = Layout(root=args.root.resolve())
+    layout = Layout(root=_root(args.root))
     if args.action == "uninstall":
         from rpi_runtime.service.uninstall import uninstall
 
@@ -89,6 +89,14 @@ def main(argv: list[str]) -> int:
     )
     install(wishes)
     return 0
+
+
+def _root(path: Path) -> Path:
+    """Return the root that is meant, whole; `UsageError` for a folder that is none, as where a card is not mounted."""
+    if not (path / "etc").is_dir():
+        what = "has no etc/" if path.is_dir() else "no such folder"
+        raise UsageError(f"--root {path}: {what}; expected the root of a system, as where a card is mounted")
+    return path.resolve()
 
 
 def _networks(models: list[Path], refine: Path | None) -> tuple[tuple[Path, ...], Path | None]:

@@ -166,3 +166,19 @@ def test_the_live_system_resolves_its_own_links(tmp_path):
     assert Layout().config == Path("/etc/pipose/config.toml")
     assert Layout().live
     assert os.fspath(Layout().enabled).startswith("/etc/systemd/system/")
+
+
+@pytest.mark.parametrize("kind", ["missing", "a file", "another partition"])
+@pytest.mark.parametrize("action", [install, lambda root, _: uninstall(root)])
+def test_a_folder_that_is_no_systems_root_is_refused(tmp_path, model, action, kind, capsys):
+    """A card that is not mounted: everything was written into a new folder of that name, and said to be done."""
+    root = tmp_path / "rootfs"
+    if kind == "a file":
+        root.write_text("")
+    elif kind == "another partition":
+        root.mkdir()
+        (root / "config.txt").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    assert action(root, model) == 2
+    assert "expected the root of a system" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
