@@ -14,6 +14,9 @@ from export.graph.convert.slicing import join
 from export.graph.node import Node
 
 
+COPIES = 64  # of a value side by side that are worth more than a TILE, which leaves XNNPACK
+
+
 @converts("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 def convert_reshape(scope: Scope, node: Node) -> None:
     """The shapes are known from ONNX Runtime's own run; how the node describes them does not matter."""
@@ -68,9 +71,13 @@ def convert_expand(scope: Scope, node: Node) -> None:
         ones = [1 if have == want else want for have, want in zip(tensor.shape, sizes, strict=True)]
         result = repeat_by_product(scope, tensor, ones)
     else:
-        result = tensor
-        for axis, (have, want) in enumerate(zip(tensor.shape, sizes, strict=True)):
-            result = join(scope, [result] * (want // have), axis)
+        counts = [want // have for have, want in zip(tensor.shape, sizes, strict=True)]
+        if max(counts) > COPIES:
+            result = scope.emit("TILE", [tensor, scope.integers(counts)], sizes)
+        else:
+            result = tensor
+            for axis, count in enumerate(counts):
+                result = join(scope, [result] * count, axis)
     scope.keep(node, result, order)
 
 

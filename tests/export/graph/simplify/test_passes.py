@@ -114,6 +114,12 @@ def test_no_relu_is_left_where_xnnpack_has_none_in_int8() -> None:
     assert not {"RELU", "RELU6", "RESIZE_NEAREST_NEIGHBOR"} & set(count)
 
 
+def test_very_many_copies_are_one_operator() -> None:
+    g = Graph()
+    line = g.add("ReduceMean", g.map(), axes=[2, 3], keepdims=0)
+    assert check(g.model(g.add("Tile", line, g.const([1, 500], np.int64))))["TILE"] == 1
+
+
 def test_the_same_work_is_done_once() -> None:
     g = Graph()
     x = g.map()
