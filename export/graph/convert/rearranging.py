@@ -13,7 +13,6 @@ from export.graph.convert.scope import Scope
 from export.graph.convert.slicing import join
 from export.graph.node import Node
 
-
 COPIES = 64  # of a value side by side that are worth more than a TILE, which leaves XNNPACK
 
 
