@@ -152,7 +152,12 @@ class _Finder:
     def _rearrange(self, op: Operator) -> None:
         """Do to the labels what the operator does to the values."""
         for tensor, labels in zip(op.outputs, rearranged(op, self._of), strict=True):
-            self.labels[tensor] = _compressed(labels)
+            labels = _compressed(labels)
+            nothing = (labels == NONE).reshape(-1, labels.shape[-1]).all(axis=0)
+            if nothing.any():  # channels of padding alone have values as soon as something is added to them
+                labels[..., nothing] = np.arange(len(self.parents), len(self.parents) + nothing.sum())
+                self.parents += labels[..., nothing].reshape(-1, nothing.sum())[0].tolist()
+            self.labels[tensor] = labels
 
     def _reduced(self, op: Operator) -> Labels:
         """Pools, resizes and means treat each channel alone; other forms of them fix it."""

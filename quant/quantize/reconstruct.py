@@ -24,6 +24,7 @@ from quant.quantize.plan import Plan
 from quant.quantize.rules import BIAS_PLACES, MOVES, WEIGHT_AXES, image_of
 from quant.quantize.simulate import ACTIVATIONS, KERNELS, Value, Values, first, padded, pair, uses
 from quant.quantize.weights import LARGEST, bias_of, weight_scales
+from quant.recipe import RecipeError
 from quant.tflite.records import Model, Operator, Tensor
 
 ROWS = 20_000  # places of the images that a layer's problem takes, drawn by what an error there costs
@@ -58,6 +59,12 @@ def reconstruct(model: Model, plan: Plan, images: Value, places: Places, steps: 
         What an error costs at each place of each image (`quant.quantize.sensitivity`).
     steps : Steps
     """
+    mixed = next((op for op in model.operators if any(t.shape and t.shape[0] != 1 for t in op.outputs)), None)
+    if mixed is not None:
+        raise RecipeError(
+            f"{mixed.name} ({mixed.outputs[0].name!r}) puts parts of a picture where pictures stand, so that layers "
+            "cannot be fitted on several"
+        )
     with torch.no_grad():
         _Walk(model, plan, images, places, steps).go()
 

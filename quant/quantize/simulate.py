@@ -221,7 +221,7 @@ def _mean(op: Operator, operands: list[Any]) -> Value:
 
 def _reshape(op: Operator, operands: list[Any]) -> Value:
     shape = op.outputs[0].shape
-    return operands[0].reshape(operands[0].shape[0] if shape and shape[0] == 1 else shape[0], *shape[1:])
+    return operands[0].reshape(-1, *shape[1:]) if shape else operands[0].reshape(())
 
 
 def _pad(op: Operator, operands: list[Any]) -> Value:

@@ -62,7 +62,7 @@ def integer_bias(op: Operator, scales: Scales, entry: Quantization) -> Tensor:
     bias = bias_of(op)
     tensor = op.inputs[BIAS_PLACES[op.name]] if bias is not None else None
     steps = scales.astype(np.float64) * entry.scale
-    stored = np.zeros(len(scales)) if bias is None else np.rint(bias / steps)
+    stored = np.zeros(len(scales)) if bias is None else np.clip(np.rint(bias / steps), -BIAS_ROOM, BIAS_ROOM)
     name = f"{op.outputs[0].name}/bias" if tensor is None else tensor.name
     grid = Quantization(scales=steps.astype(np.float32), zero_points=np.zeros(len(scales), np.int64))
     return Tensor.constant(name, stored.astype(np.int32), grid)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from quant.quantize.quantizer import Quantizer
-from quant.recipe import load_recipe
-from quant.tflite.records import Model, Tensor
+from quant.quantize.weights import BIAS_ROOM, integer_bias
+from quant.recipe import RecipeError, load_recipe
+from quant.tflite.records import Model, Quantization, Tensor
 from quant.tflite.write import write_model
 from tests.quant.toynetwork import ENTRY, Builder, delegation, error, images, network, quantized, run
 
@@ -36,7 +37,24 @@ def gated(builder: Builder, x: Tensor) -> Tensor:
     return builder.op("MUL", [x, gate], x.shape)
 
 
+def padded(builder: Builder, x: Tensor) -> Tensor:
+    """Channels of zeros beside others, as in residual blocks without a projection, and what fills them."""
+    pads = builder.constant(np.int32([[0, 0], [0, 0], [0, 0], [0, 8]]))
+    wide = builder.op("PAD", [builder.conv(x, 8), pads], (*x.shape[:3], 16))
+    return builder.conv(builder.depthwise(builder.conv(builder.depthwise(wide), 16, scale=2.0)), 8)
+
+
+def windows(builder: Builder, x: Tensor) -> Tensor:
+    """Windows of a picture in the place of pictures, as HRFormer has them."""
+    _, h, w, c = x.shape
+    apart = builder.op("RESHAPE", [x, builder.constant(np.int32([h // 4, 4, w, c]))], (h // 4, 4, w, c))
+    mixed = builder.conv(apart, c)
+    mixed.shape = apart.shape
+    return builder.op("RESHAPE", [mixed, builder.constant(np.int32(x.shape))], x.shape)
+
+
 BODIES = {
+    "channels of zeros": padded,
     "residual": lambda b, x: b.same("ADD", x, b.conv(b.conv(x, 8, activation="RELU6"), 8)),
     "joined": joined,
     "gated": gated,
@@ -64,6 +82,27 @@ def test_every_form_is_near_to_float_in_one_partition(body: object, recipe: str)
     assert (found.partitions, found.fell_back) == (1, ())
     assert error(model, made) < 0.15  # noise: averages of extremes cut off more than on pictures
     assert all(t.dtype == np.int8 for t in (*made.inputs.values(), *made.outputs.values()))
+
+
+def test_layers_of_windows_are_not_fitted_and_the_reason_is_said() -> None:
+    model = network(windows)
+    assert error(model, quantized(model, "w8c_a8_eq_out").model) < 0.15
+    with pytest.raises(RecipeError, match="cannot be fitted on several"):
+        quantized(model, "w8c_a8_eq_out_fit")
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_bias_beyond_32_bits_is_cut_off_and_not_wrapped_round(sign: int) -> None:
+    builder = Builder()
+    image = Tensor(name="image", shape=(1, 4, 4, 3))
+    builder.conv(image, 1)
+    (op,) = builder.operators
+    assert op.inputs[2] is not None
+    op.inputs[2].data = np.float32([sign * 1e6])
+    stored = integer_bias(op, np.float32([1e-6]), Quantization.of(1e-3)).data
+    assert stored is not None
+    assert np.sign(stored[0]) == sign
+    assert abs(int(stored[0])) <= BIAS_ROOM
 
 
 def test_the_input_has_the_grid_that_is_asked_for() -> None:
