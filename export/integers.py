@@ -12,6 +12,7 @@ from export.report.outcome import Attempt
 from quant.calibration import CalibrationSet
 from quant.compare import compare_files
 from quant.gate import Check, Limits, check_agreement, check_delegation, check_floats, check_structure
+from quant.importance import for_decoder
 from quant.metrics import Agreement
 from quant.progress import Progress
 from quant.quantize.quantizer import Quantized, Quantizer
@@ -62,6 +63,13 @@ def input_grid(spec: InputSpec) -> Quantization:
     return Quantization.of(spec.scale[0], round(spec.mean[0]) - 128)
 
 
+def _loss(made: Made) -> float:
+    """How far a file's people, or else its outputs, are from the float network's."""
+    assert made.agreement is not None
+    likeness = made.agreement.likeness
+    return made.agreement.output_error if likeness is None else 1 - likeness / 100
+
+
 class Maker:
     """Tries recipes on one network.
 
@@ -89,13 +97,13 @@ class Maker:
         self.parities: dict[str, list[Parity]] = {}
 
     def make(self, network: Model, recipes: Sequence[Recipe]) -> Made:
-        """Return the first file that the gate accepts; where it accepts none, the one with the least error.
+        """Return the first file that the gate accepts; where it accepts none, the one with the least loss.
 
         A recipe after the first that cannot be carried out on this network is left out: the gate's word on the others
         is worth more than no file.
         """
         images = list(self.calibration.inputs(self.card.input))
-        quantizer = Quantizer(network, images, input_grid(self.card.input))
+        quantizer = Quantizer(network, images, input_grid(self.card.input), for_decoder(self.card))
         tried: list[Made] = []
         for recipe in recipes:
             try:
@@ -108,7 +116,7 @@ class Maker:
             if all(check.passed for check in made.checks):
                 return made
             tried.append(made)
-        return min(tried, key=lambda m: m.attempts[-1].output_error)
+        return min(tried, key=_loss)
 
     def _compare(self, quantizer: Quantizer, quantized: Quantized, recipe: Recipe) -> None:
         """Equalization is exact in float; `ParityError` where it was not."""
@@ -128,10 +136,11 @@ class Maker:
             notes.append(f"{len(data) / 1e6:.2f} MB")
         with self.progress.stage("gate") as notes, quiet():
             agreement = compare_files(self.real, path, self.card, self.calibration.frames)
+            mixed = recipe.slower > 0
             checks = [
-                *check_structure(quantized.model, self.card.input),
+                *check_structure(quantized.model, self.card.input, mixed=mixed),
                 *check_delegation(interpreter.Model(path, card=self.card).delegation(), quantized.model),
-                *check_floats(quantized.model),
+                *check_floats(quantized.model, mixed=mixed),
                 *check_agreement(agreement, self.limits),
             ]
             refused = tuple(c.name for c in checks if not c.passed)

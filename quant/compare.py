@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from quant.likeness import Likeness
 from quant.metrics import Agreement, AgreementMeter, Maps
 from quant.people import PeopleMeter
 from rpi_runtime.decode.choose import decoder_for
@@ -13,13 +14,13 @@ from rpi_runtime.decode.crops import crop_decoder_for
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, CentreSettings, SimccSettings
 from rpi_runtime.model.interpreter import Model
-from rpi_runtime.poses import Pose
-from rpi_runtime.preprocess.letterbox import Frame, Preprocessor, Transform
+from rpi_runtime.poses import Image, Pose
+from rpi_runtime.preprocess.letterbox import Preprocessor, Transform
 
 Read = Callable[[Transform], Sequence[Pose]]
 
 
-def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence[Frame]) -> Agreement:
+def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence[Image]) -> Agreement:
     """Return the difference of `quantized` from `real` over BGR pictures of any size.
 
     Maps are compared as maps; boxes, positions along lines, and maps whose peaks count only near a centre by the
@@ -55,8 +56,10 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
     return meter.result()
 
 
-def _people(models: Sequence[Model], card: ModelCard, frames: Sequence[Frame]) -> Agreement:
+def _people(models: Sequence[Model], card: ModelCard, frames: Sequence[Image]) -> Agreement:
     prepare, meter = Preprocessor(card.input), AgreementMeter(1, stride=1, peak_threshold=1.0)
+
+    likeness = Likeness(card)
     people, readers = PeopleMeter(card), [_reader(model) for model in models]
     for frame in frames:
         found = []
@@ -66,6 +69,7 @@ def _people(models: Sequence[Model], card: ModelCard, frames: Sequence[Frame]) -
             found.append(read(transform))
         meter.add_image()
         people.add(*found)
+        likeness.add(*found)
         for output in card.outputs:
             values = [model.real_output(output.role, output.stride) for model in models]
             meter.add_output(output.name, (values[0], values[1]))
@@ -78,6 +82,8 @@ def _people(models: Sequence[Model], card: ModelCard, frames: Sequence[Frame]) -
         shift_px=seen.shift_px,
         shift_p95_px=seen.shift_p95_px,
         part_shift=seen.shift,
+        likeness=likeness.percent(),
+        boxes_alone=not card.skeleton.keypoints,
     )
 
 

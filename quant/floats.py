@@ -73,7 +73,8 @@ class Island:
 
     Attributes
     ----------
-    kind : {"table", "chain"}
+    kind : {"table", "chain", "layers"}
+        Layers have an INT8 kernel and are in float because a recipe leaves them there (`quant.quantize.mixed`).
     operations : tuple of str
     share : float
         Its part of the file's predicted time on a Raspberry Pi 4, conversions included.
@@ -85,11 +86,6 @@ class Island:
     operations: tuple[str, ...]
     share: float
     tensors: frozenset[Tensor] = field(repr=False, compare=False)
-
-    @property
-    def allowed(self) -> bool:
-        """Whether it holds something that INT8 has no sound kernel for."""
-        return not (FUNCTIONS | ALONE | FRAGILE).isdisjoint(self.operations)
 
 
 def choose_floats(model: Model) -> set[Operator]:
@@ -196,7 +192,7 @@ def find_islands(model: Model) -> list[Island]:
     for group, seconds in zip(groups, times, strict=True):
         found.append(
             Island(
-                kind="table" if _is_table(group, readers) else "chain",
+                kind=_kind(group, readers),
                 operations=tuple(op.name for op in group),
                 share=seconds / whole,
                 tensors=frozenset(t for op in group for t in (*op.inputs, *op.outputs) if t is not None),
@@ -206,8 +202,8 @@ def find_islands(model: Model) -> list[Island]:
 
 
 def share_in_float(islands: Iterable[Island]) -> float:
-    """Return the part of a file's predicted time that its chains take; tables run in INT8."""
-    return sum(island.share for island in islands if island.kind == "chain")
+    """Return the part of a file's predicted time that float takes; tables run in INT8."""
+    return sum(island.share for island in islands if island.kind != "table")
 
 
 Makers = dict[Tensor, Operator]
@@ -241,6 +237,12 @@ def _is_table(group: Chain, readers: Users) -> bool:
         and any(op.name in FUNCTIONS for op in group)
         and all(readers.get(t, []) == [after] for t, after in zip(inner, group[1:], strict=True))
     )
+
+
+def _kind(group: Chain, readers: Users) -> str:
+    if _is_table(group, readers):
+        return "table"
+    return "layers" if (FUNCTIONS | ALONE | FRAGILE).isdisjoint(op.name for op in group) else "chain"
 
 
 def _with_conversions(group: Chain, producers: Makers, readers: Users) -> list[Operator]:

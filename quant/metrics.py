@@ -42,6 +42,11 @@ class Agreement:
         Largest value of a keypoint's float heatmap on any image: the network's own scale. 0 without heatmaps.
     part_shift : float
         Without heatmaps: mean distance of the boxes' edges and of the keypoints, over the person's size.
+    likeness : float or None
+        Without heatmaps: AP in percent where the float network's people are the truth (`quant.likeness`); None where
+        COCO has no measure for them.
+    boxes_alone : bool
+        Whether that is the AP of boxes.
     """
 
     images: int
@@ -56,6 +61,8 @@ class Agreement:
     output_error: float = 0.0
     peak_height: float = 1.0
     part_shift: float = 0.0
+    likeness: float | None = None
+    boxes_alone: bool = False
 
 
 class AgreementMeter:

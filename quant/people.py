@@ -28,6 +28,12 @@ FAR = 0.1  # of the person's size: a keypoint that is farther off is lost
 THRESHOLDS = (BoxSettings, BoxPoseSettings, CentreSettings)  # the settings of people's scores
 
 
+def least_score(card: ModelCard) -> float:
+    """Return the score from which the decoder of `card` calls something a person; 0 for crops, which have one."""
+    decoder = card.decoder
+    return decoder.threshold if isinstance(decoder, THRESHOLDS) and not card.sees_crops else 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleAgreement:
     """INT8 against float over a set of images.
@@ -66,7 +72,7 @@ class PeopleMeter:
         decoder = card.decoder
         self._crops = card.sees_crops
         self._least = decoder.peak_threshold if isinstance(decoder, CropSettings | BoxPoseSettings) else 0.0
-        self._sure = decoder.threshold if isinstance(decoder, THRESHOLDS) and not self._crops else 0.0
+        self._sure = least_score(card)
         self._parts = self._lost = self._added = 0
         self._shifts: list[float] = []
         self._pixels: list[float] = []

@@ -2,7 +2,7 @@
 
 The name says what is done::
 
-    recipe   = weights "_" activations [ "_" equalization ] [ "_" ranges ] [ "_" fit ]     w8c_a8_eq
+    recipe   = weights "_" activations [ "_" equalization ] [ "_" ranges ] [ "_" fit ] [ "_" mix ]     w8c_a8_eq
     weights  = "w" bits granularity     w8c  int8, a scale per output channel
                                         w16  float16        w32  float32
     activations = "a" bits              a8   int8, a scale per tensor      a32  float32
@@ -10,9 +10,11 @@ The name says what is done::
                  | "eqr"                half way there, by square roots, and ranges of all images' extremes
     ranges  = "out"                     ranges by what errors cost the outputs, not by what most images reach
     fit     = "fit"                     weights and biases fitted, layer by layer, to the float network's values
+    mix     = "mix" percent             layers left in float where that pays, for at most so much more time, predicted
+                                        for a Raspberry Pi 4, than all in INT8 takes
 
 Under every int8 recipe what has no sound int8 kernel is computed in float (`quant.floats`): the gate names it, with its
-part of the time, in the report. The last two need PyTorch.
+part of the time, in the report. The last three need PyTorch.
 
 A new recipe is a new .toml file there, or anywhere with ``--recipe FILE.toml``.
 """
@@ -30,7 +32,7 @@ from rpi_runtime.strict import from_mapping
 
 MOST_BYTES = 1 << 20
 FOLDER = Path(__file__).parent / "recipes"
-GRAMMAR = re.compile(r"w(8c|16|32)_a(8|32)(_eqr?)?(_out)?(_fit)?\Z")
+GRAMMAR = re.compile(r"w(8c|16|32)_a(8|32)(_eqr?)?(_out)?(_fit)?(_mix\d{1,2})?\Z")
 
 
 class RecipeError(InputError):
@@ -57,6 +59,9 @@ class Recipe:
         extremes, or by what errors cost the outputs (`quant.quantize.sensitivity`).
     fit : bool
         Whether weights and biases are fitted layer by layer (`quant.quantize.reconstruct`).
+    slower : float
+        How much longer the network may take, as a fraction of the time predicted for all of it in INT8, to leave layers
+        in float (`quant.quantize.mixed`).
     """
 
     name: str
@@ -65,6 +70,7 @@ class Recipe:
     equalize: float = 0.0
     ranges: Literal["extremes", "averages", "outputs"] = "extremes"
     fit: bool = False
+    slower: float = 0.0
 
     def __post_init__(self) -> None:
         match = GRAMMAR.match(self.name)
@@ -76,20 +82,32 @@ class Recipe:
         )
         if not 0 <= self.equalize <= 1:
             raise InputError(f"recipe {self.name}: equalize {self.equalize:g}, expected 0 to 1")
-        said = _words(kind, [suffix is not None for suffix in suffixes])
-        found = _words(self.kind, [self.equalize > 0, self.ranges == "outputs", self.fit])
+        if not 0 <= self.slower < 1:
+            raise InputError(f"recipe {self.name}: slower {self.slower:g}, expected 0 to below 1")
+        *steps, mix = suffixes
+        said = _words(kind, [step is not None for step in steps], mix or "_mix0")
+        found = _words(
+            self.kind, [self.equalize > 0, self.ranges == "outputs", self.fit], f"_mix{100 * self.slower:.0f}"
+        )
         if said != found:
             raise InputError(f"recipe {self.name}: its name says {said}, the file says {found}")
 
 
-def _words(kind: str | None, steps: list[bool]) -> str:
+def _words(kind: str | None, steps: list[bool], mix: str) -> str:
     names = ("equalize", "ranges by outputs", "fit")
-    return f"{kind} with {', '.join(n for n, there in zip(names, steps, strict=True) if there) or 'nothing else'}"
+    parts = [n for n, there in zip(names, steps, strict=True) if there]
+    percent = int(mix.removeprefix("_mix"))
+    if percent:
+        parts.append(f"float for {percent} % more time")
+    return f"{kind} with {', '.join(parts) or 'nothing else'}"
 
 
 DEFAULTS = {"int8": "w8c_a8_eq", "float16": "w16_a32", "float32": "w32_a32"}
 # what an export tries after the default, in this order, until the gate holds
-REPAIRS = ("w8c_a8_eqr", "w8c_a8_eq_out", "w8c_a8_eq_out_fit")
+REPAIRS = (
+    "w8c_a8_eqr", "w8c_a8_eq_out", "w8c_a8_eq_out_fit", "w8c_a8_eq_out_mix5", "w8c_a8_eq_out_fit_mix5",
+    "w8c_a8_eq_out_mix20", "w8c_a8_eq_out_fit_mix20",
+)  # fmt: skip
 
 
 def load_recipe(name: str) -> Recipe:

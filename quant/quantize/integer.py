@@ -37,7 +37,10 @@ class _Writer:
                 self._integer_operator(op)
             else:
                 self._real_operator(op)
-        outputs = {name: self._result(tensor) for name, tensor in self.model.outputs.items()}
+        # All outputs are of one type, as decoders read them.
+        computed = [t for t in self.model.outputs.values() if t in self.integer or t in self.real]
+        real = any(tensor not in self.integer for tensor in computed)
+        outputs = {name: self._result(tensor, real) for name, tensor in self.model.outputs.items()}
         return Model(
             inputs=inputs, outputs=outputs, operators=self.operators, description=self.model.description
         )
@@ -102,7 +105,9 @@ class _Writer:
         self.real[tensor] = made
         return made
 
-    def _result(self, tensor: Tensor) -> Tensor:
+    def _result(self, tensor: Tensor, real: bool) -> Tensor:
+        if real and tensor in self.integer:
+            return self._real_operand(tensor)
         return self.integer[tensor] if tensor in self.integer else self.real.get(tensor, tensor)
 
     def _convert(self, name: str, before: Tensor, after: Tensor) -> None:

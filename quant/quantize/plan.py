@@ -82,6 +82,8 @@ def make_plan(
             grid = choose([t for t in members if t not in moved]).grid()
         for tensor in members:
             plan.grids[tensor] = given.get(tensor, grid)
+    if entry is not None:
+        plan.grids[image] = entry  # also where a first layer in float reads it
     _requantize(plan, given)
     return plan
 

@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quant.quantize.ranges import STEPS, Range
+from quant.importance import Weigh, evenly
+from quant.quantize.ranges import LEAST, STEPS, Range
 from quant.quantize.simulate import Value, parameters_of, simulate
-from quant.tflite.records import Model, Tensor
+from quant.tflite.records import Model, Quantization, Tensor
 
 BINS = 512  # of one image's values
+EVEN = 0.01  # of the mean cost: what an error costs at least
 SHRINKS = np.concatenate(
     [[0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25], np.linspace(0.3, 1, 29)]
 )  # of each end, tried
@@ -32,6 +34,7 @@ class Weighted:
 
     def __init__(self) -> None:
         self.values: list[NDArray[np.float64]] = []
+        self.counts: list[NDArray[np.float64]] = []
         self.costs: list[NDArray[np.float64]] = []
 
     def add(self, values: NDArray[np.float32], costs: NDArray[np.float32]) -> None:
@@ -40,6 +43,7 @@ class Weighted:
         width = max(high - low, 1e-12) / BINS
         places = np.minimum(((values.ravel() - low) / np.float32(width)).astype(np.int64), BINS - 1)
         self.values.append(low + (np.arange(BINS) + 0.5) * width)  # type: ignore[arg-type]
+        self.counts.append(np.bincount(places, minlength=BINS).astype(np.float64))
         self.costs.append(np.bincount(places, weights=costs.ravel(), minlength=BINS).astype(np.float64))
 
 
@@ -65,21 +69,32 @@ class Sensitivity:
             self.places.setdefault(tensor, []).append(costs[0].sum(axis=-1))
 
 
-def measure_sensitivity(model: Model, images: Iterable[NDArray[np.float32]]) -> Sensitivity:
+def measure_sensitivity(
+    model: Model, images: Iterable[NDArray[np.float32]], weigh: Weigh = evenly
+) -> Sensitivity:
     """Return what errors in each computed tensor cost, over some images.
 
-    Each output counts by its error relative to its norm over all images. An image on which an output is empty, because
-    there is no person, must not set the range of the others.
+    Parameters
+    ----------
+    model : Model
+        Float.
+    images : iterable of ndarray, (1, H, W, 3)
+    weigh : callable
+        Gives the factors of the outputs' squared errors (`quant.importance`). They are relative to all images: one
+        on which an output is empty, because there is no person, must not set the range of the others.
     """
     parameters, images = parameters_of(model), list(images)
-    units = _norms(model, images, parameters)
+    weights = weigh(run_all(model, images, parameters))
     draw = torch.Generator().manual_seed(0)
     found = Sensitivity()
-    for image in images:
+    for image, factors in zip(images, weights, strict=True):
         kept: dict[Tensor, Value] = {}
         outputs = simulate(model, _leaf(image), parameters, after=partial(_keep, kept))
-        signs = (torch.where(torch.rand(v.shape, generator=draw) < 0.5, -1.0, 1.0) for v in outputs.values())
-        sums = [(v * s).sum() / units[t] for (t, v), s in zip(outputs.items(), signs, strict=True)]
+        sums = []
+        for name, tensor in model.outputs.items():
+            value = outputs[tensor]
+            signs = torch.where(torch.rand(value.shape, generator=draw) < 0.5, -1.0, 1.0)
+            sums.append((value * signs * torch.from_numpy(factors[name]).sqrt()).sum())
         torch.stack(sums).sum().backward()
         for tensor, value in kept.items():
             if value.grad is not None:
@@ -98,16 +113,16 @@ def _keep(kept: dict[Tensor, Value], tensor: Tensor, value: Value) -> Value:
     return value
 
 
-def _norms(
-    model: Model, images: list[NDArray[np.float32]], parameters: dict[Tensor, Value]
-) -> dict[Tensor, float]:
-    """Norm of each output over all images, the unit in which its error counts."""
-    squares: dict[Tensor, float] = {}
+def run_all(
+    model: Model, images: Iterable[NDArray[np.float32]], parameters: dict[Tensor, Value]
+) -> list[dict[str, NDArray[np.float32]]]:
+    """Return the outputs of each image, by name."""
+    runs = []
     with torch.no_grad():
         for image in images:
-            for tensor, value in simulate(model, torch.from_numpy(image), parameters).items():
-                squares[tensor] = squares.get(tensor, 0.0) + float(value.square().sum())
-    return {tensor: max(total**0.5, 1e-12) for tensor, total in squares.items()}
+            outputs = simulate(model, torch.from_numpy(image), parameters)
+            runs.append({name: outputs[tensor].numpy() for name, tensor in model.outputs.items()})
+    return runs
 
 
 def least_cost(found: list[Weighted], whole: Range) -> Range:
@@ -116,8 +131,7 @@ def least_cost(found: list[Weighted], whole: Range) -> Range:
     Both ends are tried in steps: rounding costs ``scale^2 / 12`` times all sensitivity, clipping its square where it
     happens.
     """
-    values = np.concatenate([v for w in found for v in w.values])
-    costs = np.concatenate([c for w in found for c in w.costs])
+    values, costs = _joined(found)
     lows, highs = whole.low * SHRINKS, whole.high * SHRINKS
     below = np.square(np.maximum(lows[:, None] - values, 0)) @ costs
     above = np.square(np.maximum(values - highs[:, None], 0)) @ costs
@@ -125,3 +139,22 @@ def least_cost(found: list[Weighted], whole: Range) -> Range:
     total = below[:, None] + above[None, :] + costs.sum() * scales**2 / 12
     i, j = np.unravel_index(int(total.argmin()), total.shape)
     return Range(low=float(lows[i]), high=float(highs[j]))
+
+
+def error_of(found: Weighted, grid: Quantization) -> float:
+    """Return the squared error of the outputs that rounding and clipping a tensor to a grid causes, to first order."""
+    values, costs = np.concatenate(found.values), np.concatenate(found.costs)
+    low, high = ((edge - grid.zero_point) * grid.scale for edge in (LEAST, LEAST + STEPS))
+    outside = np.maximum(low - values, 0) + np.maximum(values - high, 0)
+    return float(np.square(outside) @ costs + costs.sum() * grid.scale**2 / 12)
+
+
+def _joined(found: list[Weighted]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values with what errors there cost, and a little (`EVEN`) that costs the same everywhere.
+
+    Behind a gate that is saturated on all images gradients are zero, and nothing would keep a range from collapsing.
+    """
+    counts = np.concatenate([c for w in found for c in w.counts])
+    costs = np.concatenate([c for w in found for c in w.costs])
+    even = EVEN * costs.sum() / counts.sum() if costs.any() else 1.0
+    return np.concatenate([v for w in found for v in w.values]), costs + even * counts

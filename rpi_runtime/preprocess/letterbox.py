@@ -17,8 +17,6 @@ from rpi_runtime.model.card import InputSpec
 from rpi_runtime.poses import Image
 from rpi_runtime.preprocess.resize import Resizer
 
-Frame = Image
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transform:

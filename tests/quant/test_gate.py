@@ -116,7 +116,7 @@ def test_another_island_of_float_is_named_and_refused() -> None:
     assert "tensors that are not integer" in failed(made)
     (check,) = check_floats(made)
     assert not check.passed
-    assert check.found.startswith("1 chain of ZEROS_LIKE (")
+    assert check.found.startswith("1 group of layers of ZEROS_LIKE (")
 
 
 def test_what_falls_back_is_timed(good: Model) -> None:
@@ -171,6 +171,14 @@ def test_a_network_without_heatmaps_is_judged_by_the_people_that_it_finds() -> N
         bad = [c for c in check_agreement(replace(people, **changes), Limits()) if not c.passed]  # type: ignore[arg-type]
         assert len(bad) == 1
         assert bad[0].name.startswith(name)
+
+
+@pytest.mark.parametrize(("boxes", "least"), [(False, Limits().pose_likeness), (True, Limits().box_likeness)])
+def test_people_are_judged_by_the_ap_of_int8_where_floats_are_the_truth(boxes: bool, least: float) -> None:
+    people = replace(GOOD, peak_height=0.0, output_error=0.01, part_shift=1.0, boxes_alone=boxes)
+    assert all(c.passed for c in check_agreement(replace(people, likeness=least), Limits()))
+    bad = [c for c in check_agreement(replace(people, likeness=least - 0.1), Limits()) if not c.passed]
+    assert [c.name for c in bad] == ["AP where the float network's people are the truth"]
 
 
 def test_maps_without_a_peak_prove_nothing() -> None:

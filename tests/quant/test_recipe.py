@@ -43,6 +43,15 @@ def test_repairs_are_int8_and_go_further_each_time() -> None:
             'name = "w8c_a8_eq"\nsummary = ""\nkind = "int8"',
             "its name says int8 with equalize, the file says",
         ),
+        (
+            'name = "w8c_a8_out_mix5"\nsummary = ""\nkind = "int8"\nranges = "outputs"\nslower = 0.2',
+            "its name says .*float for 5 % more time, the file says .*float for 20 %",
+        ),
+        (
+            'name = "w8c_a8_out"\nsummary = ""\nkind = "int8"\nranges = "outputs"\nslower = 0.2',
+            "the file says .*20 %",
+        ),
+        ('name = "w8c_a8"\nsummary = ""\nkind = "int8"\nslower = 2.0', "slower 2, expected 0 to below 1"),
         ('name = "w4_a8"\nsummary = ""\nkind = "int8"', "expected for example w8c_a8_eq"),
         ('name = "w8c_a32"\nsummary = ""\nkind = "int8"', "its name says None"),
         ('name = "w8c_a8"\nsummary = ""\nkind = "int8"\nequalise = true', "did you mean 'equalize'"),

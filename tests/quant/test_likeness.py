@@ -1,0 +1,61 @@
+"""AP where the float network's people are the truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from quant.cards.read import read_own_card
+from quant.likeness import LIKELY, Likeness
+from rpi_runtime.model.card import ModelCard
+from tests.quant.test_people import FINDER, POSES, boxed, posed
+
+
+def likeness(card: ModelCard, *images: tuple[list, list]) -> float | None:
+    found = Likeness(card)
+    for real, other in images:
+        found.add(real, other)
+    return found.percent()
+
+
+def test_the_same_people_are_alike() -> None:
+    assert likeness(FINDER, ([boxed(0), boxed(200)], [boxed(200), boxed(0)])) == pytest.approx(100)
+    assert likeness(POSES, ([posed()], [posed()])) == pytest.approx(100)
+
+
+def test_a_shift_costs_the_strict_thresholds_first() -> None:
+    values = [likeness(FINDER, ([boxed(0)], [boxed(shift)])) for shift in (2.0, 8.0, 30.0)]
+    assert values == sorted(values, reverse=True)  # type: ignore[type-var]
+    assert values[0] == pytest.approx(100)
+    assert values[-1] == pytest.approx(10)  # the overlap is 0.54
+
+
+def test_background_that_is_surer_than_a_person_costs() -> None:
+    """Nobody is lost, nobody has moved: only the order differs."""
+    real = [boxed(0, 0.5)]
+    below = likeness(FINDER, (real, [boxed(0, 0.5), boxed(300, 0.4)]))
+    above = likeness(FINDER, (real, [boxed(0, 0.5), boxed(300, 0.6)]))
+    assert below == pytest.approx(100)
+    assert above == pytest.approx(50)
+
+
+def test_doubtful_people_count_neither_way() -> None:
+    doubtful = boxed(300, LIKELY - 0.01)
+    assert likeness(FINDER, ([boxed(0), doubtful], [boxed(0)])) == pytest.approx(100)
+    assert likeness(
+        FINDER, ([boxed(0), doubtful], [boxed(0), replace(doubtful, score=0.95)])
+    ) == pytest.approx(100)
+
+
+def test_without_a_person_or_a_measure_there_is_no_figure() -> None:
+    assert likeness(FINDER, ([], [boxed(0)])) is None
+    other = replace(POSES, skeleton=replace(POSES.skeleton, coco=()))
+    assert likeness(other, ([posed()], [posed()])) is None
+
+
+def test_crops_have_one_person_whatever_the_score() -> None:
+    crops = read_own_card("pp-tinypose-128x96")
+    sure = replace(posed(), score=np.float32(0.1), box=None)
+    assert likeness(crops, ([sure], [sure])) == pytest.approx(100)
