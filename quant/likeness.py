@@ -7,11 +7,12 @@ people and background otherwise than the float network's did.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from quant.people import least_score
+from quant.people import least_score, least_visibility
 from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, score_people
 from rpi_runtime.evaluate.coco_pose import box_detection, coco_points, detection
 from rpi_runtime.model.card import ModelCard
@@ -32,6 +33,7 @@ class Likeness:
     """
 
     def __init__(self, card: ModelCard) -> None:
+        self._visible = least_visibility(card)
         self._skeleton, self._sure = card.skeleton, max(least_score(card), 0.0 if card.sees_crops else LIKELY)
         self._task = KEYPOINTS if card.skeleton.coco else BOXES
         self._boxed = not card.skeleton.keypoints
@@ -60,8 +62,15 @@ class Likeness:
     def _pose(self, pose: Pose) -> dict[str, Any]:
         return detection(self._images, pose, self._skeleton, pose.score)
 
+    def _found_of(self, pose: Pose) -> Pose:
+        """The keypoints that count as found; where the others lie is chance."""
+        there = pose.keypoints[:, 2:] > self._visible
+        return replace(pose, keypoints=np.where(there, pose.keypoints, np.float32(0)))
+
     def _person(self, pose: Pose) -> dict[str, Any]:
-        points = np.zeros((17, 3)) if self._boxed else coco_points(pose, self._skeleton, flag=2)
+        points = (
+            np.zeros((17, 3)) if self._boxed else coco_points(self._found_of(pose), self._skeleton, flag=2)
+        )
         box = pose.box if pose.box is not None else _around(points)
         doubtful = pose.score < self._sure
         return {

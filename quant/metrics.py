@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +46,8 @@ class Agreement:
     likeness : float or None
         Without heatmaps: AP in percent where the float network's people are the truth (`quant.likeness`); None where
         COCO has no measure for them.
-    boxes_alone : bool
-        Whether that is the AP of boxes.
+    likeness_of : {"poses", "crops", "boxes"}
+        What that is the AP of: poses in whole pictures, poses in crops of one person each, or boxes.
     """
 
     images: int
@@ -62,7 +63,7 @@ class Agreement:
     peak_height: float = 1.0
     part_shift: float = 0.0
     likeness: float | None = None
-    boxes_alone: bool = False
+    likeness_of: Literal["poses", "crops", "boxes"] = "poses"
 
 
 class AgreementMeter:

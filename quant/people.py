@@ -34,6 +34,12 @@ def least_score(card: ModelCard) -> float:
     return decoder.threshold if isinstance(decoder, THRESHOLDS) and not card.sees_crops else 0.0
 
 
+def least_visibility(card: ModelCard) -> float:
+    """Return the score above which the decoder of `card` has found a keypoint."""
+    decoder = card.decoder
+    return decoder.peak_threshold if isinstance(decoder, CropSettings | BoxPoseSettings) else 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleAgreement:
     """INT8 against float over a set of images.
@@ -69,9 +75,8 @@ class PeopleMeter:
     """
 
     def __init__(self, card: ModelCard) -> None:
-        decoder = card.decoder
         self._crops = card.sees_crops
-        self._least = decoder.peak_threshold if isinstance(decoder, CropSettings | BoxPoseSettings) else 0.0
+        self._least = least_visibility(card)
         self._sure = least_score(card)
         self._parts = self._lost = self._added = 0
         self._shifts: list[float] = []

@@ -173,9 +173,12 @@ def test_a_network_without_heatmaps_is_judged_by_the_people_that_it_finds() -> N
         assert bad[0].name.startswith(name)
 
 
-@pytest.mark.parametrize(("boxes", "least"), [(False, Limits().pose_likeness), (True, Limits().box_likeness)])
-def test_people_are_judged_by_the_ap_of_int8_where_floats_are_the_truth(boxes: bool, least: float) -> None:
-    people = replace(GOOD, peak_height=0.0, output_error=0.01, part_shift=1.0, boxes_alone=boxes)
+@pytest.mark.parametrize(
+    ("kind", "least"),
+    [("poses", Limits().pose_likeness), ("crops", Limits().crop_likeness), ("boxes", Limits().box_likeness)],
+)
+def test_people_are_judged_by_the_ap_of_int8_where_floats_are_the_truth(kind: str, least: float) -> None:
+    people = replace(GOOD, peak_height=0.0, output_error=0.01, part_shift=1.0, likeness_of=kind)  # type: ignore[arg-type]
     assert all(c.passed for c in check_agreement(replace(people, likeness=least), Limits()))
     bad = [c for c in check_agreement(replace(people, likeness=least - 0.1), Limits()) if not c.passed]
     assert [c.name for c in bad] == ["AP where the float network's people are the truth"]

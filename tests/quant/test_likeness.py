@@ -49,6 +49,15 @@ def test_doubtful_people_count_neither_way() -> None:
     ) == pytest.approx(100)
 
 
+def test_keypoints_that_the_float_network_did_not_find_may_lie_anywhere() -> None:
+    real, other = posed(), posed()
+    real.keypoints[3:, 2] = other.keypoints[3:, 2] = 0.1
+    other.keypoints[3:, :2] += 500
+    assert likeness(POSES, ([real], [other])) == pytest.approx(100)
+    real.keypoints[3:, 2] = 0.9
+    assert likeness(POSES, ([real], [other])) == pytest.approx(0)
+
+
 def test_without_a_person_or_a_measure_there_is_no_figure() -> None:
     assert likeness(FINDER, ([], [boxed(0)])) is None
     other = replace(POSES, skeleton=replace(POSES.skeleton, coco=()))
