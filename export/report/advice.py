@@ -36,7 +36,11 @@ REMEDIES = {
     "lost peaks": _NOISE,
     "lost people and keypoints": _NOISE,
     "shift of people and keypoints": _NOISE,
-    "AP drop": f"{_NOISE}; or accept it with --max-ap-drop",
+    "AP where the float network's people are the truth": _NOISE,
+    "AP drop": (
+        "pin a recipe that goes further than the one that was taken, such as --recipe w8c_a8_eq_out_fit_mix20; "
+        f"{_NOISE}; or accept it with --max-ap-drop"
+    ),
 }
 
 
@@ -72,7 +76,8 @@ def verdict(outcome: Outcome) -> str:
         found = f"INT8 but for {share}, which float takes; ready for a Raspberry Pi."
     if outcome.agreement is not None:
         a = outcome.agreement
-        found += f" On the calibration pictures it keeps {1 - a.lost:.0%} of the keypoints that the float network finds"
+        what = "boxes" if a.likeness is not None and a.likeness_of == "boxes" else "keypoints"
+        found += f" On the calibration pictures it keeps {1 - a.lost:.0%} of the {what} that the float network finds"
         found += f", {a.shift_px:.1f} pixels away on average."
     return found
 
