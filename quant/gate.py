@@ -49,7 +49,7 @@ class Limits:
     heatmap_rmse: float = 0.008
     pose_likeness: float = 97.3
     crop_likeness: float = 81.0
-    box_likeness: float = 88.0
+    box_likeness: float = 88.5
     paf_relative_l2: float = 0.10
     lost_peaks: float = 0.07
     part_shift: float = 0.02

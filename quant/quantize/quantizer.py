@@ -114,7 +114,7 @@ class Quantizer:
 
         from quant.quantize.reconstruct import reconstruct
 
-        images = torch.from_numpy(np.concatenate(self.images[:FITTED]))
+        images = torch.tensor(np.concatenate(self.images[:FITTED]))
         reconstruct(model, plan, images, ready.sensitivity(self.images).places)
 
 

@@ -22,7 +22,17 @@ from numpy.typing import NDArray
 
 from quant.quantize.plan import Plan
 from quant.quantize.rules import BIAS_PLACES, MOVES, WEIGHT_AXES, image_of
-from quant.quantize.simulate import ACTIVATIONS, KERNELS, Value, Values, first, padded, pair, uses
+from quant.quantize.simulate import (
+    ACTIVATIONS,
+    KERNELS,
+    Value,
+    Values,
+    first,
+    padded,
+    pair,
+    reproducible,
+    uses,
+)
 from quant.quantize.weights import LARGEST, bias_of, weight_scales
 from quant.recipe import RecipeError
 from quant.tflite.records import Model, Operator, Tensor
@@ -65,7 +75,7 @@ def reconstruct(model: Model, plan: Plan, images: Value, places: Places, steps: 
             f"{mixed.name} ({mixed.outputs[0].name!r}) puts parts of a picture where pictures stand, so that layers "
             "cannot be fitted on several"
         )
-    with torch.no_grad():
+    with torch.no_grad(), reproducible():
         _Walk(model, plan, images, places, steps).go()
 
 
@@ -181,7 +191,8 @@ def _operand(tensor: Tensor | None, values: Values) -> Any:
         return None
     if tensor.data is None:
         return values[tensor]
-    return torch.from_numpy(tensor.real().copy()) if tensor.dtype.kind == "f" else tensor.data
+    # torch.tensor copies into aligned memory, on which the last bits of a convolution may depend
+    return torch.tensor(tensor.real()) if tensor.dtype.kind == "f" else tensor.data
 
 
 def _groups(op: Operator) -> int:

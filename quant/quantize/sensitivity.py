@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from quant.importance import Weigh, evenly
 from quant.quantize.ranges import LEAST, STEPS, Range
-from quant.quantize.simulate import Value, parameters_of, simulate
+from quant.quantize.simulate import Value, parameters_of, reproducible, simulate
 from quant.tflite.records import Model, Quantization, Tensor
 
 BINS = 512  # of one image's values
@@ -69,6 +69,7 @@ class Sensitivity:
             self.places.setdefault(tensor, []).append(costs[0].sum(axis=-1))
 
 
+@reproducible()
 def measure_sensitivity(
     model: Model, images: Iterable[NDArray[np.float32]], weigh: Weigh = evenly
 ) -> Sensitivity:
@@ -103,7 +104,7 @@ def measure_sensitivity(
 
 
 def _leaf(image: NDArray[np.float32]) -> Value:
-    return torch.from_numpy(image.copy()).requires_grad_(True)
+    return torch.tensor(image).requires_grad_(True)
 
 
 def _keep(kept: dict[Tensor, Value], tensor: Tensor, value: Value) -> Value:

@@ -6,7 +6,8 @@ whose gradient is that of clipping alone (straight-through estimator; Bengio et 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,6 +31,17 @@ ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
     "RELU_0_TO_1": lambda x: x.clamp(0, 1),
     "TANH": torch.tanh,
 }
+
+
+@contextmanager
+def reproducible() -> Iterator[None]:
+    """Compute on one thread: with several, the last bits of a convolution differ from run to run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def simulate(
@@ -82,7 +94,7 @@ def simulate(
 def parameters_of(model: Model) -> Values:
     """Return every float constant of a network as a torch tensor (copies)."""
     constants = (t for t in model.tensors() if t.data is not None and t.dtype.kind == "f")
-    return {t: torch.from_numpy(np.array(t.data, np.float32)) for t in constants}
+    return {t: torch.tensor(np.asarray(t.data, np.float32)) for t in constants}  # copies, aligned
 
 
 def _operand(tensor: Tensor | None, values: Values, parameters: Mapping[Tensor, Value]) -> Any:
