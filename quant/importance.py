@@ -22,7 +22,6 @@ Array = NDArray[np.float32]
 Outputs = Mapping[str, Array]  # by name
 Weights = dict[str, Array]  # of the shapes of the outputs
 Weigh = Callable[[Sequence[Outputs]], list[Weights]]
-Level = tuple[int, int]  # stride and first row: which cells
 
 LEAST_SIZE = 0.25  # of the mean person's size: smaller ones count as if they had it
 BACKGROUND = 1e-6  # least weight of a cell that is sure of no person
@@ -55,9 +54,10 @@ def evenly(runs: Sequence[Outputs]) -> list[Weights]:
 
 def for_decoder(card: ModelCard) -> Weigh:
     """Return the weights for what the decoder of `card` reads; the result is used as `evenly` is."""
-    if isinstance(card.decoder, BoxSettings | BoxPoseSettings):
-        return lambda runs: _detector(card, card.decoder, runs)  # type: ignore[arg-type]
-    if isinstance(card.decoder, CentreSettings):
+    decoder = card.decoder
+    if isinstance(decoder, BoxSettings | BoxPoseSettings):
+        return lambda runs: _detector(card, decoder, runs)
+    if isinstance(decoder, CentreSettings):
         return lambda runs: _centres(card, runs)
     return evenly
 
@@ -66,19 +66,19 @@ def _detector(
     card: ModelCard, decoder: BoxSettings | BoxPoseSettings, runs: Sequence[Outputs]
 ) -> list[Weights]:
     """Weights of a detector's outputs, over the number of people that the probabilities of all cells add up to."""
-    sure = [_by_level(card, run, "scores", lambda v: _sureness(v, decoder)) for run in runs]
-    sizes = [_by_level(card, run, "boxes", lambda v: _sizes(v, decoder)) for run in runs]
-    cells = [(s[level], z[level]) for s, z in zip(sure, sizes, strict=True) for level in s]
+    sure = [_by_stride(card, run, "scores", lambda v: _sureness(v, decoder)) for run in runs]
+    sizes = [_by_stride(card, run, "boxes", lambda v: _sizes(v, decoder)) for run in runs]
+    cells = [(s[stride], z[stride]) for s, z in zip(sure, sizes, strict=True) for stride in s]
     people = sum(float(s.sum()) for s, _ in cells)
     least = LEAST_SIZE * sum(float((s * z).sum()) for s, z in cells) / people
     found: list[Weights] = []
     for run, surely, size in zip(runs, sure, sizes, strict=True):
         weights = {name: np.zeros_like(value) for name, value in run.items()}
         for spec in card.outputs:
-            level = _level(spec)
-            wide = np.maximum(size[level], least)
+            wide = np.maximum(size[spec.stride], least)
             # AP sorts the doubtful, too: scores count on by the root of the probability
-            chance = np.sqrt(surely[level]) if spec.role == "scores" else surely[level]
+            likely = surely[spec.stride]
+            chance = np.sqrt(likely) if spec.role == "scores" else likely
             output_view(spec, card.input, weights[spec.name])[:] = (
                 chance / people * _forgiven(card, decoder, spec, wide)
             )
@@ -107,14 +107,9 @@ def _forgiven(
     return LOGIT**-2 / spec.channels
 
 
-def _by_level(card: ModelCard, run: Outputs, role: str, read: Callable[[Array], Array]) -> dict[Level, Array]:
-    """What `read` makes of the outputs of a role, by the cells that they belong to."""
-    outputs = [o for o in card.outputs if o.role == role]
-    return {_level(o): read(output_view(o, card.input, run[o.name])) for o in outputs}
-
-
-def _level(spec: OutputSpec) -> Level:
-    return spec.stride, spec.first_row
+def _by_stride(card: ModelCard, run: Outputs, role: str, read: Callable[[Array], Array]) -> dict[int, Array]:
+    """What `read` makes of the outputs of a role, by stride."""
+    return {o.stride: read(output_view(o, card.input, run[o.name])) for o in card.outputs_of(role)}
 
 
 def _sureness(scores: Array, decoder: BoxSettings | BoxPoseSettings) -> Array:

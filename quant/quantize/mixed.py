@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from math import prod
+from math import fsum, prod
 
 from quant.quantize.plan import Plan, grid_groups
 from quant.quantize.rules import MOVES
@@ -106,8 +106,9 @@ class _Clock:
         tensors = {
             t for op in operators for t in (*op.inputs, *op.outputs) if t is not None and t.data is None
         }
-        computing = sum(self.times[op][op in real] for op in operators)
-        return computing + sum(self._conversion(t, real) for t in tensors)
+        # fsum: sets have no order, and the sum must not depend on it
+        computing = fsum(self.times[op][op in real] for op in operators)
+        return computing + fsum(self._conversion(t, real) for t in tensors)
 
     def difference(self, real: frozenset[Operator], wanted: frozenset[Operator]) -> float:
         """Return how much longer it takes where `wanted` are float beside `real`."""

@@ -114,3 +114,17 @@ def test_what_is_read_at_a_centre_counts_there() -> None:
     weights = weighed(CENTRES, values)
     assert weights["regress"][0, 7, 9].min() > 1e3 * weights["regress"][0, 0, 0].max()
     assert weights["center"] == pytest.approx(weights["center"][0, 0, 0, 0])
+
+
+def test_scores_in_maps_and_boxes_in_rows_belong_together_by_stride() -> None:
+    outputs, first = [], 0
+    for spec in DETECTOR.outputs:
+        if spec.role == "boxes":
+            count = (320 // spec.stride) ** 2
+            outputs.append(replace(spec, name="rows", axes="rows", first=0, rows=2100, first_row=first))
+            first += count
+        else:
+            outputs.append(replace(spec, name=f"s{spec.stride}"))
+    card = replace(DETECTOR, outputs=tuple(outputs))
+    weights = weighed(card, run(card))
+    assert (weights["rows"] > 0).all()
