@@ -156,8 +156,10 @@ def _download(remote: RemoteFile, part: Path, target: Path) -> None:
 def _ask(remote: RemoteFile, target: Path, have: int) -> Any:
     """Return the server's open response to a request for the rest of the file; None if there is no rest."""
     request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
+    # An opener of its own: urlopen keeps the first one, with the proxies that were set at that time.
+    opener = urllib.request.build_opener()
     try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT_S)
+        return opener.open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as err:
         err.close()  # the error is the response, with an open connection
         if err.code == 416 and have:

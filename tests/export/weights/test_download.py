@@ -256,7 +256,7 @@ def test_a_network_that_fails_at_once(
     def refuse(*args: object, **kwargs: object) -> None:
         raise failure
 
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", refuse)
     with pytest.raises(DownloadError, match="cannot be reached"):
         fetch(remote("http://127.0.0.1/weights.bin"))
 
@@ -314,6 +314,16 @@ def test_a_known_source_without_network_names_all_of_it(cache: Path, monkeypatch
     for file in SOURCES["omz"].files:
         for part in (file.url, str(cache / file.path), file.checksum):
             assert part in str(caught.value)
+
+
+def test_a_proxy_counts_from_when_it_is_set(
+    server: Served, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+    with pytest.raises(DownloadError, match="cannot be reached"):
+        fetch(remote(server.url))
+    monkeypatch.delenv("http_proxy")
+    assert fetch(remote(server.url)).read_bytes() == DATA
 
 
 def test_calibration_images_are_fetched_one_by_one_and_cached(
