@@ -13,13 +13,14 @@ from rpi_runtime.errors import InputError, SourceError
 from rpi_runtime.poses import Frame
 
 log = logging.getLogger(__name__)
+_MOST_NAMED = 5  # pictures that cannot be read, in the log
 
 
 class ImagesSource:
     """Pictures from a folder (not its subfolders), or one picture.
 
-    A picture that cannot be read is skipped and named in the log. At the end of such a folder, `SourceError` is raised,
-    so that the exit code reports it, too.
+    A picture that cannot be read is skipped and counted; the first few are named in the log, each once. At the end of
+    such a folder, `SourceError` is raised, so that the exit code reports it, too.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ class ImagesSource:
         self._files: list[Path] = []
         self._position = 0
         self._index = 0
-        self._unreadable: list[str] = []
+        self._unreadable: dict[str, None] = {}  # names, in the order in which they were found
 
     def configure(self, wanted: Wanted) -> Delivered:
         """List the files. The pictures keep their own sizes."""
@@ -61,38 +62,55 @@ class ImagesSource:
     def read(self, timeout_s: float) -> Frame | None:
         """Return the next readable picture, or None at the end."""
         del timeout_s
-        while (file := self._next_file()) is not None:
+        skipped = 0
+        while (file := self._next_file(skipped)) is not None:
             try:
                 image = read_picture(file)
             except InputError as err:
-                log.warning("passed over: %s", err)
-                self._unreadable.append(file.name)
+                self._note(file, err)
+                skipped += 1
                 continue
             index = self._index
             self._index += 1
-            stamp = round(index * 1e9 / self._fps)
             return Frame(
-                image=image, index=index, timestamp_ns=stamp, taken_ns=time.monotonic_ns(), name=file.name
+                image=image,
+                index=index,
+                timestamp_ns=round(index * 1e9 / self._fps),
+                taken_ns=time.monotonic_ns(),
+                name=file.name,
+                undecodable=skipped,
             )
         if self._unreadable:
             raise SourceError(
                 f"{self._path}: {len(self._unreadable)} of {len(self._files)} pictures could not be read, "
-                f"first {self._unreadable[0]}; all others were processed"
+                f"first {next(iter(self._unreadable))}; all others were processed"
             )
         return None
 
     def stop(self) -> None:
         """Do nothing, because no file is open between two pictures."""
 
-    def _next_file(self) -> Path | None:
+    def _next_file(self, skipped: int) -> Path | None:
+        """Return the next file; None at the end, or after a whole lap of pictures that cannot be read."""
+        if skipped >= len(self._files):
+            return None
         if self._position == len(self._files):
-            if not self._loop or len(self._unreadable) >= len(self._files):
+            if not self._loop:
                 return None
             self._position = 0
-            self._unreadable.clear()
         file = self._files[self._position]
         self._position += 1
         return file
+
+    def _note(self, file: Path, error: InputError) -> None:
+        """Name a picture that cannot be read, once, unless many have been named."""
+        if file.name in self._unreadable:
+            return
+        self._unreadable[file.name] = None
+        if len(self._unreadable) <= _MOST_NAMED:
+            log.warning("passed over: %s", error)
+        elif len(self._unreadable) == _MOST_NAMED + 1:
+            log.warning("more pictures cannot be read; they are passed over and counted")
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -1,6 +1,6 @@
-"""The output of `record`: a folder, or a .zip that stays complete even if the disk fills up.
+"""The output of `record`: a folder, or a .zip; both can be played back whatever ends the recorder.
 
-The format is described in `rpi_runtime.capture.replay`.
+The format is described in `rpi_runtime.capture.recording`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from rpi_runtime.capture.cut_zip import time_field
 from rpi_runtime.capture.pictures import encode_picture
-from rpi_runtime.capture.replay import INDEX, REPLAY_FORMAT
+from rpi_runtime.capture.recording import INDEX, REPLAY_FORMAT
 from rpi_runtime.errors import OutputError, UsageError
 from rpi_runtime.poses import Frame, Image
 
@@ -28,8 +29,8 @@ _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date of a .zip; a Pi without netwo
 class Recorder:
     """Writes frames one by one; use as a context manager.
 
-    A folder can be played back even if the recorder was killed; a .zip only if it was closed. On a full disk, both are
-    complete up to that frame. A recording without a frame is removed when it is closed, so that the same name can be
+    Both kinds can be played back up to the last whole frame even if the recorder was killed, and are complete up to
+    that frame on a full disk. A recording without a frame is removed when it is closed, so that the same name can be
     used again.
 
     Parameters
@@ -82,7 +83,7 @@ class Recorder:
         data = _encode(frame.image, self._suffix)
         with self._explaining():
             if self._archive is not None:
-                self._archive.add(name, data)
+                self._archive.add(name, data, frame.timestamp_ns)
                 self._lines.append(line)
             if self._index is not None:
                 _write_member(self.path / name, data)
@@ -130,11 +131,13 @@ class Archive:
         self._file = _Whole(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         self._zip = zipfile.ZipFile(self._file, "w")
 
-    def add(self, name: str, data: bytes) -> None:
-        """Append a member. After an `OSError`, the file is unchanged."""
+    def add(self, name: str, data: bytes, timestamp_ns: int) -> None:
+        """Append a frame, which carries its time. After an `OSError`, the file is unchanged."""
         begin, count = self._file.tell(), len(self._zip.filelist)
         try:
-            self._zip.writestr(zipfile.ZipInfo(name, _DATE), data)
+            member = zipfile.ZipInfo(name, _DATE)
+            member.extra = time_field(timestamp_ns)
+            self._zip.writestr(member, data)
         except OSError:
             self._go_back(begin, count)
             raise

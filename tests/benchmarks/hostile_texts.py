@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tests.benchmarks.hostile_changes import change_value, flip, text_of
 
 One = Callable[[random.Random], None]
@@ -133,20 +135,30 @@ def recipes(folder: Path) -> One:
 
 def recordings(folder: Path) -> One:
     """Recordings whose index or archive lies, played to their end."""
-    from rpi_runtime.capture.replay import INDEX, ReplaySource
+    from rpi_runtime.capture.recording import INDEX
+    from rpi_runtime.capture.replay import ReplaySource
     from rpi_runtime.capture.source import Wanted
+    from rpi_runtime.commands.recording import Recorder
+    from rpi_runtime.poses import Frame
     from tests.rpi_runtime.service.recording import write_recording
 
     whole = write_recording(folder / "sound.zip", frames=4, fps=20)
     with zipfile.ZipFile(whole) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     lines = [json.loads(line) for line in members.pop(INDEX).decode().splitlines()]
-    path = folder / "walk.zip"
+    path, recorded = folder / "walk.zip", folder / "recorded.zip"
+    with Recorder(recorded) as recorder:
+        for index in range(4):
+            image = np.zeros((48, 64, 3), np.uint8)
+            recorder.add(Frame(image=image, index=index, timestamp_ns=index * 50_000_000, taken_ns=0))
 
     def one(rng: random.Random) -> None:
         how = rng.random()
-        if how < 0.4:
+        if how < 0.2:
             path.write_bytes(flip(rng, whole.read_bytes()))
+        elif how < 0.4:  # a recorder that was killed
+            data = recorded.read_bytes()
+            path.write_bytes(flip(rng, data[: rng.randrange(30, len(data))]))
         else:
             changed = change_value(rng, lines)
             entries = changed if isinstance(changed, list) else [changed]

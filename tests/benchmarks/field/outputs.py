@@ -43,6 +43,25 @@ def hang_up(world: World) -> str:
     return f"film of {count} frames, .zip of {len(zipfile.ZipFile(zipped).namelist())} members, both whole"
 
 
+@case
+def killed(world: World) -> str:
+    """Of case 10's kind: `kill -9` while a recording is written."""
+    zipped, again = world.folder / "killed.zip", world.folder / "again.zip"
+    source = f"video:{world.film()},loop=yes,pace=recorded"
+    with ending(world.begin("record", "--source", source, "--output", zipped)) as process:
+        need(wait_for(lambda: zipped.exists() and zipped.stat().st_size > 500_000), world.log)
+        process.kill()
+        process.wait()
+    done = world.call("record", "--source", f"replay:{zipped},pace=free", "--output", again)
+    need(
+        done.returncode == 0 and "was cut off" in done.stderr, f"exit {done.returncode}: {done.stderr[-300:]}"
+    )
+    found = zipped.read_bytes().count(b"PK\3\4")
+    frames = len(zipfile.ZipFile(again).namelist()) - 1
+    need(found - frames <= 1 and frames > 3, f"{frames} frames of {found}")
+    return f"{frames} of {found} frames that were begun are played"
+
+
 def in_a_small_disk(world: World, size: str, script: str) -> str:
     """Run a shell script in a mount namespace of its own with a disk of that size at $DISK."""
     disk = world.folder / "disk"

@@ -55,6 +55,21 @@ def test_an_unreadable_picture_is_passed_over_and_said(folder, caplog):
     assert "2.png" in caplog.text
 
 
+def test_a_loop_names_an_unreadable_picture_once_and_counts_it(folder, caplog):
+    (folder / "2.png").write_bytes(b"")
+    frames = read_all(ImagesSource(folder, loop=True), most=20)
+    assert sum(f.undecodable for f in frames) == 10
+    assert caplog.text.count("passed over") == 1
+
+
+def test_a_folder_full_of_unreadable_pictures_is_no_flood(folder, caplog):
+    for number in range(100, 160):
+        (folder / f"{number}.jpg").write_bytes(b"")
+    with pytest.raises(SourceError, match="60 of 63 pictures"):
+        read_all(ImagesSource(folder))
+    assert len(caplog.records) == 6
+
+
 def test_loops_go_on_in_time(folder):
     frames = read_all(ImagesSource(folder, fps=1, loop=True), most=7)
     assert [f.index for f in frames] == list(range(7))

@@ -86,7 +86,6 @@ def change_index(folder, line, text):
         (1, json.dumps({"file": "../../etc/passwd", "timestamp_ns": 0}), "plain file name"),
         (1, json.dumps({"file": "000000.png", "timestamp_ns": "0"}), "timestamp_ns"),
         (2, json.dumps({"file": "000001.png", "timestamp_ns": 1}), "go back"),
-        (1, json.dumps({"file": "none.png", "timestamp_ns": 0}), r"none\.png is missing"),
     ],
 )
 def test_a_damaged_index_is_refused(tmp_path, line, text, message):
@@ -95,22 +94,86 @@ def test_a_damaged_index_is_refused(tmp_path, line, text, message):
         ReplaySource(tmp_path / "walk").configure(Wanted())
 
 
-def test_damaged_pictures_are_named(tmp_path):
+def play_to_the_error(source):
+    """The frames, and the error at the end."""
+    frames = []
+    with pytest.raises(SourceError) as caught:
+        source.configure(Wanted())
+        source.start()
+        while (frame := source.read(1)) is not None:
+            frames.append(frame)
+    source.stop()
+    return frames, str(caught.value)
+
+
+def test_a_damaged_picture_is_passed_over_counted_and_said_at_the_end(tmp_path, caplog):
     folder = write_recording(tmp_path / "walk", "npy")
-    np.save(folder / "000001.npy", np.zeros((4, 4), np.uint8))
-    (folder / "000002.npy").write_bytes(b"\x93NUMPY")
-    source = ReplaySource(folder)
-    source.configure(Wanted())
-    source.read(1)
-    with pytest.raises(SourceError, match=r"000001\.npy is no NumPy array \(it is \(4, 4\) uint8"):
-        source.read(1)
-    (write_recording(tmp_path / "other") / "000000.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"000000\.png"):
-        ReplaySource(tmp_path / "other").configure(Wanted())
+    np.save(folder / "000000.npy", np.zeros((4, 4), np.uint8))
+    (folder / "000001.npy").write_bytes(b"\x93NUMPY")
+    frames, error = play_to_the_error(ReplaySource(folder))
+    assert [(f.timestamp_ns, f.index, f.undecodable) for f in frames] == [(STAMPS[2], 0, 2)]
+    assert "2 of 3 frames could not be decoded" in error
+    assert "000000.npy is no NumPy array (it is (4, 4) uint8" in error
+    assert len(caplog.records) == 1
+
+
+def test_a_missing_and_an_empty_picture_are_passed_over(tmp_path):
+    folder = write_recording(tmp_path / "walk")
+    (folder / "000000.png").unlink()
+    (folder / "000002.png").write_bytes(b"")
+    frames, error = play_to_the_error(ReplaySource(folder))
+    assert [f.timestamp_ns for f in frames] == [STAMPS[1]]
+    assert "000000.png is missing" in error
+
+
+def test_a_loop_passes_over_a_damaged_picture_and_says_so_once(tmp_path, caplog):
+    (write_recording(tmp_path / "walk") / "000001.png").write_bytes(b"\x89PNG")
+    frames = read_all(ReplaySource(tmp_path / "walk", loop=True), most=9)
+    assert [f.undecodable for f in frames] == [0, 1] * 4 + [0]
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_recording_of_damaged_pictures_alone_is_refused(tmp_path, loop):
+    folder = write_recording(tmp_path / "walk")
+    for name in ("000000.png", "000001.png", "000002.png"):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(SourceError, match=r"000000\.png"):
+        ReplaySource(folder, loop=loop).configure(Wanted())
+
+
+@pytest.mark.parametrize("kind", ["jpg", "npy"])
+def test_a_zip_whose_recorder_was_killed_plays_up_to_the_last_whole_frame(tmp_path, kind, caplog):
+    path, cut = tmp_path / "walk.zip", tmp_path / "cut.zip"
+    write_recording(path, kind)
+    with zipfile.ZipFile(path) as archive:
+        begins = [m.header_offset for m in archive.infolist()]
+    data = path.read_bytes()
+    for length in {*range(begins[0] + 40, len(data) - 1, 997), *begins[1:], *(b - 1 for b in begins[1:])}:
+        cut.write_bytes(data[:length])
+        whole = sum(end <= length for end in begins[1:])
+        if not whole:
+            with pytest.raises(SourceError, match="not a complete"):
+                ReplaySource(cut).configure(Wanted())
+            continue
+        caplog.clear()
+        frames = read_all(ReplaySource(cut))
+        assert [f.timestamp_ns for f in frames] == STAMPS[:whole]
+        assert f"first {whole} frames are whole" in caplog.text
+    assert [f.timestamp_ns for f in read_all(ReplaySource(path))] == STAMPS
+
+
+def test_a_damaged_frame_of_a_cut_zip_is_passed_over(tmp_path):
+    data = bytearray(write_recording(tmp_path / "walk.zip", "npy").read_bytes()[:-100])
+    data[1000] ^= 1
+    (tmp_path / "cut.zip").write_bytes(data)
+    frames, error = play_to_the_error(ReplaySource(tmp_path / "cut.zip"))
+    assert [f.timestamp_ns for f in frames] == STAMPS[1:]
+    assert "1 of 3 frames" in error
 
 
 def test_zips_that_are_none_or_hold_none_are_refused(tmp_path):
-    (tmp_path / "cut.zip").write_bytes(write_recording(tmp_path / "walk.zip").read_bytes()[:200])
+    (tmp_path / "cut.zip").write_bytes(write_recording(tmp_path / "walk.zip").read_bytes()[:99])
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
     for name in ("cut.zip", "empty.zip", "none.zip"):
@@ -189,8 +252,8 @@ def test_an_array_is_not_believed_its_size(tmp_path, shape):
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
     (tmp_path / "walk/000000.npy").write_bytes(file.getvalue() + bytes(144))
-    with pytest.raises(SourceError, match="no NumPy array"):
-        ReplaySource(tmp_path / "walk").configure(Wanted())
+    _, error = play_to_the_error(ReplaySource(tmp_path / "walk"))
+    assert "no NumPy array" in error
 
 
 def test_pipes_and_members_that_inflate_are_refused_at_once(tmp_path):
@@ -200,6 +263,9 @@ def test_pipes_and_members_that_inflate_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.zip")
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("frames.jsonl", bytes(300 << 20))
-    for name in ("walk", "pipe.zip", "bomb.zip"):
+    for name in ("pipe.zip", "bomb.zip"):
         with pytest.raises(InputError):
             ReplaySource(tmp_path / name).configure(Wanted())
+    frames, error = play_to_the_error(ReplaySource(tmp_path / "walk"))
+    assert len(frames) == 2
+    assert "000000.png" in error

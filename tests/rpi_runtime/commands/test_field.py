@@ -59,6 +59,28 @@ def hang_up(words, ready, number=signal.SIGHUP, **options):
     return process.returncode, errors
 
 
+def test_a_killed_recorder_loses_no_whole_frame(folder, tmp_path):
+    zipped = tmp_path / "walk.zip"
+    words = [
+        "record",
+        "--source",
+        f"{folder / 'photos'},loop=yes",
+        "--output",
+        str(zipped),
+        "--format",
+        "npy",
+    ]
+    code, _ = hang_up(words, lambda: zipped.exists() and zipped.stat().st_size > 90_000, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    size = zipped.stat().st_size
+    again = tmp_path / "again.zip"
+    done = call("record", "--source", f"replay:{zipped},pace=free", "--output", str(again), "--format", "npy")
+    assert done.returncode == 0, done.stderr
+    assert b"was cut off" in done.stderr
+    frames = len(zipfile.ZipFile(again).namelist()) - 1
+    assert frames >= size // (64 * 48 * 3 + 300) > 5
+
+
 def test_a_hang_up_ends_a_run_as_sigterm_does(folder, tmp_path):
     cv2 = pytest.importorskip("cv2")
     out, lines = tmp_path / "out.mp4", tmp_path / "p.jsonl"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rpi_runtime.capture.replay import INDEX, REPLAY_FORMAT
+from rpi_runtime.capture.recording import INDEX, REPLAY_FORMAT
 from tests.rpi_runtime.pictures import gradient
 
 
