@@ -15,13 +15,13 @@ from export.report.outcome import Layers, Outcome
 from export.report.pictures import PosePicture, pose_pictures
 from export.scratch import scratch
 from export.zoo.network import Network
+from quant.accuracy.evaluation import Evaluation, EvaluationSpec, evaluate_file
 from quant.calibration import CalibrationSet
 from quant.calibration_people import People, cut_people
-from quant.evaluate import Evaluation, EvaluationSpec, evaluate_file
 from quant.floats import find_islands, share_in_float
-from quant.gate import Limits, check_ap
+from quant.judge.gate import Limits, check_ap
+from quant.judge.metrics import Agreement
 from quant.layers import layer_noise
-from quant.metrics import Agreement
 from quant.progress import reporter, reporting
 from quant.quantize.halve import to_halves
 from quant.quiet import quiet

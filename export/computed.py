@@ -17,7 +17,7 @@ Compute = Callable[[Array], Sequence[Array]]
 
 
 def computed_model(compute: Compute, card: ModelCard) -> Inference:
-    """Return a callable as a network that `quant.predict` can run.
+    """Return a callable as a network that `quant.accuracy.predict` can run.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from rpi_runtime.command_line import exit_codes
 if TYPE_CHECKING:
     import onnx
 
-    from quant.describe import Description
+    from quant.cards.describe import Description
 
 DYNAMIC = (256, 256)  # pixels a side where the file leaves the size open
 
@@ -26,7 +26,7 @@ def describe(path: Path, size: tuple[int, int] | None = None) -> Description:
     """Describe a file. `size` (width, height) is for files with a dynamic size."""
     from export.graph.adopt.network import read_tflite  # packages of the export: --help does without them
     from export.graph.tidy.read import read_onnx
-    from quant.describe import describe_tflite
+    from quant.cards.describe import describe_tflite
     from quant.tflite.read import read_model
     from quant.tflite.schema import IDENTIFIER
 
@@ -38,7 +38,7 @@ def describe(path: Path, size: tuple[int, int] | None = None) -> Description:
 
 def _describe_onnx(model: onnx.ModelProto, path: Path, size: tuple[int, int] | None) -> Description:
     from export.graph.tidy.plain import tidy
-    from quant.describe import Description, Step, find_heads
+    from quant.cards.describe import Description, Step, find_heads
 
     graph = model.graph
     constants = {t.name for t in graph.initializer}
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--size", metavar="WxH", help="for an ONNX file that leaves it open (default 256x256)"
     )
     args = parser.parse_args(argv)
-    from quant.draft import as_text
+    from quant.cards.draft import as_text
 
     found = describe(args.file, parse_size(args.size) if args.size else None)
     print(as_text(args.file.stem, found))

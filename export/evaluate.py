@@ -20,10 +20,10 @@ from export.computed import Array, computed_model
 from export.zoo.entry import Entry
 from export.zoo.network import CARD_LARGEST, LARGEST, Network, parse_size
 from export.zoo.registry import MODELS, find_model
-from quant.boxes import Boxes, annotated_boxes, detected_boxes
+from quant.accuracy.boxes import Boxes, annotated_boxes, detected_boxes
+from quant.accuracy.evaluation import Evaluation, Results, evaluate, say_missing, table
+from quant.accuracy.predict import PAF_DECODING, Predict, Procedure, predictor
 from quant.cli import make_parser, run_command
-from quant.evaluate import Evaluation, Results, evaluate, say_missing, table
-from quant.predict import PAF_DECODING, Predict, Procedure, predictor
 from quant.progress import Progress, print_table, reporter, reporting
 from rpi_runtime.command_line import AS_JSON, COCO, SPLIT, exit_codes
 from rpi_runtime.evaluate.coco import CocoImage, CocoSplit, read_split

@@ -10,10 +10,10 @@ from pathlib import Path
 from export.graph.parity import Parity, compare
 from export.report.outcome import Attempt
 from quant.calibration import CalibrationSet
-from quant.compare import compare_files
-from quant.gate import Check, Limits, check_agreement, check_delegation, check_floats, check_structure
 from quant.importance import for_decoder
-from quant.metrics import Agreement
+from quant.judge.compare import compare_files
+from quant.judge.gate import Check, Limits, check_agreement, check_delegation, check_floats, check_structure
+from quant.judge.metrics import Agreement
 from quant.progress import Progress
 from quant.quantize.quantizer import Quantized, Quantizer
 from quant.quiet import quiet

@@ -191,8 +191,8 @@ def _network(request: ExportRequest) -> Network:
 def _spec(request: ExportRequest, recipe: Recipe, network: Network) -> ExportSpec:
     from export.calibration.sources import people_of
     from export.chain import ExportSpec
-    from quant.evaluate import EvaluationSpec, say_missing
-    from quant.gate import Limits
+    from quant.accuracy.evaluation import EvaluationSpec, say_missing
+    from quant.judge.gate import Limits
     from rpi_runtime.evaluate.coco import read_split
 
     split = read_split(request.coco, request.split) if request.coco else None

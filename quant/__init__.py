@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quant.evaluate import Evaluation, measure_ap
+    from quant.accuracy.evaluation import Evaluation, measure_ap
 
 __all__ = ["Evaluation", "measure_ap"]
-_HOMES = {"Evaluation": "evaluate", "measure_ap": "evaluate"}
+_HOMES = {"Evaluation": "accuracy.evaluation", "measure_ap": "accuracy.evaluation"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
-from quant.boxes import XYWH, annotated_boxes
+from quant.accuracy.boxes import XYWH, annotated_boxes
 from quant.calibration import CalibrationSet
 from rpi_runtime.evaluate.coco import is_coco, read_split, splits
 from rpi_runtime.model.card import InputSpec

@@ -102,8 +102,8 @@ def _manifest(path: Path) -> str:
 
 def _describe_file(path: Path) -> int:
     """A .tflite is read here; an ONNX file by the package above this one, as a command of its own."""
-    from quant.describe import describe_tflite
-    from quant.draft import as_text
+    from quant.cards.describe import describe_tflite
+    from quant.cards.draft import as_text
     from quant.tflite.read import read_model
     from quant.tflite.schema import IDENTIFIER
 
@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.describe:
         return _describe_file(args.file)
     if args.attach:
-        from quant.attach import attach
+        from quant.cards.attach import attach
         from quant.cards.read import read_own_card
 
         print(describe(attach(args.file, read_own_card(args.attach), args.output or args.file)))

@@ -14,7 +14,7 @@ import pytest
 
 from export.tflite import main
 from quant.cli import run_command
-from quant.gate import Check
+from quant.judge.gate import Check
 from quant.quantize import quantizer
 from quant.quantize.equalize import Outlier, equalize
 from quant.tflite.records import Model, Tensor

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from export.calibration.coco_images import SOURCE, fetch_images
 from export.weights.download import checksum
-from quant.boxes import XYWH
+from quant.accuracy.boxes import XYWH
 from quant.calibration import choose_images, spread
 from quant.calibration_people import largest_people
 from rpi_runtime.errors import InputError, UsageError

@@ -16,7 +16,7 @@ _NOISE = (
 )
 _NETWORK = "replace these operations in the network, or take --float16"
 _OURS = "this is a fault of pipose: report it with the .report.json; --float16 until then"
-# By the name of a check of `quant.gate`.
+# By the name of a check of `quant.judge.gate`.
 REMEDIES = {
     "tensors that are not integer": _OURS,
     "converting operations": _OURS,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from export.graph.parity import Parity
 from export.report.pictures import PosePicture
-from quant.evaluate import Evaluation
-from quant.gate import Check
+from quant.accuracy.evaluation import Evaluation
+from quant.judge.gate import Check
+from quant.judge.metrics import Agreement
 from quant.layers import LayerNoise
-from quant.metrics import Agreement
 from quant.progress import Stage
 from quant.quantize.equalize import Outlier
 from rpi_runtime.model.card import ModelCard

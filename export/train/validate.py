@@ -11,9 +11,9 @@ from torch import Tensor
 
 from export.computed import Array, computed_model
 from export.train.recipe import Holdout
-from quant.boxes import annotated_boxes
-from quant.evaluate import score
-from quant.predict import Procedure, predictor
+from quant.accuracy.boxes import annotated_boxes
+from quant.accuracy.evaluation import score
+from quant.accuracy.predict import Procedure, predictor
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.evaluate.images import read_image
 from rpi_runtime.model.card import ModelCard

@@ -28,7 +28,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from quant.evaluate import refuse_calibrated, score
+from quant.accuracy.evaluation import refuse_calibrated, score
 from rpi_runtime.cascade.cascade import open_cascade
 from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.decode.mode import Mode

@@ -38,7 +38,7 @@ def onnx_graphs(folder: Path) -> One:
 def onnx_bytes(folder: Path) -> One:
     """ONNX files changed in their bytes, converted, or described as `export.describe` does, which knows no card."""
     from export.describe import describe
-    from quant.draft import as_text
+    from quant.cards.draft import as_text
     from tests.benchmarks.mutated_onnx import BASES
 
     sound = [

@@ -183,7 +183,7 @@ def recordings(folder: Path) -> One:
 def labels(folder: Path) -> One:
     """Labels for training, and a detector's results, in COCO's format."""
     from export.train.data.examples import read_labels
-    from quant.boxes import detected_boxes
+    from quant.accuracy.boxes import detected_boxes
     from tests.quant.toycoco import write_toy_coco
 
     root = write_toy_coco(folder / "coco")

@@ -29,8 +29,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quant.evaluate import Evaluation, evaluate, refuse_calibrated
-from quant.predict import Procedure, predictor
+from quant.accuracy.evaluation import Evaluation, evaluate, refuse_calibrated
+from quant.accuracy.predict import Procedure, predictor
 from quant.speed.boards import total
 from quant.speed.predict import predict
 from quant.speed.work import work_of

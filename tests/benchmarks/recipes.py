@@ -25,9 +25,9 @@ with quiet():
     from export.chain import ExportSpec, export_one
     from export.report.outcome import Outcome
     from export.zoo.registry import find_model
+    from quant.accuracy.evaluation import EvaluationSpec
     from quant.calibration import DEFAULT_COUNT, read_calibration
-    from quant.evaluate import EvaluationSpec
-    from quant.gate import Limits
+    from quant.judge.gate import Limits
     from rpi_runtime.evaluate.coco import read_split
     from tests.rescaled import rescaled
 

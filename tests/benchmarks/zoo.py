@@ -34,7 +34,7 @@ with quiet():
     from export.zoo.registry import MODELS, find_model
     from quant.calibration import CalibrationSet, choose_images, read_calibration
     from quant.cost import least_times
-    from quant.gate import check_delegation, check_floats
+    from quant.judge.gate import check_delegation, check_floats
     from quant.quantize.quantizer import Quantizer
     from quant.recipe import load_recipe
     from quant.tflite.read import read_model

@@ -15,8 +15,8 @@ from export.evaluate import FloatNetwork, main, own_size
 from export.tflite import main as tflite
 from export.zoo.network import CARD_LARGEST, Network
 from export.zoo.registry import find_model
+from quant.accuracy.predict import Procedure, predictor
 from quant.cli import run_command
-from quant.predict import Procedure, predictor
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.evaluate.coco import CocoImage, read_split

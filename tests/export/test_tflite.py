@@ -14,9 +14,9 @@ import pytest
 
 from export.tflite import main as make_file
 from export.weights.bundled import find_bundled
+from quant.accuracy.evaluation import EvaluationSpec, evaluate_file
 from quant.card import main as print_card
-from quant.evaluate import EvaluationSpec, evaluate_file
-from quant.gate import Limits
+from quant.judge.gate import Limits
 from quant.tflite.read import read_model
 from rpi_runtime.errors import InputError
 from rpi_runtime.evaluate.coco import read_split

@@ -9,7 +9,7 @@ import pytest
 
 from export.integers import input_grid
 from export.zoo.registry import find_model
-from quant.gate import check_floats, check_structure
+from quant.judge.gate import check_floats, check_structure
 from quant.quantize.quantizer import Quantizer
 from quant.recipe import load_recipe
 from tests.quant.toynetwork import delegation

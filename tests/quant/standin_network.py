@@ -65,7 +65,7 @@ def people(split: CocoSplit) -> dict[int, list[dict[str, Any]]]:
 
 
 class PerfectNetwork:
-    """What `quant.predict` asks of a model; `image` and `persons` are set before each picture."""
+    """What `quant.accuracy.predict` asks of a model; `image` and `persons` are set before each picture."""
 
     def __init__(self, card: ModelCard) -> None:
         self.card, self.path = card, Path(f"{card.name}.tflite")

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from quant import evaluate
+from quant.accuracy.evaluation import EvaluationSpec, evaluate_file, score
 from quant.calibration import Manifest, read_calibration
 from quant.cli import run_command
-from quant.evaluate import EvaluationSpec, evaluate_file, main, score
+from quant.evaluate import main
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.errors import CardError, InputError
 from rpi_runtime.evaluate.coco import CocoSplit, read_split

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quant.floats import LARGEST_SHARE, find_islands, share_in_float
-from quant.gate import check_floats
+from quant.judge.gate import check_floats
 from quant.tflite.records import Model, Tensor
 from tests.quant.toynetwork import Builder, delegation, error, network, quantized
 

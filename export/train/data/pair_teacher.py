@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from export.train.data.agreement import Points, agreed, checked
-from quant.predict import infer
+from quant.accuracy.predict import infer
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.crops import crop_settings
 from rpi_runtime.decode.topdown import TopdownDecoder

@@ -12,7 +12,7 @@ from export.train.run.checkpoint import Run
 from export.train.run.log import append_row
 from export.train.tasks.task import AnyTask
 from export.train.validate import held_out, validate
-from quant.evaluate import score
+from quant.accuracy.evaluation import score
 from quant.progress import reporter
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import write_bytes

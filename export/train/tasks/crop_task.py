@@ -22,7 +22,7 @@ from export.train.tasks.losses import heatmap_weighting_loss, joints_mse
 from export.train.tasks.point_targets import MIRRORED, Maps, crop_heatmaps, exact_heatmaps
 from export.train.tasks.task import Task
 from export.train.tasks.taught import Taught
-from quant.boxes import clip
+from quant.accuracy.boxes import clip
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.decoders import TopdownSettings
 

@@ -9,7 +9,7 @@ import pytest
 
 from export.graph.from_onnx import from_onnx
 from export.integers import input_grid
-from quant.gate import check_floats, check_structure
+from quant.judge.gate import check_floats, check_structure
 from quant.quantize.quantizer import Quantizer
 from quant.recipe import load_recipe
 from quant.tflite.records import Model

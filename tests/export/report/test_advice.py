@@ -11,7 +11,7 @@ import pytest
 
 from export.report.advice import REMEDIES, closing_lines, kind_of, next_steps, remedies, verdict
 from export.tflite import main
-from quant.gate import Check
+from quant.judge.gate import Check
 from tests.export.report.test_report import outcome
 
 ROOT = Path(__file__).parents[3]

@@ -19,11 +19,11 @@ from export.report.chart import Series, line_chart
 from export.report.outcome import Attempt, Outcome
 from export.report.pictures import COUNT, LARGEST_SIDE, PosePicture, pose_pictures
 from export.report.report import as_data, render, summary_tables, write_outcome
+from quant.accuracy.evaluation import Evaluation
 from quant.calibration import CalibrationSet, Manifest
-from quant.evaluate import Evaluation
-from quant.gate import Check
+from quant.judge.gate import Check
+from quant.judge.metrics import Agreement
 from quant.layers import LayerNoise
-from quant.metrics import Agreement
 from quant.progress import Stage, print_table
 from quant.quantize.equalize import Outlier
 from rpi_runtime.capture.pictures import read_picture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quant.gate import check_floats, check_structure
+from quant.judge.gate import check_floats, check_structure
 from quant.quantize.mixed import choose_real
 from quant.quantize.plan import make_plan
 from quant.quantize.quantizer import Quantizer

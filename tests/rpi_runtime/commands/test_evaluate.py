@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quant.evaluate import EvaluationSpec, evaluate_file
+from quant.accuracy.evaluation import EvaluationSpec, evaluate_file
 from rpi_runtime.commands.evaluate import main
 from rpi_runtime.errors import InputError
 from rpi_runtime.evaluate.coco import read_split

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quant.evaluate import Evaluation, evaluate, score
+from quant.accuracy.evaluation import Evaluation, evaluate, score
 from rpi_runtime.errors import InputError
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from tests.quant.toycoco import write_toy_coco

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from quant.likeness import Likeness
-from quant.metrics import Agreement, AgreementMeter, Maps
-from quant.people import PeopleMeter
+from quant.judge.likeness import Likeness
+from quant.judge.metrics import Agreement, AgreementMeter, Maps
+from quant.judge.people import PeopleMeter
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.crops import crop_decoder_for
 from rpi_runtime.model.card import ModelCard

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from quant.boxes import Boxes
+from quant.accuracy.boxes import Boxes
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.crops import crop_decoder_for, crop_settings, select_people
 from rpi_runtime.decode.mode import Mode

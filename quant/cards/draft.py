@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from quant.describe import Description, Head
+from quant.cards.describe import Description, Head
 from rpi_runtime.evaluate.coco_people import KEYPOINTS
 
 GUESS = "  # ? a guess"

@@ -12,7 +12,7 @@ import numpy as np
 
 from quant.cost import share_of_time
 from quant.floats import CONVERSIONS, LARGEST_SHARE, Island, find_islands, share_in_float
-from quant.metrics import Agreement
+from quant.judge.metrics import Agreement
 from quant.tflite.records import Model, Operator, Tensor
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.card import InputSpec

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quant.evaluate import score
+from quant.accuracy.evaluation import score
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.cascade.cascade import Cascade
 from rpi_runtime.cascade.refine import refiner_for
@@ -119,7 +119,7 @@ def test_a_perfect_pair_gives_a_high_ap(split: CocoSplit) -> None:
 
 
 def test_a_pair_is_measured_from_its_files() -> None:
-    from quant.predict import Procedure, predictor
+    from quant.accuracy.predict import Procedure, predictor
 
     with pytest.raises(UsageError, match=r"a pair needs two \.tflite files"):
         predictor(PerfectDetector(BOXES), Procedure(refine="crops.tflite"))  # type: ignore[arg-type]

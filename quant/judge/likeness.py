@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from quant.people import least_score, least_visibility
+from quant.judge.people import least_score, least_visibility
 from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, score_people
 from rpi_runtime.evaluate.coco_pose import box_detection, coco_points, detection
 from rpi_runtime.model.card import ModelCard

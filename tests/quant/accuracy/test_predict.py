@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quant.boxes import annotated_boxes, clip, detected_boxes
+from quant.accuracy.boxes import annotated_boxes, clip, detected_boxes
+from quant.accuracy.evaluation import EvaluationSpec, evaluate_file, score
+from quant.accuracy.predict import Procedure, predictor
 from quant.cli import run_command
-from quant.evaluate import EvaluationSpec, evaluate_file, main, score
-from quant.predict import Procedure, predictor
+from quant.evaluate import main
 from rpi_runtime.errors import CardError, InputError, UsageError
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.model.card import ModelCard, OutputSpec, Skeleton
@@ -69,7 +70,7 @@ def test_boxes_of_a_detector(split: CocoSplit, tmp_path: Path) -> None:
 
 
 def test_a_shifted_crop_is_noticed(split: CocoSplit, monkeypatch: pytest.MonkeyPatch) -> None:
-    from quant import predict
+    from quant.accuracy import predict
 
     original = crop_transform
 

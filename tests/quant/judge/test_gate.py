@@ -8,8 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from quant.gate import Limits, check_agreement, check_ap, check_delegation, check_floats, check_structure
-from quant.metrics import Agreement
+from quant.judge.gate import (
+    Limits,
+    check_agreement,
+    check_ap,
+    check_delegation,
+    check_floats,
+    check_structure,
+)
+from quant.judge.metrics import Agreement
 from quant.tflite.records import Model, Operator, Quantization, Tensor
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.card import InputSpec

@@ -44,8 +44,8 @@ class Agreement:
     part_shift : float
         Without heatmaps: mean distance of the boxes' edges and of the keypoints, over the person's size.
     likeness : float or None
-        Without heatmaps: AP in percent where the float network's people are the truth (`quant.likeness`); None where
-        COCO has no measure for them.
+        Without heatmaps: AP in percent where the float network's people are the truth (`quant.judge.likeness`); None
+        where COCO has no measure for them.
     likeness_of : {"poses", "crops", "boxes"}
         What that is the AP of: poses in whole pictures, poses in crops of one person each, or boxes.
     """

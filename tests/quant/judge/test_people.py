@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quant.cards.read import read_own_card
-from quant.people import FAR, PeopleMeter
+from quant.judge.people import FAR, PeopleMeter
 from rpi_runtime.poses import Pose
 
 FINDER, POSES = read_own_card("rtmdet-nano-person-320"), read_own_card("yolo11n-pose-320")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quant.metrics import AgreementMeter
+from quant.judge.metrics import AgreementMeter
 
 
 def bump(x: float, y: float, height: float = 1.0, size: tuple[int, int] = (12, 16)) -> np.ndarray:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quant.attach import attach
 from quant.card import main
+from quant.cards.attach import attach
 from quant.cards.read import read_own_card, template_names
 from quant.cli import run_command
 from quant.tflite.records import Model as Records
