@@ -16,6 +16,7 @@ _NOISE = (
 )
 _NETWORK = "replace these operations in the network, or take --float16"
 _OURS = "this is a fault of pipose: report it with the .report.json; --float16 until then"
+FINDER = Path("FINDER.tflite")  # stands for a network that the user has
 # By the name of a check of `quant.judge.gate`.
 REMEDIES = {
     "tensors that are not integer": _OURS,
@@ -91,44 +92,60 @@ def remedies(outcome: Outcome) -> list[str]:
     return [f"{', '.join(names)}: {remedy}" for remedy, names in by_remedy.items()]
 
 
-def next_steps(outcome: Outcome) -> list[Step]:
-    """Return what to do with a file that passed: look at it, measure what was not, take it to the Pi."""
-    file = str(outcome.path)
-    steps = [Step(text="Look at it on a picture of yours:", command=_show(file))]
+def next_steps(outcome: Outcome, finder: Path = FINDER) -> list[Step]:
+    """Return what to do with a file that passed: look at it, measure what was not, take it to the Pi.
+
+    A network that sees crops needs another one that finds people: `finder`, where it was exported with it.
+    """
+    files = [finder, outcome.path] if outcome.card.sees_crops else [outcome.path]
+    here = _options([str(file) for file in files])
+    steps = [
+        Step(
+            text="Look at it on a picture of yours:",
+            command=f"{python_here()} -m rpi_runtime show {here} PICTURE.jpg",
+        )
+    ]
     if not outcome.evaluations:
         steps.append(
             Step(
                 text="AP was not measured. With COCO's val2017 in COCO_DIR:",
-                command=f"{python_here()} -m quant.evaluate --model {shlex.quote(file)} --coco COCO_DIR",
+                command=f"{python_here()} -m quant.evaluate {here} --coco COCO_DIR",
             )
         )
     if kind_of(outcome) == "INT8":
-        steps += _to_the_pi(outcome.path)
+        steps += _to_the_pi(files)
     return steps
 
 
-def _show(file: str) -> str:
-    return f"{python_here()} -m rpi_runtime show --model {shlex.quote(file)} PICTURE.jpg"
+def _options(files: Sequence[str]) -> str:
+    options = ("--model", "--refine")
+    return " ".join(f"{option} {shlex.quote(file)}" for option, file in zip(options, files, strict=False))
 
 
-def _to_the_pi(path: Path) -> list[Step]:
-    name = shlex.quote(path.name)
+def _to_the_pi(files: Sequence[Path]) -> list[Step]:
+    there = _options([file.name for file in files])
     return [
         Step(
             text="To the Pi, where pipose is installed as the README says:",
-            command=f"scp {shlex.quote(str(path))} pi@raspberrypi:",
+            command=f"scp {' '.join(shlex.quote(str(file)) for file in files)} pi@raspberrypi:",
         ),
-        Step(text="There:", command=f"pose/bin/python -m rpi_runtime doctor --model {name}"),
-        Step(text="", command=f"pose/bin/python -m rpi_runtime run --model {name}"),
+        Step(text="There:", command=f"pose/bin/python -m rpi_runtime doctor {there}"),
+        Step(text="", command=f"pose/bin/python -m rpi_runtime run {there}"),
     ]
 
 
 def closing_lines(outcomes: Sequence[Outcome], pages: Sequence[Path]) -> list[str]:
-    """Return what an export prints at its end, one step a line; for several files the steps of the last that passed."""
+    """Return what an export prints at its end, one step a line.
+
+    For several files these are the steps of the last one that passed; a finder of people among the others goes with it
+    if it sees crops.
+    """
     lines = []
     for outcome, page in zip(outcomes, pages, strict=True):
         lines += [f"{outcome.path.name}: {verdict(outcome)}", f"The report: {page}"]
         lines += [f"    {remedy}" for remedy in remedies(outcome)]
-    for step in next((next_steps(o) for o in reversed(outcomes) if o.passed), []):
+    passed = [o for o in outcomes if o.passed]
+    finder = next((o.path for o in passed if not o.card.sees_crops), FINDER)
+    for step in next_steps(passed[-1], finder) if passed else []:
         lines += [step.text] * bool(step.text) + [f"    {step.command}"] * bool(step.command)
     return lines

@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 from export.report.advice import REMEDIES, closing_lines, kind_of, next_steps, remedies, verdict
+from export.report.outcome import Outcome
 from export.tflite import main
+<<<<<<< HEAD
 from quant.judge.gate import Check
+=======
+from export.zoo.registry import find_model
+from quant.gate import Check
+from rpi_runtime.installing import python_here
+>>>>>>> 212bfb1 (report: the next steps of a pair are commands with both files)
 from tests.export.report.test_report import outcome
 
 ROOT = Path(__file__).parents[3]
@@ -58,7 +65,7 @@ def test_the_end_names_what_was_not_measured_and_the_way_to_the_pi(tmp_path: Pat
     assert "AP was not measured" in text
     assert str(tmp_path / "r.report.html") in text
     commands = [shlex.split(line) for line in lines if line.startswith("    ")]
-    assert [c[1:3] for c in commands if c[0].endswith("python") and c[0] != "pose/bin/python"] == [
+    assert [c[1:3] for c in commands if c[0] == python_here()] == [
         ["-m", "rpi_runtime"],
         ["-m", "quant.evaluate"],
     ]
@@ -71,6 +78,30 @@ def test_a_file_with_chains_of_float_is_not_called_fully_int8(tmp_path: Path) ->
         "INT8 but for 12% of the predicted time, which float takes; ready for a Raspberry Pi."
     )
     assert verdict(replace(outcome(tmp_path), in_float=0.004)).startswith("Fully INT8, ")
+
+
+def crops_of(tmp_path: Path) -> Outcome:
+    refiner = replace(outcome(tmp_path), evaluations=(), path=tmp_path / "crops.tflite")
+    card = find_model("person-refiner").description.exported_card("crops", refiner.card.provenance)
+    return replace(refiner, card=replace(card, recipe=refiner.card.recipe))
+
+
+def test_a_network_of_crops_goes_with_a_finder(tmp_path: Path) -> None:
+    steps = next_steps(crops_of(tmp_path))
+    commands = [s.command for s in steps]
+    assert len(commands) == 5
+    assert all("FINDER.tflite" in c and "crops.tflite" in c for c in commands)
+    assert commands[-1].endswith("-m rpi_runtime run --model FINDER.tflite --refine crops.tflite")
+
+
+def test_a_pair_that_was_exported_together_is_advised_together(tmp_path: Path) -> None:
+    finder = replace(outcome(tmp_path), evaluations=())
+    lines = closing_lines([finder, crops_of(tmp_path)], [tmp_path / "a.html", tmp_path / "b.html"])
+    both = f"--model {finder.path} --refine {tmp_path}/crops.tflite"
+    assert any(line.endswith(f"show {both} PICTURE.jpg") for line in lines)
+    assert any(line.endswith(f"quant.evaluate {both} --coco COCO_DIR") for line in lines)
+    assert f"    scp {finder.path} {tmp_path}/crops.tflite pi@raspberrypi:" in lines
+    assert lines[-1].endswith(f"run --model {finder.path.name} --refine crops.tflite")
 
 
 def test_measured_ap_is_not_asked_for_again(tmp_path: Path) -> None:
