@@ -15,8 +15,9 @@ from quant.progress import Progress, reporter, reporting
 from rpi_runtime.errors import CardError, InputError, MissingMemberError
 from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, Task, score_people
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
+from rpi_runtime.evaluate.coco_pose import counted_keypoints, labelled_as
 from rpi_runtime.evaluate.images import check_sizes, read_image
-from rpi_runtime.model.card import ModelCard
+from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CALIBRATION_MEMBER, read_member
 
@@ -142,15 +143,16 @@ def evaluate_file(path: Path, spec: EvaluationSpec, card: ModelCard | None = Non
         refuse_calibrated(path, spec.split)
     if procedure.refine:
         refuse_calibrated(Path(procedure.refine), spec.split)
+    skeleton = read_card(Path(procedure.refine)).skeleton if procedure.refine else model.card.skeleton
     facts = Evaluation(
         file=path.name,
         model=model.card.name,
         recipe=model.card.recipe,
         size=model.card.input.size,
-        procedure=procedure.describe(model.card),
+        procedure=", ".join(filter(None, (procedure.describe(model.card), counted_keypoints(skeleton)))),
     )
-    boxes = model.card.decoder.kind == "boxes" and not procedure.refine
-    return evaluate(predict, spec.split, facts, BOXES if boxes else KEYPOINTS)
+    split = replace(spec.split, people=labelled_as(skeleton, spec.split.people))
+    return evaluate(predict, split, facts, KEYPOINTS if skeleton.keypoints else BOXES)
 
 
 def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, task: Task = KEYPOINTS) -> Results:

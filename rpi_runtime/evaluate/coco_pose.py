@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,32 @@ def coco_points(pose: Pose, skeleton: Skeleton, *, flag: int, shift: float = 0.0
         if source >= 0 and pose.keypoints[source, 2] > 0:
             points[target] = (*(pose.keypoints[source, :2] + shift), flag)
     return points
+
+
+def counted_keypoints(skeleton: Skeleton) -> str:
+    """Return how many of COCO's keypoints an AP counts, for tables; empty for all 17, and for boxes."""
+    count = sum(source >= 0 for source in skeleton.coco)
+    return f"{count} keypoints" if 0 < count < KEYPOINTS else ""
+
+
+def labelled_as(skeleton: Skeleton, people: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return annotated people with labels of those keypoints only that a skeleton has.
+
+    A network of MPII's keypoints knows neither nose nor eyes nor ears. With them among the labels, its AP would tell of
+    its skeleton instead of its quality: the similarity of a person divides by the number of labels. A person without
+    a label left counts neither for nor against the network, as in COCO's own rules.
+    """
+    unknown = [target for target, source in enumerate(skeleton.coco) if source < 0]
+    if not unknown:
+        return tuple(people)
+    return tuple(_without(unknown, person) for person in people)
+
+
+def _without(unknown: Sequence[int], person: dict[str, Any]) -> dict[str, Any]:
+    points = np.array(person["keypoints"]).reshape(KEYPOINTS, 3)
+    points[unknown] = 0
+    labelled = int((points[:, 2] > 0).sum())
+    return {**person, "keypoints": points.reshape(-1).tolist(), "num_keypoints": labelled}
 
 
 def detection(

@@ -9,7 +9,7 @@ from typing import Any
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, Figures, score_people
 from rpi_runtime.evaluate.coco import CocoSplit
-from rpi_runtime.evaluate.coco_pose import box_detection, detection
+from rpi_runtime.evaluate.coco_pose import box_detection, detection, labelled_as
 from rpi_runtime.evaluate.images import check_sizes, read_image
 from rpi_runtime.health.timing import Percentiles, StageClock
 from rpi_runtime.model.card import ModelCard
@@ -83,8 +83,8 @@ def evaluate_split(
             detections.append(detection(image.id, track.pose, estimator.skeleton, score))
         refined += sum(track.refined for track in estimate.tracks)
         progress(number)
-    task = BOXES if boxes else KEYPOINTS
-    figures, _ = score_people(detections, split.people, [i.id for i in split.images], task)
+    task, people = BOXES if boxes else KEYPOINTS, labelled_as(estimator.skeleton, split.people)
+    figures, _ = score_people(detections, people, [i.id for i in split.images], task)
     return Evaluated(
         figures=figures,
         images=len(split.images),
