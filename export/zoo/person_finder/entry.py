@@ -37,7 +37,9 @@ DESCRIPTION = Description(
         )
     ),
     # Distances count from a cell's first corner; from its middle, AP of boxes falls from 51 to 12.
-    decoder=BoxSettings(anchor=0.0),
+    # Training with rounding has lowered the scores: on 93 held-out pictures of train2017, the people above 0.27 are as
+    # many and as right (precision .67) as those of the start above its 0.3 (.68), those above 0.3 are fewer (.76).
+    decoder=BoxSettings(anchor=0.0, threshold=0.27),
     step=STEP,
 )
 
