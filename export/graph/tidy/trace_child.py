@@ -7,6 +7,7 @@ and the file to write them to. The answer is one line of JSON on standard output
 from __future__ import annotations
 
 import json
+import math
 import resource
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ import onnx
 import onnxruntime
 
 MEMORY = 6 << 30  # bytes of address space
+# numbers of one value: the widest networks make some 64 maps of the picture's own size, small pictures aside
+MOST_A_PIXEL, MOST = 256, 1 << 24
 
 
 def _first_line(err: BaseException) -> str:
@@ -34,6 +37,16 @@ def _inferred(model: onnx.ModelProto) -> dict[str, list[Any]]:
             dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
             found[info.name] = [[d.dim_value for d in kind.shape.dim], np.dtype(dtype).name]
     return found
+
+
+def _too_large(model: onnx.ModelProto, known: dict[str, list[Any]]) -> str:
+    """Return what is wrong where a value is larger than any of a pose network; empty if none is."""
+    pixels = math.prod(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:]) // 3
+    most = max(MOST, MOST_A_PIXEL * pixels)
+    for name, (shape, _) in known.items():
+        if math.prod(shape) > most:
+            return f"its value {name!r} of shape {shape[:8]} is larger than any of a pose network"
+    return ""
 
 
 def _with_types(model: onnx.ModelProto) -> bytes:
@@ -71,6 +84,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         known = _inferred(model)
     except Exception:  # inference only saves time here; ONNX Runtime's run below decides
         known = {}
+    if error := _too_large(model, known):
+        return {"error": error}
     made = [name for node in model.graph.node for name in node.output if name]
     unknown = [name for name in made if name not in known]
     try:
@@ -82,6 +97,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         if isinstance(value, np.ndarray):
             known[name] = [list(value.shape), value.dtype.name]
+    if error := _too_large(model, known):
+        return {"error": error}
     arrays = [values[name] for name in request["values"] if isinstance(values.get(name), np.ndarray)]
     kept = [name for name in request["values"] if isinstance(values.get(name), np.ndarray)]
     np.savez(request["arrays"], *arrays)

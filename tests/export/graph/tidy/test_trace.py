@@ -47,6 +47,20 @@ def test_a_crash_of_onnx_runtime_ends_in_one_line(monkeypatch: pytest.MonkeyPatc
         tidied(g.model(g.map(8)))
 
 
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("unknown", [False, True])
+def test_a_value_far_larger_than_the_picture_is_refused(static: bool, unknown: bool) -> None:
+    """Copies of a Tile, their number a constant or computed where shape inference does not follow."""
+    g = Graph(17, SIZE)
+    x = g.const(np.ones((1, 8, *SIZE), np.float32)) if static else g.map(8)
+    counts = g.const([65_537, 1, 1, 1], np.int64)
+    if unknown:
+        counts = g.add("Cast", g.add("Cast", counts, to=11), to=7)
+    x = g.add("ReduceMean", g.add("Tile", x, counts), axes=[0], keepdims=1)
+    with pytest.raises(InputError, match="larger than any of a pose network"):
+        tidied(g.model(str(g.add("Add", g.map(8), x))))
+
+
 def test_shapes_and_what_no_image_changes_are_known() -> None:
     g = Graph(17, SIZE)
     x = g.map(8)
