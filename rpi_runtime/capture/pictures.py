@@ -32,6 +32,8 @@ FORMATS = {
 }
 SUFFIXES = tuple(FORMATS)
 MOST_PIXELS = 50_000_000  # a phone's largest usual picture; decoding it takes some 350 MB
+_MOST_SIDE = 65_535  # JPEG's; a row costs a pointer, so that a column of 50 million pixels takes 600 MB
+_MOST_BYTES = 500_000_000
 _BAND_PIXELS = 1 << 18  # converted at a time, so that there is never a third copy of the picture
 _ORIENTATION = 0x0112  # the EXIF tag
 _PURPOSE = "picture files"
@@ -46,7 +48,7 @@ def read_picture(file: Path | str | bytes, name: str = "", *, turn: bool = True)
     name : str
         Name in messages, if `file` is bytes.
     turn : bool
-        Whether to rotate it upright by its EXIF orientation.
+        Whether to rotate it upright by its EXIF orientation. A TIFF is always upright.
 
     Returns
     -------
@@ -56,7 +58,8 @@ def read_picture(file: Path | str | bytes, name: str = "", *, turn: bool = True)
     Raises
     ------
     InputError
-        The file is missing, truncated, not of a format in `SUFFIXES`, or larger than `MOST_PIXELS`.
+        The file is missing, truncated, not of a format in `SUFFIXES`, or larger than `MOST_PIXELS`: 31 million for WebP
+        and 41 million for progressive JPEG in CMYK, whose decoders need more memory.
 
     Examples
     --------
@@ -98,14 +101,25 @@ def _open(opened: Any, name: str) -> Any:
             picture = pil.open(opened, formats=tuple(dict.fromkeys(FORMATS.values())))
     except pil.UnidentifiedImageError as err:
         raise InputError(
-            f"{name}: cannot be read as a picture (none of {', '.join(SUFFIXES)} inside); copy or export it again"
+            f"{name}: cannot be read as a picture (none of {', '.join(SUFFIXES)} inside, or a rare form of one); "
+            "copy it again, or save it as a PNG of 8 bits"
         ) from err
-    if picture.width * picture.height > MOST_PIXELS:
+    most = min(MOST_PIXELS, _MOST_BYTES // _bytes_a_pixel(picture))
+    if picture.width * picture.height > most or max(picture.size) > _MOST_SIDE:
         raise InputError(
             f"{name}: {picture.width}x{picture.height} pixels; expected a camera's picture, at most "
-            f"{MOST_PIXELS / 1e6:.0f} million pixels: scale it down"
+            f"{most / 1e6:.0f} million pixels and {_MOST_SIDE} a side: scale it down"
         )
     return picture
+
+
+def _bytes_a_pixel(picture: Any) -> int:
+    """Return what decoding takes: Pillow's copy and ours, and what the decoder itself holds (as measured)."""
+    if picture.format == "WEBP":
+        return 16  # the animation decoder keeps two pictures of four bytes a pixel, and hands on a third
+    if picture.info.get("progressive"):
+        return 4 + 2 * len(picture.getbands())  # all coefficients, two bytes each, until the last scan
+    return 7
 
 
 def _decode(opened: Any, name: str, turn: bool) -> Image:

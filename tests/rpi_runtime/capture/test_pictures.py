@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,48 @@ def test_floats_without_a_scale_are_refused(tmp_path, value):
         read_picture(tmp_path / "a.tiff")
 
 
+@pytest.mark.parametrize("values", [RAMP * 2 - 1, RAMP * 80 - 40, (RAMP * 510 - 255).astype(np.int32)])
+def test_values_below_zero_are_refused(tmp_path, values):
+    """Normalised pictures and temperatures became black without a word."""
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(values if values.dtype == np.int32 else values.astype(np.float32)).save(
+        tmp_path / "a.tif"
+    )
+    with pytest.raises(InputError, match=r"a\.tif: .*values down to -"):
+        read_picture(tmp_path / "a.tif")
+
+
+def test_what_resampling_leaves_below_black_is_black(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray((RAMP - 5e-4).astype(np.float32)).save(tmp_path / "a.tif")
+    assert read_picture(tmp_path / "a.tif").max() == 255
+
+
+def grey_tiff(path, data, *, bits, photometric):
+    """Write a TIFF of 16x2 grey pixels by hand (TIFF 6.0, section 3): Pillow writes neither of these."""
+    tags = {
+        256: (3, 16), 257: (3, 2), 258: (3, bits), 259: (3, 1), 262: (3, photometric), 273: (4, 8),
+        277: (3, 1), 278: (3, 2), 279: (4, len(data)),
+    }  # fmt: skip
+    entries = b"".join(
+        struct.pack("<HHIHxx" if k == 3 else "<HHII", t, k, 1, v) for t, (k, v) in tags.items()
+    )
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory)
+
+
+def test_a_tiff_of_twelve_bits_is_scaled_by_them(tmp_path):
+    """It was read as 16 bits, so that white became 16 of 255."""
+    grey_tiff(tmp_path / "a.tif", b"\xff\xff\xff" * 16, bits=12, photometric=1)
+    assert read_picture(tmp_path / "a.tif").min() == 255
+
+
+@pytest.mark.parametrize(("bits", "byte"), [(16, b"\0\0"), (8, b"\0")])
+def test_a_tiff_whose_zero_is_white_is_no_negative(tmp_path, bits, byte):
+    grey_tiff(tmp_path / "a.tif", byte * 32, bits=bits, photometric=0)
+    assert read_picture(tmp_path / "a.tif").min() == 255
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_that_of_pillow(tmp_path, orientation):
     image = pytest.importorskip("PIL.Image")
@@ -186,6 +229,22 @@ def test_a_picture_is_converted_within_bounds_of_memory(tmp_path):
     argv = [sys.executable, "-c", code, str(tmp_path / "a.png"), str(tmp_path / "small.png")]
     grown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     assert int(grown) < 100
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "size", "options"),
+    [
+        ("a.webp", "RGB", (6000, 5500), {"quality": 1, "method": 0}),  # took 765 MB at 50 million pixels
+        ("a.jpg", "CMYK", (8000, 5500), {"progressive": True}),
+        ("a.png", "L", (1, 70_000), {}),  # a column of 50 million pixels took 580 MB
+    ],
+)
+def test_what_takes_much_memory_to_decode_may_be_less_large(tmp_path, name, mode, size, options):
+    image = pytest.importorskip("PIL.Image")
+    image.new(mode, size).save(tmp_path / name, **options)
+    for read in (read_picture, picture_size):
+        with pytest.raises(InputError, match="scale it down"):
+            read(tmp_path / name)
 
 
 def test_the_size_is_read_without_the_pixels(tmp_path):
