@@ -12,13 +12,9 @@ import pytest
 from export.report.advice import REMEDIES, closing_lines, kind_of, next_steps, remedies, verdict
 from export.report.outcome import Outcome
 from export.tflite import main
-<<<<<<< HEAD
-from quant.judge.gate import Check
-=======
 from export.zoo.registry import find_model
-from quant.gate import Check
+from quant.judge.gate import Check
 from rpi_runtime.installing import python_here
->>>>>>> 212bfb1 (report: the next steps of a pair are commands with both files)
 from tests.export.report.test_report import outcome
 
 ROOT = Path(__file__).parents[3]

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.quant.cards.test_attach import network
 
 from quant.card import main
 from quant.cards.describe import Description, Head, Step, as_head, describe_tflite, find_heads
@@ -15,6 +14,7 @@ from quant.cards.draft import as_text, guess, guess_roles
 from quant.cli import run_command
 from quant.tflite.read import read_model
 from rpi_runtime.model.card import ModelCard
+from tests.quant.cards.test_attach import network
 
 
 def maps(*pairs: tuple[int, int]) -> list[Head]:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.quant.judge.test_people import FINDER, POSES, boxed, posed
 
 from quant.cards.read import read_own_card
 from quant.judge.likeness import LIKELY, Likeness
 from rpi_runtime.model.card import ModelCard
+from tests.quant.judge.test_people import FINDER, POSES, boxed, posed
 
 
 def likeness(card: ModelCard, *images: tuple[list, list]) -> float | None:
