@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_every_check_of_the_gate_has_a_remedy() -> None:
-    source = (ROOT / "quant" / "gate.py").read_text()
+    source = (ROOT / "quant" / "judge" / "gate.py").read_text()
     names = set(re.findall(r'(?:name=|_none\(\s*|_at_most\(\s*)"([^"]+)"', source))
     assert len(names) > 8
     assert names <= set(REMEDIES)
