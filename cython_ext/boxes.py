@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cython_ext.activations import score_table, softmax_table
 from cython_ext.fused import by_type
 from cython_ext.rules import BoxLevel, BoxRules, Detections, Quantized
-from cython_ext.specs import NOT_BUILT, dequantization_table
+from cython_ext.specs import NOT_BUILT, Floats, dequantization_table
 
 try:
     import cython_ext._boxes as kernels
 except ImportError as err:
     raise ImportError(NOT_BUILT) from err
 
-Table = NDArray[np.float32]
 NO_TABLE = np.zeros(256, np.float32)  # for float maps, which need no table
 COLLECT, PLACE, POINT = by_type(kernels.collect), by_type(kernels.place), by_type(kernels.point)
 
@@ -38,7 +36,7 @@ class BoxFinder:
         self.rules = rules
         self._buffers = kernels.BoxBuffers(rules)
         self._layout: tuple[object, ...] = ()
-        self._tables: list[tuple[Table, ...]] = []
+        self._tables: list[tuple[Floats, ...]] = []
 
     def __call__(self, levels: Sequence[BoxLevel]) -> Detections:
         """Find people.
@@ -96,16 +94,16 @@ class BoxFinder:
         self._buffers.fit(sum(int(np.prod(level.scores.values.shape[:2])) for level in levels))
         self._tables = [self._level_tables(level) for level in levels]
 
-    def _level_tables(self, level: BoxLevel) -> tuple[Table, ...]:
+    def _level_tables(self, level: BoxLevel) -> tuple[Floats, ...]:
         """Return tables by int8 for scores, objectness, boxes, weights of bins, keypoints and visibilities."""
         logits = self.rules.logits
 
-        def scores(maps: Quantized | None) -> Table:
+        def scores(maps: Quantized | None) -> Floats:
             if maps is None or maps.values.dtype != np.int8:
                 return NO_TABLE
             return score_table(maps.scale, maps.zero_point, logits=logits)
 
-        def reals(maps: Quantized | None) -> Table:
+        def reals(maps: Quantized | None) -> Floats:
             if maps is None or maps.values.dtype != np.int8:
                 return NO_TABLE
             return dequantization_table(maps.scale, maps.zero_point)

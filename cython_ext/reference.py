@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from cython_ext.specs import (
     EXACT_RADIUS,
     POINTS_PER_LIMB,
+    Floats,
     LimbRules,
     PeakRules,
     Peaks,
@@ -27,7 +28,7 @@ from cython_ext.specs import (
     check_maps,
     dequantization_table,
 )
-from cython_ext.tables import Floats, cubic_weights, exp2
+from cython_ext.tables import cubic_weights, exp2
 
 Field = tuple[Floats, Floats]  # the two channels of a limb, x and y
 Connection = tuple[int, int, float]  # peak of type a, peak of type b, limb score

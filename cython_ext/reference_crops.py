@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cython_ext.crops import Placement
-
-Floats = NDArray[np.float32]
+from cython_ext.specs import Floats
 
 
 def cut(

@@ -13,7 +13,8 @@ from cython_ext.activations import softmax_table
 from cython_ext.reference import dequantize
 from cython_ext.rules import Quantized, SimccRules
 from cython_ext.simcc import check_axes
-from cython_ext.tables import Floats, power2
+from cython_ext.specs import Floats
+from cython_ext.tables import power2
 
 LOG2_E = np.float32(1.4426950408889634)
 LEAST_EXPONENT = np.float32(-40)

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cython_ext.reference import dequantize
-from cython_ext.specs import Groups, Stored, TagRules, taps
-from cython_ext.tables import Floats
+from cython_ext.specs import Floats, Groups, Stored, TagRules, taps
 
 FAR = 1e10  # cost of opening a person where there are more candidates than people
 FARTHEST = 1e30  # a distance of tags that is larger, or NaN, counts as this: costs are finite

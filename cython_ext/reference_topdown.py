@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cython_ext.reference import dequantize, log2
-from cython_ext.specs import PointRules, Stored, check_maps
-from cython_ext.tables import LOG2_E, Floats, falling_weights
+from cython_ext.specs import Floats, PointRules, Stored, check_maps
+from cython_ext.tables import LOG2_E, falling_weights
 
 
 def find_points(

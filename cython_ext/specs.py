@@ -28,7 +28,8 @@ NOT_BUILT = (
     f"{shlex.quote(sys.executable)} -m pip install {_WHAT}"
 )
 
-Stored = NDArray[np.float32] | NDArray[np.int8]
+Floats = NDArray[np.float32]
+Stored = Floats | NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

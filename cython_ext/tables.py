@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from cython_ext.specs import Floats
+
 LOG2_E = 1.4426950408889634
 EXP2_POLYNOMIAL = np.array([0.693147568, 0.240207194, 0.0556570544, 0.0091993876, 0.00178836874])
 LEAST_EXPONENT = -40.0

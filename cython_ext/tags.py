@@ -6,7 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cython_ext.fused import by_type
-from cython_ext.specs import NOT_BUILT, Groups, Stored, TagRules, check_maps, dequantization_table, taps
+from cython_ext.specs import (
+    NOT_BUILT,
+    Floats,
+    Groups,
+    Stored,
+    TagRules,
+    check_maps,
+    dequantization_table,
+    taps,
+)
 
 try:
     import cython_ext._planes as plane_kernels
@@ -16,7 +25,6 @@ except ImportError as err:
 
 UNPACK = by_type(plane_kernels.unpack)
 MOST_TAGS = 8
-Planes = NDArray[np.float32]
 
 
 class Unpacker:
@@ -39,7 +47,7 @@ class Unpacker:
     def __call__(
         self,
         maps: Stored,
-        out: Planes,
+        out: Floats,
         scale: float = 0.0,
         zero_point: int = 0,
         *,
@@ -84,7 +92,7 @@ class PlaneResizer:
         self._wide = np.zeros((source[0], target[1]), np.float32)
         self._sizes = source, target
 
-    def __call__(self, planes: Planes, out: Planes) -> None:
+    def __call__(self, planes: Floats, out: Floats) -> None:
         """Write `planes` into `out`; `ValueError` when one has another size."""
         if (planes.shape[1:], out.shape[1:]) != self._sizes or len(planes) != len(out):
             raise ValueError(
@@ -110,7 +118,7 @@ class TagGrouper:
         self._buffers = kernels.TagBuffers(rules)
         self._layout: tuple[object, ...] = ()
 
-    def __call__(self, heatmaps: Planes, tags: Planes) -> Groups:
+    def __call__(self, heatmaps: Floats, tags: Floats) -> Groups:
         """Find people.
 
         Parameters
@@ -142,7 +150,7 @@ class TagGrouper:
             count=buffers.counts_array[:count],
         )
 
-    def _fit(self, heatmaps: Planes, tags: Planes) -> None:
+    def _fit(self, heatmaps: Floats, tags: Floats) -> None:
         if heatmaps.dtype != np.float32 or tags.dtype != np.float32:
             raise TypeError(f"planes of {heatmaps.dtype} and {tags.dtype}: expected float32")
         keypoints = self.rules.keypoints

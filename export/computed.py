@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cython_ext.specs import Floats
 from rpi_runtime.decode.maps import FLOAT
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.inference import Inference, Quantization
 
-Array = NDArray[np.float32]
-Compute = Callable[[Array], Sequence[Array]]
+Compute = Callable[[Floats], Sequence[Floats]]
 
 
 def computed_model(compute: Compute, card: ModelCard) -> Inference:
@@ -32,7 +31,7 @@ class _Computed:
     def __init__(self, compute: Compute, card: ModelCard) -> None:
         self.card, self.path, self._compute = card, Path(card.name), compute
         self.input = np.empty((1, card.input.height, card.input.width, 3), np.float32)
-        self._maps: dict[str, Array] = {}
+        self._maps: dict[str, Floats] = {}
 
     def invoke(self) -> None:
         """Run the network on the content of `input`."""
@@ -42,7 +41,7 @@ class _Computed:
             name: np.ascontiguousarray(m.transpose(0, 2, 3, 1)) for name, m in zip(names, maps, strict=True)
         }
 
-    def output(self, role: str, stride: int | None = None) -> Array:
+    def output(self, role: str, stride: int | None = None) -> Floats:
         """(1, h, w, C)."""
         return self._maps[self.card.output(role, stride).name]
 

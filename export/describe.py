@@ -17,12 +17,12 @@ from rpi_runtime.command_line import exit_codes
 if TYPE_CHECKING:
     import onnx
 
-    from quant.cards.describe import Description
+    from quant.cards.describe import FileDescription
 
 DYNAMIC = (256, 256)  # pixels a side where the file leaves the size open
 
 
-def describe(path: Path, size: tuple[int, int] | None = None) -> Description:
+def describe(path: Path, size: tuple[int, int] | None = None) -> FileDescription:
     """Describe a file. `size` (width, height) is for files with a dynamic size."""
     from export.graph.adopt.network import read_tflite  # packages of the export: --help does without them
     from export.graph.tidy.read import read_onnx
@@ -36,9 +36,9 @@ def describe(path: Path, size: tuple[int, int] | None = None) -> Description:
     return _describe_onnx(read_onnx(path)[0], path, size)
 
 
-def _describe_onnx(model: onnx.ModelProto, path: Path, size: tuple[int, int] | None) -> Description:
+def _describe_onnx(model: onnx.ModelProto, path: Path, size: tuple[int, int] | None) -> FileDescription:
     from export.graph.tidy.plain import tidy
-    from quant.cards.describe import Description, Step, find_heads
+    from quant.cards.describe import DescribedOperation, FileDescription, find_heads
 
     graph = model.graph
     constants = {t.name for t in graph.initializer}
@@ -51,11 +51,13 @@ def _describe_onnx(model: onnx.ModelProto, path: Path, size: tuple[int, int] | N
     width, height = size or _size(images[0])
     plain = tidy(model, width, height, outputs, str(path))
     steps = [
-        Step(kind=n.kind, inputs=n.inputs, outputs=tuple((o, n.shapes.get(o, ())) for o in n.outputs if o))
+        DescribedOperation(
+            kind=n.kind, inputs=n.inputs, outputs=tuple((o, n.shapes.get(o, ())) for o in n.outputs if o)
+        )
         for n in plain.nodes
     ]
     heads = find_heads(steps, outputs, (width, height))
-    return Description(kind=kind, inputs=inputs, outputs=described, size=(width, height), heads=heads)
+    return FileDescription(kind=kind, inputs=inputs, outputs=described, size=(width, height), heads=heads)
 
 
 def _dims(info: onnx.ValueInfoProto) -> list[int | str]:

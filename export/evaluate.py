@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from export.computed import Array, computed_model
+from cython_ext.specs import Floats
+from export.computed import computed_model
 from export.zoo.entry import Entry
 from export.zoo.network import CARD_LARGEST, LARGEST, Network, parse_size
 from export.zoo.registry import MODELS, find_model
@@ -95,7 +96,7 @@ class FloatNetwork:
 
         run = Runner(self._network.build(card.input).model)
 
-        def compute(image: Array) -> Sequence[Array]:
+        def compute(image: Floats) -> Sequence[Floats]:
             maps = run(image.transpose(0, 2, 3, 1))
             return [maps[o.name].transpose(0, 3, 1, 2) for o in card.outputs]
 

@@ -15,7 +15,7 @@ from quant.judge.compare import compare_files
 from quant.judge.gate import Check, Limits, check_agreement, check_delegation, check_floats, check_structure
 from quant.judge.metrics import Agreement
 from quant.progress import Progress
-from quant.quantize.quantizer import Quantized, Quantizer
+from quant.quantize.quantizer import QuantizedNetwork, Quantizer
 from quant.quiet import quiet
 from quant.recipe import Recipe, RecipeError
 from quant.tflite.records import Model, Quantization
@@ -37,7 +37,7 @@ class Made:
     ----------
     data : bytes
     recipe : str
-    quantized : Quantized or None
+    quantized : QuantizedNetwork or None
     checks : tuple of Check
     agreement : Agreement or None
     attempts : tuple of Attempt
@@ -50,7 +50,7 @@ class Made:
 
     data: bytes
     recipe: str = ""
-    quantized: Quantized | None = None
+    quantized: QuantizedNetwork | None = None
     checks: tuple[Check, ...] = ()
     agreement: Agreement | None = None
     attempts: tuple[Attempt, ...] = ()
@@ -118,7 +118,7 @@ class Maker:
             tried.append(made)
         return min(tried, key=_loss)
 
-    def _compare(self, quantizer: Quantizer, quantized: Quantized, recipe: Recipe) -> None:
+    def _compare(self, quantizer: Quantizer, quantized: QuantizedNetwork, recipe: Recipe) -> None:
         """Equalization is exact in float; `ParityError` where it was not."""
         if recipe.equalize and recipe.name not in self.parities:
             image = quantizer.images[0]

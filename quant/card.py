@@ -21,10 +21,9 @@ from rpi_runtime.errors import CardError
 from rpi_runtime.files import reading
 from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.decoders import (
-    BoxPoseSettings,
-    BoxSettings,
     CentreSettings,
     DecoderSettings,
+    DetectorSettings,
     PafSettings,
     SimccSettings,
     TagSettings,
@@ -65,7 +64,7 @@ def describe(card: ModelCard) -> str:
 
 
 def _decoder(decoder: DecoderSettings) -> str:
-    if isinstance(decoder, BoxSettings | BoxPoseSettings):
+    if isinstance(decoder, DetectorSettings):
         bins = f", {decoder.bins} bins a side" if decoder.bins > 1 else ""
         return (
             f"{decoder.kind}, {decoder.form}{bins}, from {decoder.threshold}, overlap {decoder.nms_overlap:g}"

@@ -12,15 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cython_ext.specs import Floats
 from rpi_runtime.model.card import ModelCard, OutputSpec
-from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, CentreSettings
+from rpi_runtime.model.decoders import BoxPoseSettings, CentreSettings, DetectorSettings
 from rpi_runtime.model.outputs import output_view
 
-Array = NDArray[np.float32]
-Outputs = Mapping[str, Array]  # by name
-Weights = dict[str, Array]  # of the shapes of the outputs
+Outputs = Mapping[str, Floats]  # by name
+Weights = dict[str, Floats]  # of the shapes of the outputs
 Weigh = Callable[[Sequence[Outputs]], list[Weights]]
 
 LEAST_SIZE = 0.25  # of the mean person's size: smaller ones count as if they had it
@@ -55,16 +54,14 @@ def evenly(runs: Sequence[Outputs]) -> list[Weights]:
 def for_decoder(card: ModelCard) -> Weigh:
     """Return the weights for what the decoder of `card` reads; the result is used as `evenly` is."""
     decoder = card.decoder
-    if isinstance(decoder, BoxSettings | BoxPoseSettings):
+    if isinstance(decoder, DetectorSettings):
         return lambda runs: _detector(card, decoder, runs)
     if isinstance(decoder, CentreSettings):
         return lambda runs: _centres(card, runs)
     return evenly
 
 
-def _detector(
-    card: ModelCard, decoder: BoxSettings | BoxPoseSettings, runs: Sequence[Outputs]
-) -> list[Weights]:
+def _detector(card: ModelCard, decoder: DetectorSettings, runs: Sequence[Outputs]) -> list[Weights]:
     """Weights of a detector's outputs, over the number of people that the probabilities of all cells add up to."""
     sure = [_by_stride(card, run, "scores", lambda v: _sureness(v, decoder)) for run in runs]
     sizes = [_by_stride(card, run, "boxes", lambda v: _sizes(v, decoder)) for run in runs]
@@ -86,9 +83,7 @@ def _detector(
     return found
 
 
-def _forgiven(
-    card: ModelCard, decoder: BoxSettings | BoxPoseSettings, spec: OutputSpec, size: Array
-) -> Array | float:
+def _forgiven(card: ModelCard, decoder: DetectorSettings, spec: OutputSpec, size: Floats) -> Floats | float:
     """One over the square of the error that counts as 1, over the number of values; (1, H, W, 1 or channels)."""
     if spec.role == "keypoints":
         assert isinstance(decoder, BoxPoseSettings)
@@ -107,18 +102,20 @@ def _forgiven(
     return LOGIT**-2 / spec.channels
 
 
-def _by_stride(card: ModelCard, run: Outputs, role: str, read: Callable[[Array], Array]) -> dict[int, Array]:
+def _by_stride(
+    card: ModelCard, run: Outputs, role: str, read: Callable[[Floats], Floats]
+) -> dict[int, Floats]:
     """What `read` makes of the outputs of a role, by stride."""
     return {o.stride: read(output_view(o, card.input, run[o.name])) for o in card.outputs_of(role)}
 
 
-def _sureness(scores: Array, decoder: BoxSettings | BoxPoseSettings) -> Array:
+def _sureness(scores: Floats, decoder: DetectorSettings) -> Floats:
     """Each cell's probability of a person, (1, H, W, 1)."""
     likely = scores[..., list(decoder.classes)].max(axis=-1, keepdims=True)
     return np.maximum(_probability(likely) if decoder.logits else likely, np.float32(BACKGROUND))
 
 
-def _sizes(boxes: Array, decoder: BoxSettings | BoxPoseSettings) -> Array:
+def _sizes(boxes: Floats, decoder: DetectorSettings) -> Floats:
     """Mean of each cell's box's sides, in the decoder's unit, (1, H, W, 1)."""
     if decoder.bins > 1:
         bins = boxes.reshape(*boxes.shape[:-1], 4, decoder.bins)
@@ -132,7 +129,7 @@ def _sizes(boxes: Array, decoder: BoxSettings | BoxPoseSettings) -> Array:
     return np.asarray(np.abs(sides).mean(axis=-1, keepdims=True))
 
 
-def _probability(logits: Array) -> Array:
+def _probability(logits: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))), np.float32)
 
 

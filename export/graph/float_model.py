@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cython_ext.specs import Floats
 from export.graph.parity import Parity
 from quant.tflite.records import Model
 from rpi_runtime.model.card import InputSpec
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +32,7 @@ class FloatModel:
     notes: tuple[str, ...] = ()
 
 
-def sample_images(spec: InputSpec) -> list[Array]:
+def sample_images(spec: InputSpec) -> list[Floats]:
     """Return two normalised images (1, H, W, 3) to compare with: noise, which reaches all values, and a slope."""
     shape = (1, spec.height, spec.width, 3)
     noise = np.random.default_rng(0).integers(0, 256, shape)
@@ -42,6 +41,6 @@ def sample_images(spec: InputSpec) -> list[Array]:
     return [normalise(pixels.astype(np.float64), spec) for pixels in (noise, np.round(slope))]
 
 
-def normalise(pixels: NDArray[np.float64], spec: InputSpec) -> Array:
+def normalise(pixels: NDArray[np.float64], spec: InputSpec) -> Floats:
     """Return pixel values (1, H, W, 3) normalised for this input."""
     return np.asarray((pixels - np.array(spec.mean)) * np.array(spec.scale), np.float32)

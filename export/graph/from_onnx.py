@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from cython_ext.specs import Floats
 from export.graph.convert.layout import Order, Shape, usual_order
 from export.graph.convert.network import convert
 from export.graph.convert.scope import Scope
-from export.graph.float_model import Array, FloatModel, sample_images
+from export.graph.float_model import FloatModel, sample_images
 from export.graph.locate import first_difference
 from export.graph.parity import TOLERANCE, Outputs, Parity, compare
 from export.graph.simplify.passes import simplify
@@ -20,7 +21,7 @@ from quant.tflite.run import run_model
 from rpi_runtime.errors import ParityError
 from rpi_runtime.model.card import InputSpec
 
-Layout = Callable[[str, Shape], Order]
+TensorLayout = Callable[[str, Shape], Order]
 HALF = 2e-2  # error of 11 bits of mantissa through some 30 layers, which the file has and the float model does not
 # A network may amplify the rounding of float32 beyond the usual tolerance: what ONNX Runtime's own optimizations change
 # shows by how much. A layout or an operator that is wrong is far beyond the most that is allowed then.
@@ -34,7 +35,11 @@ def channels_last(name: str, shape: Shape) -> Order:
 
 
 def from_onnx(
-    model: onnx.ModelProto, path: str, spec: InputSpec, outputs: Sequence[str], layout: Layout = channels_last
+    model: onnx.ModelProto,
+    path: str,
+    spec: InputSpec,
+    outputs: Sequence[str],
+    layout: TensorLayout = channels_last,
 ) -> FloatModel:
     """Convert a model, changing it in place.
 
@@ -78,7 +83,7 @@ def from_onnx(
 
 
 def _compared(
-    graph: PlainGraph, image: Array, expected: Outputs, found: Outputs, orders: Mapping[str, Order]
+    graph: PlainGraph, image: Floats, expected: Outputs, found: Outputs, orders: Mapping[str, Order]
 ) -> list[Parity]:
     """Compare with the file; where that fails, with the rounding that ONNX Runtime itself shows."""
     step, tolerance = "onnx -> tflite", HALF if graph.half else TOLERANCE
@@ -91,7 +96,7 @@ def _compared(
         return compare(step, expected, found, allowed)
 
 
-def _rounding(graph: PlainGraph, image: Array, expected: Outputs, orders: Mapping[str, Order]) -> float:
+def _rounding(graph: PlainGraph, image: Floats, expected: Outputs, orders: Mapping[str, Order]) -> float:
     """Return how much ONNX Runtime's optimizations change the outputs, relative to their largest values."""
     worst = 0.0
     for level in LEVELS:
@@ -101,7 +106,7 @@ def _rounding(graph: PlainGraph, image: Array, expected: Outputs, orders: Mappin
     return worst
 
 
-def run_graph(graph: PlainGraph, image: Array, level: str = "ORT_DISABLE_ALL") -> dict[str, Array]:
+def run_graph(graph: PlainGraph, image: Floats, level: str = "ORT_DISABLE_ALL") -> dict[str, Floats]:
     """Run the user's graph in ONNX Runtime on one (1, H, W, 3) image; return the outputs by name."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -115,5 +120,5 @@ def run_graph(graph: PlainGraph, image: Array, level: str = "ORT_DISABLE_ALL") -
     return {name: np.asarray(value, np.float32) for name, value in zip(graph.outputs, values, strict=True)}
 
 
-def _arranged(values: Mapping[str, Array], orders: Mapping[str, Order]) -> dict[str, Array]:
+def _arranged(values: Mapping[str, Floats], orders: Mapping[str, Order]) -> dict[str, Floats]:
     return {name: value.transpose(orders[name]) for name, value in values.items()}

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from export.graph.float_model import Array, FloatModel
+from cython_ext.specs import Floats
+from export.graph.float_model import FloatModel
 from export.graph.parity import compare
 from quant.quantize.rules import BIAS_PLACES, WEIGHT_AXES, image_of
 from quant.tflite.records import Constant, Model, Operator, Option, Tensor
@@ -88,7 +89,7 @@ def _overlap(ranges: Iterable[tuple[int, int]]) -> bool:
     return False
 
 
-def split_outputs(made: FloatModel, parts: Mapping[str, Sequence[Part]], image: Array) -> FloatModel:
+def split_outputs(made: FloatModel, parts: Mapping[str, Sequence[Part]], image: Floats) -> FloatModel:
     """Return a network whose outputs are the parts instead of the tensors that hold them.
 
     Parameters

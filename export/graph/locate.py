@@ -6,15 +6,16 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from cython_ext.specs import Floats
 from export.graph.convert.network import convert
 from export.graph.convert.scope import Scope
 from export.graph.parity import TOLERANCE
 from export.graph.tidy.plain import PlainGraph
-from quant.tflite.run import Array, run_model
+from quant.tflite.run import run_model
 from rpi_runtime.errors import ParityError
 
 
-def first_difference(graph: PlainGraph, image: Array) -> str:
+def first_difference(graph: PlainGraph, image: Floats) -> str:
     """Return the name of the first node whose result differs from ONNX Runtime's, or an empty text if all agree.
 
     The graph is converted once more, without edits and with every value as an output.
@@ -39,7 +40,7 @@ def first_difference(graph: PlainGraph, image: Array) -> str:
     return ""
 
 
-def _all_values(graph: PlainGraph, names: list[str], image: Array) -> dict[str, Array]:
+def _all_values(graph: PlainGraph, names: list[str], image: Floats) -> dict[str, Floats]:
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
     have = {o.name for o in model.graph.output}

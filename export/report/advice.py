@@ -46,7 +46,7 @@ REMEDIES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class NextStep:
     """Something to do next: why, and the command where it is one."""
 
     text: str
@@ -92,7 +92,7 @@ def remedies(outcome: Outcome) -> list[str]:
     return [f"{', '.join(names)}: {remedy}" for remedy, names in by_remedy.items()]
 
 
-def next_steps(outcome: Outcome, finder: Path = FINDER) -> list[Step]:
+def next_steps(outcome: Outcome, finder: Path = FINDER) -> list[NextStep]:
     """Return what to do with a file that passed: look at it, measure what was not, take it to the Pi.
 
     A network that sees crops needs another one that finds people: `finder`, where it was exported with it.
@@ -100,14 +100,14 @@ def next_steps(outcome: Outcome, finder: Path = FINDER) -> list[Step]:
     files = [finder, outcome.path] if outcome.card.sees_crops else [outcome.path]
     here = _options([str(file) for file in files])
     steps = [
-        Step(
+        NextStep(
             text="Look at it on a picture of yours:",
             command=f"{python_here()} -m rpi_runtime show {here} PICTURE.jpg",
         )
     ]
     if not outcome.evaluations:
         steps.append(
-            Step(
+            NextStep(
                 text="AP was not measured. With COCO's val2017 in COCO_DIR:",
                 command=f"{python_here()} -m quant.evaluate {here} --coco COCO_DIR",
             )
@@ -122,15 +122,15 @@ def _options(files: Sequence[str]) -> str:
     return " ".join(f"{option} {shlex.quote(file)}" for option, file in zip(options, files, strict=False))
 
 
-def _to_the_pi(files: Sequence[Path]) -> list[Step]:
+def _to_the_pi(files: Sequence[Path]) -> list[NextStep]:
     there = _options([file.name for file in files])
     return [
-        Step(
+        NextStep(
             text="To the Pi, where pipose is installed as the README says:",
             command=f"scp {' '.join(shlex.quote(str(file)) for file in files)} pi@raspberrypi:",
         ),
-        Step(text="There:", command=f"pose/bin/python -m rpi_runtime doctor {there}"),
-        Step(text="", command=f"pose/bin/python -m rpi_runtime run {there}"),
+        NextStep(text="There:", command=f"pose/bin/python -m rpi_runtime doctor {there}"),
+        NextStep(text="", command=f"pose/bin/python -m rpi_runtime run {there}"),
     ]
 
 

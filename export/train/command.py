@@ -13,7 +13,7 @@ from export.train.data.data import Samples
 from export.train.data.kept import KeptSamples
 from export.train.family_recipes import TrainRecipe
 from export.train.recipe_files import as_written, read_recipe, recipes, samples_key
-from export.train.run.checkpoint import Run
+from export.train.run.checkpoint import TrainingState
 from export.train.run.distributed import Workers, join
 from export.train.run.loop import Loop, LoopSpec
 from export.train.run.measure import save_finished
@@ -139,7 +139,7 @@ def _train(args: argparse.Namespace, recipe: TrainRecipe, workers: Workers) -> N
     net = (task.build() if going_on else task.start(samples)).train().to(args.device)
     if args.device != "cpu" and not args.samples:
         samples.place(args.device)
-    run = Run(
+    run = TrainingState(
         net=net,
         optimizer=adam(net, recipe.groups, recipe.schedule.rate),
         average=MovingAverage(net, recipe.average),

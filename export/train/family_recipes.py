@@ -1,7 +1,7 @@
 """The recipe of each family of networks: a tagged union, whose tag is the kind of the network's decoder.
 
 =========  =========================  ================================================================
-kind       networks                   settings beside those of `export.train.recipe.Recipe`
+kind       networks                   settings beside those of `export.train.recipe.TrainingRecipe`
 =========  =========================  ================================================================
 paf        Lightweight OpenPose       ``teacher``, ``[targets]``, ``[distillation]``
 tags       EfficientHRNet             ``[targets]``
@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from export.train.data.augment import Augmentation, LightRange
 from export.train.data.crops import Crops
-from export.train.recipe import Recipe
+from export.train.recipe import TrainingRecipe
 from export.train.start.settings import PruneStart, RefitStart, Start
 from export.train.tasks.losses import WeightFunction
 from rpi_runtime.errors import InputError
@@ -145,7 +145,7 @@ def _check_cells(sigma: float) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PafRecipe(Recipe):
+class PafRecipe(TrainingRecipe):
     """Training of a network with heatmaps and PAFs.
 
     Attributes
@@ -169,7 +169,7 @@ class PafRecipe(Recipe):
     def sample_settings(self) -> dict[str, Any]:
         """Return every setting that the samples depend on, files left out."""
         return {
-            **Recipe.sample_settings(self),
+            **TrainingRecipe.sample_settings(self),
             "sigma": self.targets.sigma,
             "limb_width": self.targets.limb_width,
             "scale": self.distillation.scale if self.distillation else 0,
@@ -177,11 +177,11 @@ class PafRecipe(Recipe):
 
     def sample_files(self) -> tuple[str, ...]:
         """Return the files, except pictures, that the samples depend on."""
-        return (*Recipe.sample_files(self), *([self.teacher] if self.teacher else []))
+        return (*TrainingRecipe.sample_files(self), *([self.teacher] if self.teacher else []))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TagRecipe(Recipe):
+class TagRecipe(TrainingRecipe):
     """Training of a network with heatmaps and tags; `start`, `augmentation` and `targets` are its tables.
 
     ``augmentation.scale`` is that of `export.train.data.augment.square_affine`.
@@ -196,11 +196,11 @@ class TagRecipe(Recipe):
 
     def sample_settings(self) -> dict[str, Any]:
         """Return every setting that the samples depend on, files left out."""
-        return {**Recipe.sample_settings(self), "cell_sigma": self.targets.cell_sigma}
+        return {**TrainingRecipe.sample_settings(self), "cell_sigma": self.targets.cell_sigma}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CropRecipe(Recipe):
+class CropRecipe(TrainingRecipe):
     """Training of a top-down network; `start`, `augmentation`, `targets`, `crops` and `distillation` are its tables.
 
     The augmentation changes the light only; `crops` has the geometry.
@@ -218,7 +218,7 @@ class CropRecipe(Recipe):
     def sample_settings(self) -> dict[str, Any]:
         """Return every setting that the samples depend on, files left out."""
         return {
-            **Recipe.sample_settings(self),
+            **TrainingRecipe.sample_settings(self),
             "cell_sigma": self.targets.cell_sigma,
             "exact": self.targets.exact,
             "crops": asdict(self.crops),
@@ -226,7 +226,7 @@ class CropRecipe(Recipe):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BoxRecipe(Recipe):
+class BoxRecipe(TrainingRecipe):
     """Training of a detector by a trained one; `start`, `augmentation` and `distillation` are its tables."""
 
     kind: ClassVar[str] = "boxes"

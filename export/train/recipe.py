@@ -69,7 +69,7 @@ class Holdout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class TrainingRecipe:
     """Settings that every training run has.
 
     Attributes

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from export.train.family_recipes import RECIPES, TrainRecipe
-from export.train.recipe import Recipe
+from export.train.recipe import TrainingRecipe
 from export.zoo.registry import find_trainable
 from quant.recipe import recipe_names
 from rpi_runtime.errors import InputError, PiposeError, UsageError
@@ -97,12 +97,12 @@ def same_recipe(one: str, other: str) -> bool:
     return first == second
 
 
-def samples_key(recipe: Recipe, outputs: str, pictures: Iterable[str]) -> str:
+def samples_key(recipe: TrainingRecipe, outputs: str, pictures: Iterable[str]) -> str:
     """Return a digest of everything that determines a recipe's samples: settings, labels, teacher and `pictures`.
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : TrainingRecipe
     outputs : str
         Description of the network's outputs. Samples serve every network with these outputs.
     pictures : iterable of str

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from export.computed import Array, computed_model
+from cython_ext.specs import Floats
+from export.computed import computed_model
 from export.train.recipe import Holdout
 from quant.accuracy.boxes import annotated_boxes
 from quant.accuracy.evaluation import score
@@ -50,7 +51,7 @@ def validate(compute: Compute, card: ModelCard, split: CocoSplit) -> Validation:
         Never the split whose results are reported.
     """
 
-    def maps(image: Array) -> list[Array]:
+    def maps(image: Floats) -> list[Floats]:
         with torch.inference_mode():
             return [m.float().numpy() for m in compute(torch.from_numpy(image))]
 

@@ -37,7 +37,7 @@ DTYPES = {
 }
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
 FOLDED: dict[str, Any] = {"Add": np.add, "Subtract": np.subtract, "Multiply": np.multiply}
-Array = NDArray[Any]
+Constant = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class IrGraph:
         self.path = xml
         self._values = self._read_values(xml.with_suffix(".bin"))
         root = self._read_xml(xml)
-        self.constants: dict[str, Array] = {}
+        self.constants: dict[str, Constant] = {}
         with malformed(xml):
             self.layers = _ordered(self._layers(root), xml)
             for layer in self.layers.values():
@@ -127,7 +127,7 @@ class IrGraph:
                 f"{self.path}: {layer.type} of constants ({layer.name}) is not supported; {OTHERWISE}"
             )
 
-    def _constant(self, layer: Layer) -> Array:
+    def _constant(self, layer: Layer) -> Constant:
         attr = layer.attributes
         try:
             dtype = np.dtype(DTYPES[attr["element_type"]])

@@ -10,11 +10,11 @@ from torch import nn
 
 from export.graph.topology import SUFFIX
 from export.zoo.hwl.module import Hwl
-from export.zoo.lw_openpose.layouts import LAYOUTS
 from export.zoo.lw_openpose.module import LwOpenPose
+from export.zoo.lw_openpose.widths import WIDTHS
 from export.zoo.person_finder.entry import DESCRIPTION as FINDER
 from export.zoo.person_finder.module import Finder
-from export.zoo.person_refiner.module import Refiner
+from export.zoo.person_refiner.module import PersonRefiner
 
 FOLDER = Path(__file__).parent
 
@@ -44,12 +44,12 @@ DRAWN = {
     "lw_openpose/lw-openpose-omz": Drawn(make=lambda: LwOpenPose("omz"), outputs=MAPS),
     "lw_openpose/lw-openpose-osokin": Drawn(make=lambda: LwOpenPose("osokin"), outputs=MAPS),
     "lw_openpose/lw-openpose-pi-omz": Drawn(
-        make=lambda: LwOpenPose("omz", layout=LAYOUTS["lw-openpose-pi"]), outputs=MAPS
+        make=lambda: LwOpenPose("omz", widths=WIDTHS["lw-openpose-pi"]), outputs=MAPS
     ),
     "hwl/hwl-sixth": Drawn(make=lambda: Hwl(hard_sigmoid="sixth"), outputs=("heatmaps",)),
     "hwl/hwl-half": Drawn(make=lambda: Hwl(hard_sigmoid="half"), outputs=("heatmaps",)),
     "person_finder/person-finder": Drawn(make=Finder, outputs=tuple(o.name for o in FINDER.outputs)),
-    "person_refiner/person-refiner": Drawn(make=Refiner, outputs=("heatmaps",), shapes=True),
+    "person_refiner/person-refiner": Drawn(make=PersonRefiner, outputs=("heatmaps",), shapes=True),
 }
 
 

@@ -12,7 +12,7 @@ import onnx
 from export.graph.adopt.network import from_tflite, read_tflite
 from export.graph.convert.layout import CHANNELS_LAST, Order, Shape
 from export.graph.float_model import FloatModel, sample_images
-from export.graph.from_onnx import Layout, from_onnx
+from export.graph.from_onnx import TensorLayout, from_onnx
 from export.graph.heads import own_outputs, split_outputs
 from export.graph.normalisation import prepend_normalisation
 from export.graph.tidy.read import read_onnx
@@ -24,7 +24,7 @@ from rpi_runtime.inputs import shown_name
 from rpi_runtime.model.card import InputSpec, ModelCard, Provenance
 from rpi_runtime.model.outputs import tensor_shape
 
-Convert = Callable[[InputSpec, list[str], Layout], FloatModel]
+Convert = Callable[[InputSpec, list[str], TensorLayout], FloatModel]
 
 
 def own_network(file: Path, card_source: Path | str) -> Network:
@@ -39,7 +39,7 @@ def own_network(file: Path, card_source: Path | str) -> Network:
     card = read_own_card(str(card_source))
     model, digest = read_onnx(file)
 
-    def convert(spec: InputSpec, outputs: list[str], layout: Layout) -> FloatModel:
+    def convert(spec: InputSpec, outputs: list[str], layout: TensorLayout) -> FloatModel:
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
         return from_onnx(copy, str(file), spec, outputs, layout)
@@ -52,7 +52,7 @@ def own_tflite(file: Path, card_source: Path | str) -> Network:
     card = read_own_card(str(card_source))
     data = read_tflite(file)
 
-    def convert(spec: InputSpec, outputs: list[str], layout: Layout) -> FloatModel:
+    def convert(spec: InputSpec, outputs: list[str], layout: TensorLayout) -> FloatModel:
         return from_tflite(data, str(file), spec, outputs, layout)
 
     return _network(file, card, card_source, sha256(data).hexdigest(), "tflite", convert)

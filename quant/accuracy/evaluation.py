@@ -13,7 +13,7 @@ from quant.accuracy.predict import Predict, Procedure, predictor
 from quant.calibration import Manifest
 from quant.progress import Progress, reporter, reporting
 from rpi_runtime.errors import CardError, InputError, MissingMemberError
-from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, Task, score_people
+from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, CocoTask, score_people
 from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.evaluate.coco_pose import counted_keypoints, labelled_as
 from rpi_runtime.evaluate.images import check_sizes, read_image
@@ -155,7 +155,7 @@ def evaluate_file(path: Path, spec: EvaluationSpec, card: ModelCard | None = Non
     return evaluate(predict, split, facts, KEYPOINTS if skeleton.keypoints else BOXES)
 
 
-def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, task: Task = KEYPOINTS) -> Results:
+def evaluate(predict: Predict, split: CocoSplit, facts: Evaluation, task: CocoTask = KEYPOINTS) -> Results:
     """Run any predictor over a split and score it; `facts` is an evaluation that still lacks the figures.
 
     Raises
@@ -219,7 +219,7 @@ def refuse_calibrated(path: Path, split: CocoSplit) -> None:
 
 
 def score(
-    detections: list[dict[str, Any]], split: CocoSplit, task: Task = KEYPOINTS
+    detections: list[dict[str, Any]], split: CocoSplit, task: CocoTask = KEYPOINTS
 ) -> tuple[list[float], list[dict[str, Any]]]:
     """Score detections, poses or boxes, in the same way as the runtime on the device.
 

@@ -29,7 +29,7 @@ CONVOLUTIONS = {"CONV_2D", "Conv"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class DescribedOperation:
     """One operation: its kind, the names that it reads, and the names and shapes that it makes."""
 
     kind: str
@@ -61,7 +61,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class FileDescription:
     """What a file holds.
 
     Attributes
@@ -82,7 +82,9 @@ class Description:
     heads: tuple[Head, ...]
 
 
-def find_heads(steps: Sequence[Step], outputs: Sequence[str], size: tuple[int, int]) -> tuple[Head, ...]:
+def find_heads(
+    steps: Sequence[DescribedOperation], outputs: Sequence[str], size: tuple[int, int]
+) -> tuple[Head, ...]:
     """Return the outputs that are maps, and inside the network the last weighted operators on the way to the others."""
     shapes = dict(pair for step in steps for pair in step.outputs)
     steps = [step for step in steps if not _decodes(step, size)]
@@ -103,12 +105,12 @@ def find_heads(steps: Sequence[Step], outputs: Sequence[str], size: tuple[int, i
     return tuple(heads.values())
 
 
-def _decodes(step: Step, size: tuple[int, int]) -> bool:
+def _decodes(step: DescribedOperation, size: tuple[int, int]) -> bool:
     """Whether a convolution works on something else than a map of the image."""
     return step.kind in CONVOLUTIONS and not as_head(*step.outputs[0], size).stride
 
 
-def _weighted_behind(steps: Sequence[Step]) -> dict[str, bool]:
+def _weighted_behind(steps: Sequence[DescribedOperation]) -> dict[str, bool]:
     """Whether an operator with weights lies anywhere behind a value."""
     behind: dict[str, bool] = {}
     for step in reversed(steps):
@@ -129,10 +131,10 @@ def as_head(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> Head:
     return Head(name=name, shape=shape)
 
 
-def describe_tflite(model: Model) -> Description:
+def describe_tflite(model: Model) -> FileDescription:
     """Describe a .tflite."""
     steps = [
-        Step(
+        DescribedOperation(
             kind=op.name,
             inputs=tuple(t.name for t in op.inputs if t is not None),
             outputs=tuple((t.name, t.shape) for t in op.outputs),
@@ -146,7 +148,7 @@ def describe_tflite(model: Model) -> Description:
     names = {
         t.name: name for name, t in model.outputs.items()
     }  # a signature's names may differ from the tensors'
-    return Description(
+    return FileDescription(
         kind=f"TFLite, {len(model.operators)} operators",
         inputs=tuple(f"{n} {t.dtype.name} {list(t.shape)}" for n, t in model.inputs.items()),
         outputs=tuple(f"{n} {t.dtype.name} {list(t.shape)}" for n, t in model.outputs.items()),

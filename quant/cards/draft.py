@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from quant.cards.describe import Description, Head
+from quant.cards.describe import FileDescription, Head
 from rpi_runtime.evaluate.coco_people import KEYPOINTS
 
 GUESS = "  # ? a guess"
@@ -42,7 +42,7 @@ class Draft:
         return "crop" if self.kind in ("topdown", "simcc") else "letterbox"
 
 
-def guess(found: Description) -> Draft:
+def guess(found: FileDescription) -> Draft:
     """Guess roles and decoder from channels, strides and shapes: from the outputs alone where that is enough."""
     outputs = replace(found, heads=tuple(h for h in found.heads if not h.inner))
     if len(outputs.heads) < len(found.heads) and (draft := guess(outputs)).kind:
@@ -71,7 +71,7 @@ def guess(found: Description) -> Draft:
     return Draft(roles=roles)
 
 
-def _distributions(found: Description) -> dict[str, str] | None:
+def _distributions(found: FileDescription) -> dict[str, str] | None:
     """Two outputs (1, keypoints, bins) with as many bins a pixel along x as along y: SimCC."""
     rows = [h for h in found.heads if len(h.shape) == 3 and h.shape[0] == 1 and not h.inner]
     width, height = found.size
@@ -120,7 +120,7 @@ def _roles_of_one_stride(here: list[Head], channels: list[int], several: bool) -
     return {}
 
 
-def as_text(name: str, found: Description) -> str:
+def as_text(name: str, found: FileDescription) -> str:
     """What the file holds, and the beginning of its card in TOML."""
     draft = guess(found)
     width, height = found.size

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cython_ext.specs import Floats
 from quant.judge.likeness import Likeness
-from quant.judge.metrics import Agreement, AgreementMeter, Maps
+from quant.judge.metrics import Agreement, AgreementMeter
 from quant.judge.people import PeopleMeter
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.decode.crops import crop_decoder_for
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, CentreSettings, SimccSettings
+from rpi_runtime.model.decoders import CentreSettings, DetectorSettings, SimccSettings
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Image, Pose
 from rpi_runtime.preprocess.letterbox import Preprocessor, Transform
@@ -32,13 +33,13 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
         .tflite files with the tensors that `card` describes. They need not have a card.
     """
     models = [Model(path, card=card) for path in (real, quantized)]
-    if isinstance(card.decoder, BoxSettings | BoxPoseSettings | CentreSettings | SimccSettings):
+    if isinstance(card.decoder, DetectorSettings | CentreSettings | SimccSettings):
         return _people(models, card, frames)
     prepare = Preprocessor(card.input)
     strides = [o.stride for o in card.outputs_of("heatmaps")]
     meter = AgreementMeter(len(card.skeleton.keypoints), strides[-1], card.decoder.peak_threshold)
 
-    def pair(role: str, stride: int) -> tuple[Maps, Maps]:
+    def pair(role: str, stride: int) -> tuple[Floats, Floats]:
         return models[0].real_output(role, stride), models[1].real_output(role, stride)
 
     for frame in frames:

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cython_ext.heatmaps import PeakFinder
-from cython_ext.specs import PeakRules
-
-Maps = NDArray[np.float32]
+from cython_ext.specs import Floats, PeakRules
 
 # A peak counts as found again if the other map has one of its type within one cell, which is the network's stride.
 MATCH_RADIUS_CELLS = 1.0
@@ -90,7 +87,7 @@ class AgreementMeter:
         self._height = 0.0
         self._shifts: list[float] = []
 
-    def add(self, heatmaps: tuple[Maps, Maps], pafs: tuple[Maps, Maps] | None = None) -> None:
+    def add(self, heatmaps: tuple[Floats, Floats], pafs: tuple[Floats, Floats] | None = None) -> None:
         """Add one image's float and INT8 maps, (H, W, C) each. Of heatmaps at several strides, give the finest."""
         self._images += 1
         self.add_values(heatmaps)
@@ -108,25 +105,25 @@ class AgreementMeter:
         """Count an image of a network without heatmaps."""
         self._images += 1
 
-    def add_output(self, name: str, pair: tuple[Maps, Maps]) -> None:
+    def add_output(self, name: str, pair: tuple[Floats, Floats]) -> None:
         """Add one image's float and INT8 values of any output."""
         sums = self._outputs.setdefault(name, [0.0, 0.0])
         sums[0] += _energy(pair[0] - pair[1])
         sums[1] += _energy(pair[0])
 
-    def add_values(self, heatmaps: tuple[Maps, Maps]) -> None:
+    def add_values(self, heatmaps: tuple[Floats, Floats]) -> None:
         """Add heatmaps of coarser strides, which count in the rmse only."""
         self._values += heatmaps[0].size
         self._heatmap_error += _energy(heatmaps[0] - heatmaps[1])
 
-    def add_tags(self, heatmaps: Maps, tags: tuple[Maps, Maps]) -> None:
+    def add_tags(self, heatmaps: Floats, tags: tuple[Floats, Floats]) -> None:
         """Add float and INT8 tags and the float heatmaps of the same stride."""
         count = self._rules.keypoints
         there = heatmaps[..., :count] >= self._rules.peak_threshold
         self._tags += int(np.count_nonzero(there))
         self._tag_error += _energy((tags[0] - tags[1])[..., :count][there])
 
-    def _match(self, here: Maps, there: Maps) -> None:
+    def _match(self, here: Floats, there: Floats) -> None:
         self._peaks += len(here)
         if len(here) == 0 or len(there) == 0:
             self._lost += len(here)
@@ -160,5 +157,5 @@ class AgreementMeter:
         )
 
 
-def _energy(values: Maps) -> float:
+def _energy(values: Floats) -> float:
     return float(np.square(values, dtype=np.float64).sum())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.crop_settings import CropSettings
-from rpi_runtime.model.detector_settings import BoxPoseSettings, BoxSettings, CentreSettings
+from rpi_runtime.model.detector_settings import BoxPoseSettings, CentreSettings, DetectorSettings
 from rpi_runtime.poses import Box, Pose
 
 OVERLAP = 0.5  # intersection over union from which two boxes are one person
@@ -25,7 +25,7 @@ NEARLY = (
 )
 FAR = 0.1  # of the person's size: a keypoint that is farther off is lost
 
-THRESHOLDS = (BoxSettings, BoxPoseSettings, CentreSettings)  # the settings of people's scores
+THRESHOLDS = (DetectorSettings, CentreSettings)  # the settings of people's scores
 
 
 def least_score(card: ModelCard) -> float:

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cython_ext.specs import Floats
 from quant.quantize.rules import MOVES
 from quant.tflite.records import Model, Operator, Tensor
 from quant.tflite.write import write_model
 from rpi_runtime.model.interpreter import find_module
-
-Array = NDArray[np.float32]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,10 +37,10 @@ class Statistics:
     images: int = 0
     low_sum: float = 0.0
     high_sum: float = 0.0
-    channel_low: Array = field(default_factory=lambda: np.array([np.inf], np.float32))
-    channel_high: Array = field(default_factory=lambda: np.array([-np.inf], np.float32))
+    channel_low: Floats = field(default_factory=lambda: np.array([np.inf], np.float32))
+    channel_high: Floats = field(default_factory=lambda: np.array([-np.inf], np.float32))
 
-    def add(self, value: Array) -> None:
+    def add(self, value: Floats) -> None:
         """Take one image's values, (..., C)."""
         rows = value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1, 1)
         low, high = rows.min(axis=0), rows.max(axis=0)
@@ -62,7 +61,7 @@ class Statistics:
         return float(self.channel_high.max())
 
     @property
-    def channel_size(self) -> Array:
+    def channel_size(self) -> Floats:
         """The largest magnitude of each channel, (C,)."""
         return np.maximum(np.abs(self.channel_low), np.abs(self.channel_high))
 
@@ -88,7 +87,7 @@ class Probe:
         (self._entry,) = self._interpreter.get_input_details()
         self._places = [d["index"] for d in self._interpreter.get_output_details()]
 
-    def run(self, image: Array) -> Iterator[tuple[Tensor, Array]]:
+    def run(self, image: Floats) -> Iterator[tuple[Tensor, Floats]]:
         """Run on one input, (1, H, W, 3) real values; yield the watched tensors' real values (copies)."""
         self._interpreter.set_tensor(self._entry["index"], _stored(image, self._entry))
         self._interpreter.invoke()
@@ -100,7 +99,7 @@ class Probe:
             yield tensor, value
 
 
-def _stored(image: Array, entry: dict[str, Any]) -> NDArray[Any]:
+def _stored(image: Floats, entry: dict[str, Any]) -> NDArray[Any]:
     scale, zero = entry["quantization"]
     if not scale:
         return image
@@ -108,7 +107,7 @@ def _stored(image: Array, entry: dict[str, Any]) -> NDArray[Any]:
 
 
 def observe(
-    model: Model, images: Iterable[Array], integer: AbstractSet[Operator] | None = None, threads: int = 2
+    model: Model, images: Iterable[Floats], integer: AbstractSet[Operator] | None = None, threads: int = 2
 ) -> dict[Tensor, Statistics]:
     """Return the statistics of the network's inputs and of every float tensor that an operator computes.
 

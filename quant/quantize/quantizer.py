@@ -28,7 +28,7 @@ FITTED = 16  # images on which layers are fitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Quantized:
+class QuantizedNetwork:
     """What a recipe made of a network.
 
     Attributes
@@ -65,7 +65,7 @@ class Quantizer:
         self.model, self.images, self.entry, self.weigh = model, images, entry, weigh
         self._prepared: dict[float, _Prepared] = {}
 
-    def quantize(self, recipe: Recipe, real: frozenset[str] = frozenset()) -> Quantized:
+    def quantize(self, recipe: Recipe, real: frozenset[str] = frozenset()) -> QuantizedNetwork:
         """Return the network in INT8.
 
         Parameters
@@ -89,7 +89,7 @@ class Quantizer:
             plan = make_plan(model, chooser, self.entry, stays)
         if recipe.fit:
             self._fit(model, plan, ready)
-        return Quantized(model=to_integers(model, plan), real=ready.model, outliers=ready.outliers)
+        return QuantizedNetwork(model=to_integers(model, plan), real=ready.model, outliers=ready.outliers)
 
     def _prepare(self, level: float) -> _Prepared:
         if level not in self._prepared:

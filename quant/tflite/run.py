@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from numpy.typing import NDArray
 
+from cython_ext.specs import Floats
 from quant.tflite.records import Model
 from quant.tflite.write import write_model
 from rpi_runtime.errors import ParityError
-
-Array = NDArray[np.float32]
 
 
 class Runner:
@@ -40,12 +37,12 @@ class Runner:
         self._run = self._interpreter.get_signature_runner()
         (self._entry,) = model.inputs
 
-    def __call__(self, image: Array) -> dict[str, Any]:
+    def __call__(self, image: Floats) -> dict[str, Any]:
         """Return the outputs by name for one (1, H, W, 3) image, as the interpreter stores them."""
         outputs: dict[str, Any] = self._run(**{self._entry: image})
         return outputs
 
 
-def run_model(model: Model, image: Array) -> dict[str, Any]:
+def run_model(model: Model, image: Floats) -> dict[str, Any]:
     """Run a model on one (1, H, W, 3) image; return the outputs by name, as the interpreter stores them."""
     return Runner(model)(image)

@@ -121,7 +121,7 @@ class BenchResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class BenchOptions:
     """The options of the command."""
 
     model: Path
@@ -172,7 +172,7 @@ def main(argv: list[str]) -> int:
     if args.frames < 1 or args.warm_up < 1:
         raise UsageError(f"--frames {args.frames} --warm-up {args.warm_up}: expected 1 or more of both")
     given = {key: value for key, value in vars(args).items() if value is not None}
-    plan = Plan(
+    options = BenchOptions(
         model=Path(args.model),
         source=args.source,
         frames=args.frames,
@@ -181,9 +181,9 @@ def main(argv: list[str]) -> int:
         refine=refine_override(None, given),
     )
     clock = clock_mhz()
-    result = run(plan)
+    result = run(options)
     if args.report:
-        models = [plan.model, *([Path(plan.refine.model)] if plan.refine else [])]
+        models = [options.model, *([Path(options.refine.model)] if options.refine else [])]
         report = make_report(result, models, clock)
         write_text(args.report, report.to_json())
         print(report.to_markdown() + "\n", file=sys.stderr if args.json else sys.stdout)
@@ -191,20 +191,20 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def run(plan: Plan) -> BenchResult:
+def run(options: BenchOptions) -> BenchResult:
     """Measure one model on one source; raises `PiposeError` if either cannot be opened."""
-    before, frames = read_heat(), plan.frames
+    before, frames = read_heat(), options.frames
     start = time.monotonic_ns()
-    model = Model(plan.model, threads=plan.threads)
-    estimator = _estimator(model, plan)
+    model = Model(options.model, threads=options.threads)
+    estimator = _estimator(model, options)
     loaded = time.monotonic_ns()
-    feed = _open_source(plan.source, _wanted(model, plan))
+    feed = _open_source(options.source, _wanted(model, options))
     feed.start()
     try:
         bench = _Run(estimator, feed)
         bench.step()
         first, first_inference = bench.last_total_ns, bench.last_infer_ns
-        for _ in range(plan.warm_up - 1):
+        for _ in range(options.warm_up - 1):
             bench.step()
         warm = bench.clock.summary()
         bench.forget()
@@ -222,7 +222,7 @@ def run(plan: Plan) -> BenchResult:
     found = model.delegation()
     return BenchResult(
         model=model.describe(),
-        source=mask(delivered.what if delivered else plan.source),
+        source=mask(delivered.what if delivered else options.source),
         machine=f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}",
         backend=model.backend,
         backend_version=package_version(INTERPRETERS[model.backend][1]),
@@ -311,17 +311,19 @@ class _Run:
         raise InputError("the source ended before the measurement did; give a longer one, or fewer --frames")
 
 
-def _estimator(model: Model, plan: Plan) -> Estimator:
-    if plan.refine is None:
+def _estimator(model: Model, options: BenchOptions) -> Estimator:
+    if options.refine is None:
         return Estimator([model])
     from rpi_runtime.cascade.cascade import open_cascade  # loaded only if it is used
 
-    return Estimator([model], cascade=open_cascade(plan.refine, model.card.skeleton, threads=plan.threads))
+    return Estimator(
+        [model], cascade=open_cascade(options.refine, model.card.skeleton, threads=options.threads)
+    )
 
 
-def _wanted(model: Model, plan: Plan) -> Wanted:
+def _wanted(model: Model, options: BenchOptions) -> Wanted:
     """Return the format to request from a camera, as in `run`."""
-    if plan.refine is not None:
+    if options.refine is not None:
         return Wanted(width=640, height=480)
     return Wanted(width=model.card.input.width, height=model.card.input.height)
 

@@ -11,7 +11,7 @@ from rpi_runtime.decode.maps import quantized
 from rpi_runtime.decode.mode import Mode, checked_mode
 from rpi_runtime.errors import CardError, DependencyError, InputError
 from rpi_runtime.model.card import ModelCard, OutputSpec
-from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings
+from rpi_runtime.model.decoders import BoxPoseSettings, DetectorSettings
 from rpi_runtime.model.inference import NetworkOutputs
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
@@ -82,7 +82,7 @@ class BoxDecoder:
 class _Level:
     """One resolution of a detector's maps, read from a model."""
 
-    def __init__(self, card: ModelCard, spec: OutputSpec, settings: BoxSettings | BoxPoseSettings) -> None:
+    def __init__(self, card: ModelCard, spec: OutputSpec, settings: DetectorSettings) -> None:
         self._stride = spec.stride
         self._has = {role: bool(card.outputs_of(role)) for role in ("objectness", "keypoints")}
         units = {
@@ -105,14 +105,14 @@ class _Level:
         )
 
 
-def box_settings(card: ModelCard) -> BoxSettings | BoxPoseSettings:
+def box_settings(card: ModelCard) -> DetectorSettings:
     """Return the card's decoder; `CardError` when it is of another kind."""
-    if not isinstance(card.decoder, BoxSettings | BoxPoseSettings):
+    if not isinstance(card.decoder, DetectorSettings):
         raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'boxes'")
     return card.decoder
 
 
-def box_rules(card: ModelCard, settings: BoxSettings | BoxPoseSettings) -> BoxRules:
+def box_rules(card: ModelCard, settings: DetectorSettings) -> BoxRules:
     """Return the kernel's rules."""
     count = len(card.skeleton.keypoints)
     shared = {
@@ -126,7 +126,7 @@ def box_rules(card: ModelCard, settings: BoxSettings | BoxPoseSettings) -> BoxRu
         "candidates": settings.candidates,
         "max_people": settings.max_people,
     }
-    if isinstance(settings, BoxSettings):
+    if not isinstance(settings, BoxPoseSettings):
         return BoxRules(**shared)  # type: ignore[arg-type]
     return BoxRules(
         **shared,  # type: ignore[arg-type]

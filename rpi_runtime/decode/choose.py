@@ -7,7 +7,7 @@ from typing import Protocol
 from rpi_runtime.decode.mode import Mode
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, CentreSettings, PafSettings, TagSettings
+from rpi_runtime.model.decoders import CentreSettings, DetectorSettings, PafSettings, TagSettings
 from rpi_runtime.model.inference import NetworkOutputs
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
@@ -37,7 +37,7 @@ def decoder_for(card: ModelCard, mode: Mode = "fast") -> Decoder:
         from rpi_runtime.decode.tags import TagDecoder
 
         return TagDecoder(card, mode)
-    if isinstance(card.decoder, BoxSettings | BoxPoseSettings):
+    if isinstance(card.decoder, DetectorSettings):
         from rpi_runtime.decode.boxes import BoxDecoder
 
         return BoxDecoder(card, mode)

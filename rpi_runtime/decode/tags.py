@@ -6,9 +6,8 @@ import threading
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cython_ext.specs import Groups, Stored, TagRules
+from cython_ext.specs import Floats, Groups, Stored, TagRules
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.decode.mode import Mode, checked_mode
@@ -24,7 +23,6 @@ try:
 except ImportError as err:
     raise DependencyError(str(err)) from err
 
-Planes = NDArray[np.float32]
 ByName = Mapping[str, Stored]  # by the name of the output
 
 
@@ -151,7 +149,7 @@ class _Merge:
 
     def __call__(
         self, outputs: ByName, quantization: Mapping[str, Quantization], flipped: ByName | None
-    ) -> tuple[Planes, Planes]:
+    ) -> tuple[Floats, Floats]:
         """Return heatmaps (K, H, W) and tags (T, K, h, w): memory that the next call overwrites."""
         sets = [(outputs, False)] + ([(flipped, True)] if flipped is not None else [])
         if len(self._tags) != len(sets) * len(self._tag):
@@ -176,20 +174,20 @@ class _Merge:
 
     def _read(
         self, output: OutputSpec, maps: ByName, quantization: Mapping[str, Quantization], mirrored: bool
-    ) -> Planes:
+    ) -> Floats:
         planes, quant = self._planes[output.name], quantization.get(output.name, FLOAT)
         stored = single(maps[output.name])
         self._unpack[output.name](stored, planes, quant.scale, quant.zero_point, mirrored=mirrored)
         return planes
 
-    def _fit(self, output: OutputSpec, planes: Planes, out: Planes) -> None:
+    def _fit(self, output: OutputSpec, planes: Floats, out: Floats) -> None:
         """Write the planes at the finest stride into `out`."""
         if output.name in self._enlarge:
             self._enlarge[output.name](planes, out)
         else:
             np.copyto(out, planes)
 
-    def _fitted(self, output: OutputSpec, planes: Planes) -> Planes:
+    def _fitted(self, output: OutputSpec, planes: Floats) -> Floats:
         """Return the planes at the finest stride, unchanged if they have it already."""
         if output.name not in self._enlarge:
             return planes

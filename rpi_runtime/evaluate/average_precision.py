@@ -85,7 +85,7 @@ class _Matched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class CocoTask:
     """The functions that read and compare annotations and detections in COCO's formats."""
 
     annotated: Callable[[Mapping[str, Any]], Annotated]
@@ -94,15 +94,15 @@ class Task:
     most: int
 
 
-KEYPOINTS = Task(annotated=annotated, found=found, similarities=similarities, most=20)
-BOXES = Task(annotated=annotated_box, found=found_box, similarities=overlaps, most=100)
+KEYPOINTS = CocoTask(annotated=annotated, found=found, similarities=similarities, most=20)
+BOXES = CocoTask(annotated=annotated_box, found=found_box, similarities=overlaps, most=100)
 
 
 def score_people(
     detections: Sequence[Mapping[str, Any]],
     annotations: Sequence[Mapping[str, Any]],
     images: Sequence[int],
-    task: Task = KEYPOINTS,
+    task: CocoTask = KEYPOINTS,
 ) -> tuple[Figures, list[ImageScore]]:
     """Score detections of COCO's result format against annotations of COCO's format.
 

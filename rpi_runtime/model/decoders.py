@@ -8,13 +8,14 @@ from typing import ClassVar, Literal
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.channels import Channels, Pairs, check_one, check_pairs, check_some
 from rpi_runtime.model.crop_settings import SimccSettings, TopdownSettings
-from rpi_runtime.model.detector_settings import BoxPoseSettings, BoxSettings, CentreSettings
+from rpi_runtime.model.detector_settings import BoxPoseSettings, BoxSettings, CentreSettings, DetectorSettings
 
 __all__ = [
     "BoxPoseSettings",
     "BoxSettings",
     "CentreSettings",
     "DecoderSettings",
+    "DetectorSettings",
     "Limb",
     "PafSettings",
     "SimccSettings",

@@ -21,8 +21,10 @@ MOST_PEOPLE = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BoxSettings:
-    """An anchor-free detector: for each cell scores of classes and a box. It finds people and gives no poses.
+class DetectorSettings:
+    """What anchor-free detectors have in common: for each cell scores of classes and a box.
+
+    A card's keys are in the order of the fields, so `kind` stands here, before the others.
 
     Attributes
     ----------
@@ -52,7 +54,7 @@ class BoxSettings:
     """
 
     fits: ClassVar[tuple[str, ...]] = ("letterbox", "stretch")
-    kind: Literal["boxes"] = "boxes"
+    kind: str
     classes: tuple[int, ...] = (0,)
     threshold: float = 0.3
     logits: bool = True
@@ -65,16 +67,49 @@ class BoxSettings:
     max_people: int = 100
 
     def __post_init__(self) -> None:
-        _check_boxes(self)
+        if not self.classes or min(self.classes) < 0 or len(set(self.classes)) != len(self.classes):
+            raise CardError(
+                f"decoder classes {self.classes}: expected one or more different numbers, none negative"
+            )
+        if not 0 <= self.threshold < 1:
+            raise CardError(f"decoder threshold {self.threshold}: expected at least 0 and below 1")
+        if not 1 <= self.bins <= 64 or (self.bins > 1 and self.form != "distances"):
+            raise CardError(
+                f"decoder bins {self.bins} with form {self.form!r}: expected 1, or 2 to 64 with distances"
+            )
+        if not math.isfinite(self.anchor):
+            raise CardError(f"decoder anchor {self.anchor}: expected a finite number")
+        if not 0 < self.nms_overlap <= 1:
+            raise CardError(f"decoder nms_overlap {self.nms_overlap}: expected above 0 and at most 1")
+        if not 1 <= self.candidates <= 1 << 14:
+            raise CardError(f"decoder candidates {self.candidates}: expected 1 to {1 << 14}")
+        if not 1 <= self.max_people <= MOST_PEOPLE:
+            raise CardError(f"decoder max_people {self.max_people}: expected 1 to {MOST_PEOPLE}")
 
     def check(self, keypoints: int, channels: Channels) -> None:
         """Refuse outputs that do not fit together."""
-        _check_box_outputs(self, channels, ("scores", "objectness", "boxes"))
+        del keypoints
+        check_some(channels, "scores", max(self.classes) + 1)
+        check_exact(channels, "boxes", (4 * self.bins,), f"boxes of {self.bins} bins a side")
+        if channels["objectness"]:
+            check_exact(channels, "objectness", (1,), "objectness")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BoxPoseSettings:
-    """A one-stage network of the YOLO-pose kind: as `BoxSettings`, and keypoints of each box.
+class BoxSettings(DetectorSettings):
+    """An anchor-free detector that finds people and gives no poses."""
+
+    kind: Literal["boxes"] = "boxes"
+
+    def check(self, keypoints: int, channels: Channels) -> None:
+        """Refuse outputs that do not fit together."""
+        check_only(channels, ("scores", "objectness", "boxes"))
+        DetectorSettings.check(self, keypoints, channels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxPoseSettings(DetectorSettings):
+    """A one-stage network of the YOLO-pose kind: a detector with keypoints of each box.
 
     Attributes
     ----------
@@ -85,31 +120,22 @@ class BoxPoseSettings:
         Visibility above which a keypoint counts as found.
     """
 
-    fits: ClassVar[tuple[str, ...]] = ("letterbox", "stretch")
     kind: Literal["boxes+keypoints"] = "boxes+keypoints"
-    classes: tuple[int, ...] = (0,)
-    threshold: float = 0.3
-    logits: bool = True
-    form: Literal["distances", "corners", "centre_size", "exponential"] = "distances"
-    unit: Literal["stride", "pixel", "input"] = "stride"
-    bins: int = 1
-    anchor: float = 0.5
     nms_overlap: float = 0.7
-    candidates: int = 1000
-    max_people: int = 100
     keypoint_gain: float = 1.0
     keypoint_anchor: float = 0.5
     peak_threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_boxes(self)
+        DetectorSettings.__post_init__(self)
         numbers = (self.keypoint_gain, self.keypoint_anchor, self.peak_threshold)
         if not all(map(math.isfinite, numbers)):
             raise CardError("decoder keypoint_gain, keypoint_anchor, peak_threshold: expected finite numbers")
 
     def check(self, keypoints: int, channels: Channels) -> None:
         """Refuse outputs that do not fit together."""
-        _check_box_outputs(self, channels, ("scores", "objectness", "boxes", "keypoints"))
+        check_only(channels, ("scores", "objectness", "boxes", "keypoints"))
+        DetectorSettings.check(self, keypoints, channels)
         wanted = (3 * keypoints, 2 * keypoints)
         check_exact(channels, "keypoints", wanted, f"{keypoints} keypoints, with and without visibility")
         if len(set(channels["keypoints"])) != 1:
@@ -169,32 +195,3 @@ class CentreSettings(CropSettings):
                 check_one(channels, role, 1)
                 check_exact(channels, role, (2,), "height and width")
         check_pairs(self.flip_pairs, keypoints)
-
-
-def _check_boxes(settings: BoxSettings | BoxPoseSettings) -> None:
-    """The rules' own checks, with the card's names."""
-    s = settings
-    if not s.classes or min(s.classes) < 0 or len(set(s.classes)) != len(s.classes):
-        raise CardError(f"decoder classes {s.classes}: expected one or more different numbers, none negative")
-    if not 0 <= s.threshold < 1:
-        raise CardError(f"decoder threshold {s.threshold}: expected at least 0 and below 1")
-    if not 1 <= s.bins <= 64 or (s.bins > 1 and s.form != "distances"):
-        raise CardError(f"decoder bins {s.bins} with form {s.form!r}: expected 1, or 2 to 64 with distances")
-    if not math.isfinite(s.anchor):
-        raise CardError(f"decoder anchor {s.anchor}: expected a finite number")
-    if not 0 < s.nms_overlap <= 1:
-        raise CardError(f"decoder nms_overlap {s.nms_overlap}: expected above 0 and at most 1")
-    if not 1 <= s.candidates <= 1 << 14:
-        raise CardError(f"decoder candidates {s.candidates}: expected 1 to {1 << 14}")
-    if not 1 <= s.max_people <= MOST_PEOPLE:
-        raise CardError(f"decoder max_people {s.max_people}: expected 1 to {MOST_PEOPLE}")
-
-
-def _check_box_outputs(
-    settings: BoxSettings | BoxPoseSettings, channels: Channels, roles: tuple[str, ...]
-) -> None:
-    check_only(channels, roles)
-    check_some(channels, "scores", max(settings.classes) + 1)
-    check_exact(channels, "boxes", (4 * settings.bins,), f"boxes of {settings.bins} bins a side")
-    if channels["objectness"]:
-        check_exact(channels, "objectness", (1,), "objectness")

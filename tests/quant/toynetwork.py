@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from quant.quantize.quantizer import Quantized, Quantizer
+from quant.quantize.quantizer import QuantizedNetwork, Quantizer
 from quant.recipe import load_recipe
 from quant.tflite.records import Model, Operator, Quantization, Tensor
 from quant.tflite.write import write_model
@@ -94,7 +94,7 @@ def images(count: int = 4) -> Iterator[Array]:
         yield draw.uniform(-0.5, 127 / 256, (1, HEIGHT, WIDTH, 3)).astype(np.float32)
 
 
-def quantized(model: Model, recipe: str = "w8c_a8", count: int = 4) -> Quantized:
+def quantized(model: Model, recipe: str = "w8c_a8", count: int = 4) -> QuantizedNetwork:
     return Quantizer(model, list(images(count)), ENTRY).quantize(load_recipe(recipe))
 
 

@@ -15,7 +15,7 @@ from export.graph.convert.network import IMAGE
 from export.graph.convert.refusal import RefusalError
 from export.graph.convert.scope import Scope
 from export.graph.float_model import FloatModel, sample_images
-from export.graph.from_onnx import Layout
+from export.graph.from_onnx import TensorLayout
 from export.graph.parity import Parity, compare
 from export.graph.simplify.passes import simplify
 from quant.tflite.read import read_model
@@ -46,7 +46,7 @@ def plain_layout(name: str, shape: Shape) -> Order:
 
 
 def from_tflite(
-    data: bytes, path: str, spec: InputSpec, outputs: Sequence[str], layout: Layout = plain_layout
+    data: bytes, path: str, spec: InputSpec, outputs: Sequence[str], layout: TensorLayout = plain_layout
 ) -> FloatModel:
     """Convert a .tflite.
 
@@ -172,7 +172,7 @@ def _converted(scope: Scope, op: Operator, inputs: list[Tensor | None]) -> list[
     return made
 
 
-def _compared(before: Model, after: Model, spec: InputSpec, layout: Layout) -> list[Parity]:
+def _compared(before: Model, after: Model, spec: InputSpec, layout: TensorLayout) -> list[Parity]:
     """Compare the result with the given file, whose constants are made float."""
     first, second = Runner(before), Runner(after)
     ((_, entry),) = before.inputs.items()

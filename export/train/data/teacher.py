@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cython_ext.specs import Floats
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.inference import Quantization
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Image
 from rpi_runtime.preprocess.letterbox import Preprocessor
-
-Maps = NDArray[np.float32]
 
 
 class Teacher:
@@ -41,7 +40,7 @@ class Teacher:
             )
         self._prepare = Preprocessor(card.input)
 
-    def __call__(self, picture: Image) -> Maps:
+    def __call__(self, picture: Image) -> Floats:
         """Return heatmaps, then PAFs, (57, h, w), of a picture (H, W, 3) BGR."""
         self._prepare(picture, self._model.input)
         self._model.invoke()
@@ -49,14 +48,14 @@ class Teacher:
         return np.concatenate(parts, axis=2).transpose(2, 0, 1)
 
 
-def _real(maps: NDArray[np.generic], quantization: Quantization) -> Maps:
-    values: Maps = maps[0].astype(np.float32)
+def _real(maps: NDArray[np.generic], quantization: Quantization) -> Floats:
+    values: Floats = maps[0].astype(np.float32)
     if quantization.scale:
         values = (values - np.float32(quantization.zero_point)) * np.float32(quantization.scale)
     return values
 
 
-def complete(labels: Maps, seen: Maps, kinds: int) -> None:
+def complete(labels: Floats, seen: Floats, kinds: int) -> None:
     """Complete labelled maps in place by the teacher's: the larger heatmap value, and fields where none is drawn.
 
     Parameters

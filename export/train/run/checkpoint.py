@@ -22,7 +22,7 @@ FIGURES = ("step", "seconds", "stage", "measured", "best", "stage_best", "losses
 
 
 @dataclass(slots=True, eq=False)
-class Run:
+class TrainingState:
     """The state of a run.
 
     Attributes

@@ -15,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from export.train.data.data import Samples
-from export.train.run.checkpoint import NONE, Run
+from export.train.run.checkpoint import NONE, TrainingState
 from export.train.run.distributed import Workers
 from export.train.run.log import append_row
 from export.train.run.measure import Measure
@@ -86,7 +86,7 @@ class Loop:
 
     Parameters
     ----------
-    run : Run
+    run : TrainingState
         The state, restored if there was a checkpoint.
     task : Task
     samples : Samples
@@ -95,7 +95,9 @@ class Loop:
         This process among several.
     """
 
-    def __init__(self, run: Run, task: AnyTask, samples: Samples, spec: LoopSpec, workers: Workers) -> None:
+    def __init__(
+        self, run: TrainingState, task: AnyTask, samples: Samples, spec: LoopSpec, workers: Workers
+    ) -> None:
         self.run, self.task, self.samples, self.spec, self.workers = run, task, samples, spec, workers
         self.recipe = task.recipe
         self.measure = Measure(task, spec.output)

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from export.train.run.checkpoint import Run
+from export.train.run.checkpoint import TrainingState
 from export.train.run.log import append_row
 from export.train.tasks.task import AnyTask
 from export.train.validate import held_out, validate
@@ -37,14 +37,14 @@ class Measure:
         if self._split:
             score([], self._split)  # so that an unusable network raises now instead of after hours
 
-    def due(self, run: Run) -> bool:
+    def due(self, run: TrainingState) -> bool:
         """Return whether to measure the weights of this step: as often as the recipe says, and at a stage's end."""
         holdout = self.recipe.holdout
         if holdout is None or self._split is None or run.step == run.measured:
             return False
         return run.step == self.recipe.steps or bool(holdout.every and run.step % holdout.every == 0)
 
-    def choose(self, run: Run) -> None:
+    def choose(self, run: TrainingState) -> None:
         """Measure, and keep the weights if they are the best so far."""
         ap = self(run)
         run.measured = run.step
@@ -57,7 +57,7 @@ class Measure:
             run.best = ap
             write_bytes(self.output / "best.safetensors", save(state))
 
-    def __call__(self, run: Run) -> float:
+    def __call__(self, run: TrainingState) -> float:
         """Write the AP of every size into ap.csv, and return their mean."""
         if self._split is None:
             return -1.0
@@ -100,5 +100,5 @@ def save_finished(net: nn.Module, path: Path) -> None:
     write_bytes(path, save({key: value.contiguous() for key, value in net.state_dict().items()}))
 
 
-def _saved(run: Run) -> State:
+def _saved(run: TrainingState) -> State:
     return {key: value.cpu().contiguous() for key, value in run.average.state.items()}

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cython_ext.specs import Floats
 from export.train.data.augment import Affine, LightRange, draw_light, move_points, relight, warp
 from export.train.data.crops import Box, Crops, random_crop
 from export.train.data.data import RenderedSamples, SampleSpec, as_input
@@ -19,7 +20,7 @@ from export.train.data.on_device import relight as relight_batch
 from export.train.family_recipes import CropRecipe
 from export.train.tasks import drawn
 from export.train.tasks.losses import heatmap_weighting_loss, joints_mse
-from export.train.tasks.point_targets import MIRRORED, Maps, crop_heatmaps, exact_heatmaps
+from export.train.tasks.point_targets import MIRRORED, crop_heatmaps, exact_heatmaps
 from export.train.tasks.task import Task
 from export.train.tasks.taught import Taught
 from quant.accuracy.boxes import clip
@@ -46,7 +47,7 @@ class Drawing:
     sigma: float
     origin: float | None = None
 
-    def __call__(self, person: NDArray[np.float64], network: tuple[int, int]) -> tuple[Maps, Maps]:
+    def __call__(self, person: NDArray[np.float64], network: tuple[int, int]) -> tuple[Floats, Floats]:
         """Return maps and weights for the keypoints of a crop, (17, 3), and the width and height of the input."""
         grid = (network[1] // self.stride, network[0] // self.stride)
         if self.origin is None:
@@ -168,7 +169,7 @@ class CropTask(Task[CropRecipe, CropSamples, nn.Module]):
         outputs : Tensor, or (Tensor, Tensor) with a teacher
             Result of the module from `trained`.
         targets : list of Tensor
-            Maps and weights.
+            Floats and weights.
         """
         maps, weight = targets[0].float(), targets[1]
         spec = self.recipe.distillation

@@ -36,11 +36,11 @@ from export.train.tasks.task import Task
 from export.weights.find import find_weights
 from export.zoo.lw_openpose.balance import balance
 from export.zoo.lw_openpose.entry import MEAN, SCALE
-from export.zoo.lw_openpose.layouts import HEATMAPS, LAYOUTS, Layout
 from export.zoo.lw_openpose.load import load_lw_openpose
 from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.lw_openpose.prune import prune
 from export.zoo.lw_openpose.sources import SOURCES
+from export.zoo.lw_openpose.widths import HEATMAPS, WIDTHS, Widths
 from quant.progress import reporter
 from rpi_runtime.errors import UsageError
 
@@ -209,8 +209,8 @@ class PafTask(Task[PafRecipe, PafSamples, LwOpenPose]):
         """Load the weights of ``[start]`` into the network, or the part of them that pruning keeps."""
         start = self.recipe.start
         source = start.network if start.method == "prune" else self.recipe.network
-        layout = _layout(source) if start.method == "prune" else net.layout
-        published, scale, _ = load_lw_openpose(find_weights(start.weights, SOURCES, source), layout)
+        widths = _widths(source) if start.method == "prune" else net.widths
+        published, scale, _ = load_lw_openpose(find_weights(start.weights, SOURCES, source), widths)
         if published.graph != net.graph or abs(scale - SCALE) > 1e-9:
             raise UsageError(f"start.weights {start.weights}: expected weights of the omz graph")
         if start.method == "load":
@@ -247,11 +247,11 @@ class PafTask(Task[PafRecipe, PafSamples, LwOpenPose]):
         return outputs
 
 
-def _layout(network: str) -> Layout:
+def _widths(network: str) -> Widths:
     """Return the widths of a network; raises `UsageError` for a network of another family."""
-    if network not in LAYOUTS:
-        raise UsageError(f"start.network {network!r}: expected one of {', '.join(LAYOUTS)}")
-    return LAYOUTS[network]
+    if network not in WIDTHS:
+        raise UsageError(f"start.network {network!r}: expected one of {', '.join(WIDTHS)}")
+    return WIDTHS[network]
 
 
 def _still_pictures(samples: PafSamples, count: int) -> Tensor:

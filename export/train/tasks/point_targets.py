@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cython_ext.specs import Floats
 from export.zoo.skeletons import COCO_17_FLIP_PAIRS
 from rpi_runtime.decode.maps import partners
 
-Maps = NDArray[np.float32]
 KEYPOINTS = 17
 MIRRORED = partners(COCO_17_FLIP_PAIRS, KEYPOINTS)
 MOST_PEOPLE = 30  # largest number of people whose tags are trained in one picture
 
 
-def tag_heatmaps(people: NDArray[np.float64], size: tuple[int, int], sigma: float) -> Maps:
+def tag_heatmaps(people: NDArray[np.float64], size: tuple[int, int], sigma: float) -> Floats:
     """Draw the heatmaps of networks with tags, as HigherHRNet's and EfficientHRNet's training does.
 
     Parameters
@@ -65,7 +65,7 @@ def tag_joints(people: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np
 
 def exact_heatmaps(
     person: NDArray[np.float64], size: tuple[int, int], stride: int, sigma: float, origin: float
-) -> tuple[Maps, Maps]:
+) -> tuple[Floats, Floats]:
     """Draw Gaussians around the keypoints themselves instead of their cells (Zhang et al. 2020, arXiv:1910.06278).
 
     Parameters
@@ -94,7 +94,7 @@ def exact_heatmaps(
 
 def crop_heatmaps(
     person: NDArray[np.float64], size: tuple[int, int], stride: int, sigma: float
-) -> tuple[Maps, Maps]:
+) -> tuple[Floats, Floats]:
     """Draw the heatmaps of one person's crop, as HRNet's training does.
 
     Parameters
@@ -125,7 +125,7 @@ def crop_heatmaps(
     return maps, weight
 
 
-def _draw(grid: Maps, x: int, y: int, sigma: float, reach: int) -> None:
+def _draw(grid: Floats, x: int, y: int, sigma: float, reach: int) -> None:
     """Draw a Gaussian of height 1 at a cell, where it is larger than the map."""
     x0, x1 = max(x - reach, 0), min(x + reach + 1, grid.shape[1])
     y0, y1 = max(y - reach, 0), min(y + reach + 1, grid.shape[0])

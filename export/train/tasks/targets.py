@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cython_ext.specs import Floats
 from export.zoo.skeletons import OPENPOSE_18_PAF
 from rpi_runtime.errors import InputError
 
-Maps = NDArray[np.float32]
 # COCO's keypoint for each of the 18. The neck, 1, is the middle of the shoulders.
 COCO_OF = (0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 NECK, RIGHT_SHOULDER, LEFT_SHOULDER = 1, 2, 5
@@ -62,7 +62,7 @@ def to_openpose(coco: NDArray[np.float64]) -> NDArray[np.float64]:
     return people
 
 
-def heatmaps(people: NDArray[np.float64], size: tuple[int, int], spec: TargetSpec) -> Maps:
+def heatmaps(people: NDArray[np.float64], size: tuple[int, int], spec: TargetSpec) -> Floats:
     """Draw one map per keypoint type, and the background.
 
     Parameters
@@ -90,7 +90,7 @@ def heatmaps(people: NDArray[np.float64], size: tuple[int, int], spec: TargetSpe
     return maps
 
 
-def _add_gaussian(grid: Maps, point: NDArray[np.float64], centre: float, spec: TargetSpec) -> None:
+def _add_gaussian(grid: Floats, point: NDArray[np.float64], centre: float, spec: TargetSpec) -> None:
     height, width = grid.shape
     reach = 4 * spec.sigma
     x0, x1 = _span(point[0], reach, spec.stride, width)
@@ -107,7 +107,7 @@ def _span(at: float, reach: float, stride: int, cells: int) -> tuple[int, int]:
     return max(int((at - reach) // stride), 0), min(int((at + reach) // stride) + 1, cells)
 
 
-def pafs(people: NDArray[np.float64], size: tuple[int, int], spec: TargetSpec) -> Maps:
+def pafs(people: NDArray[np.float64], size: tuple[int, int], spec: TargetSpec) -> Floats:
     """Draw the part affinity fields.
 
     Returns
@@ -125,7 +125,7 @@ def pafs(people: NDArray[np.float64], size: tuple[int, int], spec: TargetSpec) -
     return maps
 
 
-def _draw_limb(map_x: Maps, map_y: Maps, ends: NDArray[np.float64], half: float) -> None:
+def _draw_limb(map_x: Floats, map_y: Floats, ends: NDArray[np.float64], half: float) -> None:
     (ax, ay), (bx, by) = ends
     length = float(np.hypot(bx - ax, by - ay))
     if length == 0:

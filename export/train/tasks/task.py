@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from export.train.data.data import Samples, SampleSpec
 from export.train.data.examples import Example, read_source
-from export.train.recipe import Recipe
+from export.train.recipe import TrainingRecipe
 from export.train.start.initial import small_normal
 from export.train.validate import held_out
 from export.weights.find import find_weights
@@ -19,7 +19,7 @@ from export.zoo.registry import find_trainable
 from quant.progress import reporter
 from rpi_runtime.errors import InputError
 
-R = TypeVar("R", bound=Recipe, covariant=True)
+R = TypeVar("R", bound=TrainingRecipe, covariant=True)
 S = TypeVar("S", bound=Samples)
 N = TypeVar("N", bound=nn.Module)
 
@@ -29,7 +29,7 @@ class Task(ABC, Generic[R, S, N]):
 
     Attributes
     ----------
-    recipe : Recipe
+    recipe : TrainingRecipe
     network : Trainable
     description : Description
         Description of the network.
@@ -116,4 +116,4 @@ class Task(ABC, Generic[R, S, N]):
         """Return the result of ``net(images)`` in the order of the card's outputs."""
 
 
-AnyTask = Task[Recipe, Any, Any]
+AnyTask = Task[TrainingRecipe, Any, Any]

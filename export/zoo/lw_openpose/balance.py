@@ -32,7 +32,7 @@ def balance(net: LwOpenPose, pictures: Tensor) -> int:
     int
         How many channels were divided.
     """
-    sums = [s for s in spaces(net.layout) if s.rectified and len(s.producers) > 1]
+    sums = [s for s in spaces(net.widths) if s.rectified and len(s.producers) > 1]
     reach = _reach(net, sums, pictures)
     modules = dict(net.named_modules())
     changed = 0

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from export.weights.download import PublishedWeights
 from export.zoo.description import Description
 from export.zoo.entry import Entry, Facts, Trainable
-from export.zoo.lw_openpose import layouts
-from export.zoo.lw_openpose.layouts import HEATMAPS, LAYOUTS, PAFS, Layout
 from export.zoo.lw_openpose.sources import SOURCES
+from export.zoo.lw_openpose.widths import HEATMAPS, NARROWER, PAFS, WIDTHS, Widths
 from export.zoo.network import Network
 from export.zoo.skeletons import OPENPOSE_18, OPENPOSE_18_PAF
 from rpi_runtime.model.card import InputSpec, OutputSpec
@@ -22,28 +21,28 @@ MEAN, SCALE = 128.0, 1 / 255  # of the ``omz`` form's input; weights of the ``os
 KIND = "bottom-up, 18 keypoints, MobileNetV1"
 
 
-def describe(layout: Layout, width: int = 160, height: int = 120) -> Description:
-    """Describe the network with a layout's widths, at its usual input size."""
+def describe(widths: Widths, width: int = 160, height: int = 120) -> Description:
+    """Describe the network of these widths, at its usual input size."""
     return Description(
         input=InputSpec(width=width, height=height, mean=(MEAN,) * 3, scale=(SCALE,) * 3),
         skeleton=OPENPOSE_18,
         outputs=(
-            OutputSpec(name="heatmaps", role="heatmaps", channels=HEATMAPS, stride=layout.stride),
-            OutputSpec(name="pafs", role="pafs", channels=PAFS, stride=layout.stride),
+            OutputSpec(name="heatmaps", role="heatmaps", channels=HEATMAPS, stride=widths.stride),
+            OutputSpec(name="pafs", role="pafs", channels=PAFS, stride=widths.stride),
         ),
         decoder=OPENPOSE_18_PAF,
     )
 
 
-def trainable(layout: Layout) -> Trainable:
+def trainable(widths: Widths) -> Trainable:
     """Return the ``omz`` form, which has no batch norm, as training takes it."""
-    return Trainable(description=describe(layout), bare=lambda: _bare(layout))
+    return Trainable(description=describe(widths), bare=lambda: _bare(widths))
 
 
-def _bare(layout: Layout) -> nn.Module:
+def _bare(widths: Widths) -> nn.Module:
     from export.zoo.lw_openpose.module import LwOpenPose  # torch: not wanted for a list of names
 
-    return LwOpenPose("omz", layout=layout)
+    return LwOpenPose("omz", widths=widths)
 
 
 def _entry(
@@ -53,8 +52,8 @@ def _entry(
     size: tuple[int, int],
     sources: Mapping[str, PublishedWeights] | None = None,
 ) -> Entry:
-    layout = LAYOUTS[name]
-    description = describe(layout, *size)
+    widths = WIDTHS[name]
+    description = describe(widths, *size)
 
     def load(source: str) -> Network:
         from export.zoo.lw_openpose.network import load_network
@@ -65,7 +64,7 @@ def _entry(
         summary=summary,
         facts=facts,
         description=description,
-        bare=lambda: _bare(layout),
+        bare=lambda: _bare(widths),
         load=load,
         sources=sources or {},
         elsewhere=""
@@ -101,4 +100,4 @@ ENTRIES = {
         (224, 168),
     ),
 }
-CANDIDATES = {name: trainable(layout) for name, layout in layouts.CANDIDATES.items()}
+CANDIDATES = {name: trainable(widths) for name, widths in NARROWER.items()}

@@ -3,7 +3,7 @@
 ``osokin`` is the graph of the original repository, with batch norm; ``omz`` that of Open Model Zoo's
 human-pose-estimation-0001, with batch norm folded, one more 1x1 convolution and ELU instead of ReLU at the head
 of the context module, biases in it, and another order of the refinement stage's input. The attribute names give
-the state_dict keys of the original repository. `export.zoo.lw_openpose.layouts` has the widths, also of smaller
+the state_dict keys of the original repository. `export.zoo.lw_openpose.widths` has the widths, also of smaller
 relatives of the ``omz`` form. `export.zoo.draw` stores the graph of a changed module.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, PUBLISHED, STEM_STRIDE, Form, Layout
+from export.zoo.lw_openpose.widths import HEATMAPS, PAFS, PUBLISHED, STEM_STRIDE, Form, Widths
 
 INITIAL, BLOCKS = 3, 5  # convolutions of the initial stage, residual blocks of the refinement stage
 
@@ -66,16 +66,16 @@ def conv_dw_elu(channels: int, *, bias: bool) -> nn.Sequential:
 class Context(nn.Module):
     """Backbone channels to features: `cpm` in the original repository."""
 
-    def __init__(self, graph: Form, layout: Layout) -> None:
+    def __init__(self, graph: Form, widths: Widths) -> None:
         super().__init__()
-        width = layout.features
-        self.align = conv(layout.backbone[-1][1], width, 1)
+        width = widths.features
+        self.align = conv(widths.backbone[-1][1], width, 1)
         self.reduce: nn.Module = nn.Identity()
         if graph == "omz":
             self.align[1] = nn.ELU()
             self.reduce = nn.Sequential(nn.Conv2d(width, width, 1), nn.ELU())
         self.trunk = nn.Sequential(*(conv_dw_elu(width, bias=graph == "omz") for _ in range(3)))
-        self.conv = conv(width, width, separable=layout.separable)
+        self.conv = conv(width, width, separable=widths.separable)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, backbone, h, w) -> (N, features, h, w)."""
@@ -86,10 +86,10 @@ class Context(nn.Module):
 class InitialStage(nn.Module):
     """Features to the first estimate of heatmaps and PAFs."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, widths: Widths) -> None:
         super().__init__()
-        width, hidden = layout.features, layout.hidden
-        units = (conv(width, width, separable=layout.separable) for _ in range(INITIAL))
+        width, hidden = widths.features, widths.hidden
+        units = (conv(width, width, separable=widths.separable) for _ in range(INITIAL))
         self.trunk = nn.Sequential(*units)
         self.heatmaps = nn.Sequential(conv(width, hidden, 1), conv(hidden, HEATMAPS, 1, act=False))
         self.pafs = nn.Sequential(conv(width, hidden, 1), conv(hidden, PAFS, 1, act=False))
@@ -118,11 +118,11 @@ class RefinementBlock(nn.Module):
 class RefinementStage(nn.Module):
     """Features and the previous estimate to a better estimate."""
 
-    def __init__(self, layout: Layout, *, norm: bool) -> None:
+    def __init__(self, widths: Widths, *, norm: bool) -> None:
         super().__init__()
-        width = layout.refinement
-        inputs = (layout.features + HEATMAPS + PAFS, *(width for _ in range(BLOCKS - 1)))
-        blocks = (RefinementBlock(inp, width, norm=norm, separable=layout.separable) for inp in inputs)
+        width = widths.refinement
+        inputs = (widths.features + HEATMAPS + PAFS, *(width for _ in range(BLOCKS - 1)))
+        blocks = (RefinementBlock(inp, width, norm=norm, separable=widths.separable) for inp in inputs)
         self.trunk = nn.Sequential(*blocks)
         self.heatmaps = nn.Sequential(conv(width, width, 1), conv(width, HEATMAPS, 1, act=False))
         self.pafs = nn.Sequential(conv(width, width, 1), conv(width, PAFS, 1, act=False))
@@ -142,18 +142,18 @@ class LwOpenPose(nn.Module):
         Which published form.
     refinement_stages : int
         One in everything that is deployed; the original checkpoint was trained with three.
-    layout : Layout
+    widths : Widths
         Widths.
     """
 
     def __init__(
-        self, graph: Form = "osokin", refinement_stages: int = 1, layout: Layout = PUBLISHED
+        self, graph: Form = "osokin", refinement_stages: int = 1, widths: Widths = PUBLISHED
     ) -> None:
         super().__init__()
         self.graph = graph
-        self.layout = layout
+        self.widths = widths
         norm = graph == "osokin"
-        width = layout.backbone[0][0]
+        width = widths.backbone[0][0]
         stem = [
             nn.Conv2d(3, width, 3, STEM_STRIDE, padding=1, bias=not norm),
             nn.BatchNorm2d(width),
@@ -161,11 +161,11 @@ class LwOpenPose(nn.Module):
         ]
         if not norm:
             del stem[1]
-        units = (conv_dw(*row, norm=norm) for row in layout.backbone)
+        units = (conv_dw(*row, norm=norm) for row in widths.backbone)
         self.model = nn.Sequential(nn.Sequential(*stem), *units)
-        self.cpm = Context(graph, layout)
-        self.initial_stage = InitialStage(layout)
-        stages = (RefinementStage(layout, norm=norm) for _ in range(refinement_stages))
+        self.cpm = Context(graph, widths)
+        self.initial_stage = InitialStage(widths)
+        stages = (RefinementStage(widths, norm=norm) for _ in range(refinement_stages))
         self.refinement_stages = nn.ModuleList(stages)
 
     def stages(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, Layout
 from export.zoo.lw_openpose.module import BLOCKS, INITIAL, LwOpenPose
 from export.zoo.lw_openpose.rebuild import rebuild
+from export.zoo.lw_openpose.widths import HEATMAPS, PAFS, Widths
 
 State = dict[str, Tensor]
 LOOKED_AT = 12  # pictures for the choice of channels
@@ -26,7 +26,7 @@ RIDGE = 1e-3  # of a channel's energy; keeps near-copies from giving huge weight
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ChannelReader:
     """A convolution that reads channels.
 
     Attributes
@@ -50,7 +50,7 @@ class Space:
         How many stay.
     producers : tuple of str
         Convolutions that write it.
-    readers : tuple of Reader
+    readers : tuple of ChannelReader
         Convolutions that read it.
     depthwise : str
         The convolution, if any, that works on each of its channels alone before any are read.
@@ -60,75 +60,75 @@ class Space:
 
     keep: int
     producers: tuple[str, ...]
-    readers: tuple[Reader, ...]
+    readers: tuple[ChannelReader, ...]
     depthwise: str = ""
     rectified: bool = True
 
 
-def spaces(layout: Layout) -> list[Space]:
+def spaces(widths: Widths) -> list[Space]:
     """List the channel sets of a network of the ``omz`` form, in the order of the data."""
-    rows, units = layout.backbone, len(layout.backbone)
+    rows, units = widths.backbone, len(widths.backbone)
     producers = ["model.0.0", *(f"model.{i}.2" for i in range(1, units + 1))]
     found = [_unit(rows[i][0], producers[i], f"model.{i + 1}") for i in range(units)]
-    last = Space(keep=rows[-1][1], producers=(producers[-1],), readers=(Reader("cpm.align.0"),))
-    return [*found, last, *_context(layout), *_initial(layout), *_refinement(layout)]
+    last = Space(keep=rows[-1][1], producers=(producers[-1],), readers=(ChannelReader("cpm.align.0"),))
+    return [*found, last, *_context(widths), *_initial(widths), *_refinement(widths)]
 
 
 def _unit(keep: int, producer: str, unit: str, *, rectified: bool = True) -> Space:
     """Channels that a depthwise-separable unit takes in."""
-    readers = (Reader(f"{unit}.2"),)
+    readers = (ChannelReader(f"{unit}.2"),)
     return Space(
         keep=keep, producers=(producer,), readers=readers, depthwise=f"{unit}.0", rectified=rectified
     )
 
 
-def _writer(unit: str, layout: Layout) -> str:
+def _writer(unit: str, widths: Widths) -> str:
     """The convolution of a 3x3 unit behind the backbone that writes; its first one reads."""
-    return f"{unit}.{1 if layout.separable else 0}"
+    return f"{unit}.{1 if widths.separable else 0}"
 
 
-def _context(layout: Layout) -> list[Space]:
-    width = layout.features
+def _context(widths: Widths) -> list[Space]:
+    width = widths.features
     producers = ("cpm.align.0", "cpm.trunk.2.2")
-    readers = (Reader("cpm.reduce.0"), Reader("cpm.conv.0"))
+    readers = (ChannelReader("cpm.reduce.0"), ChannelReader("cpm.conv.0"))
     outside = Space(keep=width, producers=producers, readers=readers, rectified=False)
     chain = enumerate(("cpm.reduce.0", "cpm.trunk.0.2", "cpm.trunk.1.2"))
     return [outside, *(_unit(width, producer, f"cpm.trunk.{i}", rectified=False) for i, producer in chain)]
 
 
-def _initial(layout: Layout) -> list[Space]:
-    stage, width = "initial_stage", layout.features
-    refinement = Reader("refinement_stages.0.trunk.0.initial.0", HEATMAPS + PAFS)
-    readers = (Reader(f"{stage}.trunk.0.0"), refinement)
-    found = [Space(keep=width, producers=(_writer("cpm.conv", layout),), readers=readers)]
+def _initial(widths: Widths) -> list[Space]:
+    stage, width = "initial_stage", widths.features
+    refinement = ChannelReader("refinement_stages.0.trunk.0.initial.0", HEATMAPS + PAFS)
+    readers = (ChannelReader(f"{stage}.trunk.0.0"), refinement)
+    found = [Space(keep=width, producers=(_writer("cpm.conv", widths),), readers=readers)]
     for i in range(INITIAL):
-        after = _heads(stage) if i == INITIAL - 1 else (Reader(f"{stage}.trunk.{i + 1}.0"),)
-        producers = (_writer(f"{stage}.trunk.{i}", layout),)
+        after = _heads(stage) if i == INITIAL - 1 else (ChannelReader(f"{stage}.trunk.{i + 1}.0"),)
+        producers = (_writer(f"{stage}.trunk.{i}", widths),)
         found.append(Space(keep=width, producers=producers, readers=after))
-    return [*found, *_hidden(stage, layout.hidden)]
+    return [*found, *_hidden(stage, widths.hidden)]
 
 
-def _refinement(layout: Layout) -> list[Space]:
-    stage, width = "refinement_stages.0", layout.refinement
+def _refinement(widths: Widths) -> list[Space]:
+    stage, width = "refinement_stages.0", widths.refinement
     found = []
     for i in range(BLOCKS):
         block = f"{stage}.trunk.{i}"
-        after = _heads(stage) if i == BLOCKS - 1 else (Reader(f"{stage}.trunk.{i + 1}.initial.0"),)
-        inside = Reader(f"{block}.trunk.0.0")
-        producers = (f"{block}.initial.0", _writer(f"{block}.trunk.1", layout))
+        after = _heads(stage) if i == BLOCKS - 1 else (ChannelReader(f"{stage}.trunk.{i + 1}.initial.0"),)
+        inside = ChannelReader(f"{block}.trunk.0.0")
+        producers = (f"{block}.initial.0", _writer(f"{block}.trunk.1", widths))
         found.append(Space(keep=width, producers=producers, readers=(inside, *after)))
-        middle = (Reader(f"{block}.trunk.1.0"),)
-        found.append(Space(keep=width, producers=(_writer(f"{block}.trunk.0", layout),), readers=middle))
+        middle = (ChannelReader(f"{block}.trunk.1.0"),)
+        found.append(Space(keep=width, producers=(_writer(f"{block}.trunk.0", widths),), readers=middle))
     return [*found, *_hidden(stage, width)]
 
 
-def _heads(stage: str) -> tuple[Reader, ...]:
-    return Reader(f"{stage}.heatmaps.0.0"), Reader(f"{stage}.pafs.0.0")
+def _heads(stage: str) -> tuple[ChannelReader, ...]:
+    return ChannelReader(f"{stage}.heatmaps.0.0"), ChannelReader(f"{stage}.pafs.0.0")
 
 
 def _hidden(stage: str, keep: int) -> list[Space]:
     heads = (f"{stage}.heatmaps", f"{stage}.pafs")
-    return [Space(keep=keep, producers=(f"{h}.0.0",), readers=(Reader(f"{h}.1.0"),)) for h in heads]
+    return [Space(keep=keep, producers=(f"{h}.0.0",), readers=(ChannelReader(f"{h}.1.0"),)) for h in heads]
 
 
 def prune(large: LwOpenPose, small: LwOpenPose, pictures: Tensor) -> None:
@@ -142,12 +142,12 @@ def prune(large: LwOpenPose, small: LwOpenPose, pictures: Tensor) -> None:
         Inputs of both.
     """
     state = {k: v.detach().clone().double() for k, v in large.state_dict().items()}
-    plan = spaces(replace(small.layout, separable=False))
+    plan = spaces(replace(small.widths, separable=False))
     moments, energy = _observe(large, plan, pictures[:LOOKED_AT])
     made: dict[str, tuple[Tensor, Tensor]] = {}
     for space in plan:
         made |= _apply(state, space, moments, energy)
-    counterparts = _separate(state, small) if small.layout.separable else {}
+    counterparts = _separate(state, small) if small.widths.separable else {}
     small.load_state_dict({k: state[k].to(v.dtype) for k, v in small.state_dict().items()})
     rebuild(large, small, made, counterparts, pictures)
 
@@ -178,7 +178,9 @@ def _separate(state: State, small: LwOpenPose) -> dict[str, str]:
     return counterparts
 
 
-def _observe(large: LwOpenPose, plan: list[Space], pictures: Tensor) -> tuple[dict[Reader, Tensor], State]:
+def _observe(
+    large: LwOpenPose, plan: list[Space], pictures: Tensor
+) -> tuple[dict[ChannelReader, Tensor], State]:
     """Look at the large network at work.
 
     Returns
@@ -200,7 +202,7 @@ def _observe(large: LwOpenPose, plan: list[Space], pictures: Tensor) -> tuple[di
     readers = [r for s in plan for r in s.readers]
     depthwise = [s.depthwise for s in plan if s.depthwise]
     handles = [watch(n) for n in {*(r.name for r in readers), *depthwise}]
-    moments: dict[Reader, Tensor] = {}
+    moments: dict[ChannelReader, Tensor] = {}
     energy: State = {}
     with torch.inference_mode():
         for picture in pictures.split(1):
@@ -222,7 +224,7 @@ def _pixels(maps: Tensor) -> Tensor:
 
 
 def _apply(
-    state: State, space: Space, moments: dict[Reader, Tensor], energy: State
+    state: State, space: Space, moments: dict[ChannelReader, Tensor], energy: State
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Cut one set of channels; returns, for its producers, which channels stay and what they are multiplied by."""
     readings = []
@@ -284,7 +286,7 @@ def _guess(moments: Tensor, kept: Tensor) -> Tensor:
     return moments[:-1, chosen] @ torch.linalg.inv(energy)
 
 
-def _read_guess(state: State, reader: Reader, guess: Tensor) -> None:
+def _read_guess(state: State, reader: ChannelReader, guess: Tensor) -> None:
     kernel, start, width = state[f"{reader.name}.weight"], reader.start, len(guess)
     own = torch.einsum("oiyx,ij->ojyx", kernel[:, start : start + width], guess)
     state[f"{reader.name}.bias"] = state[f"{reader.name}.bias"] + own[:, -1].sum((1, 2))

@@ -13,7 +13,7 @@ from export.weights.find import Weights
 from export.weights.openvino_ir import IrGraph, Layer, malformed
 from export.weights.openvino_run import run_ir
 from export.weights.state import State, check_state
-from export.zoo.lw_openpose.layouts import HEATMAPS, PAFS, Form
+from export.zoo.lw_openpose.widths import HEATMAPS, PAFS, Form
 from rpi_runtime.errors import WeightsError
 
 LATER = ("refinement_stages.1.", "refinement_stages.2.")  # stages of training that nothing deployed has

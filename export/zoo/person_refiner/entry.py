@@ -41,9 +41,9 @@ DESCRIPTION = _description()
 
 
 def _bare() -> nn.Module:
-    from export.zoo.person_refiner.module import Refiner  # torch: not wanted for a list of names
+    from export.zoo.person_refiner.module import PersonRefiner  # torch: not wanted for a list of names
 
-    return Refiner()
+    return PersonRefiner()
 
 
 def _adopt(state: State, source: str) -> State:
@@ -57,7 +57,7 @@ def _adopt(state: State, source: str) -> State:
 
 ENTRIES = {
     NAME: Entry(
-        summary="Refiner of the pair: top-down, 17 keypoints, Lite-HRNet with channel shuffle, stride 4",
+        summary="PersonRefiner of the pair: top-down, 17 keypoints, Lite-HRNet with channel shuffle, stride 4",
         facts=Facts(
             parameters=1_300_177,
             macs=75_582_912,

@@ -161,7 +161,7 @@ class Head(nn.Module):
         return x
 
 
-class Refiner(nn.Module):
+class PersonRefiner(nn.Module):
     """Normalised crop of one person to heatmaps of COCO's 17 keypoints, a quarter of its size."""
 
     def __init__(self) -> None:

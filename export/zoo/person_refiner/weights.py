@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 from export.weights.onnx_file import renamed
 from export.weights.state import State
-from export.zoo.person_refiner.module import Refiner
+from export.zoo.person_refiner.module import PersonRefiner
 from export.zoo.published import convolutions
 
 
 def renamed_start(state: State, source: str) -> State:
     """Give the values of a start (PP-TinyPose as ONNX) the names of this network."""
-    return renamed(state, convolution_keys(Refiner()), source)
+    return renamed(state, convolution_keys(PersonRefiner()), source)
 
 
-def convolution_keys(net: Refiner) -> Iterator[str]:
+def convolution_keys(net: PersonRefiner) -> Iterator[str]:
     """Name the convolutions in the order in which the published graph numbers them.
 
     A stage's new branch starts when the stage before it is done; inside a module the units come first, branch by

@@ -13,11 +13,11 @@ from export.zoo.crops import describe_crops
 from export.zoo.efficienthrnet.entry import describe as describe_tags
 from export.zoo.entry import Trainable
 from export.zoo.lw_openpose.entry import trainable
-from export.zoo.lw_openpose.layouts import BACKBONE, Layout
+from export.zoo.lw_openpose.widths import BACKBONE, Widths
 from export.zoo.registry import TRAINABLE
 from rpi_runtime.capture.pictures import write_picture
 
-TINY = Layout(
+TINY = Widths(
     backbone=tuple((8, 8, stride, dilation) for _, _, stride, dilation in BACKBONE),
     features=8, hidden=8, refinement=8,
 )  # fmt: skip

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from quant.card import main
-from quant.cards.describe import Description, Head, Step, as_head, describe_tflite, find_heads
+from quant.cards.describe import (
+    DescribedOperation,
+    FileDescription,
+    Head,
+    as_head,
+    describe_tflite,
+    find_heads,
+)
 from quant.cards.draft import as_text, guess, guess_roles
 from quant.cli import run_command
 from quant.tflite.read import read_model
@@ -40,11 +47,11 @@ def test_roles_are_guessed_from_channels(pairs: list[tuple[int, int]], roles: li
 
 def test_a_decode_tail_is_cut_before() -> None:
     steps = [
-        Step(kind="Conv", inputs=("image", "w0"), outputs=(("x", (1, 8, 32, 32)),)),
-        Step(kind="Conv", inputs=("x", "w1"), outputs=(("box8", (1, 4, 8, 8)),)),
-        Step(kind="Conv", inputs=("x", "w2"), outputs=(("score8", (1, 1, 8, 8)),)),
-        Step(kind="Reshape", inputs=("box8", "s"), outputs=(("rows", (1, 4, 64)),)),
-        Step(kind="Concat", inputs=("rows", "score8"), outputs=(("output0", (1, 5, 64)),)),
+        DescribedOperation(kind="Conv", inputs=("image", "w0"), outputs=(("x", (1, 8, 32, 32)),)),
+        DescribedOperation(kind="Conv", inputs=("x", "w1"), outputs=(("box8", (1, 4, 8, 8)),)),
+        DescribedOperation(kind="Conv", inputs=("x", "w2"), outputs=(("score8", (1, 1, 8, 8)),)),
+        DescribedOperation(kind="Reshape", inputs=("box8", "s"), outputs=(("rows", (1, 4, 64)),)),
+        DescribedOperation(kind="Concat", inputs=("rows", "score8"), outputs=(("output0", (1, 5, 64)),)),
     ]
     heads = find_heads(steps, ["output0"], (64, 64))
     assert [(h.name, h.channels, h.stride) for h in heads] == [
@@ -56,8 +63,8 @@ def test_a_decode_tail_is_cut_before() -> None:
 
 def test_outputs_that_are_maps_stand_for_the_convolutions_before_them() -> None:
     steps = [
-        Step(kind="Conv", inputs=("image", "w"), outputs=(("raw", (1, 17, 16, 16)),)),
-        Step(kind="Sigmoid", inputs=("raw",), outputs=(("heatmaps", (1, 17, 16, 16)),)),
+        DescribedOperation(kind="Conv", inputs=("image", "w"), outputs=(("raw", (1, 17, 16, 16)),)),
+        DescribedOperation(kind="Sigmoid", inputs=("raw",), outputs=(("heatmaps", (1, 17, 16, 16)),)),
     ]
     assert [h.name for h in find_heads(steps, ["heatmaps"], (64, 64))] == ["heatmaps"]
 
@@ -87,8 +94,8 @@ def test_the_command_prints_toml(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert len(card["skeleton"]["keypoints"]) == 2
 
 
-def described(*heads: Head, size: tuple[int, int] = (96, 128)) -> Description:
-    return Description(kind="ONNX", inputs=(), outputs=(), size=size, heads=heads)
+def described(*heads: Head, size: tuple[int, int] = (96, 128)) -> FileDescription:
+    return FileDescription(kind="ONNX", inputs=(), outputs=(), size=size, heads=heads)
 
 
 def head(
@@ -142,9 +149,9 @@ def test_what_nothing_fits_is_asked_for() -> None:
 
 def test_a_convolution_that_sums_up_bins_hides_no_head() -> None:
     steps = [
-        Step(kind="Conv", inputs=("image", "w0"), outputs=(("box8", (1, 64, 8, 8)),)),
-        Step(kind="Reshape", inputs=("box8", "s"), outputs=(("bins", (1, 16, 4, 64)),)),
-        Step(kind="Conv", inputs=("bins", "w1"), outputs=(("sums", (1, 1, 4, 64)),)),
-        Step(kind="Reshape", inputs=("sums", "t"), outputs=(("output0", (1, 4, 64)),)),
+        DescribedOperation(kind="Conv", inputs=("image", "w0"), outputs=(("box8", (1, 64, 8, 8)),)),
+        DescribedOperation(kind="Reshape", inputs=("box8", "s"), outputs=(("bins", (1, 16, 4, 64)),)),
+        DescribedOperation(kind="Conv", inputs=("bins", "w1"), outputs=(("sums", (1, 1, 4, 64)),)),
+        DescribedOperation(kind="Reshape", inputs=("sums", "t"), outputs=(("output0", (1, 4, 64)),)),
     ]
     assert [h.name for h in find_heads(steps, ["output0"], (64, 64))] == ["output0", "box8"]

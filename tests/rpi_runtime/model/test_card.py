@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
-from rpi_runtime.model.decoders import PafSettings, TagSettings, TopdownSettings
+from rpi_runtime.model.decoders import BoxPoseSettings, BoxSettings, PafSettings, TagSettings, TopdownSettings
 from tests.rpi_runtime.toys import CARD
 
 SKELETON = Skeleton(keypoints=tuple(f"k{i}" for i in range(17)))
@@ -135,3 +135,14 @@ def test_cards_that_do_not_fit_together(changes, message):
 def test_tag_decoders_that_make_no_sense(changes, message):
     with pytest.raises(CardError, match=message):
         TagSettings(**changes)
+
+
+def test_keys_of_detectors_keep_their_order() -> None:
+    """A card's bytes follow the order of the fields, which a common base must not change."""
+    keys = [
+        "kind", "classes", "threshold", "logits", "form", "unit", "bins", "anchor", "nms_overlap", "candidates",
+        "max_people",
+    ]  # fmt: skip
+    assert [*asdict(BoxSettings())] == keys
+    assert [*asdict(BoxPoseSettings())] == [*keys, "keypoint_gain", "keypoint_anchor", "peak_threshold"]
+    assert (BoxSettings().nms_overlap, BoxPoseSettings().nms_overlap) == (0.6, 0.7)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from export.zoo.lw_openpose.balance import balance
-from export.zoo.lw_openpose.layouts import BACKBONE, Layout
 from export.zoo.lw_openpose.module import LwOpenPose
+from export.zoo.lw_openpose.widths import BACKBONE, Widths
 
 ROWS = tuple((8, 8, stride, dilation) for _, _, stride, dilation in BACKBONE)
 BLOCK = "refinement_stages.0.trunk.3"
@@ -14,8 +14,8 @@ BLOCK = "refinement_stages.0.trunk.3"
 def network(*, separable: bool) -> LwOpenPose:
     """A network one of whose residual sums has a channel a thousand times larger than the others."""
     torch.manual_seed(0)
-    layout = Layout(backbone=ROWS, features=8, hidden=8, refinement=8, separable=separable)
-    net = LwOpenPose("omz", layout=layout).eval()
+    widths = Widths(backbone=ROWS, features=8, hidden=8, refinement=8, separable=separable)
+    net = LwOpenPose("omz", widths=widths).eval()
     modules = dict(net.named_modules())
     with torch.no_grad():
         for name in (f"{BLOCK}.initial.0", f"{BLOCK}.trunk.1.{int(separable)}"):

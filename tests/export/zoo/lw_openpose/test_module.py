@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 
 from export.macs import count_macs, count_parameters
 from export.weights.find import Weights
-from export.zoo.lw_openpose.layouts import LAYOUTS
 from export.zoo.lw_openpose.load import load_lw_openpose
 from export.zoo.lw_openpose.module import LwOpenPose
+from export.zoo.lw_openpose.widths import WIDTHS
 from export.zoo.registry import find_model
 
 PARAMETERS = {"lw-openpose": 1, "lw-openpose-3refine": 3}  # refinement stages
@@ -110,7 +110,7 @@ def test_a_state_dict_of_the_omz_graph_is_known_by_its_keys() -> None:
 def test_the_narrow_relative_loads_and_says_its_size(tmp_path: Path) -> None:
     name = "lw-openpose-pi"
     torch.manual_seed(0)
-    net = LwOpenPose("omz", layout=LAYOUTS[name])
+    net = LwOpenPose("omz", widths=WIDTHS[name])
     save_file(net.state_dict(), tmp_path / "trained.safetensors")
     network = find_model(name).load(str(tmp_path / "trained.safetensors"))
     assert (network.card.input.width, network.card.input.height) == find_model(name).facts.size

@@ -3,7 +3,7 @@
 At 160x120 the published network sees people smaller than it was made for; at 224x168 it sees them well enough, for
 twice the multiply-adds. Layers three quarters as wide give those back: `PI` does at 224x168 what the published network
 does at 160x120. Depth stays: cutting layers out of the trained network costs its outputs far more than cutting
-channels. `CANDIDATES` go further and were measured beside it in short runs: see the card of the bundled weights.
+channels. `NARROWER` ones go further and were measured beside it in short runs: see the card of the bundled weights.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BACKBONE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Widths:
     """Widths; the defaults are the published network's.
 
     Attributes
@@ -62,14 +62,14 @@ class Layout:
         return STEM_STRIDE * prod(row[2] for row in self.backbone)
 
 
-PUBLISHED = Layout()
+PUBLISHED = Widths()
 STRIDE = PUBLISHED.stride
 
 
-def _narrow(width: float, features: int, hidden: int) -> Layout:
-    """The published layout with the backbone's channels times `width`, in steps of 8."""
+def _narrow(width: float, features: int, hidden: int) -> Widths:
+    """The published widths with the backbone's channels times `width`, in steps of 8."""
     rows = tuple((_eights(i * width), _eights(o * width), stride, d) for i, o, stride, d in BACKBONE)
-    return Layout(backbone=rows, features=features, hidden=hidden, refinement=features)
+    return Widths(backbone=rows, features=features, hidden=hidden, refinement=features)
 
 
 def _eights(channels: float) -> int:
@@ -77,9 +77,9 @@ def _eights(channels: float) -> int:
 
 
 PI = _narrow(0.75, 88, 192)  # 1.25 G multiply-adds at 224x168
-LAYOUTS = {"lw-openpose": PUBLISHED, "lw-openpose-pi": PI}
+WIDTHS = {"lw-openpose": PUBLISHED, "lw-openpose-pi": PI}
 # to be trained, not in the zoo; 1.25 G at 288x216 and at 376x280
-CANDIDATES = {
+NARROWER = {
     "candidate-separable": replace(PI, separable=True),
     "candidate-half": replace(_narrow(0.5, 96, 128), separable=True),
 }
