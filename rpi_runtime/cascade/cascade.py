@@ -153,14 +153,14 @@ class Cascade:
         seconds = (timestamp_ns - self._now_ns) * NANOSECONDS
         self._now_ns = timestamp_ns
         looked = coarse is not None
-        before = self._people
         if coarse is None:
-            self._people = [expect(person, seconds, self._margin) for person in before]
+            self._people = [expect(person, seconds, self._margin) for person in self._people]
         else:
             self._people = self._recognise(coarse, seconds, image.shape[:2])
         self._unlooked = 0 if looked else self._unlooked + 1
         self._refine(image, fresh=looked)
-        self._drop(seconds, before)
+        self._drop()
+        self._learn(seconds)
         return Refined(
             poses=tuple(p.pose for p in self._people),
             refined=tuple(p.refined for p in self._people),
@@ -231,6 +231,7 @@ class Cascade:
             velocity=past.velocity,
             waited=past.waited,
             stale_s=past.stale_s,
+            last=past.last,
         )
 
     def _refine(self, image: Image, *, fresh: bool) -> None:
@@ -271,38 +272,39 @@ class Cascade:
         the keypoints may have moved more than the threshold forgives.
         """
         if fresh and self._detects:
+            if len(found) <= 1:
+                return len(found) - 1
             boxed = [
                 replace(p, keypoints=p.keypoints[:0], box=person_box(p.keypoints, self._margin))
                 for p in found
             ]
             (alike,) = self._matcher.oks([replace(person.pose, keypoints=person.pose.keypoints[:0])], boxed)
-            return int(alike.argmax()) if len(found) else -1
+            return int(alike.argmax())
         (alike,) = self._matcher.oks([replace(person.pose, keypoints=person.coarse, box=None)], found)
         best = int(alike.argmax()) if len(found) else -1
         return best if best >= 0 and alike[best] >= LEAST_LIKE else -1
 
-    def _drop(self, seconds: float, before: list[Person]) -> None:
-        """Drop lost and duplicate people; update the boxes and velocities of the rest."""
+    def _drop(self) -> None:
+        """Drop lost and duplicate people."""
         people = [p for p in self._people if not p.lost]
-        poses = [p.pose for p in people]
-        twice = duplicates(self._matcher.oks(poses, poses), [p.pose.score for p in people])
+        twice: list[int] = []
+        if len(people) > 1:
+            places = self._matcher.places([p.pose for p in people])
+            twice = duplicates(self._matcher.compare(places, places).oks, [p.pose.score for p in people])
         # a detector that found a person twice on this picture would do so again, so another pass does not help
         again = bool(twice) and (self._unlooked > 0 or not self._detects)
         self._lost = len(people) < len(self._people) or again
         self._people = [p for i, p in enumerate(people) if i not in twice]
-        self._learn(seconds, before)
 
-    def _learn(self, seconds: float, before: list[Person]) -> None:
+    def _learn(self, seconds: float) -> None:
         """Update boxes and velocities for the next frame."""
-        now = [p.pose for p in self._people]
-        rows = np.full(len(now), -1)
-        if 0 < seconds <= LONGEST_GAP_S and before:
-            rows = self._pair([p.pose for p in before], now)
-        for person, row in zip(self._people, rows, strict=True):
+        for person in self._people:
             if person.refined:
                 person.box = ease_box(person.box, person_box(person.pose.keypoints, self._margin))
-            if row >= 0 and (person.refined or self._unlooked == 0):
-                moved = self._moved(before[row].pose, person.pose)
+            if person.last is None or not 0 < seconds <= LONGEST_GAP_S:
+                continue
+            if person.refined or self._unlooked == 0:
+                moved = self._moved(person.last, person.pose)
                 person.velocity = person.velocity + VELOCITY_GAIN * (moved / seconds - person.velocity)
 
     def _moved(self, old: Pose, new: Pose) -> NDArray[np.float64]:
