@@ -49,9 +49,12 @@ cdef class CropBuffers:
 
     cdef readonly Taps across, down
     cdef float[::1] line  # one row of the crop at the picture's width
+    cdef float[::1] row  # the same at the crop's width
+    cdef int[::1] bytes  # the same, rounded to 0..255
 
     def __init__(self, Py_ssize_t height, Py_ssize_t width):
         self.across, self.down = Taps(width), Taps(height)
+        self.row, self.bytes = np.zeros(width * CHANNELS, np.float32), np.zeros(width * CHANNELS, np.int32)
         self.fit(0)
 
     def fit(self, Py_ssize_t columns):
@@ -137,9 +140,8 @@ cdef void write(
     const stored[:, ::1] table,
     stored[:, :, ::1] out,
 ) noexcept nogil:
-    cdef Py_ssize_t y, x, c, at, first = rows.shape[1], last = 0
-    cdef int count
-    cdef float value, weight, second
+    cdef Py_ssize_t y, x, first = rows.shape[1], last = 0
+    cdef int blue = order[0], green = order[1], red = order[2]  # of the crop's three channels, the picture's
     for x in range(out.shape[1]):  # what the crop shows of the picture's rows
         if ws.across.count[x] > 0:
             first = min(first, ws.across.first[x] * CHANNELS)
@@ -147,16 +149,13 @@ cdef void write(
     for y in range(out.shape[0]):
         flatten(ws, rows, y, pad_value, first, last)
         for x in range(out.shape[1]):
-            count = ws.across.count[x]
-            for c in range(CHANNELS):
-                at = ws.across.first[x] * CHANNELS + order[c]
-                value = ws.across.outside[x] * pad_value
-                if count == 2:
-                    weight, second = ws.across.weights[x, 0], ws.across.weights[x, 1]
-                    value = (value + weight * ws.line[at]) + second * ws.line[at + CHANNELS]
-                elif count > 0:
-                    value = total(ws, value, x, at, count)
-                out[y, x, c] = table[c, nearest(value)]
+            add_up(ws, x, pad_value)
+        for x in range(ws.row.shape[0]):
+            ws.bytes[x] = nearest(ws.row[x])
+        for x in range(out.shape[1]):
+            out[y, x, 0] = table[0, ws.bytes[x * CHANNELS + blue]]
+            out[y, x, 1] = table[1, ws.bytes[x * CHANNELS + green]]
+            out[y, x, 2] = table[2, ws.bytes[x * CHANNELS + red]]
 
 
 cdef void flatten(
@@ -168,27 +167,46 @@ cdef void flatten(
     Py_ssize_t last,
 ) noexcept nogil:
     """The picture's rows that one row of the crop is made of, added up with their weights."""
-    cdef Py_ssize_t i, t, row
-    cdef float start = ws.down.outside[y] * pad_value, weight
+    cdef Py_ssize_t i, t, row, count = ws.down.count[y]
+    cdef float start = ws.down.outside[y] * pad_value, weight, below
     cdef const unsigned char *pixels
+    cdef const unsigned char *next_pixels
+    if count == 0:
+        for i in range(first, last):
+            ws.line[i] = start
+        return
+    row, weight = ws.down.first[y], ws.down.weights[y, 0]
+    pixels = &rows[row, 0]  # of one row they lie side by side
     for i in range(first, last):
-        ws.line[i] = start
-    for t in range(ws.down.count[y]):
-        row, weight = ws.down.first[y] + t, ws.down.weights[y, t]
-        pixels = &rows[row, 0]  # of one row they lie side by side
+        ws.line[i] = start + weight * <float>pixels[i]
+    for t in range(1, count - 1, 2):  # two rows at once: the line is read and written half as often
+        weight, below = ws.down.weights[y, t], ws.down.weights[y, t + 1]
+        pixels, next_pixels = &rows[row + t, 0], &rows[row + t + 1, 0]
+        for i in range(first, last):
+            ws.line[i] = (ws.line[i] + weight * <float>pixels[i]) + below * <float>next_pixels[i]
+    if count % 2 == 0:
+        weight, pixels = ws.down.weights[y, count - 1], &rows[row + count - 1, 0]
         for i in range(first, last):
             ws.line[i] += weight * <float>pixels[i]
 
 
-cdef inline float total(CropBuffers ws, float value, Py_ssize_t x, Py_ssize_t at, int count) noexcept nogil:
-    cdef int t
-    for t in range(count):
-        value += ws.across.weights[x, t] * ws.line[at + t * CHANNELS]
-    return value
+cdef inline void add_up(CropBuffers ws, Py_ssize_t x, float pad_value) noexcept nogil:
+    """One pixel of the crop, in the picture's order of channels: a weight serves all three."""
+    cdef Py_ssize_t t, at = ws.across.first[x] * CHANNELS
+    cdef float start = ws.across.outside[x] * pad_value, weight
+    cdef float first = start, second = start, third = start
+    for t in range(ws.across.count[x]):
+        weight = ws.across.weights[x, t]
+        first += weight * ws.line[at]
+        second += weight * ws.line[at + 1]
+        third += weight * ws.line[at + 2]
+        at += CHANNELS
+    at = x * CHANNELS
+    ws.row[at], ws.row[at + 1], ws.row[at + 2] = first, second, third
 
 
-cdef inline Py_ssize_t nearest(float value) noexcept nogil:
+cdef inline int nearest(float value) noexcept nogil:
     """The nearest of 0..255, ties to even."""
     value = value if value > 0 else <float>0
     value = value if value < 255 else <float>255
-    return <Py_ssize_t>((value + WHOLE) - WHOLE)
+    return <int>((value + WHOLE) - WHOLE)
