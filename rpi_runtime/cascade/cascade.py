@@ -160,7 +160,7 @@ class Cascade:
         self._unlooked = 0 if looked else self._unlooked + 1
         self._refine(image, fresh=looked)
         self._drop()
-        self._learn(seconds)
+        self._learn()
         return Refined(
             poses=tuple(p.pose for p in self._people),
             refined=tuple(p.refined for p in self._people),
@@ -219,19 +219,30 @@ class Cascade:
         """Return a person as found on the whole picture."""
         box = pose.box if pose.box is not None else person_box(pose.keypoints)
         if past is None:
-            return Person(pose=pose, coarse=pose.keypoints, score=pose.score, box=box, velocity=np.zeros(2))
-        coarse = pose.keypoints
+            return Person(
+                pose=pose,
+                coarse=pose.keypoints,
+                score=pose.score,
+                box=box,
+                velocity=np.zeros(2),
+                looked=pose.box,
+            )
+        coarse, score, sure = pose.keypoints, pose.score, 1.0
         if past.stale_s <= CARRY_S and (pose.found.any() or pose.box is not None):
-            pose = Pose(keypoints=carry(past, pose), score=pose.score, box=pose.box)
+            sure = past.sure
+            pose = Pose(keypoints=carry(past, pose), score=score * sure, box=pose.box)
         return Person(
             pose=pose,
             coarse=coarse,
-            score=pose.score,
+            score=score,
+            sure=sure,
             box=ease_box(past.box, box),
             velocity=past.velocity,
             waited=past.waited,
             stale_s=past.stale_s,
-            last=past.last,
+            seen=past.seen,
+            unseen_s=past.unseen_s,
+            looked=pose.box,
         )
 
     def _refine(self, image: Image, *, fresh: bool) -> None:
@@ -258,20 +269,21 @@ class Cascade:
             person.lost = not fresh
             return
         keypoints = self._merger.merge(person.coarse, found[best].keypoints, fresh=fresh)
-        score = person.score * found[best].score if self._detects else person.score
+        if self._detects:
+            person.sure = found[best].score
         box = person.pose.box
         if not fresh:  # the detector's box goes along with the keypoints
             box = move_box(box, movement(person.coarse, keypoints))
-        person.pose = Pose(keypoints=keypoints, score=score, box=box)
+        person.pose = Pose(keypoints=keypoints, score=person.score * person.sure, box=box)
         person.refined, person.stale_s = True, 0.0
 
     def _same(self, person: Person, found: Sequence[Pose], *, fresh: bool) -> int:
         """Return the index of the person among the people found on a crop; -1 when no one matches.
 
         Where a detector has just seen the person in this very box, the best answer is taken without a least similarity:
-        the keypoints may have moved more than the threshold forgives.
+        the keypoints may have moved more than the threshold forgives. So it is for a person who has no keypoints yet.
         """
-        if fresh and self._detects:
+        if self._detects and (fresh or not person.coarse[:, 2].any()):
             if len(found) <= 1:
                 return len(found) - 1
             boxed = [
@@ -296,16 +308,17 @@ class Cascade:
         self._lost = len(people) < len(self._people) or again
         self._people = [p for i, p in enumerate(people) if i not in twice]
 
-    def _learn(self, seconds: float) -> None:
-        """Update boxes and velocities for the next frame."""
+    def _learn(self) -> None:
+        """Update boxes and velocities for the next frame, from where people were when they were last seen."""
         for person in self._people:
             if person.refined:
                 person.box = ease_box(person.box, person_box(person.pose.keypoints, self._margin))
-            if person.last is None or not 0 < seconds <= LONGEST_GAP_S:
+            if not person.refined and self._unlooked > 0:
                 continue
-            if person.refined or self._unlooked == 0:
-                moved = self._moved(person.last, person.pose)
-                person.velocity = person.velocity + VELOCITY_GAIN * (moved / seconds - person.velocity)
+            if person.seen is not None and 0 < person.unseen_s <= LONGEST_GAP_S:
+                moved = self._moved(person.seen, person.pose) / person.unseen_s
+                person.velocity = person.velocity + VELOCITY_GAIN * (moved - person.velocity)
+            person.seen, person.unseen_s = person.pose, 0.0
 
     def _moved(self, old: Pose, new: Pose) -> NDArray[np.float64]:
         """Return the median movement of keypoints, or of the box's points when no keypoint is in both."""

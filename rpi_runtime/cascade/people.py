@@ -31,6 +31,8 @@ class Person:
         Keypoints as found on the whole picture, or where they are expected when the finder did not run.
     score : float
         Score from the network that finds people.
+    sure : float
+        Behind a detector, the mean value of the keypoints that a crop gave; 1 before. The pose's score is the product.
     box : tuple of float or None
         The part of the picture that the person's crop shows.
     velocity : ndarray, shape (2,)
@@ -43,8 +45,14 @@ class Person:
         Whether they come from a crop of this frame.
     lost : bool
         Whether a crop no longer showed the person.
-    last : Pose or None
-        The person on the last frame; None for a new one.
+    seen : Pose or None
+        The person when last seen, on a crop or on the whole picture; None for a new one.
+    unseen_s : float
+        Seconds since then.
+    looked : tuple of float or None
+        The detector's box on the last full-frame pass.
+    looked_s : float
+        Seconds since then.
     """
 
     pose: Pose
@@ -52,11 +60,15 @@ class Person:
     score: float
     box: Box | None
     velocity: NDArray[np.float64]
+    sure: float = 1.0
     waited: int = NEW
     stale_s: float = math.inf
     refined: bool = False
     lost: bool = False
-    last: Pose | None = None
+    seen: Pose | None = None
+    unseen_s: float = 0.0
+    looked: Box | None = None
+    looked_s: float = 0.0
 
     @property
     def need(self) -> tuple[int, float]:
@@ -74,11 +86,15 @@ def expect(person: Person, seconds: float, margin: float) -> Person:
         pose=Pose(keypoints=keypoints, score=person.pose.score, box=move_box(person.pose.box, moved)),
         coarse=keypoints,
         score=person.score,
+        sure=person.sure,
         box=ease_box(person.box, around) if around is not None else move_box(person.box, moved),
         velocity=person.velocity * math.exp(-seconds / FADE_S),
         waited=min(person.waited + 1, NEW),
         stale_s=person.stale_s + seconds,
-        last=person.pose,
+        seen=person.seen,
+        unseen_s=person.unseen_s + seconds,
+        looked=person.looked,
+        looked_s=person.looked_s + seconds,
     )
 
 
@@ -86,7 +102,9 @@ def carry(past: Person, found: Pose) -> NDArray[np.float32]:
     """Return refined keypoints for a person who is found again and may not be reached on this frame.
 
     Keypoints that a crop gave a moment ago are better than those of the whole picture, so they move along with the
-    person as found, instead of jumping to the coarse ones and back.
+    person as found, instead of jumping to the coarse ones and back. Behind a detector, they move by that part of the
+    way between its last two boxes that belongs to the time since they were last right. A box of now is never compared
+    with keypoints: where a person's keypoints lie in a detector's box differs from person to person.
 
     Parameters
     ----------
@@ -105,7 +123,10 @@ def carry(past: Person, found: Pose) -> NDArray[np.float32]:
         carried = _moved(keypoints, moved)
         return np.where(carried[:, 2:] > 0, carried, found.keypoints)
     assert found.box is not None
-    return _moved(keypoints, _middle(found.box) - _middle(past.pose.box or found.box))
+    if past.seen is None or past.looked is None:
+        return keypoints
+    way = _middle(found.box) - _middle(past.looked)
+    return _moved(past.seen.keypoints, way * (past.unseen_s / past.looked_s))
 
 
 def movement(old: NDArray[np.float32], new: NDArray[np.float32]) -> NDArray[np.float64]:
