@@ -16,7 +16,7 @@ from rpi_runtime.capture.pictures import SUFFIXES, read_picture
 from rpi_runtime.errors import InputError
 from rpi_runtime.evaluate.coco import READABLE, is_coco, read_split, splits
 from rpi_runtime.files import reading
-from rpi_runtime.inputs import read_input, shown_name
+from rpi_runtime.inputs import read_input, real_path, shown_name
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.poses import Image
 from rpi_runtime.preprocess.letterbox import Preprocessor
@@ -203,7 +203,7 @@ def _pictures(folder: Path) -> tuple[list[Path], str]:
         raise InputError(
             f"{folder}: no pictures in it ({', '.join(SUFFIXES)}); give another --calibration folder"
         )
-    return paths, shown_name(folder.resolve())
+    return paths, shown_name(real_path(folder))
 
 
 def read_calibration(paths: Sequence[Path], source: str, refused: Sequence[Path] = ()) -> CalibrationSet:

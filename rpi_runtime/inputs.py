@@ -56,6 +56,17 @@ def read_input(path: Path, most: int | None = None) -> bytes:
         return file.read()
 
 
+def real_path(path: Path) -> Path:
+    """Return a path absolute and without links. A link in a loop stays as it is, and so does a name with a NUL.
+
+    `Path.resolve` raises `RuntimeError` for a loop before Python 3.13, and `ValueError` for a NUL.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:
+        return Path.cwd() / path
+
+
 def shown_name(path: Path) -> str:
     """Return a file's name as text that every encoding of Unicode takes: bytes that are not UTF-8 as ``\\udcXX``."""
     return path.name.encode(errors="backslashreplace").decode()

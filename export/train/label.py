@@ -30,6 +30,7 @@ from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.command_line import exit_codes
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.files import write_text
+from rpi_runtime.inputs import real_path
 from rpi_runtime.poses import Image
 
 EPILOG = """\
@@ -208,7 +209,7 @@ def _check_usage(args: argparse.Namespace) -> None:
         raise UsageError("--labels: labels by hand are checked by a pair; add --refine CROPS.tflite")
     if args.most < 0:
         raise UsageError(f"--most {args.most}: expected 0, for all, or more")
-    if REPORTED in (part.lower() for part in args.pictures.resolve().parts):
+    if REPORTED in (part.lower() for part in real_path(args.pictures).parts):
         raise InputError(
             f"{args.pictures}: results are reported on {REPORTED}; labels of it would teach what is measured"
         )

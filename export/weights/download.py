@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from quant.progress import reporter
-from rpi_runtime.errors import DownloadError
+from rpi_runtime.errors import DownloadError, OutputError
 from rpi_runtime.files import reading, writing
 
 CHUNK = 1 << 18
@@ -59,10 +59,23 @@ class PublishedWeights:
 
 
 def cache_folder() -> Path:
-    """Return PIPOSE_CACHE, else the XDG cache folder's ``pipose``."""
+    """Return PIPOSE_CACHE, else the XDG cache folder's ``pipose``.
+
+    Raises
+    ------
+    OutputError
+        Neither is set and the user has no home, as with a number alone in a container.
+    """
     if chosen := os.environ.get("PIPOSE_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pipose"
+    if chosen := os.environ.get("XDG_CACHE_HOME"):
+        return Path(chosen) / "pipose"
+    try:
+        return Path.home() / ".cache/pipose"
+    except RuntimeError as err:
+        raise OutputError(
+            "this user has no home folder to keep weights in; set PIPOSE_CACHE to a folder that may be written"
+        ) from err
 
 
 def fetch(remote: RemoteFile) -> Path:

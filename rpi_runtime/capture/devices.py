@@ -6,6 +6,8 @@ import logging
 import os
 from pathlib import Path
 
+from rpi_runtime.inputs import real_path
+
 log = logging.getLogger(__name__)
 
 
@@ -32,7 +34,7 @@ class Device:
 
     def find(self) -> Path:
         """Return the current path of the camera."""
-        path = self._given if self._link is None else self._link.resolve()
+        path = self._given if self._link is None else real_path(self._link)
         if self._last is not None and path != self._last and path.exists():
             log.warning("the camera that was %s is %s now", self._last, path)
             self._last = path
@@ -43,7 +45,7 @@ class Device:
         self._last = path
         links = sorted(self._root.glob("dev/v4l/by-id/*"))
         if self._link is None and not self._given.is_symlink():
-            self._link = next((link for link in links if link.resolve() == path.resolve()), None)
+            self._link = next((link for link in links if real_path(link) == real_path(path)), None)
 
 
 def describe_users(path: Path, proc: Path = Path("/proc")) -> str:

@@ -302,7 +302,7 @@ class _Reader(threading.Thread):
                 continue
             if frame is None:
                 return
-            self._count(frame.undecodable)
+            self._count(frame)
             frame = self._steady.frame(frame, live=self.live, arrived_ns=time.monotonic_ns())
             if self._pace is not None:
                 frame = self._pace.due(frame)
@@ -314,10 +314,12 @@ class _Reader(threading.Thread):
                 return
             self._beat = time.monotonic()
 
-    def _count(self, undecodable: int) -> None:
-        if undecodable and not self.undecodable:
+    def _count(self, frame: Frame) -> None:
+        if (
+            frame.undecodable and not self.undecodable and not frame.name
+        ):  # a source with names says it itself
             log.warning("a frame cannot be decoded and is passed over; further ones are counted")
-        self.undecodable += undecodable
+        self.undecodable += frame.undecodable
 
     def _stop_source(self) -> None:
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rpi_runtime.command_line import VERBOSE, exit_codes
 from rpi_runtime.commands.parser import make_parser, set_up_logging
 from rpi_runtime.errors import DependencyError, InputError, PiposeError, SourceError, UsageError
+from rpi_runtime.inputs import real_path
 from rpi_runtime.installing import export_line
 from rpi_runtime.library_messages import LibraryMessages
 from rpi_runtime.service.layout import Layout
@@ -96,7 +97,7 @@ def _root(path: Path) -> Path:
     if not (path / "etc").is_dir():
         what = "has no etc/" if path.is_dir() else "no such folder"
         raise UsageError(f"--root {path}: {what}; expected the root of a system, as where a card is mounted")
-    return path.resolve()
+    return real_path(path)
 
 
 def _networks(models: list[Path], refine: Path | None) -> tuple[tuple[Path, ...], Path | None]:

@@ -15,6 +15,7 @@ from rpi_runtime.commands.parser import add_refine_arguments
 from rpi_runtime.errors import InputError, UsageError
 from rpi_runtime.estimate import Estimate, Estimator
 from rpi_runtime.files import reading
+from rpi_runtime.inputs import real_path
 from rpi_runtime.masking import mask
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.settings.run_config import REFINE_OPTIONS, refine_override
@@ -120,7 +121,7 @@ def _files(name: str) -> list[tuple[Path, Path]]:
             pictures = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES)
         if not pictures:
             raise InputError(f"{path}: no pictures there; expected files ending in {', '.join(SUFFIXES)}")
-        return [(picture, path.with_name(f"{path.resolve().name}-poses")) for picture in pictures]
+        return [(picture, path.with_name(f"{real_path(path).name}-poses")) for picture in pictures]
     if kind == "video" or (kind == "images" and path.suffix.lower() in SUFFIXES):
         return [(path, path.parent)]
     raise UsageError(
@@ -130,10 +131,10 @@ def _files(name: str) -> list[tuple[Path, Path]]:
 
 
 def _check(jobs: Sequence[Job]) -> None:
-    sources = {job.source.resolve() for job in jobs}
+    sources = {real_path(job.source) for job in jobs}
     seen: set[Path] = set()
     for job in jobs:
-        target = job.target.resolve()
+        target = real_path(job.target)
         if target in sources:
             raise UsageError(f"{job.target}: is the input itself; choose another --output")
         if target in seen:

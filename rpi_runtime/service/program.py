@@ -9,6 +9,7 @@ from pathlib import Path
 
 import rpi_runtime
 from rpi_runtime.errors import PiposeError
+from rpi_runtime.inputs import real_path
 from rpi_runtime.service.unit import Program
 
 _FLAGS = ("-s", "-P")  # neither the user's packages nor the current folder
@@ -27,7 +28,7 @@ def this_program(*arguments: str) -> Program:
     pythonpath: list[str] = []
     if _found_by_itself() != package:
         given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-        pythonpath = list(dict.fromkeys([str(package.parent), *(str(Path(p).resolve()) for p in given)]))
+        pythonpath = list(dict.fromkeys([str(package.parent), *(str(real_path(Path(p))) for p in given)]))
     folders = [Path(sys.prefix), Path(sys.base_prefix), package.parent, *map(Path, pythonpath)]
     folders += [Path(p) for p in sys.path if p and Path(p).is_dir()]
     return Program(

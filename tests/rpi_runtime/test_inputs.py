@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rpi_runtime.errors import InputError
-from rpi_runtime.inputs import open_input, parse_json, parse_toml, read_input
+from rpi_runtime.inputs import open_input, parse_json, parse_toml, read_input, real_path
 
 
 def test_a_file_is_opened_through_links(tmp_path: Path) -> None:
@@ -15,6 +15,14 @@ def test_a_file_is_opened_through_links(tmp_path: Path) -> None:
     assert read_input(tmp_path / "b") == b"abc"
     with pytest.raises(InputError, match="3 bytes, expected at most 2"):
         read_input(tmp_path / "b", most=2)
+
+
+def test_a_path_without_links_is_found_whatever_the_links_are(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "loop").symlink_to("loop")
+    assert real_path(tmp_path / "link") == tmp_path / "a"
+    assert real_path(tmp_path / "loop") == tmp_path / "loop"
+    assert real_path(Path("a\0b")) == Path.cwd() / "a\0b"
 
 
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from export.graph.tidy.structure import check_structure
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import reading
+from rpi_runtime.inputs import real_path
 
 LARGEST = 1 << 30  # bytes; a larger network does not run on a Raspberry Pi
 
@@ -83,12 +84,12 @@ def _load_external(model: onnx.ModelProto, path: Path, digest: Any) -> None:
 
 def _beside(path: Path, place: str) -> Path:
     """Return the file that holds a tensor's data. It must lie in the folder of the ONNX file and be no link."""
-    folder = path.parent.resolve()
+    folder = real_path(path.parent)
     target = folder / place
     if (
         not place
         or Path(place).is_absolute()
-        or target.resolve() != target
+        or real_path(target) != target
         or not target.is_relative_to(folder)
     ):
         raise InputError(

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import http.client
+import os
 import resource
 import signal
 import socket
@@ -295,6 +296,15 @@ def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "pipose"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with `docker run --user 12345`."""
+    for name in ("PIPOSE_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    with pytest.raises(OutputError, match="set PIPOSE_CACHE"):
+        cache_folder()
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -247,6 +247,16 @@ def test_show_takes_pictures_and_folders_and_says_how_far_it_is(folder, tmp_path
     assert "1 of 8 files could not be read" in done.stderr.splitlines()[-1]
 
 
+def test_show_passes_over_links_in_a_circle(folder, tmp_path):
+    shutil.copytree(folder / "photos", tmp_path / "walk")
+    (tmp_path / "walk/loop.jpg").symlink_to("loop.jpg")
+    done = call("show", tmp_path / "walk", "--model", folder / "toy.tflite", text=True)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert "loop.jpg: cannot be read as a picture" in done.stderr
+    assert len(list((tmp_path / "walk-poses").iterdir())) == 6
+
+
 def test_show_puts_the_drawings_of_a_folder_beside_it(folder, tmp_path):
     shutil.copytree(folder / "photos", tmp_path / "walk")
     done = call("show", tmp_path / "walk", "--model", folder / "toy.tflite")

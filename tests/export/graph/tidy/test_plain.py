@@ -56,7 +56,7 @@ def test_the_hash_covers_weights_in_other_files(tmp_path: Path) -> None:
     assert digests[0] != digests[1]
 
 
-@pytest.mark.parametrize("kind", ["outside", "link", "missing", "short", "absolute"])
+@pytest.mark.parametrize("kind", ["outside", "link", "loop", "missing", "short", "absolute"])
 def test_weights_outside_the_folder_are_not_read(tmp_path: Path, kind: str) -> None:
     (tmp_path / "inner").mkdir()
     secret = tmp_path / "secret.bin"
@@ -67,6 +67,9 @@ def test_weights_outside_the_folder_are_not_read(tmp_path: Path, kind: str) -> N
     if kind == "link":
         data.unlink()
         data.symlink_to(secret)
+    elif kind == "loop":
+        data.unlink()
+        data.symlink_to(data.name)
     elif kind == "missing":
         data.unlink()
     elif kind == "short":
