@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from rpi_runtime.backoff import Backoff
 from rpi_runtime.capture.pace import Pace
 from rpi_runtime.capture.slot import Slot
-from rpi_runtime.capture.source import Delivered, Source, StalledError, Wanted
+from rpi_runtime.capture.source import Delivered, Source, StalledError, UndecodableError, Wanted
 from rpi_runtime.capture.steady import Steady
 from rpi_runtime.errors import PiposeError, SourceError
 from rpi_runtime.poses import Frame
@@ -47,6 +47,9 @@ class Recovery:
         Number of hung readers after which the feed gives up.
     at_start : bool
         Whether to keep trying if the very first opening fails.
+    patient_s : float
+        The least of `open_s` and `stall_s` for films and recordings, whose loss ends the run: a disk that spins up, a
+        network drive, a card that is busy writing.
     """
 
     open_s: float = 10.0
@@ -57,6 +60,7 @@ class Recovery:
     close_s: float = 0.8
     most_hung: int = 3
     at_start: bool = False
+    patient_s: float = 60.0
 
     def at_rate(self, fps: float) -> Recovery:
         """Return limits that allow a source of `fps` frames per second to miss some intervals."""
@@ -253,6 +257,7 @@ class _Reader(threading.Thread):
         self.error: PiposeError | None = None
         self.delivered: Delivered | None = None
         self.undecodable = 0
+        self._garbled = False  # whether what came last could not be decoded
         self._first_at = 0.0
         self._beat = time.monotonic()
         self._quit = threading.Event()
@@ -274,11 +279,18 @@ class _Reader(threading.Thread):
 
     def late(self) -> StalledError | None:
         """Return the error to report if no frame has arrived for too long."""
-        limit = self._recovery.stall_s if self._first_at else self._recovery.open_s
+        key, limit = (
+            ("stall_s", self._recovery.stall_s) if self._first_at else ("open_s", self._recovery.open_s)
+        )
         silent = time.monotonic() - self._beat
-        if silent <= limit:
+        if silent <= (limit if self.live else max(limit, self._recovery.patient_s)):
             return None
-        key = "stall_s" if self._first_at else "open_s"
+        if not self.live:
+            return StalledError(f"no frame for {silent:.1f} s; see that its disk or network drive answers")
+        if self._garbled:
+            return UndecodableError(
+                f"no frame that can be decoded for {silent:.1f} s; another cable, port or format of the camera may help"
+            )
         return StalledError(f"no frame for {silent:.1f} s ({key} is {limit:g} s; a slower source needs more)")
 
     def healthy_s(self) -> float:
@@ -296,12 +308,14 @@ class _Reader(threading.Thread):
         while not self._quit.is_set():
             try:
                 frame = self._source.read(min(self._recovery.stall_s, _SLICE_S))
-            except StalledError:
+            except StalledError as err:
+                self._garbled = isinstance(err, UndecodableError)
                 if late := self.late():
                     raise late from None
                 continue
             if frame is None:
                 return
+            self._garbled = False
             self._count(frame)
             frame = self._steady.frame(frame, live=self.live, arrived_ns=time.monotonic_ns())
             if self._pace is not None:

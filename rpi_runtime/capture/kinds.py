@@ -73,7 +73,7 @@ class SourceConfig:
         for name in ("open_s", "stall_s"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"got {getattr(self, name):g}, expected more than 0", key=name)
-        if self.fourcc and len(self.fourcc) != 4:
+        if self.fourcc and not (len(self.fourcc) == 4 and self.fourcc.isascii()):
             raise UsageError(
                 f"got {self.fourcc!r}, expected four characters, as in MJPG or YUYV", key="fourcc"
             )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rpi_runtime.capture.ahead import Ahead
 from rpi_runtime.capture.devices import Device, describe_users
-from rpi_runtime.capture.source import Delivered, StalledError, Wanted
+from rpi_runtime.capture.source import Delivered, StalledError, UndecodableError, Wanted
 from rpi_runtime.errors import SourceError
 from rpi_runtime.masking import mask_address
 from rpi_runtime.optional import load
@@ -39,6 +39,7 @@ class Capture:
         _quieten(self.cv2)
         self.undecodable = 0
         self._capture: Any = None
+        self._compressed = False
 
     def open(self, target: int | str, backend: int, options: Sequence[int] = ()) -> bool:
         """Open a device, URL or file; return False if OpenCV cannot."""
@@ -60,10 +61,20 @@ class Capture:
         """Wait for the next frame; return False at the end or if none arrives."""
         return bool(self._capture.grab())
 
+    def decode_here(self) -> None:
+        """Take a V4L2 camera's JPEG frames as they come and decode them in `retrieve`.
+
+        Where OpenCV decodes them in its capture and one is damaged, it returns the frame before as if it were new.
+        """
+        if int(self.get(self.cv2.CAP_PROP_FOURCC)) in map(_code, ("MJPG", "JPEG")):
+            self._compressed = bool(self._capture.set(self.cv2.CAP_PROP_CONVERT_RGB, 0))
+
     def retrieve(self) -> Image | None:
         """Return the grabbed frame, (H, W, 3) BGR; None if it cannot be decoded."""
         try:
             good, image = self._capture.retrieve()
+            if good and image is not None and self._compressed and 1 in image.shape[:2]:
+                image = self.cv2.imdecode(image.reshape(-1), self.cv2.IMREAD_COLOR)
         except self.cv2.error:  # for example an empty buffer after a USB transfer error
             good, image = False, None
         if not good or image is None or image.ndim != 3:
@@ -120,6 +131,7 @@ class OpenCvSource:
         self._ahead: Ahead | None = None
         self._frames = 0
         self._index = 0
+        self._told = 0  # undecodable frames that a frame has counted
 
     def configure(self, wanted: Wanted) -> Delivered:
         """Open, request size, rate and pixel format from a camera, and read back what it set."""
@@ -143,7 +155,7 @@ class OpenCvSource:
     def read(self, timeout_s: float) -> Frame | None:
         """Return the next decodable frame; None at the end of a file that a URL names."""
         assert self._capture is not None
-        capture, begin, before = self._capture, time.monotonic(), self._capture.undecodable
+        capture, begin = self._capture, time.monotonic()
         while True:
             if not capture.grab():
                 self._check_end(time.monotonic() - begin, timeout_s)
@@ -153,13 +165,13 @@ class OpenCvSource:
             if image is not None:
                 break
             if time.monotonic() - begin >= timeout_s:
-                raise StalledError(f"{self._name}: none of the frames of {timeout_s:g} s can be decoded")
+                raise UndecodableError(f"{self._name}: none of the frames of {timeout_s:g} s can be decoded")
         if self._ahead is not None:
             now_ns = self._ahead.wait(capture.get(capture.cv2.CAP_PROP_POS_MSEC))
         elif self._kind == "camera":
             now_ns = self._sensor_time(capture, now_ns)
         index, self._index = self._index, self._index + 1
-        skipped = capture.undecodable - before
+        skipped, self._told = capture.undecodable - self._told, capture.undecodable
         return Frame(image=image, index=index, timestamp_ns=now_ns, taken_ns=now_ns, undecodable=skipped)
 
     def stop(self) -> None:
@@ -175,7 +187,7 @@ class OpenCvSource:
         self._device.opened(path)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the one of three frames ago
         if self._fourcc:
-            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self._fourcc))
+            capture.set(cv2.CAP_PROP_FOURCC, _code(self._fourcc))
         for key, value in (
             (cv2.CAP_PROP_FRAME_WIDTH, wanted.width),
             (cv2.CAP_PROP_FRAME_HEIGHT, wanted.height),
@@ -183,6 +195,7 @@ class OpenCvSource:
         ):
             if value:
                 capture.set(key, value)
+        capture.decode_here()
 
     def _open_stream(self, capture: Capture) -> None:
         cv2 = capture.cv2
@@ -230,6 +243,11 @@ def _why_not(path: Path) -> str:
         if err.errno == errno.EBUSY:
             return "; a program of another user has it: `sudo fuser -v /dev/video*` names it"
     return "; list the cameras with `v4l2-ctl --list-devices`, and see that you are in group video"
+
+
+def _code(fourcc: str) -> int:
+    """Return a pixel format's four letters as V4L2's number (linux/videodev2.h, v4l2_fourcc)."""
+    return int.from_bytes(fourcc.encode("latin-1"), "little")
 
 
 def _quieten(cv2: Any) -> None:

@@ -57,6 +57,10 @@ class StalledError(SourceError):
     """No picture arrived within the time-out."""
 
 
+class UndecodableError(StalledError):
+    """Pictures arrived within the time-out, and none of them could be decoded."""
+
+
 class Source(Protocol):
     """One source of pictures.
 
@@ -81,7 +85,8 @@ class Source(Protocol):
         Raises
         ------
         StalledError
-            Nothing arrived within `timeout_s` (for devices that can be read with a time-out).
+            Nothing arrived within `timeout_s` (for devices that can be read with a time-out), or nothing that can be
+            decoded: `UndecodableError`.
         SourceError
             The device disappeared, or the recording is damaged.
         """

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rpi_runtime.capture.source import Delivered, StalledError, Wanted
+from rpi_runtime.capture.source import Delivered, StalledError, UndecodableError, Wanted
 from rpi_runtime.errors import SourceError
 from rpi_runtime.poses import Frame
+
+SLOW_S = 0.4  # s
 
 
 class Script:
     """Makes sources one after the other, each with the next list of steps; the last list is repeated.
 
-    Steps: ``frame``; ``stall``, no frame within the time-out; ``hang``, a driver that does not return until
+    Steps: ``frame``; ``stall``, no frame within the time-out; ``garbled``, only such as cannot be
+    decoded; ``slow``, a frame after `SLOW_S`; ``hang``, a driver that does not return until
     `unhang` is set; ``vanish``; ``crash``, an exception that is not ours; ``unopened``, `configure` fails.
     After the last step the source ends, as a recording does, or goes on with frames when it is live.
     """
@@ -50,10 +53,14 @@ class FaultySource:
 
     def read(self, timeout_s: float) -> Frame | None:
         step = self._steps.pop(0) if self._steps else ("frame" if self.live else "end")
-        if step == "stall":
-            self._steps.insert(0, "stall")
+        if step in ("stall", "garbled"):
+            self._steps.insert(0, step)
             time.sleep(timeout_s)
+            if step == "garbled":
+                raise UndecodableError(f"none of the frames of {timeout_s:g} s can be decoded")
             raise StalledError(f"no frame for {timeout_s:g} s")
+        if step == "slow":
+            time.sleep(SLOW_S)
         if step == "hang":
             self._script.unhang.wait()
             raise SourceError("came back from the driver much too late")

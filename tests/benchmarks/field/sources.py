@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 from tests.benchmarks.field.world import (
@@ -111,6 +112,30 @@ def empty_frames(world: World) -> str:
     need("restarted 0 times" in done.stderr, done.stderr[-300:])
     need("frames could not be decoded" in done.stderr, "not counted: " + done.stderr[-300:])
     return next(line for line in done.stderr.splitlines() if "could not be decoded" in line) + ", no restart"
+
+
+@case
+def damaged_frames(world: World) -> str:
+    """Of case 08's kind: frames cut in half, of noise, of zeros, of another format, and then nothing but such."""
+    frames = world.folder / "damaged"
+    frames.mkdir(exist_ok=True)
+    good = [path.read_bytes() for path in sorted(world.case(8).glob("f.MJPG.*"))]
+    bad = (good[0][:9000], good[0][:300], bytes(9000), b"\xff\xd8", b"no picture" * 900)
+    for number, data in enumerate(part for wrong in bad for part in (*good, wrong)):
+        (frames / f"f.MJPG.{number}").write_bytes(data)
+    env = world.camera(8, f"frames={frames}/f")
+    source = "camera:0,width=640,height=480"
+    done = world.call(
+        "run", "--model", world.model, "--source", source, "--frames", 300, "--sink", "null", **env
+    )
+    count = re.search(r"(\d+) frames could not be decoded", done.stderr)
+    need("restarted 0 times" in done.stderr, done.stderr[-300:])
+    need(count is not None and int(count[1]) > 40, "not counted: " + done.stderr[-300:])
+    for path in frames.glob("f.MJPG.*"):
+        path.write_bytes(bad[0])
+    done = world.call("run", "--model", world.model, "--source", source, "--sink", "null", **env)
+    need(done.returncode == 3 and "can be decoded" in done.stderr, f"{done.returncode}: {done.stderr[-300:]}")
+    return f"{count and count[0]} of some 300, no restart; of nothing but such: exit 3"
 
 
 @case

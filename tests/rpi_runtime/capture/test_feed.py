@@ -8,6 +8,7 @@ import random
 import threading
 import time
 import weakref
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from rpi_runtime.capture.feed import Feed, Recovery
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.errors import DependencyError, SourceError
 from rpi_runtime.optional import load
-from tests.rpi_runtime.faulty import Script
+from tests.rpi_runtime.faulty import SLOW_S, Script
 
 QUICK = Recovery(open_s=0.2, stall_s=0.1, first_wait_s=0.005, most_wait_s=0.02, close_s=0.05, most_hung=2)
 
@@ -142,6 +143,28 @@ def test_a_recording_loses_nothing_and_ends():
     assert take(feed, 1000) == list(range(50))
     assert feed.ended
     assert (feed.dropped, feed.state) == (0, "ended")
+
+
+def test_a_disk_that_takes_long_does_not_end_a_recording():
+    assert 2 * QUICK.stall_s < SLOW_S
+    feed = make_feed(Script(["frame", "slow", "frame", "slow"], live=False))
+    assert take(feed, 1000) == [0, 1, 2, 3]
+
+
+def test_a_disk_that_never_answers_ends_a_recording():
+    script = Script(["frame", "hang"], live=False)
+    feed = Feed(script.make, Wanted(), replace(QUICK, patient_s=0.3))
+    feed.start()
+    with pytest.raises(SourceError, match="its disk or network drive"):
+        take(feed, 1000)
+    script.unhang.set()
+
+
+def test_a_camera_that_sends_nothing_but_damage_is_lost_with_that_reason(caplog):
+    feed = make_feed(Script(["frame", "garbled"], ["frame"]))
+    assert len(take(feed, 3)) == 3
+    feed.stop(5)
+    assert "source lost: no frame that can be decoded for" in caplog.text
 
 
 def test_a_recording_that_fails_is_not_tried_again():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from rpi_runtime.capture.opencv import OpenCvSource
+from rpi_runtime.capture.pictures import encode_picture
 from rpi_runtime.capture.source import StalledError, Wanted
 from rpi_runtime.errors import SourceError
 from tests.rpi_runtime.pictures import gradient
@@ -116,6 +119,37 @@ def test_one_empty_frame_is_no_loss(monkeypatch):
     source = OpenCvSource("0", kind="camera")
     source.configure(Wanted())
     assert [source.read(1).undecodable for _ in range(6)] == [0, 1, 0, 1, 0, 1]
+
+
+class Damaging(StandIn):
+    """As OpenCV's V4L2 capture: where it decodes JPEG itself, a damaged frame is the one before once more."""
+
+    def __init__(self, *opened):
+        super().__init__(*opened)
+        self.frames, self.last = 6, None
+
+    def retrieve(self):
+        whole = encode_picture(gradient(shift=self.frames), ".jpg")
+        sent = whole[: len(whole) // 2] if self.frames % 2 else whole
+        if not self.values.get(cv2.CAP_PROP_CONVERT_RGB, 1):
+            return True, np.frombuffer(sent, np.uint8)[None]
+        if sent is whole:
+            self.last = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR)
+        return True, self.last
+
+
+@pytest.mark.parametrize(("fourcc", "undecodable"), [("MJPG", [1, 1, 1]), ("YUYV", [0, 0, 0])])
+def test_a_damaged_jpeg_is_not_the_frame_before_once_more(monkeypatch, fourcc, undecodable):
+    monkeypatch.setattr(cv2, "VideoCapture", Damaging)
+    source = OpenCvSource("0", kind="camera", fourcc=fourcc)
+    source.configure(Wanted())
+    if fourcc == "MJPG":
+        frames = [source.read(1) for _ in range(3)]
+        assert [f.undecodable for f in frames] == undecodable
+        assert not any(np.array_equal(a.image, b.image) for a, b in itertools.pairwise(frames))
+    else:  # pixels are taken as OpenCV converts them
+        source._capture._capture.frames = 5
+        assert [source.read(1).undecodable for _ in range(3)] == undecodable
 
 
 def test_a_camera_of_which_nothing_can_be_decoded_stalls(monkeypatch):
