@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,19 +52,6 @@ def test_equals_the_oracle_on_real_maps(kernels: SimpleNamespace, upsample: int,
         stored = quantize(pafs, 1 / 110, 4)
         expected = reference.group(peaks, stored, rules, 1 / 110, 4, upsample)
         assert_same(group(peaks, stored, 1 / 110, 4), expected)
-
-
-def test_exact_equals_the_original_decoder(shared: Path, kernels: SimpleNamespace) -> None:
-    find = kernels.PeakFinder(PeakRules(keypoints=KEYPOINTS, upsample=4))
-    group = kernels.Grouper(KEYPOINTS, RULES, 4)
-    for path in sorted((shared / "fixtures" / "paf_decode").glob("*.npz")):
-        case = np.load(path)
-        peaks = find(case["heatmaps"])
-        people = group(peaks, case["pafs"])
-        entries = case["pose_entries"].reshape(-1, 20)
-        assert_array_equal(peaks.table, case["all_keypoints"][:, :3])
-        assert_array_equal(people.peaks, entries[:, :18])
-        assert_array_equal(people.score, entries[:, 18])
 
 
 @UPSAMPLE

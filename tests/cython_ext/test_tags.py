@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from cython_ext import reference_tags as reference
 from cython_ext.specs import Groups, TagRules
 from tests.cython_ext.conftest import fuzz
+from tests.cython_ext.golden.read import tag_maps
 from tests.cython_ext.openpose import quantize
 from tests.cython_ext.tagged import crowd
 from tests.cython_ext.test_topdown import PARTNERS
@@ -53,17 +54,21 @@ def planes(case: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_equals_the_original_on_every_case(shared: Path, kernels: SimpleNamespace, stage: str) -> None:
-    rules = STAGES[stage]
-    group = kernels.TagGrouper(rules)
+def test_equals_the_original_on_every_case(shared: Path, stage: str) -> None:
     for case in cases(shared):
-        people = group(*planes(case))
-        assert_same(people, reference.group(*planes(case), rules))
+        people = reference.group(*planes(case), STAGES[stage])
         expected = np.where(case[stage][..., 2:3] > 0, case[stage][..., :3], 0)
         if stage == "matched":  # the original gives indices there
             expected[..., :2] += np.where(expected[..., 2:] > 0, 0.5, 0)
         assert_array_equal(people.points, expected)
         assert_allclose(people.score, case["scores"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_equals_the_oracle_on_whole_maps(kernels: SimpleNamespace, stage: str) -> None:
+    group = kernels.TagGrouper(STAGES[stage])
+    for heatmaps, tags in tag_maps():
+        assert_same(group(heatmaps, tags), reference.group(heatmaps, tags, STAGES[stage]))
 
 
 def test_the_rules_are_those_of_the_cases(shared: Path) -> None:
@@ -88,38 +93,24 @@ def test_candidates_are_the_originals(shared: Path) -> None:
             assert_array_equal(vectors, case["topk_tag"][0, k][above])
 
 
-@pytest.mark.parametrize("name", ["ae1_noflip", "ae1_flip", "ae2_noflip", "ae2_flip"])
-def test_aggregation_equals_the_originals(shared: Path, kernels: SimpleNamespace, name: str) -> None:
-    case = np.load(shared / "fixtures" / "ae_aggregate" / f"{name}.npz")
-    size = tuple(int(n) for n in case["size_wh"][::-1])
-    coarse, fine = case["out0"].shape[2:], case["out1"].shape[2:]
-    unpack, enlarge = kernels.Unpacker(17, PARTNERS), kernels.PlaneResizer(coarse, fine)
-    sums, tags = np.zeros((17, *fine), np.float32), []
-    mirrors = (False, True) if "_flip" in name else (False,)
-    for mirrored in mirrors:
-        for output in ("out0", "out1"):
-            maps = np.ascontiguousarray(case["flip_" * mirrored + output][0].transpose(1, 2, 0))
-            for first in range(0, maps.shape[2], 17):
-                plane, large = np.empty((17, *maps.shape[:2]), np.float32), np.empty_like(sums)
-                unpack(maps[..., first : first + 17], plane, mirrored=mirrored)
-                partners = np.array(PARTNERS, np.int32) if mirrored else None
-                assert_array_equal(plane, reference.unpack(maps[..., first:], 17, partners=partners))
-                if output == "out0":
-                    enlarge(plane, large)
-                    assert_array_equal(large, reference.resize(plane, fine))
-                    plane = large
-                if first:
-                    tags.append(plane)
-                else:
-                    sums += plane
-    project = kernels.PlaneResizer(fine, size)
-    whole = np.empty((17, *size), np.float32)
-    project(sums / np.float32(2 * len(mirrors)), whole)
-    assert_allclose(whole, case["heatmaps"][0], atol=2e-5)
-    for t, plane in enumerate(tags):
-        project(plane, whole)
-        assert_allclose(whole, case["tags"][0, ..., t], atol=2e-5)
-    assert case["tags"].shape[-1] == len(tags)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_maps_of_two_strides_are_enlarged_as_by_the_oracle(kernels: SimpleNamespace, mirrored: bool) -> None:
+    rng = np.random.default_rng(5)
+    fine, size, partners = (24, 40), (45, 79), np.array(PARTNERS, np.int32) if mirrored else None
+    unpack, project = kernels.Unpacker(17, PARTNERS), kernels.PlaneResizer(fine, size)
+    for rows, columns in ((12, 20), fine):
+        maps = rng.normal(0, 0.3, (rows, columns, 34)).astype(np.float32)
+        for first in (0, 17):
+            plane, whole = np.empty((17, rows, columns), np.float32), np.empty((17, *size), np.float32)
+            unpack(maps[..., first : first + 17], plane, mirrored=mirrored)
+            assert_array_equal(plane, reference.unpack(maps[..., first:], 17, partners=partners))
+            if (rows, columns) != fine:
+                large = np.empty((17, *fine), np.float32)
+                kernels.PlaneResizer((rows, columns), fine)(plane, large)
+                assert_array_equal(large, reference.resize(plane, fine))
+                plane = large
+            project(plane, whole)
+            assert_array_equal(whole, reference.resize(plane, size))
 
 
 @fuzz

@@ -66,11 +66,14 @@ class PafCase:
     people: Mapping[str, People]
 
 
+RECORDED = ROOT.parent / "shared" / "fixtures"  # what original implementations computed
+
+
 def real_maps() -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Yield heatmaps and PAFs of pictures, float32: the golden ones, and recorded ones where ``../shared`` is."""
     for case in paf_cases():
         yield case.maps.real()
-    for path in sorted((ROOT.parent / "shared" / "fixtures" / "paf_decode").glob("*.npz")):
+    for path in sorted((RECORDED / "paf_decode").glob("*.npz")):
         with np.load(path) as file:
             yield file["heatmaps"], file["pafs"]
 
@@ -123,3 +126,21 @@ def crop_cases() -> Iterator[tuple[NDArray[np.float32], Mapping[str, NDArray[np.
         data = dict(file)
     for i in range(sum(name.endswith("_maps") for name in data)):
         yield data[f"{i}_maps"].astype(np.float32), {mode: data[f"{i}_{mode}"] for mode in POINT_MODES}
+
+
+def tag_maps() -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Yield heatmaps (K, H, W) and tags (T, K, H, W): the golden ones, and recorded ones where ``../shared`` is."""
+    for heatmaps, tags, _ in tag_cases():
+        yield heatmaps, tags
+    for path in sorted((RECORDED / "ae_decode").glob("case*.npz")):
+        with np.load(path) as file:
+            yield file["heatmaps"][0], np.ascontiguousarray(file["tags"][0].transpose(3, 0, 1, 2))
+
+
+def crop_maps() -> Iterator[NDArray[np.float32]]:
+    """Yield heatmaps (H, W, K) of one person each: the golden ones, and recorded ones where ``../shared`` is."""
+    for maps, _ in crop_cases():
+        yield maps
+    for path in sorted((RECORDED / "topdown_decode").glob("case*.npz")):
+        with np.load(path) as file:
+            yield from (np.ascontiguousarray(h.transpose(1, 2, 0)) for h in file["heatmaps"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -14,8 +15,9 @@ from export.weights.find import find_weights
 from export.weights.openvino_ir import IrGraph
 from export.weights.openvino_run import run_ir
 from export.zoo.lw_openpose.load import load_lw_openpose
+from export.zoo.lw_openpose.module import LwOpenPose
 from rpi_runtime.errors import WeightsError
-from tests.export.irs import IrWriter, as_float32, layer_types
+from tests.export.irs import IrWriter, as_float32, layer_types, write_lw_openpose
 
 PUBLISHED = "data/weights/human-pose-estimation-0001/FP16-INT8/human-pose-estimation-0001.xml"
 
@@ -204,11 +206,6 @@ def test_files_that_are_no_graph(tmp_path: Path, text: str) -> None:
         IrGraph(tmp_path / "net.xml")
 
 
-@pytest.fixture(scope="module")
-def published(shared: Path) -> Path:
-    return shared / PUBLISHED
-
-
 @pytest.mark.parametrize("part", [0.0, 0.2, 0.6, 0.999])
 @pytest.mark.parametrize("suffix", [".xml", ".bin"])
 @pytest.mark.parametrize("kind", ["f32", "f16", "int8"])
@@ -220,21 +217,28 @@ def test_truncated_weights(tmp_path: Path, kind: str, suffix: str, part: float) 
         find_weights(str(tmp_path / "net.xml"), {})
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lightweight OpenPose with random weights, in the form in which Open Model Zoo publishes it."""
+    torch.manual_seed(0)
+    return write_lw_openpose(LwOpenPose("omz").eval(), tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.parametrize("part", [0.0, 0.2, 0.6, 0.999])
 @pytest.mark.parametrize("suffix", [".xml", ".bin"])
-def test_truncated_published_weights(tmp_path: Path, published: Path, suffix: str, part: float) -> None:
-    for file in (published, published.with_suffix(".bin")):
+def test_truncated_weights_of_a_whole_network(tmp_path: Path, whole: Path, suffix: str, part: float) -> None:
+    for file in (whole, whole.with_suffix(".bin")):
         data = file.read_bytes()
         cut = int(part * len(data)) if file.suffix == suffix else len(data)
         (tmp_path / file.name).write_bytes(data[:cut])
-    with pytest.raises(WeightsError, match=re.escape(published.with_suffix(suffix).name)):
-        load_lw_openpose(find_weights(str(tmp_path / published.name), {}))
+    with pytest.raises(WeightsError, match=re.escape(whole.with_suffix(suffix).name)):
+        load_lw_openpose(find_weights(str(tmp_path / whole.name), {}))
 
 
-def test_changed_values_are_noticed_or_finite(tmp_path: Path, published: Path) -> None:
+def test_changed_values_are_noticed_or_finite(tmp_path: Path, whole: Path) -> None:
     """A convolution whose strides were changed computes something else than the network."""
-    shutil.copy(published.with_suffix(".bin"), tmp_path / "net.bin")
-    text = published.read_text()
+    shutil.copy(whole.with_suffix(".bin"), tmp_path / "net.bin")
+    text = whole.read_text()
     (tmp_path / "net.xml").write_text(
         text.replace('strides="2,2"', 'strides="1,1"', 1).replace('strides="2, 2"', 'strides="1, 1"', 1)
     )
@@ -243,9 +247,9 @@ def test_changed_values_are_noticed_or_finite(tmp_path: Path, published: Path) -
         load_lw_openpose(find_weights(str(tmp_path / "net.xml"), {}))
 
 
-def test_published_weights_and_the_torch_network_agree(published: Path) -> None:
-    graph = IrGraph(published)
-    net, scale, notes = load_lw_openpose(find_weights(str(published), {}))
+def test_a_file_and_the_torch_network_agree(whole: Path) -> None:
+    graph = IrGraph(whole)
+    net, scale, notes = load_lw_openpose(find_weights(str(whole), {}))
     assert (notes, scale) == (["graph omz"], 1 / 255)
     pixels = np.random.default_rng(4).integers(0, 256, (1, 3, 40, 64)).astype(np.float32)
     expected = run_ir(graph, pixels)
@@ -257,12 +261,10 @@ def test_published_weights_and_the_torch_network_agree(published: Path) -> None:
         np.testing.assert_allclose(out.numpy(), want, atol=1e-3 * np.abs(want).max())
 
 
-def test_the_fp32_form_of_the_published_weights_loads_to_the_same_outputs(
-    tmp_path: Path, published: Path
-) -> None:
-    xml = as_float32(IrGraph(published), tmp_path / "fp32")
+def test_the_fp32_form_loads_to_the_same_outputs(tmp_path: Path, whole: Path) -> None:
+    xml = as_float32(IrGraph(whole), tmp_path / "fp32")
     assert not layer_types(xml) & {"FakeQuantize", "Convert", "Subtract"}
-    nets = [load_lw_openpose(find_weights(str(x), {})) for x in (published, xml)]
+    nets = [load_lw_openpose(find_weights(str(x), {})) for x in (whole, xml)]
     assert nets[0][1:] == nets[1][1:]
     image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(1)) - 0.5
     with torch.inference_mode():
@@ -270,10 +272,17 @@ def test_the_fp32_form_of_the_published_weights_loads_to_the_same_outputs(
             np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-def test_a_folder_or_the_bin_names_the_same_weights(published: Path) -> None:
-    folder, values = published.parent, published.with_suffix(".bin")
-    found = [find_weights(str(p), {}) for p in (folder, values)]
-    assert {w.sha256 for w in found} == {"df2a9f41f15c3a0c8a0c5a704650338a3cc5c7bb588f2bfc14ea7093fa37b446"}
+def test_a_folder_or_the_bin_names_the_same_weights(whole: Path) -> None:
+    folder, values = whole.parent, whole.with_suffix(".bin")
+    digests = {find_weights(str(p), {}).sha256 for p in (whole, folder, values)}
+    assert digests == {hashlib.sha256(values.read_bytes()).hexdigest()}
+
+
+def test_the_published_weights_load(shared: Path) -> None:
+    found = find_weights(str(shared / PUBLISHED), {})
+    assert found.sha256 == "df2a9f41f15c3a0c8a0c5a704650338a3cc5c7bb588f2bfc14ea7093fa37b446"
+    _, scale, notes = load_lw_openpose(found)  # compares both networks' outputs
+    assert (notes, scale) == (["graph omz"], 1 / 255)
 
 
 def test_a_chain_of_20000_layers_is_read(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch import nn
 
 from export.macs import count_macs, count_parameters
 from tests.export.official import VARIANTS, described, fill, filled_state, fixtures
-from tests.export.zoo.golden.make import PATH
+from tests.export.zoo.golden.make import NETWORKS, PATH, keys_digest, on_meta
 from tests.export.zoo.golden.make import described as measured
 
 TOLERANCE = 1e-4
@@ -33,29 +34,21 @@ TABLE = {
 }
 
 
-def on_meta(variant: str) -> nn.Module:
-    with torch.device("meta"):
-        return VARIANTS[variant]()
+def compare_facts(shared: Path, name: str, found: dict[str, Any]) -> None:
+    """Compare what is known of a network with what the official code has: keys, parameters, multiply-adds."""
+    meta, keys = described(shared, name)
+    assert found["keys"] == keys_digest(keys)
+    assert (found["parameters"], found["children"]) == (meta["parameters"], meta["parameters_by_top_module"])
+    assert {size: found["macs"][size] for size in meta["runs"]} == {
+        k: r["macs"] for k, r in meta["runs"].items()
+    }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_keys_shapes_and_their_order_are_the_official_ones(shared: Path, variant: str) -> None:
-    _, official = described(shared, variant)
-    ours = {k: list(v.shape) for k, v in on_meta(variant).state_dict().items()}
-    assert list(ours) == list(official)
-    assert ours == official
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_parameters_and_multiply_adds_are_the_official_ones(shared: Path, variant: str) -> None:
-    meta, _ = described(shared, variant)
-    net = on_meta(variant)
-    by_module = {name: count_parameters(child) for name, child in net.named_children()}
-    assert {k: v for k, v in by_module.items() if v} == meta["parameters_by_top_module"]
-    assert count_parameters(net) == meta["parameters"]
-    for size, run in meta["runs"].items():
-        height, width = map(int, size.split("x"))
-        assert count_macs(net, width, height) == run["macs"]
+def test_the_golden_facts_are_those_of_the_official_code(shared: Path) -> None:
+    golden = json.loads(PATH.read_text())
+    assert [*golden] == [*NETWORKS]
+    for name in NETWORKS:
+        compare_facts(shared, name, golden[name])
 
 
 @pytest.mark.parametrize("variant", TABLE)
@@ -83,10 +76,11 @@ def test_outputs_agree_with_the_official_ones(shared: Path, variant: str) -> Non
             np.testing.assert_allclose(value.numpy(), expected[name], atol=TOLERANCE, err_msg=path.stem)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_outputs_and_keys_are_the_golden_ones(variant: str) -> None:
+@pytest.mark.parametrize("variant", NETWORKS)
+def test_facts_and_outputs_are_the_golden_ones(variant: str) -> None:
     expected, found = json.loads(PATH.read_text())[variant], measured(variant)
-    assert found["keys"] == expected["keys"]
+    facts = ("keys", "parameters", "children", "macs")
+    assert {fact: found[fact] for fact in facts} == {fact: expected[fact] for fact in facts}
     for one, other in zip(found["outputs"], expected["outputs"], strict=True):  # type: ignore[call-overload]
         assert one["shape"] == other["shape"]
         assert one["norm"] == pytest.approx(other["norm"], rel=TOLERANCE)

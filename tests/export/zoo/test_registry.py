@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from export.zoo.pair import PAIR
 from export.zoo.registry import MODELS, find_model, find_trainable
 from quant.cli import run_command
 from rpi_runtime.errors import UsageError, WeightsError
-from tests.export.official import VARIANTS, described, seeded_state
+from tests.export.official import VARIANTS, seeded_state
+from tests.export.zoo.golden.make import PATH
 
 SMALL = {"lpn-50": (64, 96), "hwl": (64, 96), "hwl-hsigmoid-half": (64, 96), "efficienthrnet-h4": (96, 64)}
 
@@ -32,14 +34,13 @@ def save(variant: str, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", [n for n in MODELS if n in VARIANTS])
-def test_facts_are_those_of_the_official_code(shared: Path, name: str) -> None:
-    facts = MODELS[name].facts
-    meta, _ = described(shared, name)  # counted of our networks in test_networks.py
-    assert facts.parameters == meta["parameters"]
+def test_facts_are_those_of_the_official_code(name: str) -> None:
+    facts, golden = (
+        MODELS[name].facts,
+        json.loads(PATH.read_text())[name],
+    )  # compared with it in test_networks.py
     width, height = facts.size
-    runs = meta["runs"] | described(shared, "hwl")[0]["runs"] if name.startswith("hwl") else meta["runs"]
-    if f"{height}x{width}" in runs:
-        assert facts.macs == runs[f"{height}x{width}"]["macs"]
+    assert (facts.parameters, facts.macs) == (golden["parameters"], golden["macs"][f"{height}x{width}"])
 
 
 @pytest.mark.parametrize("name", ["lw-openpose", "efficienthrnet-h4", "lpn-101", "hwl-hsigmoid-half"])

@@ -20,7 +20,7 @@ from export.zoo.lw_openpose.module import LwOpenPose
 from export.zoo.lw_openpose.widths import WIDTHS
 from export.zoo.registry import find_model
 
-PARAMETERS = {"lw-openpose": 1, "lw-openpose-3refine": 3}  # refinement stages
+STAGES = {"lw-openpose": 1, "lw-openpose-3refine": 3}  # refinement stages
 TOLERANCE = 1e-4
 
 
@@ -41,28 +41,11 @@ def filled(shared: Path, fill: Any, variant: str) -> tuple[dict[str, Any], dict[
     return fill.fill_arrays(shapes, meta["gain"], meta["transposed"]), meta
 
 
-@pytest.mark.parametrize(("variant", "stages"), PARAMETERS.items())
-def test_keys_shapes_and_their_order_are_the_official_ones(shared: Path, variant: str, stages: int) -> None:
-    official = json.loads((shared / "fixtures" / variant / "state_dict_keys.json").read_text())
-    ours = {k: list(v.shape) for k, v in LwOpenPose("osokin", stages).state_dict().items()}
-    assert list(ours) == list(official)
-    assert ours == official
-
-
-@pytest.mark.parametrize(("variant", "stages"), PARAMETERS.items())
-def test_parameter_counts(shared: Path, variant: str, stages: int) -> None:
-    meta = json.loads((shared / "fixtures" / variant / "meta.json").read_text())
-    net = LwOpenPose("osokin", stages)
-    by_module = {name: sum(p.numel() for p in child.parameters()) for name, child in net.named_children()}
-    assert sum(by_module.values()) == meta["parameters"]
-    assert by_module == meta["parameters_by_top_module"]
-
-
 def test_omz_graph_has_its_published_size() -> None:
     assert sum(p.numel() for p in LwOpenPose("omz").parameters()) == 4_099_058
 
 
-@pytest.mark.parametrize(("variant", "stages"), PARAMETERS.items())
+@pytest.mark.parametrize(("variant", "stages"), STAGES.items())
 def test_every_stage_agrees_with_the_official_outputs(
     shared: Path, fill: Any, variant: str, stages: int
 ) -> None:
@@ -83,17 +66,18 @@ def as_weights(arrays: dict[str, Any]) -> Weights:
     return Weights(state=state, ir=None, source="test", sha256="", licence="")
 
 
-def test_three_refinement_stages_load_into_one_and_that_is_said(shared: Path, fill: Any) -> None:
-    arrays, _ = filled(shared, fill, "lw-openpose-3refine")
-    net, scale, notes = load_lw_openpose(as_weights(arrays))
+def test_three_refinement_stages_load_into_one_and_that_is_said() -> None:
+    torch.manual_seed(0)
+    source = LwOpenPose("osokin", 3).eval()
+    state = {k: v.numpy() for k, v in source.state_dict().items()}
+    net, scale, notes = load_lw_openpose(as_weights(state))
     assert (net.graph, scale, len(net.refinement_stages)) == ("osokin", 1 / 256, 1)
-    dropped = [k for k in arrays if k.startswith(("refinement_stages.1.", "refinement_stages.2."))]
+    dropped = [k for k in state if k.startswith(("refinement_stages.1.", "refinement_stages.2."))]
     assert f"refinement stages 2 and 3 dropped on purpose ({len(dropped)} keys)" in " ".join(notes)
-    expected = np.load(shared / "fixtures" / "lw-openpose-3refine" / "outputs_64x96.npz")
+    image = torch.rand(1, 3, 32, 48) - 0.5
     with torch.inference_mode():
-        heatmaps, pafs = net(torch.from_numpy(fill.make_input(64, 96)))
-    np.testing.assert_allclose(heatmaps.numpy(), expected["stage1_heatmaps"], atol=TOLERANCE)
-    np.testing.assert_allclose(pafs.numpy(), expected["stage1_pafs"], atol=TOLERANCE)
+        for ours, theirs in zip(net(image), source.stages(image)[1], strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=TOLERANCE)
 
 
 def test_a_state_dict_of_the_omz_graph_is_known_by_its_keys() -> None:
