@@ -169,7 +169,7 @@ class CropTask(Task[CropRecipe, CropSamples, nn.Module]):
         outputs : Tensor, or (Tensor, Tensor) with a teacher
             Result of the module from `trained`.
         targets : list of Tensor
-            Floats and weights.
+            Maps and weights.
         """
         maps, weight = targets[0].float(), targets[1]
         spec = self.recipe.distillation

@@ -57,7 +57,7 @@ def _adopt(state: State, source: str) -> State:
 
 ENTRIES = {
     NAME: Entry(
-        summary="PersonRefiner of the pair: top-down, 17 keypoints, Lite-HRNet with channel shuffle, stride 4",
+        summary="Refiner of the pair: top-down, 17 keypoints, Lite-HRNet with channel shuffle, stride 4",
         facts=Facts(
             parameters=1_300_177,
             macs=75_582_912,
