@@ -20,6 +20,9 @@ from rpi_runtime.poses import Frame, Image
 
 _PURPOSE = "cameras, streams and video files"
 _OPEN_MS, _READ_MS = 8000, 4000  # of a stream; the feed has its own limits
+# FFmpeg's capture fails for a damaged picture of an MJPEG stream as for the stream's end, but at the end at once and
+# again and again
+_END_FAILURES, _AT_ONCE_S = 8, 0.01
 
 
 class Capture:
@@ -33,8 +36,9 @@ class Capture:
     """
 
     def __init__(self) -> None:
-        # fatal messages only, because this file reports the others
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")
+        # none of FFmpeg's messages: this file reports what matters, and OpenCV prints them on standard output, where
+        # the JSON lines may go
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         self.cv2: Any = load("cv2", _PURPOSE)
         _quieten(self.cv2)
         self.undecodable = 0
@@ -157,7 +161,7 @@ class OpenCvSource:
         assert self._capture is not None
         capture, begin = self._capture, time.monotonic()
         while True:
-            if not capture.grab():
+            if not self._grab(capture, timeout_s):
                 self._check_end(time.monotonic() - begin, timeout_s)
                 return None
             now_ns = time.monotonic_ns()
@@ -165,7 +169,7 @@ class OpenCvSource:
             if image is not None:
                 break
             if time.monotonic() - begin >= timeout_s:
-                raise UndecodableError(f"{self._name}: none of the frames of {timeout_s:g} s can be decoded")
+                raise self._undecodable(timeout_s)
         if self._ahead is not None:
             now_ns = self._ahead.wait(capture.get(capture.cv2.CAP_PROP_POS_MSEC))
         elif self._kind == "camera":
@@ -178,6 +182,29 @@ class OpenCvSource:
         """Close the device."""
         if self._capture is not None:
             self._capture.release()
+
+    def _grab(self, capture: Capture, timeout_s: float) -> bool:
+        """Wait for the next frame, passing over damaged ones of a stream; return False if none arrives."""
+        begin = tried = time.monotonic()
+        damaged = at_once = 0
+        while at_once < _END_FAILURES:
+            if capture.grab():
+                capture.undecodable += damaged
+                return True
+            now = time.monotonic()
+            if self._kind == "camera" or now - tried >= timeout_s:
+                return False
+            damaged += 1
+            if now - begin >= timeout_s:
+                capture.undecodable += damaged
+                raise self._undecodable(timeout_s)
+            at_once = at_once + 1 if now - tried < _AT_ONCE_S else 0
+            time.sleep(_AT_ONCE_S if at_once else 0)
+            tried = time.monotonic()
+        return False
+
+    def _undecodable(self, timeout_s: float) -> UndecodableError:
+        return UndecodableError(f"{self._name}: none of the frames of {timeout_s:g} s can be decoded")
 
     def _open_camera(self, capture: Capture, wanted: Wanted) -> None:
         cv2 = capture.cv2

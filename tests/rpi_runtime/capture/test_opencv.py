@@ -12,7 +12,7 @@ import pytest
 
 from rpi_runtime.capture.opencv import OpenCvSource
 from rpi_runtime.capture.pictures import encode_picture
-from rpi_runtime.capture.source import StalledError, Wanted
+from rpi_runtime.capture.source import StalledError, UndecodableError, Wanted
 from rpi_runtime.errors import SourceError
 from tests.rpi_runtime.pictures import gradient
 
@@ -160,6 +160,42 @@ def test_a_camera_of_which_nothing_can_be_decoded_stalls(monkeypatch):
     source.configure(Wanted())
     with pytest.raises(StalledError, match=r"none of the frames of 0\.01 s can be decoded"):
         source.read(0.01)
+
+
+class Mjpeg(StandIn):
+    """As FFmpeg's capture of an MJPEG stream: `grab` fails for each damaged picture, and for ever at the end."""
+
+    pictures = (True, False, True, False, False, True)
+
+    def grab(self):
+        self.frames += 1
+        return self.frames - 3 < len(self.pictures) and self.pictures[self.frames - 3]
+
+
+def test_a_damaged_picture_does_not_end_a_stream_and_its_end_does(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", Mjpeg)
+    source = OpenCvSource("http://cam/stream.mjpg", kind="stream")
+    source.configure(Wanted())
+    assert [source.read(1).undecodable for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(SourceError, match="the stream is gone") as caught:
+        source.read(1)
+    assert not isinstance(caught.value, StalledError)
+
+
+def test_a_stream_of_damage_alone_is_no_silence(monkeypatch):
+    def grab(self):
+        time.sleep(0.02)
+        return False
+
+    monkeypatch.setattr(cv2, "VideoCapture", StandIn)
+    monkeypatch.setattr(StandIn, "grab", grab)
+    source = OpenCvSource("http://cam/stream.mjpg", kind="stream")
+    source.configure(Wanted())
+    with pytest.raises(UndecodableError, match="none of the frames"):
+        source.read(0.1)
+    monkeypatch.setattr(StandIn, "grab", lambda self: time.sleep(0.06))
+    with pytest.raises(StalledError, match="gone or stalls"):
+        source.read(0.05)
 
 
 def test_names_at_which_opencv_would_crash_are_refused():

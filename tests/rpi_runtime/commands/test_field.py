@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from rpi_runtime import __version__
 from rpi_runtime.__main__ import COMMANDS, main
-from rpi_runtime.capture.pictures import write_picture
+from rpi_runtime.capture.pictures import encode_picture, write_picture
 from rpi_runtime.errors import UsageError
 from rpi_runtime.settings.run_config import load_config
 from tests.rpi_runtime.pictures import gradient
@@ -245,6 +249,43 @@ def test_show_takes_pictures_and_folders_and_says_how_far_it_is(folder, tmp_path
     assert len(list((tmp_path / "out").iterdir())) == 7
     assert "[1/8] " in done.stderr and "[8/8] " in done.stderr
     assert "1 of 8 files could not be read" in done.stderr.splitlines()[-1]
+
+
+class DamagingCamera(BaseHTTPRequestHandler):
+    """An MJPEG stream of which every fourth picture is damaged: empty, of zeros, or a beginning."""
+
+    def do_GET(self):
+        whole = encode_picture(gradient(), ".jpg")
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=frame")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for number in itertools.count():
+                damaged = (b"", bytes(900), whole[:200])[number // 4 % 3]
+                data = damaged if number % 4 == 3 else whole
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                self.wfile.write(head.encode() + data + b"\r\n")
+                time.sleep(0.02)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_damaged_pictures_of_a_stream_are_counted_and_print_nothing_among_the_lines(folder):
+    pytest.importorskip("cv2")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), DamagingCamera)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        words = ["--source", f"http://127.0.0.1:{server.server_port}/", "--frames", "30", "--sink", "jsonl:-"]
+        done = call("run", "--model", folder / "toy.tflite", *words, text=True)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert done.returncode == 0, done.stderr
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 30
+    assert "source restarted 0 times" in done.stderr
+    assert "frames could not be decoded" in done.stderr
 
 
 def test_show_passes_over_links_in_a_circle(folder, tmp_path):
