@@ -18,6 +18,7 @@ from rpi_runtime.names import PlainPath
 from rpi_runtime.poses import Frame, Image
 
 _ADDRESS = re.compile(r"(?i)[a-z]{2,6}:?/|rts?p|https?|.*@")
+_END_FAILURES = 500  # in a row, of a film that has ended: damage of a few megabytes has fewer
 _USUAL_FPS = 25.0  # of a file that does not say
 
 
@@ -114,7 +115,7 @@ class FilmSource:
 
     def _next(self, capture: Capture) -> Image | None:
         """Return the next decodable frame of this pass, upright, or None, and set its time."""
-        while capture.grab():
+        while capture.grab(_END_FAILURES):
             position_ms = capture.get(capture.cv2.CAP_PROP_POS_MSEC)
             image = capture.retrieve()
             stamp_ns = self._lap_ns + (round(position_ms * 1e6) if 0 <= position_ms < 1e12 else 0)

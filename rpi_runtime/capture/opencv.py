@@ -20,9 +20,7 @@ from rpi_runtime.poses import Frame, Image
 
 _PURPOSE = "cameras, streams and video files"
 _OPEN_MS, _READ_MS = 8000, 4000  # of a stream; the feed has its own limits
-# FFmpeg's capture fails for a damaged picture of an MJPEG stream as for the stream's end, but at the end at once and
-# again and again
-_END_FAILURES, _AT_ONCE_S = 8, 0.01
+_END_FAILURES, _AT_ONCE_S = 8, 0.01  # in a row and each at once, of a stream that has ended
 
 
 class Capture:
@@ -61,9 +59,17 @@ class Capture:
         """Request a property. `get` tells whether it was accepted."""
         self._capture.set(key, value)
 
-    def grab(self) -> bool:
-        """Wait for the next frame; return False at the end or if none arrives."""
-        return bool(self._capture.grab())
+    def grab(self, tries: int = 1) -> bool:
+        """Wait for the next frame; return False at the end or if none arrives.
+
+        FFmpeg's capture fails alike for a damaged frame and for the end, where each further try fails, too. With more
+        than one try, damaged frames are passed over and counted.
+        """
+        for failures in range(tries):
+            if self._capture.grab():
+                self.undecodable += failures
+                return True
+        return False
 
     def decode_here(self) -> None:
         """Take a V4L2 camera's JPEG frames as they come and decode them in `retrieve`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -133,6 +134,22 @@ def test_a_frame_that_cannot_be_decoded_is_passed_over(video, monkeypatch):
     frames = read_all(open_film(video)[0])
     assert [f.timestamp_ns // 1_000_000 for f in frames] == [0, 300, 500]
     assert [f.undecodable for f in frames] == [0, 2, 1]
+
+
+@pytest.mark.parametrize("damaged", [1, 20])
+def test_frames_without_a_picture_do_not_end_a_film(video, tmp_path, damaged):
+    """FFmpeg's capture fails for them as at the end, and the film was over there without a word."""
+    data = bytearray(video.read_bytes())
+    begins = [found.end() for found in re.finditer(b"00dc", data)][:40]
+    for begin in begins[5 : 5 + damaged]:
+        size = int.from_bytes(data[begin : begin + 4], "little")
+        data[begin + 4 : begin + 4 + size] = bytes(size)
+    (tmp_path / "damaged.avi").write_bytes(data)
+    source, _ = open_film(tmp_path / "damaged.avi")
+    frames = read_all(source)
+    assert len(frames) == 40 - damaged
+    assert sum(f.undecodable for f in frames) == damaged
+    assert frames[-1].timestamp_ns == 39 * 50_000_000
 
 
 def test_a_film_of_which_no_frame_can_be_decoded_is_an_error(video, monkeypatch):
