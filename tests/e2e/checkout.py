@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -28,6 +29,13 @@ def skip(reason: str) -> NoReturn:
     """End, saying what is missing."""
     print(f"skipped: {reason}")
     sys.exit(SKIPPED)
+
+
+def add_pictures(parser: argparse.ArgumentParser, count: int) -> None:
+    """Declare the network and the pictures on which people are compared."""
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True, help="folder of pictures with people")
+    parser.add_argument("--count", type=int, default=count, help="pictures (default: %(default)s)")
 
 
 def which_missing(*names: str) -> list[str]:

@@ -28,6 +28,7 @@ from tests.e2e.checkout import (
     CHECKOUT,
     LOOSE,
     STRICT,
+    add_pictures,
     build_wheel,
     compare,
     copy_pictures,
@@ -171,9 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True, help="folder of pictures with people")
-    parser.add_argument("--count", type=int, default=8, help="pictures (default: %(default)s)")
+    add_pictures(parser, 8)
     parser.add_argument("--suite", choices=PYTHON, default="trixie")
     parser.add_argument("--arch", choices=MACHINE, default="amd64")
     parser.add_argument("--interpreter", choices=["ai-edge-litert", TFLITE], default="ai-edge-litert")

@@ -1,6 +1,6 @@
 """The installed wheel on every Python, NumPy and interpreter it is for.
 
-    python -m tests.e2e.versions --model M.tflite --images FOLDER
+    python -m tests.e2e.versions --model M.tflite --images FOLDER [--python 3.13]
 
 For each combination: a new virtual environment with the wheel and nothing beyond what a row names, without
 OpenCV, in which the runtime finds people on pictures from the command line, and the same people as this checkout.
@@ -17,7 +17,17 @@ import tempfile
 from pathlib import Path
 
 from rpi_runtime.model.interpreter import Model
-from tests.e2e.checkout import LOOSE, STRICT, build_wheel, compare, copy_pictures, expected, find_python, run
+from tests.e2e.checkout import (
+    LOOSE,
+    STRICT,
+    add_pictures,
+    build_wheel,
+    compare,
+    copy_pictures,
+    expected,
+    find_python,
+    run,
+)
 
 LITERT, TFLITE = "ai-edge-litert", "tflite-runtime"
 ROWS = [  # Python, NumPy, interpreter
@@ -65,9 +75,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True, help="folder of pictures with people")
-    parser.add_argument("--count", type=int, default=8, help="pictures (default: %(default)s)")
+    add_pictures(parser, 8)
+    parser.add_argument(
+        "--python",
+        choices=sorted({row[0] for row in ROWS}),
+        action="append",
+        help="only the rows of these (default: all)",
+    )
     args = parser.parse_args()
     model = args.model.resolve()
     wheels: dict[str, Path] = {}
@@ -77,6 +91,8 @@ def main() -> None:
             Model(model, threads=1), copy_pictures(args.images, args.count, folder / "pictures")
         )
         for row in ROWS:
+            if args.python and row[0] not in args.python:
+                continue
             if find_python(row[0]) is None:
                 print(f"skipped: Python {row[0]}, {row[1]}, {row[2]}: no such Python on this machine")
                 continue

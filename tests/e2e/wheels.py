@@ -5,7 +5,7 @@ the newest LiteRT, aarch64 as a Cortex-A72 under qemu. The people found must be 
 has Python 3.12: its x86-64 wheel runs in a virtual environment, its aarch64 wheel is built with the headers of x86-64's
 3.12 and looked at, and not run.
 
-Needs what `tests.e2e.debian_root` needs. `--output DIR` keeps the wheels.
+Needs what `tests.e2e.debian_root` needs. `--output DIR` keeps the wheels, `--only 3.13-aarch64` tries one of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from tests.e2e.checkout import build_wheel, find_python, need, run, skip
+from tests.e2e.checkout import add_pictures, build_wheel, find_python, need, run, skip
 from tests.e2e.debian_root import (
     MACHINE,
     PYTHON,
@@ -34,6 +34,10 @@ from tests.e2e.versions import try_python
 
 LITERT = "ai-edge-litert"
 WITHOUT_ROOT = "3.12"
+# By name: the Debian in whose root it runs, or none.
+WHEELS = {f"{PYTHON[suite]}-{machine}": suite for suite in PYTHON for machine in MACHINE.values()} | {
+    f"{WITHOUT_ROOT}-{machine}": "" for machine in MACHINE.values()
+}
 
 
 def in_root(target: Target, folder: Path, emulator: Path | None, args: argparse.Namespace) -> Path:
@@ -89,35 +93,44 @@ def in_environment(folder: Path, args: argparse.Namespace) -> Path:
     return wheel
 
 
+def make_wheel(name: str, folder: Path, args: argparse.Namespace) -> Path:
+    """Build and try one wheel, and return it."""
+    machine, suite = name.partition("-")[2], WHEELS[name]
+    if not suite:
+        return only_built(folder) if machine == MACHINE["arm64"] else in_environment(folder, args)
+    (arch,) = (a for a, m in MACHINE.items() if m == machine)
+    target = Target(suite=suite, arch=arch, root=folder / "root")
+    emulator = find_qemu(machine, folder) if target.emulated else None
+    return in_root(target, folder, emulator, args)
+
+
 def main() -> None:
     """Build and try every wheel."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True, help="folder of pictures with people")
-    parser.add_argument("--count", type=int, default=4, help="pictures (default: %(default)s)")
+    add_pictures(parser, 4)
+    parser.add_argument(
+        "--only", choices=WHEELS, action="append", default=[], help="these wheels (default: all)"
+    )
     parser.add_argument("--output", type=Path, help="keep the wheels here")
     args = parser.parse_args()
-    if os.geteuid() != 0:
-        skip("needs root, to mount and to change the root")
-    need("mmdebstrap", "unshare", "chroot")
-    need_cross_compiler(MACHINE["arm64"])
-    with tempfile.TemporaryDirectory(prefix="pipose-wheels-") as name:
-        folder = Path(name)
-        emulator = find_qemu(MACHINE["arm64"], folder)
-        wheels = []
-        for suite in PYTHON:
-            for arch in MACHINE:
-                begin = time.monotonic()
-                target = Target(suite=suite, arch=arch, root=folder / "root")
-                wheels.append(in_root(target, folder, emulator if target.emulated else None, args))
-                print(f"  {time.monotonic() - begin:.0f} s", flush=True)
-        wheels += [in_environment(folder, args), only_built(folder)]
-        if args.output:
-            args.output.mkdir(parents=True, exist_ok=True)
-            for wheel in wheels:
+    wanted = args.only or list(WHEELS)
+    if any(WHEELS[name] for name in wanted):
+        if os.geteuid() != 0:
+            skip("needs root, to mount and to change the root")
+        need("mmdebstrap", "unshare", "chroot")
+    if any(name.endswith(MACHINE["arm64"]) for name in wanted):
+        need_cross_compiler(MACHINE["arm64"])
+    if args.output:
+        args.output.mkdir(parents=True, exist_ok=True)
+    for name in wanted:
+        begin = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="pipose-wheels-") as folder:
+            wheel = make_wheel(name, Path(folder), args)
+            if args.output:
                 shutil.copy(wheel, args.output)
+        print(f"  {time.monotonic() - begin:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
