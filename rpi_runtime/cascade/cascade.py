@@ -301,7 +301,9 @@ class Cascade:
         people = [p for p in self._people if not p.lost]
         twice: list[int] = []
         if len(people) > 1:
-            places = self._matcher.places([p.pose for p in people])
+            # keypoints alone where there are some: boxes of one person, found twice, may be those of half of the person
+            poses = [replace(p.pose, box=None) if p.pose.found.any() else p.pose for p in people]
+            places = self._matcher.places(poses)
             twice = duplicates(self._matcher.compare(places, places).oks, [p.pose.score for p in people])
         # a detector that found a person twice on this picture would do so again, so another pass does not help
         again = bool(twice) and (self._unlooked > 0 or not self._detects)

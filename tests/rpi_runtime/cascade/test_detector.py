@@ -139,6 +139,14 @@ def test_a_person_found_twice_by_the_detector_does_not_make_it_look_at_every_fra
     assert not cascade.wants_look(2 * FRAME)
 
 
+def test_half_of_a_person_and_the_person_are_one():
+    """A detector's two boxes have little in common; the keypoints on both crops are the same person's."""
+    truth = person(100, 60)
+    cascade, _, _ = make([truth], budget_ms=0)
+    found = cascade(BLANK, [seen(truth), seen(truth[:3], score=0.4)], FRAME)
+    assert [p.score for p in found.poses] == [pytest.approx(0.8 * 9.0)], "the surer one stays"
+
+
 def test_ids_stay_whether_a_person_has_keypoints_or_only_a_box():
     tracker = Tracker(SKELETON)
     ids = []
