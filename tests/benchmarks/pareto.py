@@ -1,10 +1,13 @@
 """The map of networks and pairs: AP over time, work and memory, and which of them nobody beats.
 
     python -m tests.benchmarks.pareto FILE... [FINDER+CROPS...] --coco ../shared/data/coco [--markdown T] [--svg P]
+    python -m tests.benchmarks.pareto FINDER+CROPS --networks D --keep K --coco ../shared/data/coco
 
-Each argument is a network by itself, or a finder and a network of crops joined by a plus. AP is COCO's on val2017, by
-the runtime's own code, all keypoints of a crop given (`--decode fast` for what the runtime reports). A network of crops
-by itself is not on the map: it finds nobody.
+Each argument is a network by itself, or a finder and a network of crops joined by a plus. --networks adds the INT8
+files of a folder that `tests.benchmarks.networks --output D` made, those that its gate refused too: each network of
+whole pictures, and every pair of a detector and a network of crops, those of the arguments among them. AP is COCO's on
+val2017, by the runtime's own code, all keypoints of a crop given (`--decode fast` for what the runtime reports). A
+network of crops by itself is not on the map: it finds nobody.
 
 Milliseconds are the processor's time of one thread for a frame with one, two and five people, the whole of it: from a
 640x480 picture to poses. Every subject sees the same pictures, interleaved in one run; a pair looks at as many crops as
@@ -12,19 +15,21 @@ there are people, so that the figures say what a person costs. `by the first` co
 of the first subject. Memory is how much a process of its own grew by loading and running the subject. `G` counts
 multiply-adds of a frame with two people. Pi 4 and Pi 5 are predictions (`quant.speed`) of the networks' time alone for
 two people with four threads; nothing of that was measured on a board. A subject is on the frontier when none with as
-much AP is faster, for two people.
+much AP is faster, for two people. What does not depend on the run (AP, work, memory, predictions) is kept in --keep by
+the files' contents, so that a run can be broken off and taken up; times are always those of one run.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,40 +45,23 @@ from rpi_runtime.errors import UsageError
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.evaluate.coco import read_split
 from rpi_runtime.files import write_text
+from rpi_runtime.model.card import ModelCard, read_card
 from rpi_runtime.model.interpreter import Model
+from tests.benchmarks.pareto_map import BOARDS, Point, choices, mark_frontier, markdown, svg
 
 PEOPLE = (1, 2, 5)
 SIZE = (480, 640)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """One subject on the map.
+class Figures:
+    """What does not depend on the run; see `Point`."""
 
-    Attributes
-    ----------
-    name : str
-    ap : float
-    gmacs : float
-        Of a frame with two people.
-    ms : tuple of float
-        For 1, 2 and 5 people.
-    ratio : float
-        Time for two people by that of the first subject.
-    memory_mb : float
-    predicted_ms : tuple of float
-        On a Pi 4 and a Pi 5, two people, four threads.
-    frontier : bool
-    """
-
-    name: str
     ap: float
     gmacs: float
-    ms: tuple[float, ...]
-    ratio: float
     memory_mb: float
     predicted_ms: tuple[float, ...]
-    frontier: bool = False
+    look_ms: tuple[float, ...]
 
 
 class Subject:
@@ -82,11 +70,17 @@ class Subject:
     def __init__(self, text: str) -> None:
         finder, _, crops = text.partition("+")
         self.text, self.files = text, [Path(f) for f in (finder, crops) if f]
-        self.name = " + ".join(f.stem for f in self.files)
+        self.cards = [read_card(f) for f in self.files]
+        self.name = " + ".join(map(short_name, self.cards))
         self._estimator = Estimator([Model(finder, threads=1)], track=False)
         self._refiner: Refiner | None = refiner_for(Model(crops, threads=1)) if crops else None
         if self._refiner is None and not self._estimator.skeleton.keypoints:
             raise UsageError(f"{text}: a detector finds no poses; give FINDER+CROPS")
+
+    def key(self, decode: str) -> str:
+        """A name for a file by the contents of the networks and how crops are decoded."""
+        parts = [hashlib.sha256(f.read_bytes()).hexdigest()[:16] for f in self.files]
+        return "-".join([*parts, decode])
 
     def frame(self, picture: np.ndarray, people: int) -> None:
         """One frame: the whole picture, and as many crops as people."""
@@ -94,6 +88,11 @@ class Subject:
         if self._refiner is not None:
             for n in range(people):
                 self._refiner(picture, (60.0 + 80 * n, 60.0, 140.0, 330.0))
+
+
+def short_name(card: ModelCard) -> str:
+    """A network's name with its size, once."""
+    return card.name if card.name[-1:].isdigit() else f"{card.name} {card.input.size}"
 
 
 def time_all(subjects: Sequence[Subject], turns: int) -> list[tuple[float, ...]]:
@@ -135,9 +134,7 @@ def macs(subject: Subject, people: int) -> float:
 
 def predicted(subject: Subject, people: int) -> tuple[float, ...]:
     """Milliseconds of the networks of a frame, on each board."""
-    return tuple(
-        summed([predict(file, board).ms for file in subject.files], people) for board in ("pi4", "pi5")
-    )
+    return tuple(summed([predict(file, board).ms for file in subject.files], people) for board in BOARDS)
 
 
 def summed(each: Sequence[float], people: int) -> float:
@@ -166,65 +163,38 @@ def resident_mb() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-def mark_frontier(points: Sequence[Point]) -> list[Point]:
-    """Say of each point whether none with as much AP is faster for two people."""
-    return [replace(p, frontier=not any(q.ap >= p.ap and q.ms[1] < p.ms[1] for q in points)) for p in points]
-
-
-def markdown(points: Sequence[Point]) -> str:
-    """The table, surest first."""
-    lines = [
-        "| network or pair | AP | G, 2 people | ms, 1 person | 2 | 5 | by the first | MB | Pi 4 ms, predicted | Pi 5 |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for p in sorted(points, key=lambda p: -p.ap):
-        name = f"**{p.name}**" if p.frontier else p.name
-        times = " | ".join(f"{ms:.1f}" for ms in p.ms)
-        boards = " | ".join(f"{ms:.0f}" for ms in p.predicted_ms)
-        lines.append(
-            f"| {name} | {p.ap:.1f} | {p.gmacs:.2f} | {times} | {p.ratio:.2f} | {p.memory_mb:.0f} | {boards} |"
+def figures(subject: Subject, coco: Path, decode: str, keep: Path | None) -> Figures:
+    """Measure what does not depend on the run, or read it from `keep`."""
+    kept = keep / f"{subject.key(decode)}.json" if keep else None
+    if kept is not None and kept.exists():
+        return Figures(
+            **{n: tuple(v) if isinstance(v, list) else v for n, v in json.loads(kept.read_text()).items()}
         )
-    return "\n".join(lines) + "\n"
+    people = 2
+    alone = len(subject.files) == 1
+    found = Figures(
+        ap=measure_ap(subject, coco, decode),
+        gmacs=macs(subject, people),
+        memory_mb=memory_of(subject.text),
+        predicted_ms=predicted(subject, people),
+        look_ms=(0.0,) * len(BOARDS) if alone else predicted(subject, 0),
+    )
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_text(kept, json.dumps(asdict(found), indent=1) + "\n")
+    return found
 
 
-def svg(points: Sequence[Point]) -> str:
-    """AP over the time for two people, the frontier drawn."""
-    width, height, left, bottom = 760, 420, 56, 44
-    most = max(p.ms[1] for p in points) * 1.25
-    high = max(p.ap for p in points) * 1.1
-
-    def place(p: Point) -> tuple[float, float]:
-        return left + (width - left - 20) * p.ms[1] / most, height - bottom - (
-            height - bottom - 20
-        ) * p.ap / high
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="sans-serif" font-size="12">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<path d="M{left},20V{height - bottom}H{width - 20}" fill="none" stroke="#444"/>',
-        f'<text x="{width / 2}" y="{height - 10}" text-anchor="middle">ms a frame with two people, one thread</text>',
-        f'<text x="16" y="{height / 2}" transform="rotate(-90 16 {height / 2})" text-anchor="middle">'
-        "AP, val2017</text>",
-    ]
-    for tick in range(0, int(high), 10):
-        y = height - bottom - (height - bottom - 20) * tick / high
-        parts.append(f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{tick}</text>')
-        parts.append(f'<path d="M{left},{y}H{width - 20}" stroke="#eee"/>')
-    step = max(10 ** int(np.log10(most)) // 2, 1)
-    for tick in range(0, int(most), step):
-        x = left + (width - left - 20) * tick / most
-        parts.append(f'<text x="{x}" y="{height - bottom + 18}" text-anchor="middle">{tick}</text>')
-    best = sorted((p for p in points if p.frontier), key=lambda p: p.ms[1])
-    line = " ".join(f"{x:.0f},{y:.0f}" for x, y in map(place, best))
-    parts.append(f'<polyline points="{line}" fill="none" stroke="#0072b2" stroke-width="2"/>')
-    for p in points:
-        x, y = place(p)
-        colour = "#0072b2" if p.frontier else "#999"
-        parts.append(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="5" fill="{colour}"/>')
-        side, shift = ("end", -9) if x > width * 0.6 else ("start", 9)
-        parts.append(f'<text x="{x + shift:.0f}" y="{y + 4:.0f}" text-anchor="{side}">{p.name}</text>')
-    return "\n".join([*parts, "</svg>\n"])
+def with_networks(texts: Sequence[str], folder: Path | None) -> list[str]:
+    """Return the subjects of the arguments, and those that a folder of exported networks adds."""
+    files = sorted(f for f in folder.glob("*/int8/*.tflite*") if f.is_file()) if folder else []
+    cards = {str(f): read_card(f) for f in files}
+    pairs = [t.split("+") for t in texts if "+" in t]
+    crops = [pair[1] for pair in pairs] + [f for f, card in cards.items() if card.sees_crops]
+    finders = [pair[0] for pair in pairs] + [f for f, card in cards.items() if not card.skeleton.keypoints]
+    alone = [f for f, card in cards.items() if card.skeleton.keypoints and not card.sees_crops]
+    added = [f"{finder}+{crop}" for finder in finders for crop in crops] if folder else []
+    return list(dict.fromkeys([*texts, *alone, *added]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -234,6 +204,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("subjects", nargs="*", metavar="FILE|FINDER+CROPS")
     parser.add_argument("--coco", type=Path, metavar="DIR", help="annotations/ and images in COCO's layout")
+    parser.add_argument("--networks", type=Path, metavar="DIR", help="what tests.benchmarks.networks made")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep what does not depend on the run there")
     parser.add_argument("--decode", choices=("exact", "fast"), default="exact")
     parser.add_argument("--turns", type=int, default=15, help="timings of each (default %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the points there")
@@ -244,23 +216,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.memory:
         print_memory(args.memory)
         return 0
-    if not args.subjects or args.coco is None:
+    texts = with_networks(args.subjects, args.networks)
+    if not texts or args.coco is None:
         parser.error("expected subjects and --coco")
-    subjects = [Subject(text) for text in args.subjects]
+    subjects = [Subject(text) for text in texts]
+    known = []
+    for subject in subjects:
+        known.append(figures(subject, args.coco, args.decode, args.keep))
+        print(f"{subject.name}: AP {known[-1].ap:.2f}", file=sys.stderr, flush=True)
     times = time_all(subjects, args.turns)
-    points = []
-    for subject, ms in zip(subjects, times, strict=True):
-        ap = measure_ap(subject, args.coco, args.decode)
-        point = Point(
-            name=subject.name, ap=ap, gmacs=macs(subject, 2), ms=ms, ratio=ms[1] / times[0][1],
-            memory_mb=memory_of(subject.text),
-            predicted_ms=predicted(subject, 2),
-        )  # fmt: skip
-        points.append(point)
-        print(f"{point.name}: AP {ap:.2f}", file=sys.stderr, flush=True)
-    points = mark_frontier(points)
-    print(markdown(points), end="")
-    for path, text in ((args.markdown, markdown(points)), (args.svg, svg(points))):
+    points = mark_frontier(
+        [
+            Point(name=s.name, ms=ms, ratio=ms[1] / times[0][1], **asdict(k))
+            for s, ms, k in zip(subjects, times, known, strict=True)
+        ]
+    )
+    print(markdown(points), choices(points), sep="\n", end="")
+    for path, text in ((args.markdown, markdown(points) + "\n" + choices(points)), (args.svg, svg(points))):
         if path is not None:
             write_text(path, text)
     if args.json is not None:
