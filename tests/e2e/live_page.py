@@ -1,6 +1,6 @@
 """The page with a real model on a real video, in a real browser: pictures of it to look at, and a check.
 
-    python -m tests.e2e.live_page --model M.tflite --video walk.mp4 --output FOLDER
+    python -m tests.e2e.live_page --model M.tflite [--refine CROPS.tflite] --video walk.mp4 --output FOLDER
 
 Writes desk.png, desk-light.png, phone.png, login.png and lost.png into FOLDER, which shows people: keep it out of the
 repository. Prints, for frames with people, how far the drawn keypoints lie from those of /api/poses.
@@ -143,7 +143,11 @@ async def run(given: argparse.Namespace) -> None:
     """Open a browser and look."""
     given.output.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    words = ["--model", given.model, "--source", f"{given.video},loop=yes", "--max-fps", str(given.fps)]
+    pair = (
+        ["--refine", given.refine, "--refine-budget-ms", "0"] if given.refine else []
+    )  # even on a busy machine
+    words = ["--model", given.model, *pair]
+    words += ["--source", f"{given.video},loop=yes", "--max-fps", str(given.fps)]
     async with browsing() as page:
         await look(page, f"http://127.0.0.1:{port}/", given.output, words, port)
         outside = sorted({url for url in page.requested if not url.startswith(f"http://127.0.0.1:{port}/")})
@@ -160,6 +164,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", required=True)
+    parser.add_argument("--refine", default="", help="a network of crops behind a detector")
     parser.add_argument("--video", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--fps", type=float, default=8.0)

@@ -14,8 +14,8 @@ export class Chart {
   add(latency) {
     this.frames.push(latency);
     if (this.frames.length > FRAMES) this.frames.shift();
-    const stages = Object.keys(latency);
-    if (stages.join() !== this.stages.join()) this.setStages(stages);
+    const stages = merged(this.stages, Object.keys(latency));
+    if (stages.length > this.stages.length) this.setStages(stages);
   }
 
   setStages(stages) {
@@ -48,7 +48,9 @@ export class Chart {
     this.drawGrid(pen, width, height, top, ratio);
     this.drawColumns(pen, width, height, top, ratio);
     this.stages.forEach((stage, index) => {
-      const median = quantile(this.frames.map((frame) => frame[stage] || 0), 0.5);
+      // of the frames that have it: behind a finder, most frames have no look at the whole picture
+      const taken = this.frames.map((frame) => frame[stage]).filter((ms) => ms !== undefined);
+      const median = taken.length ? quantile(taken, 0.5) : 0;
       this.legend.children[index].lastChild.textContent = median.toFixed(median < 10 ? 1 : 0);
     });
   }
@@ -83,6 +85,15 @@ export class Chart {
       });
     });
   }
+}
+
+/** The known stages and those of a frame, in the frame's order: a stage that a frame lacks keeps place and colour. */
+function merged(known, latest) {
+  const all = [...known];
+  latest.forEach((stage, index) => {
+    if (!all.includes(stage)) all.splice(index ? all.indexOf(latest[index - 1]) + 1 : 0, 0, stage);
+  });
+  return all;
 }
 
 function quantile(values, part) {

@@ -49,15 +49,18 @@ def page(**options: object) -> Iterator[tuple[LivePage, Run]]:
 class Feeder(threading.Thread):
     """Writes frames to a sink at a rate, as the pipeline does, and counts them."""
 
-    def __init__(self, sink: LivePage, fps: float = 50.0, people: int = 2, first: int = 0) -> None:
+    def __init__(
+        self, sink: LivePage, fps: float = 50.0, people: int = 2, first: int = 0, *, pair: bool = False
+    ) -> None:
         super().__init__(name="feeder", daemon=True)
         self._sink, self._fps, self._people = sink, fps, people
+        self._make = make_pair if pair else make_people
         self.frames = first
         self._over = threading.Event()
 
     def run(self) -> None:
         while not self._over.wait(1 / self._fps):
-            self._sink.write(make_people(self.frames, self._people, image=self._sink.wants_image))
+            self._sink.write(self._make(self.frames, self._people, image=self._sink.wants_image))
             self.frames += 1
 
     def __enter__(self) -> Feeder:
@@ -94,3 +97,18 @@ def make_people(index: int, people: int, *, image: bool) -> Result:
         tracks.append(Track(id=person + 1, pose=Pose(keypoints=keypoints, score=9.5), age=index))
     blank = make_result(index, people=0)
     return replace(blank, width=WIDTH, height=HEIGHT, tracks=tuple(tracks), image=picture)
+
+
+def make_pair(index: int, people: int, *, image: bool) -> Result:
+    """The same from a finder that looks at every fifth frame and a refiner; the last person was not reached."""
+    result = make_people(index, people, image=image)
+    *refined, last = [replace(t, refined=True) for t in result.tracks]
+    nothing = np.zeros_like(last.pose.keypoints)
+    unreached = replace(
+        last, refined=False, pose=Pose(keypoints=nothing, score=0.4, box=(200.0, 60.0, 80.0, 160.0))
+    )
+    looked = index % 5 == 0
+    spans = {"preprocess": 1, "infer": 9, "decode": 2} if looked else {}
+    spans = {"wait": 4} | spans | {"refine": 5, "track": 1}
+    latency_ns = {name: ms * 1_000_000 for name, ms in spans.items()}
+    return replace(result, tracks=(*refined, unreached), looked=looked, latency_ns=latency_ns)

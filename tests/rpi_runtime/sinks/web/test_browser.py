@@ -98,6 +98,36 @@ async def switches_work(tab):
     await tab.until(blank)
 
 
+def test_a_pair_on_the_page():
+    asyncio.run(pair_scene())
+
+
+async def pair_scene():
+    """A finder looks at every fifth frame: stages keep their places, and who was not reached has a dashed box."""
+    legend = '[...document.querySelectorAll("#legend li")].map((row) => row.innerText.replace(/\\s+/g, " ").trim())'
+    async with browsing() as tab:
+        with page() as (sink, _), Feeder(sink, fps=20, pair=True):
+            await tab.resize(390, 844, 2, mobile=True)
+            await tab.open(sink.url)
+            await tab.until(f"{FRAME} > 5")
+            await tab.until('document.querySelectorAll("#legend li").length === 6')
+            for _ in range(12):
+                stages = await tab.run(legend)
+                assert [stage.split()[0] for stage in stages] == [
+                    "wait",
+                    "preprocess",
+                    "infer",
+                    "decode",
+                    "refine",
+                    "track",
+                ]
+                await asyncio.sleep(0.1)
+            assert "infer 9.0" in stages, "the median of the frames with a look"
+            more = await tab.run('[...document.querySelectorAll("#list b")].map((b) => b.textContent)')
+            assert more == ["6 keypoints, score 9.50", "box, score 0.40"]
+            assert "1 refined" in await tab.run('document.querySelector("#count-more").textContent')
+
+
 def test_the_form_takes_the_token_and_a_restart_asks_for_none():
     asyncio.run(login_scene())
 
