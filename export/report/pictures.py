@@ -10,8 +10,7 @@ import numpy as np
 
 from quant.calibration import CalibrationSet
 from rpi_runtime.capture.pictures import encode_picture
-from rpi_runtime.decode.choose import decoder_for
-from rpi_runtime.decode.crops import crop_decoder_for
+from rpi_runtime.decode.choose import crop_decoder_for, decoder_for
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Image, Pose, Track

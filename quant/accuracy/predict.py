@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from quant.accuracy.boxes import Boxes
-from rpi_runtime.decode.choose import decoder_for
-from rpi_runtime.decode.crops import crop_decoder_for, crop_settings, select_people
+from rpi_runtime.decode.choose import crop_decoder_for, decoder_for
+from rpi_runtime.decode.crops import crop_settings, select_people
 from rpi_runtime.decode.mode import Mode
 from rpi_runtime.decode.paf import PafDecoder, PafOptions
 from rpi_runtime.decode.tags import TagDecoder

@@ -10,8 +10,7 @@ from cython_ext.specs import Floats
 from quant.judge.likeness import Likeness
 from quant.judge.metrics import Agreement, AgreementMeter
 from quant.judge.people import PeopleMeter
-from rpi_runtime.decode.choose import decoder_for
-from rpi_runtime.decode.crops import crop_decoder_for
+from rpi_runtime.decode.choose import crop_decoder_for, decoder_for
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import CentreSettings, DetectorSettings, SimccSettings
 from rpi_runtime.model.interpreter import Model

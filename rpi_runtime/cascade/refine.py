@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from rpi_runtime.decode.choose import decoder_for
-from rpi_runtime.decode.crops import crop_decoder_for, crop_settings
+from rpi_runtime.decode.choose import crop_decoder_for, decoder_for
+from rpi_runtime.decode.crops import crop_settings
 from rpi_runtime.decode.mode import Mode
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import InputSpec

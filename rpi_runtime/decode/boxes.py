@@ -9,7 +9,8 @@ from cython_ext.rules import BoxLevel, BoxRules
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import quantized
 from rpi_runtime.decode.mode import Mode, checked_mode
-from rpi_runtime.errors import CardError, DependencyError, InputError
+from rpi_runtime.decode.settings import settings_of
+from rpi_runtime.errors import DependencyError, InputError
 from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import BoxPoseSettings, DetectorSettings
 from rpi_runtime.model.inference import NetworkOutputs
@@ -46,7 +47,7 @@ class BoxDecoder:
 
     def __init__(self, card: ModelCard, mode: Mode = "fast") -> None:
         self.lock = threading.Lock()
-        settings = box_settings(card)
+        settings = settings_of(card, DetectorSettings, "boxes")
         if mode == "exact":
             settings = replace(settings, threshold=min(settings.threshold, EXACT_THRESHOLD))
         self.settings, self._mode = settings, checked_mode(mode)
@@ -103,13 +104,6 @@ class _Level:
             unit=self._unit,
             step=self._step,
         )
-
-
-def box_settings(card: ModelCard) -> DetectorSettings:
-    """Return the card's decoder; `CardError` when it is of another kind."""
-    if not isinstance(card.decoder, DetectorSettings):
-        raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'boxes'")
-    return card.decoder
 
 
 def box_rules(card: ModelCard, settings: DetectorSettings) -> BoxRules:

@@ -12,7 +12,8 @@ from rpi_runtime.decode.crops import crop_pose
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import quantized
 from rpi_runtime.decode.mode import Mode, checked_mode
-from rpi_runtime.errors import CardError, DependencyError, InputError
+from rpi_runtime.decode.settings import settings_of
+from rpi_runtime.errors import DependencyError, InputError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import CentreSettings
 from rpi_runtime.model.inference import NetworkOutputs
@@ -31,9 +32,7 @@ class _Centres:
     """The kernel for one card, and its positions in input pixels."""
 
     def __init__(self, card: ModelCard) -> None:
-        if not isinstance(card.decoder, CentreSettings):
-            raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'centres'")
-        self.settings = card.decoder
+        self.settings = settings_of(card, CentreSettings, "centres")
         self._roles = tuple(role for role in ROLES if card.outputs_of(role))
         self._stride = card.output("heatmaps").stride
         many = self.settings.people == "many"

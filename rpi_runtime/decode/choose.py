@@ -1,4 +1,4 @@
-"""Choose the decoder of a model that sees whole pictures, by its card."""
+"""Choose the decoder of a model, by its card."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Protocol
 from rpi_runtime.decode.mode import Mode
 from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard
-from rpi_runtime.model.decoders import CentreSettings, DetectorSettings, PafSettings, TagSettings
+from rpi_runtime.model.decoders import (
+    CentreSettings,
+    DetectorSettings,
+    PafSettings,
+    SimccSettings,
+    TagSettings,
+    TopdownSettings,
+)
 from rpi_runtime.model.inference import NetworkOutputs
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
@@ -18,6 +25,13 @@ class Decoder(Protocol):
 
     def read(self, model: NetworkOutputs, transform: Transform) -> tuple[Pose, ...]:
         """Decode what `model` computed last."""
+
+
+class CropDecoder(Protocol):
+    """Turns a network's maps of a crop into the person of that crop."""
+
+    def read(self, model: NetworkOutputs, transform: Transform, *, box_score: float = 1.0) -> Pose:
+        """Decode what `model` computed last; the person's score is `box_score` times that of the keypoints."""
 
 
 def decoder_for(card: ModelCard, mode: Mode = "fast") -> Decoder:
@@ -50,3 +64,24 @@ def decoder_for(card: ModelCard, mode: Mode = "fast") -> Decoder:
         remedy="find them with a detector and refine them with this one: "
         "--model FINDER.tflite --refine THIS.tflite",
     )
+
+
+def crop_decoder_for(card: ModelCard, mode: Mode = "fast") -> CropDecoder:
+    """Return the decoder of a network of crops; `CardError` when it is of another kind."""
+    from rpi_runtime.decode.crops import crop_settings
+
+    settings = crop_settings(card)
+    # kernels are loaded only for the kind that is needed: a Pi runs one kind
+    if isinstance(settings, TopdownSettings):
+        from rpi_runtime.decode.topdown import TopdownDecoder
+
+        return TopdownDecoder(card, mode)
+    if isinstance(settings, SimccSettings):
+        from rpi_runtime.decode.simcc import SimccDecoder
+
+        return SimccDecoder(card, mode)
+    if isinstance(settings, CentreSettings):
+        from rpi_runtime.decode.centres import CentreCropDecoder
+
+        return CentreCropDecoder(card, mode)
+    raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected one of crops")

@@ -1,9 +1,8 @@
-"""Choose the decoder of a network of crops, and the steps that these decoders share."""
+"""The steps that the decoders of crops share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,6 @@ from rpi_runtime.decode.mode import Mode
 from rpi_runtime.errors import CardError, DependencyError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.crop_settings import CropSettings
-from rpi_runtime.model.decoders import CentreSettings, SimccSettings, TopdownSettings
-from rpi_runtime.model.inference import NetworkOutputs
 from rpi_runtime.poses import Pose
 from rpi_runtime.preprocess.letterbox import Transform
 
@@ -23,37 +20,11 @@ except ImportError as err:
     raise DependencyError(str(err)) from err
 
 
-class CropDecoder(Protocol):
-    """Turns a network's maps of a crop into the person of that crop."""
-
-    def read(self, model: NetworkOutputs, transform: Transform, *, box_score: float = 1.0) -> Pose:
-        """Decode what `model` computed last; the person's score is `box_score` times that of the keypoints."""
-
-
 def crop_settings(card: ModelCard) -> CropSettings:
     """Return how the card's network wants its crops; `CardError` when it sees whole pictures."""
     if not (card.sees_crops and isinstance(card.decoder, CropSettings)):
         raise CardError(f"{card.name}: sees whole pictures, expected a network of one person's crop")
     return card.decoder
-
-
-def crop_decoder_for(card: ModelCard, mode: Mode = "fast") -> CropDecoder:
-    """Return the decoder of a network of crops; `CardError` when it is of another kind."""
-    settings = crop_settings(card)
-    # kernels are loaded only for the kind that is needed: a Pi runs one kind
-    if isinstance(settings, TopdownSettings):
-        from rpi_runtime.decode.topdown import TopdownDecoder
-
-        return TopdownDecoder(card, mode)
-    if isinstance(settings, SimccSettings):
-        from rpi_runtime.decode.simcc import SimccDecoder
-
-        return SimccDecoder(card, mode)
-    if isinstance(settings, CentreSettings):
-        from rpi_runtime.decode.centres import CentreCropDecoder
-
-        return CentreCropDecoder(card, mode)
-    raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected one of crops")
 
 
 def crop_pose(

@@ -12,6 +12,7 @@ from cython_ext.specs import LimbRules, PeakRules, Stored
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, single
 from rpi_runtime.decode.mode import Mode, checked_mode
+from rpi_runtime.decode.settings import settings_of
 from rpi_runtime.errors import CardError, DependencyError, InputError, UsageError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import PafSettings
@@ -149,16 +150,9 @@ class PafDecoder:
         )
 
 
-def paf_settings(card: ModelCard) -> PafSettings:
-    """Return the card's decoder; `CardError` when it is of another kind."""
-    if not isinstance(card.decoder, PafSettings):
-        raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'paf'")
-    return card.decoder
-
-
 def peak_rules(card: ModelCard, options: PafOptions, settings: PafSettings | None = None) -> PeakRules:
     """Return the kernel's rules for peaks; `CardError` when a threshold makes no sense."""
-    spec = settings if settings is not None else paf_settings(card)
+    spec = settings if settings is not None else settings_of(card, PafSettings, "paf")
     try:
         return PeakRules(
             keypoints=len(card.skeleton.keypoints),
@@ -172,7 +166,7 @@ def peak_rules(card: ModelCard, options: PafOptions, settings: PafSettings | Non
 
 def limb_rules(card: ModelCard, options: PafOptions, settings: PafSettings | None = None) -> LimbRules:
     """Return the kernel's rules for limbs; `CardError` when one makes no sense."""
-    spec = settings if settings is not None else paf_settings(card)
+    spec = settings if settings is not None else settings_of(card, PafSettings, "paf")
     try:
         return LimbRules(
             limbs=tuple((limb.a, limb.b, limb.paf_x, limb.paf_y, limb.fill_only) for limb in spec.limbs),

@@ -11,7 +11,8 @@ from rpi_runtime.decode.crops import crop_pose
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import quantized
 from rpi_runtime.decode.mode import Mode, checked_mode
-from rpi_runtime.errors import CardError, DependencyError, InputError
+from rpi_runtime.decode.settings import settings_of
+from rpi_runtime.errors import DependencyError, InputError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import SimccSettings
 from rpi_runtime.model.inference import NetworkOutputs
@@ -44,11 +45,9 @@ class SimccDecoder:
 
     def __init__(self, card: ModelCard, mode: Mode = "fast") -> None:
         self.lock = threading.Lock()
-        if not isinstance(card.decoder, SimccSettings):
-            raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'simcc'")
-        self.settings, self._mode = card.decoder, checked_mode(mode)
+        self.settings, self._mode = settings_of(card, SimccSettings, "simcc"), checked_mode(mode)
         self._find = SimccFinder(
-            SimccRules(keypoints=len(card.skeleton.keypoints), softmax=card.decoder.softmax)
+            SimccRules(keypoints=len(card.skeleton.keypoints), softmax=self.settings.softmax)
         )
 
     @exclusive

@@ -11,7 +11,8 @@ from cython_ext.specs import Floats, Groups, Stored, TagRules
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.decode.mode import Mode, checked_mode
-from rpi_runtime.errors import CardError, DependencyError, InputError
+from rpi_runtime.decode.settings import settings_of
+from rpi_runtime.errors import DependencyError, InputError
 from rpi_runtime.model.card import ModelCard, OutputSpec
 from rpi_runtime.model.decoders import TagSettings
 from rpi_runtime.model.inference import NetworkOutputs, Quantization
@@ -53,7 +54,7 @@ class TagDecoder:
     def __init__(self, card: ModelCard, mode: Mode = "fast", *, settings: TagSettings | None = None) -> None:
         self._mode = checked_mode(mode)
         self.lock = threading.Lock()
-        self.settings = settings if settings is not None else tag_settings(card)
+        self.settings = settings if settings is not None else settings_of(card, TagSettings, "tags")
         self._keypoints = len(card.skeleton.keypoints)
         self._outputs = *card.outputs_of("heatmaps"), *card.outputs_of("tags")
         size = card.input.height, card.input.width
@@ -195,16 +196,9 @@ class _Merge:
         return self._large
 
 
-def tag_settings(card: ModelCard) -> TagSettings:
-    """Return the card's decoder; `CardError` when it is of another kind."""
-    if not isinstance(card.decoder, TagSettings):
-        raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'tags'")
-    return card.decoder
-
-
 def tag_rules(card: ModelCard, mode: Mode, settings: TagSettings | None = None) -> TagRules:
     """Return the kernel's rules."""
-    spec = settings if settings is not None else tag_settings(card)
+    spec = settings if settings is not None else settings_of(card, TagSettings, "tags")
     return TagRules(
         keypoints=len(card.skeleton.keypoints),
         peak_threshold=spec.peak_threshold,

@@ -11,7 +11,8 @@ from rpi_runtime.decode.crops import crop_pose
 from rpi_runtime.decode.exclusive import exclusive
 from rpi_runtime.decode.maps import FLOAT, partners, single
 from rpi_runtime.decode.mode import Mode, checked_mode
-from rpi_runtime.errors import CardError, DependencyError, InputError
+from rpi_runtime.decode.settings import settings_of
+from rpi_runtime.errors import DependencyError, InputError
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.model.decoders import TopdownSettings
 from rpi_runtime.model.inference import NetworkOutputs, Quantization
@@ -56,7 +57,7 @@ class TopdownDecoder:
     ) -> None:
         self._mode = checked_mode(mode)
         self.lock = threading.Lock()
-        self.settings = settings if settings is not None else topdown_settings(card)
+        self.settings = settings if settings is not None else settings_of(card, TopdownSettings, "topdown")
         self._stride = card.output("heatmaps").stride
         count = len(card.skeleton.keypoints)
         self._find = PointFinder(
@@ -119,10 +120,3 @@ class TopdownDecoder:
         return self.decode(
             model.output("heatmaps"), transform, model.quantization("heatmaps"), box_score=box_score
         )
-
-
-def topdown_settings(card: ModelCard) -> TopdownSettings:
-    """Return the card's decoder; `CardError` when it is of another kind."""
-    if not isinstance(card.decoder, TopdownSettings):
-        raise CardError(f"{card.name}: its decoder is {card.decoder.kind!r}, expected 'topdown'")
-    return card.decoder

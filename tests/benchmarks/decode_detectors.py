@@ -9,7 +9,6 @@ thread's own time, taken in turns, so that what disturbs one disturbs all.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -31,7 +30,7 @@ from cython_ext.rules import (
     SimccRules,
 )
 from cython_ext.simcc import SimccFinder
-from tests.benchmarks.decode_zoo import Subject, measure
+from tests.benchmarks.decode_zoo import Subject, print_medians
 from tests.cython_ext.openpose import quantize
 
 PEOPLE = 5
@@ -186,19 +185,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--turns", type=int, default=30, help="timings of each (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     args = parser.parse_args(argv)
-    rows = {}
-    for subjects in (box_subjects(), centre_subjects(), simcc_subjects(), crop_subjects()):
-        medians = measure(subjects, args.turns)
-        for subject in subjects:
-            base = medians.get(f"{subject.name.split(':')[0]}: {subject.base}")
-            rows[subject.name] = {"median_us": round(medians[subject.name], 1)}
-            rows[subject.name] |= {"times_faster": round(base / medians[subject.name], 1)} if base else {}
-    if args.json:
-        print(json.dumps(rows, indent=1))
-        return 0
-    print(f"{'':44}{'median us':>12}{'times faster':>14}")
-    for name, row in rows.items():
-        print(f"{name:44}{row['median_us']:>12}{row.get('times_faster', ''):>14}")
+    groups = (box_subjects(), centre_subjects(), simcc_subjects(), crop_subjects())
+    print_medians(groups, args.turns, as_json=args.json)
     return 0
 
 

@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -149,6 +149,23 @@ def measure(subjects: Sequence[Subject], turns: int) -> dict[str, float]:
     return {name: float(np.median(t)) / 1000 for name, t in times.items()}
 
 
+def print_medians(groups: Iterable[Sequence[Subject]], turns: int, *, as_json: bool) -> None:
+    """Measure each group of subjects, interleaved, and print medians and how much faster than their base they are."""
+    rows: dict[str, dict[str, float]] = {}
+    for subjects in groups:
+        medians = measure(subjects, turns)
+        for s in subjects:
+            base = medians.get(f"{s.name.split(':')[0]}: {s.base}")
+            rows[s.name] = {"median_us": round(medians[s.name], 1)}
+            rows[s.name] |= {"times_faster": round(base / medians[s.name], 1)} if base else {}
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    print(f"{'':44}{'median us':>12}{'times faster':>14}")
+    for name, row in rows.items():
+        print(f"{name:44}{row['median_us']:>12}{row.get('times_faster', ''):>14}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Check, measure, print."""
     parser = argparse.ArgumentParser(
@@ -161,19 +178,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     width, height = map(int, args.size.split("x"))
     card = replace(TAGS, input=replace(TAGS.input, width=width, height=height))
-    rows = {}
-    for subjects in (*(tag_subjects(card, int(n)) for n in args.people.split(",")), crop_subjects()):
-        medians = measure(subjects, args.turns)
-        for s in subjects:
-            base = medians.get(f"{s.name.split(':')[0]}: {s.base}")
-            rows[s.name] = {"median_us": round(medians[s.name], 1)}
-            rows[s.name] |= {"times_faster": round(base / medians[s.name], 1)} if base else {}
-    if args.json:
-        print(json.dumps(rows, indent=1))
-        return 0
-    print(f"{'':44}{'median us':>12}{'times faster':>14}")
-    for name, row in rows.items():
-        print(f"{name:44}{row['median_us']:>12}{row.get('times_faster', ''):>14}")
+    groups = (*(tag_subjects(card, int(n)) for n in args.people.split(",")), crop_subjects())
+    print_medians(groups, args.turns, as_json=args.json)
     return 0
 
 

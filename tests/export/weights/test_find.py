@@ -113,16 +113,22 @@ def test_a_bare_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("part", [0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.999])
-@pytest.mark.parametrize("kind", ["legacy", "zip", "safetensors"])
-def test_truncated_files(tmp_path: Path, legacy: Path, kind: str, part: float) -> None:
-    path = tmp_path / ("whole.safetensors" if kind == "safetensors" else "whole.pth")
+def whole_file(kind: str, folder: Path, legacy: Path) -> Path:
+    """Write a file of weights in one of three formats; `legacy` is the first of them."""
+    path = folder / ("whole.safetensors" if kind == "safetensors" else "whole.pth")
     if kind == "legacy":
-        path = legacy
-    elif kind == "zip":
+        return legacy
+    if kind == "zip":
         torch.save(tiny().state_dict(), path)
     else:
         save_file(tiny().state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.999])
+@pytest.mark.parametrize("kind", ["legacy", "zip", "safetensors"])
+def test_truncated_files(tmp_path: Path, legacy: Path, kind: str, part: float) -> None:
+    path = whole_file(kind, tmp_path, legacy)
     data = path.read_bytes()
     path.write_bytes(data[: int(part * len(data))])
     with pytest.raises(WeightsError) as caught:
@@ -133,13 +139,7 @@ def test_truncated_files(tmp_path: Path, legacy: Path, kind: str, part: float) -
 
 @pytest.mark.parametrize("kind", ["legacy", "zip", "safetensors"])
 def test_flipped_bytes_give_weights_or_a_weights_error(tmp_path: Path, legacy: Path, kind: str) -> None:
-    path = tmp_path / ("whole.safetensors" if kind == "safetensors" else "whole.pth")
-    if kind == "legacy":
-        path = legacy
-    elif kind == "zip":
-        torch.save(tiny().state_dict(), path)
-    else:
-        save_file(tiny().state_dict(), path)
+    path = whole_file(kind, tmp_path, legacy)
     data = path.read_bytes()
     rng = np.random.default_rng(5)
     refused = 0

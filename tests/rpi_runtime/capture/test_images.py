@@ -11,17 +11,8 @@ from rpi_runtime.capture.images import ImagesSource
 from rpi_runtime.capture.pictures import write_picture
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.errors import SourceError
+from tests.rpi_runtime.capture.reading import read_all
 from tests.rpi_runtime.pictures import gradient
-
-
-def read_all(source, most=100):
-    source.configure(Wanted())
-    source.start()
-    frames = []
-    while len(frames) < most and (frame := source.read(1)) is not None:
-        frames.append(frame)
-    source.stop()
-    return frames
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from rpi_runtime.capture.source import Wanted
 from rpi_runtime.commands.recording import Recorder
 from rpi_runtime.errors import InputError, OutputError, SourceError, UsageError
 from rpi_runtime.poses import Frame
+from tests.rpi_runtime.capture.reading import read_all
 from tests.rpi_runtime.pictures import gradient
 
 STAMPS = [5_000_000_000, 5_033_000_000, 5_100_000_000]
@@ -27,16 +28,6 @@ def write_recording(path, kind="png"):
         for index, stamp in enumerate(STAMPS):
             recorder.add(Frame(image=gradient(shift=index), index=index, timestamp_ns=stamp, taken_ns=0))
     return path
-
-
-def read_all(source, most=100):
-    source.configure(Wanted())
-    source.start()
-    frames = []
-    while len(frames) < most and (frame := source.read(1)) is not None:
-        frames.append(frame)
-    source.stop()
-    return frames
 
 
 @pytest.mark.parametrize("name", ["walk.zip", "walk"])

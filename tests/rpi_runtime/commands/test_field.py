@@ -20,7 +20,7 @@ import pytest
 
 from rpi_runtime import __version__
 from rpi_runtime.__main__ import COMMANDS, main
-from rpi_runtime.capture.pictures import encode_picture, write_picture
+from rpi_runtime.capture.pictures import encode_picture
 from rpi_runtime.errors import UsageError
 from rpi_runtime.settings.run_config import load_config
 from tests.rpi_runtime.pictures import gradient
@@ -28,17 +28,6 @@ from tests.rpi_runtime.toys import write_toy
 
 ROOT = Path(__file__).parents[3]
 FILMS = ROOT / "tests/rpi_runtime/golden/films"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A toy model and six pictures."""
-    folder = tmp_path_factory.mktemp("field")
-    write_toy(folder / "toy.tflite")
-    (folder / "photos").mkdir()
-    for index in range(6):
-        write_picture(gradient(shift=10 * index), folder / f"photos/{index}.png")
-    return folder
 
 
 def command(*words):

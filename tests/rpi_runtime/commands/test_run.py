@@ -14,26 +14,13 @@ import pytest
 
 from rpi_runtime.__main__ import COMMANDS, main
 from rpi_runtime.assemble import build
-from rpi_runtime.capture.pictures import read_picture, write_picture
+from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.settings.run_config import load_config
 from rpi_runtime.sinks.message import schema
 from rpi_runtime.stop import StopFlag
-from tests.rpi_runtime.pictures import gradient
-from tests.rpi_runtime.toys import write_toy
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A toy model and six pictures."""
-    folder = tmp_path_factory.mktemp("run")
-    write_toy(folder / "toy.tflite")
-    (folder / "photos").mkdir()
-    for index in range(6):
-        write_picture(gradient(shift=10 * index), folder / f"photos/{index}.png")
-    return folder
 
 
 def command(*words):

@@ -19,7 +19,7 @@ from export.zoo.drawn import path_of
 from export.zoo.registry import find_trainable
 from rpi_runtime.capture.pictures import read_picture
 from rpi_runtime.decode.boxes import BoxDecoder
-from rpi_runtime.decode.crops import crop_decoder_for
+from rpi_runtime.decode.choose import crop_decoder_for
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.preprocess.letterbox import Preprocessor
 from tests.rpi_runtime.decode.maps_model import maps_model

@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose
 
 from rpi_runtime.decode.boxes import BoxDecoder
 from rpi_runtime.decode.centres import CentreDecoder
-from rpi_runtime.decode.crops import crop_decoder_for
+from rpi_runtime.decode.choose import crop_decoder_for
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.preprocess.letterbox import Preprocessor, Transform
 from tests.rpi_runtime.decode.maps_model import maps_model
