@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from export.train.tasks.taught import Taught
 from quant.accuracy.boxes import clip
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.decoders import TopdownSettings
+from rpi_runtime.preprocess.crop import coco_shift
 
 BLACK = (0, 0, 0)
 
@@ -63,7 +65,19 @@ class Drawing:
 
 
 class CropSamples(RenderedSamples):
-    """Samples of one person each: input, heatmaps (17, h, w) float16, weight (17,) float32."""
+    """Samples of one person each: input, heatmaps (17, h, w) float16, weight (17,) float32.
+
+    Parameters
+    ----------
+    examples, spec, length
+        As of all samples.
+    crops : Crops
+    light : LightRange
+    draw : Drawing
+    half : float
+        Pixels of the picture between a pixel's middle and where the runtime reads a position of COCO's files in a crop:
+        0.5 where the card puts the box's middle edge to edge (``box_middle = "edge"``), else 0.
+    """
 
     def __init__(
         self,
@@ -74,9 +88,10 @@ class CropSamples(RenderedSamples):
         *,
         light: LightRange,
         draw: Drawing,
+        half: float = 0.0,
     ) -> None:
         super().__init__(examples, spec, length)
-        self.crops, self.light, self.drawing = crops, light, draw
+        self.crops, self.light, self.drawing, self.half = crops, light, draw, half
         self.people = [p for number, e in enumerate(examples) for p in _boxes(number, e)]
         if not self.people:
             raise InputError("the labels hold no person with a box inside its picture; a crop needs one")
@@ -123,7 +138,9 @@ class CropSamples(RenderedSamples):
         number, row, box = self.people[which]
         person = self.examples[number].people[row]
         affine = random_crop(rng, self.crops, box, person, network)
-        return number, affine, move_points(person[None], affine, MIRRORED)[0]
+        moved = move_points(person[None], affine, MIRRORED)[0]
+        moved[:, :2] -= self.half * math.sqrt(abs(np.linalg.det(affine[:, :2])))
+        return number, affine, moved
 
 
 def _boxes(number: int, example: Example) -> list[tuple[int, int, Box]]:
@@ -142,15 +159,19 @@ class CropTask(Task[CropRecipe, CropSamples, nn.Module]):
         drawing = Drawing(
             stride=self.description.outputs[0].stride,
             sigma=targets.cell_sigma,
-            origin=self._cell_origin() if targets.exact else None,
+            origin=self._decoder.cell_origin if targets.exact else None,
         )
-        return CropSamples(examples, spec, length, recipe.crops, light=recipe.augmentation, draw=drawing)
+        half = 0.5 + coco_shift(self._decoder)
+        return CropSamples(
+            examples, spec, length, recipe.crops, light=recipe.augmentation, draw=drawing, half=half
+        )
 
-    def _cell_origin(self) -> float:
+    @property
+    def _decoder(self) -> TopdownSettings:
         decoder = self.description.decoder
         if not isinstance(decoder, TopdownSettings):
             raise TypeError(f"{self.recipe.network}: a {decoder.kind} decoder, expected that of heatmaps")
-        return decoder.cell_origin
+        return decoder
 
     def trained(self, net: nn.Module) -> nn.Module:
         """Return the network, which also gives its teacher's maps if the recipe names a teacher."""
