@@ -14,6 +14,9 @@ from cython_ext.specs import Floats, PeakRules
 MATCH_RADIUS_CELLS = 1.0
 
 
+LikenessOf = Literal["poses", "crops", "crop maps", "boxes"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """INT8 against float over a set of images.
@@ -41,10 +44,11 @@ class Agreement:
     part_shift : float
         Without heatmaps: mean distance of the boxes' edges and of the keypoints, over the person's size.
     likeness : float or None
-        Without heatmaps: AP in percent where the float network's people are the truth (`quant.judge.likeness`); None
-        where COCO has no measure for them.
-    likeness_of : {"poses", "crops", "boxes"}
-        What that is the AP of: poses in whole pictures, poses in crops of one person each, or boxes.
+        Without heatmaps, and for crops: AP in percent where the float network's people are the truth
+        (`quant.judge.likeness`); None where COCO has no measure for them.
+    likeness_of : {"poses", "crops", "crop maps", "boxes"}
+        What that is the AP of: poses in whole pictures, poses in crops of one person each, with heatmaps or without,
+        or boxes.
     """
 
     images: int
@@ -60,7 +64,7 @@ class Agreement:
     peak_height: float = 1.0
     part_shift: float = 0.0
     likeness: float | None = None
-    likeness_of: Literal["poses", "crops", "boxes"] = "poses"
+    likeness_of: LikenessOf = "poses"
 
 
 class AgreementMeter:
