@@ -62,7 +62,7 @@ class FloatNetwork:
     network : Network
     procedure : Procedure
     size : (int, int) or None
-        Of the input; None for `own_size`.
+        Size of the input; None for `own_size`.
     images : sequence of CocoImage
         The images that it will be called with.
     """

@@ -63,7 +63,7 @@ def _make(root: Path) -> None:
 
 
 def _clear(root: Path) -> None:
-    """Remove folders whose lock nobody holds: their process is gone."""
+    """Remove folders whose lock no process holds: theirs is gone."""
     for folder in root.iterdir():
         try:
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)

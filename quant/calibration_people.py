@@ -45,7 +45,7 @@ def cut_people(
     spec : InputSpec
         The network's input.
     settings : CropSettings
-        Of the network's decoder: how a crop is cut.
+        Settings of the network's decoder: how a crop is cut.
     """
     boxes = [people.get(name) for name, _ in images.manifest.images]
     return replace(images, frames=_Crops(images.frames, boxes, spec, settings))

@@ -22,7 +22,7 @@ class LayerNoise:
     Attributes
     ----------
     name : str
-        Of the tensor, shortened to what tells it apart.
+        Name of the tensor, shortened to what tells it apart.
     operation : str
     snr_db : float
         Mean over channels of 10 log10(signal / noise), noise being what all layers so far have added. The mean over

@@ -96,7 +96,7 @@ def _write_nameless(part: Path, data: bytes, mode: int) -> bool:
 
 
 def _write_new(part: Path, data: bytes, mode: int) -> None:
-    """Write a file that was not there, and is no link that somebody put there."""
+    """Write a file that was not there, and is not a link that another user put there."""
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with os.fdopen(fd, "wb") as file:
         _write_through(file, data)

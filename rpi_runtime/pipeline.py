@@ -1,7 +1,7 @@
 """Source to sinks: frame -> preprocess -> infer -> decode (-> refine) -> track -> sinks.
 
 Three kinds of threads: the reader (see `rpi_runtime.capture.feed`), this one, which has the network, and one
-for each sink (see `rpi_runtime.sinks.runner`). Between them nothing grows. When somebody is slow:
+for each sink (see `rpi_runtime.sinks.runner`). Between them nothing grows. When a stage is slow:
 
 =====================  ==========================================  ===================================
 source                 the network is slower than the source       a sink is slower than the network
@@ -55,7 +55,7 @@ class Pipeline:
     limits : RunLimits
     heat : HeatWatch, optional
     stopping : StopFlag, optional
-        Shared with whoever wants to stop the run from outside.
+        Stops the run from outside; shared with the code that may do so.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Pipeline:
 
     @property
     def error(self) -> PiposeError | None:
-        """The first failure of a sink; a reader that went away is none."""
+        """The first failure of a sink; disconnected readers (`SinkLeftError`) do not count."""
         failed = [
             r.error for r in self.sinks if r.error is not None and not isinstance(r.error, SinkLeftError)
         ]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-PREFIX = "pipose-scratch-"  # not a name that somebody gives a folder of their own
+PREFIX = "pipose-scratch-"  # not a name that a user gives a folder of their own
 _YOUNG_S = 60.0  # a folder that was just made may not be locked yet
 
 
@@ -63,7 +63,7 @@ def sweep(place: Path) -> int:
 def _remove_if_left(folder: Path) -> bool:
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:  # a file, a link, of somebody else, or gone already
+    except OSError:  # a file, a link, another user's, or gone already
         return False
     try:
         facts = os.fstat(handle)

@@ -49,7 +49,7 @@ class Outcome:
     path : path
         The file; ends in ``.rejected`` when a check failed.
     content : bytes
-        Of the file, which is written together with its reports.
+        Path of the file, which is written together with its reports.
     card : ModelCard
     stages : tuple of Stage
     parities : tuple of Parity

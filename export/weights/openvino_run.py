@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from export.weights.openvino_ir import CONVOLUTIONS, OTHERWISE, IrGraph, Layer, ints, malformed
-from rpi_runtime.errors import WeightsError
+from rpi_runtime.errors import WeightsError, first_line
 
 OPSET = 17
 SAME = {"Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "ReLU": "Relu"}
@@ -35,9 +35,8 @@ def run_ir(graph: IrGraph, image: NDArray[Any]) -> dict[int, NDArray[np.float32]
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         values = session.run(None, {model.graph.input[0].name: np.asarray(image, np.float32)})
     except Exception as err:  # ONNX Runtime's own exceptions have no common base of their own
-        reason = str(err).splitlines()[0]
         raise WeightsError(
-            f"{graph.path}: its operations do not fit each other ({reason}); fetch it again"
+            f"{graph.path}: its operations do not fit each other ({first_line(err)}); fetch it again"
         ) from err
     return {value.shape[1]: value for value in values}
 

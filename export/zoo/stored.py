@@ -32,7 +32,7 @@ def load_stored(
         Written by `export.zoo.draw`.
     description : Description
     source : str
-        Of the weights, as `export.weights.find.find_weights` takes it.
+        Where the weights are, as `export.weights.find.find_weights` takes it.
     bundled : str, optional
         Name of the weights that come with the package.
     adopt : callable, optional

@@ -71,7 +71,7 @@ class FileDescription:
     inputs, outputs : tuple of str
         One line each.
     size : (width, height)
-        Of the image.
+        Size of the image.
     heads : tuple of Head
     """
 

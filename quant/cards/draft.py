@@ -25,7 +25,7 @@ class Draft:
     roles : mapping of str to str
         By name of the head; those without a guess are left out.
     kind : str
-        Of the decoder; empty where nothing fits.
+        Kind of the decoder; empty where nothing fits.
     keypoints : int
     settings : tuple of str
         Lines of the decoder's table.

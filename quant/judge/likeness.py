@@ -18,7 +18,7 @@ from rpi_runtime.evaluate.coco_pose import box_detection, coco_points, detection
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.poses import Box, Pose
 
-LIKELY = 0.3  # some cards have thresholds at which most are nobody
+LIKELY = 0.3  # some cards have thresholds at which most detections are no people
 BODY = 0.53  # part of its box that a person covers on the mean, in COCO's areas
 
 

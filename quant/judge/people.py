@@ -1,7 +1,7 @@
 """The people that INT8 finds against those that the float network finds, for decoders whose outputs are not maps.
 
-A detector's outputs are not of one kind: a step of noise in a logit far below the threshold changes nobody, the same
-step near it loses somebody, and a distance counts by the size of its person. So both files' outputs are decoded and
+A detector's outputs are not of one kind: a step of noise in a logit far below the threshold changes no person, the
+same step near it loses one, and a distance counts by the size of its person. So both files' outputs are decoded and
 what comes out is compared, in units of each person's own size.
 """
 
@@ -71,7 +71,7 @@ class PeopleMeter:
     Parameters
     ----------
     card : ModelCard
-        Of a detector or of a network of crops.
+        Card of a detector or of a network of crops.
     """
 
     def __init__(self, card: ModelCard) -> None:

@@ -43,7 +43,7 @@ def choose_real(
     model : Model
         Float.
     plan : Plan
-        Of the whole network in INT8.
+        Plan for the whole network in INT8.
     costs : mapping of Tensor to Weighted
         What errors in each computed tensor cost.
     slower : float

@@ -26,7 +26,7 @@ class Plan:
     integer : set of Operator
         What computes in INT8; the rest stays float.
     grids : dict of Tensor to Quantization
-        Of every tensor that an integer operator reads or writes.
+        Grid of every tensor that an integer operator reads or writes.
     requantized : dict of (Operator, int) to Quantization
         Inputs of an operator, by place, that are brought to another grid first.
     weight_scales : dict of Operator to ndarray, (C,)

@@ -93,7 +93,7 @@ def main(argv: list[str]) -> int:
 
 
 def _root(path: Path) -> Path:
-    """Return the root that is meant, whole; `UsageError` for a folder that is none, as where a card is not mounted."""
+    """Return the absolute path of a root; `UsageError` for a folder that is not one, as where no card is mounted."""
     if not (path / "etc").is_dir():
         what = "has no etc/" if path.is_dir() else "no such folder"
         raise UsageError(f"--root {path}: {what}; expected the root of a system, as where a card is mounted")

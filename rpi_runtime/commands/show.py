@@ -186,7 +186,7 @@ def _refine_options(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _estimator(given: argparse.Namespace) -> Estimator:
-    """Of one picture: all people are refined, however long it takes, unless a budget is given."""
+    """Return the estimator of one picture: it refines all people, however long that takes, without a budget."""
     model, threads = Model(given.model, threads=given.threads or None), given.threads or None
     config = refine_override(None, _refine_options(given))
     if config is None:

@@ -48,14 +48,14 @@ class Record:
     ----------
     path : path
     layout : Layout
-        Of the system to which the files belong: the record holds paths as that system sees them, so that a card may
-        be mounted anywhere, and only such as an installer of ours writes.
+        Paths of the system to which the files belong. The record holds paths as that system sees them, so that a
+        card may be mounted anywhere, and only such as an installer of ours writes.
 
     Attributes
     ----------
     hashes : dict of str to str
     foreign : tuple of str
-        Paths in the file that are none of ours: they are left alone.
+        Paths in the file that are not ours: they are left alone.
     """
 
     def __init__(self, path: Path, layout: Layout | None = None) -> None:

@@ -287,7 +287,7 @@ def _explain(name: str, err: Exception) -> PiposeError:
     if isinstance(err, PiposeError):
         return err
     if isinstance(err, BrokenPipeError):
-        return SinkLeftError(f"{name}: whoever read it has closed the pipe")
+        return SinkLeftError(f"{name}: its reader has closed the pipe")
     if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(f"{name}: {_FULL}")
     if isinstance(err, OSError):

@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--coco", type=Path, help="a folder in COCO's layout, for AP")
     parser.add_argument("--split", default="val2017")
     parser.add_argument("--video", type=Path, help="one person at a time, for trembling")
-    parser.add_argument("--frames", type=int, default=0, help="so many of the video (default: all)")
+    parser.add_argument("--frames", type=int, default=0, help="how many of the video (default: all)")
     parser.add_argument("--look-every", type=int, nargs="+", default=[1, 5])
     parser.add_argument("--budget-ms", type=float, default=0.0, help="one more way, with a budget")
     args = parser.parse_args()

@@ -202,7 +202,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--split", default="val2017")
     result.add_argument("--calibration", metavar="PICTURES", help="default: the training split of --coco")
     result.add_argument(
-        "--images", type=int, default=0, metavar="N", help="evaluate on so many (default: all)"
+        "--images", type=int, default=0, metavar="N", help="evaluate on this many (default: all)"
     )
     result.add_argument(
         "--only", action="append", metavar="NAME", help="may be repeated (default: all folders)"

@@ -195,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--calibration-images", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=20, help="the least of so many runs counts")
+    parser.add_argument("--repeats", type=int, default=20, help="the least of this many runs counts")
     args = parser.parse_args(argv)
     given = dict(text.split("=", 1) for text in args.weights)
     calibration = read_calibration(*choose_images(args.coco, args.calibration_images), [])

@@ -17,14 +17,12 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from rpi_runtime.errors import first_line
+
 MEMORY = 6 << 30  # bytes of address space
+MOST_TEXT = 300  # characters of a library's message
 # numbers of one value: the widest networks make some 64 maps of the picture's own size, small pictures aside
 MOST_A_PIXEL, MOST = 256, 1 << 24
-
-
-def _first_line(err: BaseException) -> str:
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    return (lines[0] if lines else type(err).__name__)[:300]
 
 
 def _inferred(model: onnx.ModelProto) -> dict[str, list[Any]]:
@@ -79,7 +77,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         onnx.checker.check_model(_with_types(model))
     except onnx.checker.ValidationError as err:
-        return {"error": f"not a valid ONNX graph ({_first_line(err)})"}
+        return {"error": f"not a valid ONNX graph ({first_line(err)[:MOST_TEXT]})"}
     try:
         known = _inferred(model)
     except Exception:  # inference only saves time here; ONNX Runtime's run below decides
@@ -93,7 +91,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         names = [o.name for o in session.get_outputs()]
         values = dict(zip(names, session.run(None, _feed(session)), strict=True))
     except Exception as err:  # ONNX Runtime's exceptions have no common base class
-        return {"error": f"ONNX Runtime cannot run it ({_first_line(err)})"}
+        return {"error": f"ONNX Runtime cannot run it ({first_line(err)[:MOST_TEXT]})"}
     for name, value in values.items():
         if isinstance(value, np.ndarray):
             known[name] = [list(value.shape), value.dtype.name]

@@ -23,7 +23,7 @@ def balance(net: LwOpenPose, pictures: Tensor) -> int:
     Parameters
     ----------
     net : LwOpenPose
-        Of the ``omz`` form.
+        A network of the ``omz`` form.
     pictures : Tensor, shape (N, 3, H, W), float32
         Inputs; what no picture wakes stays as it is.
 

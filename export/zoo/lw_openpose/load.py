@@ -23,7 +23,7 @@ def load_lw_openpose(weights: Weights, widths: Widths = PUBLISHED) -> tuple[LwOp
     net : LwOpenPose
         In evaluation mode.
     scale : float
-        Of the input, ``(value - 128) * scale``.
+        Scale of the input: the network sees ``(value - 128) * scale``.
     notes : list of str
         What the user should know: the graph, what was left out on purpose.
     """

@@ -29,7 +29,7 @@ class LwWeights:
     state : dict of str to ndarray
         Checked against the graph only where they come from an OpenVINO file.
     scale : float
-        Of the input, ``(value - 128) * scale``.
+        Scale of the input: the network sees ``(value - 128) * scale``.
     """
 
     form: Form

@@ -152,7 +152,7 @@ class Names:
 
 
 def is_cross_site(headers: Mapping[str, str], host: str) -> bool:
-    """Whether another site's page made this request; programs, which send neither header, are none.
+    """Whether another site's page made this request; programs, which send neither header, are not.
 
     Behind a proxy that changes the Host header the Origin differs from it although the page is ours. A browser's
     own word, which no page can forge, then counts: it says ``same-origin``.

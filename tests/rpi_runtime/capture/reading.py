@@ -7,7 +7,7 @@ from rpi_runtime.poses import Frame
 
 
 def read_all(source: Source, most: int = 100) -> list[Frame]:
-    """Configure and start a source, and return its frames, at most so many."""
+    """Configure and start a source, and return its frames, `most` at most."""
     source.configure(Wanted())
     source.start()
     frames: list[Frame] = []

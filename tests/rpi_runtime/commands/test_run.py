@@ -100,9 +100,7 @@ def test_a_reader_that_leaves_ends_the_run_quietly(folder):
     process.stdout.close()
     errors = process.stderr.read()
     assert process.wait(30) == 0
-    assert errors.count("whoever read it has closed the pipe") == 2, (
-        "once when it happens, once in the summary"
-    )
+    assert errors.count("its reader has closed the pipe") == 2, "once when it happens, once in the summary"
     assert "Traceback" not in errors
     process.stderr.close()
 

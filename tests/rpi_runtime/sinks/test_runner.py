@@ -114,7 +114,7 @@ def test_a_stop_ends_the_wait_for_room():
             OutputError,
             "list: the disk is full; free some space",
         ),
-        (BrokenPipeError(), SinkLeftError, "list: whoever read it has closed the pipe"),
+        (BrokenPipeError(), SinkLeftError, "list: its reader has closed the pipe"),
         (OSError(errno.EIO, "Input/output error"), OutputError, "cannot be written"),
         (SinkLeftError("window: it was closed"), SinkLeftError, "it was closed"),
         (ZeroDivisionError("oops"), OutputError, "ZeroDivisionError: oops"),
