@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from rpi_runtime.errors import UsageError
 from rpi_runtime.masking import mask
+from rpi_runtime.sinks.host import is_host
 from rpi_runtime.sinks.message import encode_message
 from rpi_runtime.sinks.mqtt.broker import BrokerSpec
 from rpi_runtime.sinks.mqtt.connection import Connection
@@ -84,7 +85,8 @@ class MqttOptions:
     discovery: str = "homeassistant"
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:@/\[\]]+)(:\d{1,5})?", self.target):
+        found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:@/\[\]]+)(?::(\d{1,5}))?", self.target)
+        if not (found and is_host(found[1]) and 1 <= int(found[2] or 1883) <= 65535):
             raise UsageError(
                 f"expected HOST or HOST:PORT, got {len(self.target)} characters that are not",
                 remedy="user name and password go into a configuration file, or into "

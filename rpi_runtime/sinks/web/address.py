@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from rpi_runtime.errors import UsageError
+from rpi_runtime.sinks.host import is_host
 
 DEFAULT_PORT = 8080
 
@@ -45,9 +46,10 @@ def parse_address(text: str) -> Address:
         text = f":{text}"
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([\w.-]*))(?::(\d{1,5}))?", text)
     port = int(match[3] or DEFAULT_PORT) if match else -1
-    if match is None or not text or not 0 <= port <= 65535:
+    host = (match[1] or match[2] or "127.0.0.1") if match else ""
+    if not text or not is_host(host) or not 0 <= port <= 65535:
         raise UsageError(
             f"got {text!r}, expected HOST:PORT, as in 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080",
             key="target",
         )
-    return Address(match[1] or match[2] or "127.0.0.1", port)
+    return Address(host, port)

@@ -82,6 +82,13 @@ def test_targets(target, host, port):
     assert (spec.host, spec.port) == (host, port)
 
 
+@pytest.mark.parametrize("target", ["a..b", "a" * 64, "broker:0", "broker:65536", "broker:99999"])
+def test_a_name_or_port_that_no_broker_can_have_is_refused(target):
+    """It was tried for ever, or raised UnicodeError in the connection's thread."""
+    with pytest.raises(UsageError, match="target: expected HOST or HOST:PORT"):
+        sink_config(f"mqtt:{target}")
+
+
 def test_a_missing_authority_is_an_error_at_the_start(tmp_path):
     pytest.importorskip("paho.mqtt.client")
     sink = MqttSink(MqttOptions(target="broker", ca_file=str(tmp_path / "none.pem")))

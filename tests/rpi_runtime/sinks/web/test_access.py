@@ -136,7 +136,9 @@ def test_addresses(text, address, loopback):
     assert (parsed, parsed.is_loopback) == (address, loopback)
 
 
-@pytest.mark.parametrize("text", ["", "a b", "host:99999", "host:port", "::1", "http://127.0.0.1"])
+@pytest.mark.parametrize(
+    "text", ["", "a b", "host:99999", "host:port", "::1", "http://127.0.0.1", "a..b:80", ".", "a" * 64]
+)
 def test_wrong_addresses(text):
     with pytest.raises(UsageError, match="expected HOST:PORT"):
         parse_address(text)
