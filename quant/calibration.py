@@ -225,12 +225,14 @@ def read_calibration(paths: Sequence[Path], source: str, refused: Sequence[Path]
     entries: list[tuple[str, str]] = []
     found: list[Path] = []
     skipped, dark = [], []
+    reason = ""
     for path in paths:
         name = shown_name(path)
         try:
             data = read_input(path, MOST_BYTES)
             brightest = read_picture(data, name).max()
-        except (OSError, InputError):
+        except (OSError, InputError) as err:
+            reason = reason or str(err)
             skipped.append(name)
             continue
         found.append(path)
@@ -239,8 +241,8 @@ def read_calibration(paths: Sequence[Path], source: str, refused: Sequence[Path]
             dark.append(name)
     if not found:
         raise InputError(
-            f"{source}: none of its {len(paths)} pictures can be read ({', '.join(skipped[:3])}...); "
-            "give --calibration another folder"
+            f"{source}: none of its {len(paths)} pictures can be read; give --calibration another folder; the first: "
+            f"{reason}"
         )
     manifest = Manifest(source=source, images=tuple(entries))
     with reading(Path(source), READABLE):
