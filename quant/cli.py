@@ -58,9 +58,8 @@ def _end_on_terminate() -> None:
 def run_command(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Run a command's `main` and return its exit code. A user's mistake prints one line, never a traceback."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # file names may hold characters that the terminal cannot encode
+        # file names may hold characters that the terminal cannot encode
+        sys.stdout.reconfigure(errors="backslashreplace")
     _end_on_terminate()
     try:
         return main(argv)

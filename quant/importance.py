@@ -88,9 +88,8 @@ def _forgiven(card: ModelCard, decoder: DetectorSettings, spec: OutputSpec, size
     if spec.role == "keypoints":
         assert isinstance(decoder, BoxPoseSettings)
         sigmas = np.array(card.skeleton.sigmas or [SIGMA] * len(card.skeleton.keypoints), np.float32)
-        far = (
-            2 * sigmas / decoder.keypoint_gain
-        )  # of the size: where COCO's similarity has fallen to exp(-1/2)
+        # of the size: where COCO's similarity has fallen to exp(-1/2)
+        far = 2 * sigmas / decoder.keypoint_gain
         places = 1 / np.square(far[None, None, None, :] * size) / len(sigmas)
         seen = np.full_like(places, VISIBILITY**-2 / len(sigmas))
         parts = spec.channels // len(sigmas)

@@ -20,9 +20,8 @@ from quant.tflite.records import Model, Operator, Tensor
 
 Factors = NDArray[np.float64]
 SWEEPS = 30
-LARGEST = (
-    2.0**8
-)  # a channel below 1/256 of the largest of its tensor is as good as dead: it is not enlarged further
+# a channel below 1/256 of the largest of its tensor is as good as dead: it is not enlarged further
+LARGEST = 2.0**8
 CLAMP = 6.0
 ROOM = 1.05  # below the clamp, for images that calibration has not seen
 APART = 4.0  # maximum over median from which a tensor is reported

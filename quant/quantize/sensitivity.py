@@ -24,9 +24,8 @@ from quant.tflite.records import Model, Quantization, Tensor
 
 BINS = 512  # of one image's values
 EVEN = 0.01  # of the mean cost: what an error costs at least
-SHRINKS = np.concatenate(
-    [[0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25], np.linspace(0.3, 1, 29)]
-)  # of each end, tried
+# of each end, tried
+SHRINKS = np.concatenate([[0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25], np.linspace(0.3, 1, 29)])
 
 
 class Weighted:

@@ -11,10 +11,11 @@ from rpi_runtime.errors import OutputError
 
 log = logging.getLogger(__name__)
 
+# players read such a film up to where it was cut off; an .mp4 has its index at the end
 READABLE_CUT = (
     ".avi",
     ".mkv",
-)  # players read such a film up to where it was cut off; an .mp4 has its index at the end
+)
 _TRIES = 10
 
 

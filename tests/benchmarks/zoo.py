@@ -76,9 +76,8 @@ def random_weights(name: str, calibration: CalibrationSet, folder: Path) -> Path
     net = find_model(name).bare()
     width, height = find_model(name).facts.size
     images = np.concatenate(list(calibration.inputs(InputSpec(width=width, height=height))))
-    settled(
-        net, torch.from_numpy(4 * images.transpose(0, 3, 1, 2))
-    )  # about the spread that ImageNet's scales give
+    # about the spread that ImageNet's scales give
+    settled(net, torch.from_numpy(4 * images.transpose(0, 3, 1, 2)))
     path = folder / f"{name}.pth"
     torch.save(net.state_dict(), path)
     return path
@@ -174,9 +173,8 @@ def race(zoo: list[Made], threads: int, repeats: int) -> None:
         f"\n{'network':<20} {'size':<8} {'float32 ms':>10} {'int8 ms':>8}  over lw-openpose: {'float32':>7} {'int8':>6}"
     )
     runs = [opened(made.files[kind], threads) for made in zoo for kind in KINDS]
-    clock = (
-        time.thread_time if threads == 1 else time.perf_counter
-    )  # the one is not disturbed by other processes
+    # the one is not disturbed by other processes
+    clock = time.thread_time if threads == 1 else time.perf_counter
     times = np.reshape(least_times(runs, repeats, clock), (len(zoo), len(KINDS))) * 1e3
     base = next((t for made, t in zip(zoo, times, strict=True) if made.name == REFERENCE), [np.nan, np.nan])
     for made, (real, quantized) in zip(zoo, times, strict=True):

@@ -181,9 +181,8 @@ def test_beta_draws_the_expectation_to_the_maximum(kernels: SimpleNamespace) -> 
     for beta in (0.0, 1.0, 20.0, 1e4):
         rules = PointRules(keypoints=1, beta=beta, quarter_offset=False)
         found[beta] = kernels.PointFinder(rules)(gaussian[..., None])[0, :2]
-    assert_allclose(
-        found[1.0], (23.5, 31.5), atol=0.1
-    )  # the middle of the map: nearly all of it weighs the same
+    # the middle of the map: nearly all of it weighs the same
+    assert_allclose(found[1.0], (23.5, 31.5), atol=0.1)
     assert_allclose(found[20.0], (20.3, 31.8), atol=0.06)  # between the cells
     assert_array_equal(found[1e4], found[0.0])
     assert_array_equal(found[0.0], (20, 32))

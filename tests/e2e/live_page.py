@@ -143,9 +143,8 @@ async def run(given: argparse.Namespace) -> None:
     """Open a browser and look."""
     given.output.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    pair = (
-        ["--refine", given.refine, "--refine-budget-ms", "0"] if given.refine else []
-    )  # even on a busy machine
+    # even on a busy machine
+    pair = ["--refine", given.refine, "--refine-budget-ms", "0"] if given.refine else []
     words = ["--model", given.model, *pair]
     words += ["--source", f"{given.video},loop=yes", "--max-fps", str(given.fps)]
     async with browsing() as page:

@@ -73,9 +73,8 @@ def only_built(folder: Path) -> Path:
     wheel = build_wheel(WITHOUT_ROOT, place, environment)
     with zipfile.ZipFile(wheel) as archive:
         modules = [n for n in archive.namelist() if n.endswith(".so")]
-        assert modules and all(archive.read(n)[18] == 183 for n in modules), (
-            "not for AArch64"
-        )  # e_machine of ELF
+        # e_machine of ELF
+        assert modules and all(archive.read(n)[18] == 183 for n in modules), "not for AArch64"
     print(
         f"{wheel.name}: built, {len(modules)} modules for AArch64; not run, since no Debian has this Python"
     )

@@ -21,9 +21,8 @@ BINARY = {
     "Greater": "GREATER", "Less": "LESS", "GreaterOrEqual": "GREATER_EQUAL", "LessOrEqual": "LESS_EQUAL",
     "Equal": "EQUAL", "And": "LOGICAL_AND", "Or": "LOGICAL_OR",
 }  # fmt: skip
-NEVER = np.float32(
-    1e9
-)  # masks of attention hold minus infinity, or the least float; both are nothing behind a softmax
+# masks of attention hold minus infinity, or the least float; both are nothing behind a softmax
+NEVER = np.float32(1e9)
 COMPARISONS = {"GREATER", "LESS", "GREATER_EQUAL", "LESS_EQUAL", "EQUAL", "LOGICAL_AND", "LOGICAL_OR"}
 
 

@@ -18,9 +18,8 @@ from rpi_runtime.errors import InputError
 from rpi_runtime.inputs import parse_json, read_input
 from rpi_runtime.poses import Image
 
-IN_MEMORY = (
-    6 * 2**30
-)  # bytes of decoded pictures; pictures of a larger source are decoded when they are drawn
+# bytes of decoded pictures; pictures of a larger source are decoded when they are drawn
+IN_MEMORY = 6 * 2**30
 SMALLEST = 64  # pixels of the long side of a pyramid's last picture, at least
 
 

@@ -35,10 +35,11 @@ def save(variant: str, path: Path) -> Path:
 
 @pytest.mark.parametrize("name", [n for n in MODELS if n in VARIANTS])
 def test_facts_are_those_of_the_official_code(name: str) -> None:
+    # compared with it in test_networks.py
     facts, golden = (
         MODELS[name].facts,
         json.loads(PATH.read_text())[name],
-    )  # compared with it in test_networks.py
+    )
     width, height = facts.size
     assert (facts.parameters, facts.macs) == (golden["parameters"], golden["macs"][f"{height}x{width}"])
 

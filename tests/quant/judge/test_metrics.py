@@ -54,9 +54,8 @@ def test_lost_added_and_shifted_peaks() -> None:
     result = m.result()
     assert result.peaks == 3
     assert result.lost == pytest.approx(1 / 3)  # (10, 8) of the first type
-    assert result.added == pytest.approx(
-        1 / 3
-    )  # (12, 9) of the second; the background counts in the rmse only
+    # (12, 9) of the second; the background counts in the rmse only
+    assert result.added == pytest.approx(1 / 3)
     assert result.shift_px == pytest.approx(0.5 * 8 / 2, abs=0.1)  # half a cell and none, of stride 8
 
 
@@ -93,7 +92,6 @@ def test_tags_count_where_their_keypoint_is() -> None:
     m.add_tags(heatmaps, (tags, other))
     result = m.result()
     assert result.tag_rmse == pytest.approx(0.25)
-    assert result.heatmap_rmse == pytest.approx(
-        np.sqrt(0.01 / 5), rel=1e-5
-    )  # a fifth of the values is 0.1 off
+    # a fifth of the values is 0.1 off
+    assert result.heatmap_rmse == pytest.approx(np.sqrt(0.01 / 5), rel=1e-5)
     assert result.paf_relative_l2 == 0

@@ -55,9 +55,8 @@ def person(points: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> dict[st
 def test_keypoints_that_a_skeleton_lacks_cost_no_ap() -> None:
     truth = person(coco_points(pose(), COCO_17, flag=2))
     result = detection(1, pose(), WITHOUT_NOSE, 1.0)
-    assert score_people([result], [truth], [1])[0].ap == pytest.approx(
-        90
-    )  # 15 of 16 keypoints: not within .95
+    # 15 of 16 keypoints: not within .95
+    assert score_people([result], [truth], [1])[0].ap == pytest.approx(90)
     labels = labelled_as(WITHOUT_NOSE, [truth])
     assert score_people([result], labels, [1])[0].ap == pytest.approx(100)
     assert labels[0]["num_keypoints"] == 15

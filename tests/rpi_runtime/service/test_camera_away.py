@@ -69,9 +69,8 @@ def test_for_a_moment_the_same_process_goes_on(config, page, camera, start, supe
     reasons = [
         line.partition("source lost: ")[2].partition(";")[0] for line in log.splitlines() if "lost: " in line
     ]
-    assert reasons and len(set(reasons)) == len(
-        reasons
-    )  # the picture ends, then nobody answers: each said once
+    # the picture ends, then nobody answers: each said once
+    assert reasons and len(set(reasons)) == len(reasons)
     assert SECRET not in log
 
 

@@ -39,9 +39,8 @@ def test_noise_too_fine_for_the_input_averages_out(scale: float) -> None:
     affine = np.array([[scale, 0, 0], [0, scale, 0]])
     small = warp(halved(picture), affine, (int(1600 * scale), int(1200 * scale)))[5:-5, 5:-5]
     assert small.mean() == pytest.approx(127.5, abs=2)
-    assert (
-        small.std() < 1.5 * scale * picture.std()
-    )  # a mean over 1 / scale^2 pixels has scale times the deviation
+    # a mean over 1 / scale^2 pixels has scale times the deviation
+    assert small.std() < 1.5 * scale * picture.std()
     if scale <= 0.1:
         once = warp(halved(picture)[:2], affine, (int(1600 * scale), int(1200 * scale)))[5:-5, 5:-5]
         assert once.std() > 1.5 * scale * picture.std()

@@ -71,9 +71,8 @@ def test_a_keypoint_is_taught_where_the_runtime_reads_it(
     assert weight.all()
     taught = STRIDE * vertex(maps.numpy()) + ORIGIN
     (_, _, cut), affine = samples.people[0], samples._placed(np.random.default_rng(0), 0, SIZE)[1]
-    seen = (
-        points @ affine[:, :2].T + affine[:, 2]
-    )  # the pixels of the crop that show the keypoints, as indices
+    # the pixels of the crop that show the keypoints, as indices
+    seen = points @ affine[:, :2].T + affine[:, 2]
     place = crop_transform(cut, InputSpec(width=SIZE[0], height=SIZE[1], fit="crop"), settings)
     scales, pads = np.array([place.scale_x, place.scale_y]), np.array([place.pad_x, place.pad_y])
     shown = scales * (points + 0.5) + pads - 0.5  # the same in the runtime's crop
