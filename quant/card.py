@@ -15,7 +15,7 @@ from pathlib import Path
 
 from quant.cli import make_parser, run_command
 from quant.speed.boards import BOARDS
-from quant.speed.predict import predict
+from quant.speed.prediction import predict
 from rpi_runtime.command_line import AS_JSON, exit_codes
 from rpi_runtime.errors import CardError
 from rpi_runtime.files import reading

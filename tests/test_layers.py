@@ -47,6 +47,14 @@ def imports(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
+def command_modules() -> set[str]:
+    """Names of the modules that are the workstation's command lines."""
+    paths = [path for package in ("export", "quant") for path in sources(package)]
+    commands = [path for path in paths if "sys.exit(run_command(main" in path.read_text()]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in commands}
+
+
+COMMANDS = command_modules()
 FILES = [(package, path) for package in ORDER for path in sources(package)]
 
 
@@ -70,6 +78,15 @@ def test_production_does_not_import_the_oracles(package: str, path: Path) -> Non
     del package
     if not path.name.startswith("reference"):
         assert not [n for n in imports(path) if n.startswith("cython_ext.reference")], path
+
+
+@pytest.mark.parametrize(("package", "path"), FILES, ids=lambda v: str(v).removeprefix(f"{ROOT}/"))
+def test_commands_are_imported_by_nothing(package: str, path: Path) -> None:
+    """So `evaluate`, `card` and `predict` are names of commands, and what they run has names of its own."""
+    del package
+    named = {f"{n.module}.{a.name}" for n in ast.walk(ast.parse(path.read_text()))
+             if isinstance(n, ast.ImportFrom) for a in n.names}  # fmt: skip
+    assert not (named | set(imports(path))) & COMMANDS
 
 
 @pytest.mark.parametrize("package", ORDER)

@@ -16,7 +16,7 @@ from export.report.advice import kind_of, next_steps, remedies, verdict
 from export.report.chart import Series, line_chart
 from export.report.outcome import Outcome
 from quant.speed.boards import BOARDS
-from quant.speed.predict import Prediction, predict_bytes
+from quant.speed.prediction import Prediction, predict_bytes
 from rpi_runtime.files import write_all
 
 FORMAT = 1

@@ -37,7 +37,7 @@ import numpy as np
 from quant.accuracy.evaluation import Evaluation, evaluate, refuse_calibrated
 from quant.accuracy.predict import Procedure, predictor
 from quant.speed.boards import total
-from quant.speed.predict import predict
+from quant.speed.prediction import predict
 from quant.speed.work import work_of
 from quant.tflite.read import read_model
 from rpi_runtime.cascade.refine import Refiner, refiner_for

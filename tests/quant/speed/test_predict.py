@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from quant.speed.boards import SPEEDS, Speed, total
-from quant.speed.predict import Prediction, main, predict, predict_bytes
+from quant.speed.predict import main
+from quant.speed.prediction import Prediction, predict, predict_bytes
 from quant.speed.work import computes_in_int8, work_of
 from quant.tflite.read import read_model
 from rpi_runtime.errors import InputError
