@@ -176,7 +176,10 @@ def encode_picture(image: Image, suffix: str, quality: int = 95) -> bytes:
     if kind is None:
         raise UsageError(f"unknown picture format {suffix!r}; use one of {', '.join(SUFFIXES)}")
     pil = load("PIL.Image", _PURPOSE)
-    options: dict[str, Any] = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
+    # a TIFF without compression would be a third copy of the picture in memory
+    options: dict[str, Any] = {"compression": "tiff_adobe_deflate"} if kind == "TIFF" else {}
+    if kind in ("JPEG", "WEBP"):
+        options["quality"] = quality
     buffer = io.BytesIO()
     height, width = image.shape[:2]
     picture = pil.frombuffer("RGB", (width, height), np.ascontiguousarray(image), "raw", "BGR", 0, 1)

@@ -163,7 +163,9 @@ def _show_pictures(jobs: Sequence[Job], given: argparse.Namespace) -> list[Path]
         if estimator is None:
             estimator = _estimator(given)
         estimate = estimator(image, 0)
-        write_picture(draw_people(image, estimate.tracks, estimator.skeleton), job.target)
+        drawn = draw_people(image, estimate.tracks, estimator.skeleton)
+        del image  # of a large picture two copies are enough: this one's memory is for the encoder
+        write_picture(drawn, job.target)
         tell(f"{count}{job.target}: {describe(estimate, estimator)}")
     return unreadable
 

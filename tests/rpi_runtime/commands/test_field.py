@@ -277,6 +277,25 @@ def test_damaged_pictures_of_a_stream_are_counted_and_print_nothing_among_the_li
     assert "frames could not be decoded" in done.stderr
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_show_of_a_large_picture_holds_it_twice(folder, tmp_path, suffix):
+    """24 million pixels: 72 MB as they are and 72 drawn, then 96 in Pillow beside those drawn; it was all three."""
+    image = pytest.importorskip("PIL.Image")
+    image.new("RGB", (6000, 4000)).save(tmp_path / f"large{suffix}")
+    image.new("RGB", (60, 40)).save(tmp_path / "small.png")
+    code = (
+        "import resource, sys; from rpi_runtime.__main__ import main\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
+        "main(['show', sys.argv[2], '--model', sys.argv[1]]); before = peak()\n"
+        "main(['show', sys.argv[3], '--model', sys.argv[1]]); print(peak() - before)"
+    )
+    words = [folder / "toy.tflite", tmp_path / "small.png", tmp_path / f"large{suffix}"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 200
+
+
 def test_show_passes_over_links_in_a_circle(folder, tmp_path):
     shutil.copytree(folder / "photos", tmp_path / "walk")
     (tmp_path / "walk/loop.jpg").symlink_to("loop.jpg")
