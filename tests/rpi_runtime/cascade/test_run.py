@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 
 from rpi_runtime.__main__ import main
 from rpi_runtime.assemble import build
 from rpi_runtime.capture.feed import Feed, Recovery
-from rpi_runtime.capture.pictures import write_picture
+from rpi_runtime.capture.pictures import read_picture, write_picture
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.cascade.cascade import Cascade
 from rpi_runtime.cascade.refine import refiner_for
@@ -174,6 +175,36 @@ def test_a_camera_is_asked_for_more_than_the_first_network_sees(folder):
     chosen = {"model": str(folder / "toy.tflite"), "source": "picamera", "sink": ["null"]}
     pipeline = build(load_config(None, chosen | {"refine": str(folder / "crops.tflite")}), StopFlag())
     assert pipeline.feed._wanted == Wanted(width=640, height=480)
+
+
+class DotsModel(DotsNetwork):
+    """As the commands load a file: the name says which network it is."""
+
+    def __init__(self, path, threads=None):
+        super().__init__(CROPS if "crops" in str(path) else PICTURES)
+
+    def describe(self):
+        return self.card.name
+
+
+def test_show_draws_what_was_refined(folder, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("rpi_runtime.commands.show.Model", DotsModel)
+    monkeypatch.setattr("rpi_runtime.cascade.cascade.Model", DotsModel)
+    line = ["show", "--model", "TOY", "--refine", "CROPS", "--refine-budget-ms", "0", "PHOTOS"]
+    assert main(words(folder, *line, "--output", str(tmp_path / "drawn"))) == 0
+    for number, people in enumerate((1, 2, 2)):
+        picture = read_picture(folder / f"photos/{number}.png").astype(int)
+        drawn = read_picture(tmp_path / f"drawn/{number}-poses.png").astype(int)
+        changed = np.abs(drawn - picture).max(axis=2) > 20
+        for x, y in [(80, 60), (200, 70)][:people]:
+            assert all(changed[y + 20 * n - 4 : y + 20 * n + 5, x - 4 : x + 5].any() for n in range(6))
+        assert not changed[:, 240:].any() and not changed[:, :40].any(), "and nothing far from people"
+    assert "1-poses.png: 2 people" in capfd.readouterr().err
+
+
+def test_show_says_in_one_line_what_cannot_refine(folder, capsys):
+    assert main(words(folder, "show", "--model", "TOY", "--refine", "STRANGER", "PHOTOS")) == 3
+    assert "0 keypoints in common" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_bench_has_the_stage_and_the_figures(folder, capsys):

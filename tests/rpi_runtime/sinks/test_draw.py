@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from rpi_runtime.poses import Pose
 from rpi_runtime.sinks.draw import PALETTE, draw_people
 from tests.rpi_runtime.results import make_result
 from tests.rpi_runtime.toys import CARD
@@ -39,3 +41,13 @@ def test_nobody_changes_nothing_and_a_caption_is_written():
 
 def test_keypoints_that_were_not_found_are_not_drawn():
     assert not drawn(1)[:3, :3].any(), "nothing at (0, 0)"
+
+
+def test_who_has_only_a_box_has_its_edges_drawn():
+    (track,) = make_result(people=1).tracks
+    nothing = np.zeros_like(track.pose.keypoints)
+    seen = replace(track, pose=Pose(keypoints=nothing, score=0.5, box=(10.0, 24.0, 40.0, 18.0)))
+    picture = draw_people(np.zeros((48, 64, 3), np.uint8), (seen,), CARD.skeleton)
+    for edge in (picture[26:40, 8:13], picture[26:40, 48:53], picture[40:45, 20:40]):
+        assert edge[..., ::-1].reshape(-1, 3).max(axis=0).tolist() == pytest.approx(list(PALETTE[1]), abs=8)
+    assert not picture[30:36, 20:40].any(), "and nothing inside"
