@@ -257,6 +257,11 @@ class OpenCvSource:
         """Raise for a missing frame, unless it is the end of a file that a URL names."""
         if self._frames and self._index:
             return
+        if self._frames:
+            raise SourceError(
+                f"{self._name}: no frame of this file can be read over the network; download it and give the file (its "
+                "index may be at its end, and the server not be able to begin there)"
+            )
         what = StalledError if waited_s >= timeout_s else SourceError
         users = describe_users(self._device.find()) if self._kind == "camera" else ""
         users = users if users and "this very process" not in users else ""

@@ -222,3 +222,12 @@ def test_a_file_by_url_is_paced_and_ends(monkeypatch):
     assert source.read(5) is not None
     assert source.read(5) is None
     assert slept == [pytest.approx(1, abs=0.5)]
+
+
+def test_a_file_by_url_of_which_no_frame_comes_says_what_helps(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", ByUrl)
+    monkeypatch.setattr(ByUrl, "grab", lambda self: False)
+    source = OpenCvSource("http://host/walk.mp4", kind="stream")
+    source.configure(Wanted())
+    with pytest.raises(SourceError, match="download it"):
+        source.read(5)
