@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from export.request import ExportRequest, Kind, export_files
 from export.weights.bundled import BUNDLED, is_bundled
 from export.zoo.network import parse_size
-from export.zoo.pair import PAIR
+from export.zoo.pair import PAIRS, SMALL
 from export.zoo.registry import MODELS
 from quant.calibration import DEFAULT_COUNT
 from quant.cards.read import template_names
@@ -46,6 +46,8 @@ examples:
   python -m export.tflite --pair --int8
       a finder of people and a refiner of each, models/person-finder-320x320-int8.tflite and
       models/person-refiner-96x128-int8.tflite: what rpi_runtime takes when it is told of no other
+  python -m export.tflite --pair large --int8
+      the same finder with a refiner that sees four times the pixels: more AP, four times the time for each person
   python -m export.tflite --model lw-openpose --weights omz --int8 --calibration coco
       fetch published weights and COCO's pictures instead
   python -m export.tflite --model lw-openpose --weights W.xml --int8 --calibration COCO --coco COCO
@@ -78,7 +80,13 @@ def parser() -> argparse.ArgumentParser:
     network = result.add_argument_group("network")
     network.add_argument("--model", metavar="NAME", help="a network of the zoo, see --list-models")
     network.add_argument(
-        "--pair", action="store_true", help=f"both networks of the pair: {' and '.join(PAIR)}"
+        "--pair",
+        nargs="?",
+        const=SMALL,
+        choices=tuple(PAIRS),
+        help="both networks of a pair, a finder of people and a refiner of each; "
+        + "; ".join(f"{name}: {' and '.join(networks)}" for name, networks in PAIRS.items())
+        + " (default of --pair alone: %(const)s)",
     )
     network.add_argument(
         "--list-models", action="store_true", help="print the networks and where their weights come from"
@@ -183,15 +191,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _requests(args: argparse.Namespace) -> list[ExportRequest]:
-    """What to export: one network, or both of the pair."""
+    """What to export: one network, or both of a pair."""
     if not args.pair:
         return [_request(args, args.model or "")]
+    pair = PAIRS[args.pair]
     if args.model or args.onnx or args.tflite or args.card or args.weights or args.size or args.coco:
         raise UsageError(
             "--pair exports both networks as the package holds them; for --weights, --size and --coco name one: "
-            f"--model {PAIR[0]} or --model {PAIR[1]}"
+            f"--model {' or --model '.join(pair)}"
         )
-    return [_request(args, name) for name in PAIR]
+    return [_request(args, name) for name in pair]
 
 
 def _request(args: argparse.Namespace, model: str) -> ExportRequest:
@@ -248,7 +257,7 @@ def _models() -> str:
     for name, entry in MODELS.items():
         facts = entry.facts
         width, height = facts.size
-        lines.append(f"{name:<18} {entry.summary}")
+        lines.append(f"{name:<20} {entry.summary}")
         lines.append(
             f"    {facts.parameters / 1e6:.2f} M parameters, {facts.macs / 1e9:.2f} G multiply-adds at "
             f"{width}x{height}, decoder {entry.description.decoder.kind}, published AP {facts.published}"

@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 FINDER = Path("models/person-finder-320x320-int8.tflite")
-REFINER = Path("models/person-refiner-96x128-int8.tflite")
+REFINERS = tuple(
+    Path("models") / name
+    for name in ("person-refiner-96x128-int8.tflite", "person-refiner-large-192x256-int8.tflite")
+)
 EXPORT = "--pair --int8"  # options of the command that makes both
 
 
 def default_pair(folder: Path, given: Mapping[str, Any]) -> dict[str, str]:
     """Return the missing settings ``model`` and ``refine``, in the form of a configuration file.
 
-    The result is empty if a model is given, or if the finder or the refiner is missing in `folder`.
+    The result is empty if a model is given, or if the finder or every refiner is missing in `folder`. Of several
+    refiners the smallest is taken, which keeps up where the larger ones may not.
 
     Parameters
     ----------
@@ -23,8 +27,9 @@ def default_pair(folder: Path, given: Mapping[str, Any]) -> dict[str, str]:
     given : mapping
         Settings, of which only the names matter.
     """
-    finder, refiner = folder / FINDER, folder / REFINER
-    if "model" in given or not (finder.is_file() and refiner.is_file()):
+    finder = folder / FINDER
+    refiner = next((path for name in REFINERS if (path := folder / name).is_file()), None)
+    if "model" in given or refiner is None or not finder.is_file():
         return {}
     pair = {"model": str(finder)}
     return pair if "refine" in given else {**pair, "refine": str(refiner)}

@@ -225,7 +225,11 @@ def test_packaged_weights_differ_from_published_ones(
     name: str, shared: Path, weights: Path, tmp_path: Path
 ) -> None:
     """The pair's are compared with the networks that its own training started from."""
-    starts = {"person-finder": "rtmdet-nano-person-320", "person-refiner": "pp-tinypose-128x96"}
+    starts = {
+        "person-finder": "rtmdet-nano-person-320",
+        "person-refiner": "pp-tinypose-128x96",
+        "person-refiner-large": "pp-tinypose-256x192",
+    }
     start = weights
     if name in starts:
         start = tmp_path / "start.onnx"

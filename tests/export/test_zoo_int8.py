@@ -24,7 +24,7 @@ SEEDED = {
     "hwl-hsigmoid-half": "hwl-hsigmoid-half",
     "efficienthrnet-h4": "efficienthrnet-h4",
 }
-BUNDLED = ("lw-openpose", "lw-openpose-pi", "person-finder", "person-refiner")
+BUNDLED = ("lw-openpose", "lw-openpose-pi", "person-finder", "person-refiner", "person-refiner-large")
 
 
 @pytest.mark.parametrize("name", [*SEEDED, *BUNDLED])

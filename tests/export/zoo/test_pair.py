@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.zoo.pair import PAIR
+from export.zoo.pair import PAIRS
 from export.zoo.registry import find_model
 from rpi_runtime.errors import WeightsError
-from rpi_runtime.settings.default_pair import FINDER, REFINER
+from rpi_runtime.settings.default_pair import FINDER, REFINERS
 
 TOLERANCE = 1e-4  # of the largest value
+NETWORKS = sorted({name for pair in PAIRS.values() for name in pair})
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_weights_of_another_network_are_refused(toy_network: tuple[Path, Path]) 
         find_model("person-refiner").load(str(toy_network[0]))
 
 
-@pytest.mark.parametrize("name", PAIR)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_facts_are_those_of_the_module(name: str) -> None:
     entry = find_model(name)
     parameters = sum(p.numel() for p in entry.bare().parameters())
@@ -81,8 +82,9 @@ def test_the_facts_are_those_of_the_module(name: str) -> None:
 
 
 def test_a_run_looks_for_the_files_that_the_export_writes() -> None:
-    sizes = [find_model(name).facts.size for name in PAIR]
-    names = [
-        f"{name}-{width}x{height}-int8.tflite" for name, (width, height) in zip(PAIR, sizes, strict=True)
-    ]
-    assert names == [FINDER.name, REFINER.name]
+    for pair, refiner in zip(PAIRS.values(), REFINERS, strict=True):
+        sizes = [find_model(name).facts.size for name in pair]
+        names = [
+            f"{name}-{width}x{height}-int8.tflite" for name, (width, height) in zip(pair, sizes, strict=True)
+        ]
+        assert names == [FINDER.name, refiner.name]

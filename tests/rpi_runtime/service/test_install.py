@@ -12,7 +12,7 @@ from rpi_runtime.service import systemd
 from rpi_runtime.service.changes import Record
 from rpi_runtime.service.config_text import config_text
 from rpi_runtime.service.layout import Layout
-from rpi_runtime.settings.default_pair import FINDER, REFINER
+from rpi_runtime.settings.default_pair import FINDER, REFINERS
 from rpi_runtime.settings.run_config import load_config, source_config
 from tests.rpi_runtime.toys import write_toy
 
@@ -72,13 +72,13 @@ def test_what_refines_is_copied_and_configured(layout, model, tmp_path):
 def test_without_a_model_the_exported_pair_is_installed(layout, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     FINDER.parent.mkdir()
-    for name in (FINDER, REFINER):
+    for name in (FINDER, REFINERS[0]):
         write_toy(name)
     assert main(["service", "install", "--root", str(layout.root)]) == 0
     config = load_config(layout.config, {})
     folder = "/usr/local/share/pipose"
     assert config.model == (f"{folder}/{FINDER.name}",)
-    assert config.refine.model == f"{folder}/{REFINER.name}"
+    assert config.refine.model == f"{folder}/{REFINERS[0].name}"
 
 
 def test_without_a_model_and_without_the_pair_it_says_how_to_get_one(layout, tmp_path, monkeypatch, capsys):
