@@ -78,7 +78,10 @@ def test_an_advised_command_exists_with_its_options(place: str, module: str, wor
             name = f"service {given[1]}"
     elif module not in commands():
         source = Path(str(spec.origin))
-        beside = source.parent.rglob("*.py") if source.name == "__init__.py" else [source]
+        beside = [*source.parent.rglob("*.py")] if source.name == "__init__.py" else [source]
+        shared = re.findall(r"^from (tests\.[\w.]+) import", source.read_text(), re.MULTILINE)
+        beside += [ROOT / f"{name.replace('.', '/')}.py" for name in shared]
+        beside = [path for path in beside if path.is_file()]
         known = set(re.findall(r"\"(--[a-z][\w-]*)\"", "".join(p.read_text() for p in beside)))
         assert options <= known, f"{place}: {module} has no {options - known}"
         return
