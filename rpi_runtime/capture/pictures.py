@@ -23,6 +23,7 @@ from rpi_runtime.poses import Image
 FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jfif": "JPEG",  # what browsers on Windows save
     ".png": "PNG",
     ".bmp": "BMP",
     ".webp": "WEBP",

@@ -31,6 +31,12 @@ def test_pictures_come_in_natural_order_with_names_and_times(folder):
     assert np.array_equal(frames[2].image, gradient(shift=6))
 
 
+def test_jpeg_under_each_of_its_endings_is_a_picture(tmp_path):
+    for name in ("a.JPG", "b.jpeg", "c.jfif"):
+        write_picture(gradient(), tmp_path / name)
+    assert [f.name for f in read_all(ImagesSource(tmp_path))] == ["a.JPG", "b.jpeg", "c.jfif"]
+
+
 def test_one_picture_is_a_source_too(folder):
     assert [f.name for f in read_all(ImagesSource(folder / "2.png"))] == ["2.png"]
 
