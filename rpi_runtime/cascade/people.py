@@ -16,7 +16,7 @@ from rpi_runtime.track.tracker import VELOCITY_FADE_MS
 NEW = 1 << 30  # frames waited, for a person who was never refined
 FADE_S = VELOCITY_FADE_MS * 1e-3  # time constant of the velocity of a person who is not seen
 CARRY_S = 0.5  # how long refined keypoints go along with a person who is found but not refined again
-DUPLICATE_OKS = 0.5  # two people whose keypoints are more alike than this are one person, found twice
+DUPLICATE_OKS = 0.7  # two people whose keypoints are more alike than this are one person, found twice
 
 
 @dataclass(slots=True, kw_only=True)
