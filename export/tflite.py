@@ -117,22 +117,24 @@ def parser() -> argparse.ArgumentParser:
         help="input size, may be repeated (default: the network's own): 160x120 for people who fill the picture, "
         "320x240, four times the work, for people across a room; --list-models says more",
     )
-    quant = result.add_argument_group("quantization")
-    quant.add_argument("--int8", action="store_true", help="fully INT8 (float32 without this and --float16)")
-    quant.add_argument("--float16", action="store_true", help="float16 weights")
-    quant.add_argument(
+    integers = result.add_argument_group("quantization")
+    integers.add_argument(
+        "--int8", action="store_true", help="fully INT8 (float32 without this and --float16)"
+    )
+    integers.add_argument("--float16", action="store_true", help="float16 weights")
+    integers.add_argument(
         "--recipe",
         metavar="NAME",
         help="a quantization recipe instead of the kind's default, see --list-recipes; or FILE.toml",
     )
-    quant.add_argument("--list-recipes", action="store_true", help="print the quantization recipes")
-    quant.add_argument(
+    integers.add_argument("--list-recipes", action="store_true", help="print the quantization recipes")
+    integers.add_argument(
         "--calibration",
         metavar="PICTURES",
         help="bundled (the package's own, the default), coco (fetch COCO train2017 images), or a folder: COCO layout "
         "(train2017 is taken) or any pictures with people",
     )
-    quant.add_argument(
+    integers.add_argument(
         "--calibration-images",
         type=int,
         default=DEFAULT_COUNT,

@@ -124,11 +124,11 @@ class OpenSink(Protocol):
 
     @property
     def wants_image(self) -> bool:
-        """See the class."""
+        """Return whether results need their picture now."""
 
     @property
     def trouble(self) -> str:
-        """See the class."""
+        """Return what does not work at the moment, in words; empty when all works."""
 
     def write(self, result: Result) -> None:
         """Take one result. After an exception the sink is closed and, later, opened again."""
