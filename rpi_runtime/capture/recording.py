@@ -15,10 +15,10 @@ A .zip without its end, whose recorder was killed, is read as far as it goes (`r
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import math
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -39,6 +39,14 @@ INDEX = "frames.jsonl"
 _REMEDY = "record it again, with the command `record`"
 _MOST_BYTES = 256 << 20  # of a member: more than the largest picture, exact, and than an index of a week
 _MOST_NS = 1 << 62  # so that a lap more still fits 64 bits
+
+_MAGIC, _HEADER_BEGIN = (
+    b"\x93NUMPY\x01\x00",
+    10,
+)  # of a .npy; the header's length stands in the two bytes between
+_HEADER = re.compile(
+    rb"\{'descr': '\|u1', 'fortran_order': (True|False), 'shape': \(([0-9, ]{0,60})\), \}[ ]*\n"
+)
 
 # what opening and reading a member raise: encrypted members, unknown kinds of compression, names with a NUL
 _DAMAGED = (
@@ -176,14 +184,21 @@ class Recording:
 
 
 def _array(data: bytes) -> Image:
-    """Read a .npy of (H, W, 3) uint8 without believing the size that it announces; `ValueError` for others."""
-    file = io.BytesIO(data)
-    if np.lib.format.read_magic(file) != (1, 0):
+    """Read a .npy of (H, W, 3) uint8 without believing the size that it announces; `ValueError` for others.
+
+    NumPy evaluates the header as Python and raises whatever its tokenizer or the literal does. The header is therefore
+    compared with the one form in which NumPy writes it (version 1.0 of its format).
+    """
+    if data[:8] != _MAGIC or len(data) < _HEADER_BEGIN:
         raise ValueError("not of version 1.0")
-    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
-    if len(shape) != 3 or shape[2] != 3 or min(shape) < 1 or dtype != np.uint8:
-        raise ValueError(f"it is {shape} {dtype}; expected (H, W, 3) uint8")
-    if math.prod(shape) != len(data) - file.tell():
-        raise ValueError(f"{len(data) - file.tell()} bytes for {shape}")
-    pixels = np.frombuffer(data, np.uint8, offset=file.tell())
-    return pixels.reshape(shape, order="F" if by_columns else "C").copy(order="C")
+    begin = _HEADER_BEGIN + int.from_bytes(data[8:_HEADER_BEGIN], "little")
+    header = _HEADER.fullmatch(data[_HEADER_BEGIN:begin])
+    if header is None:
+        raise ValueError(f"its header is {data[_HEADER_BEGIN:begin][:80]!r}; expected (H, W, 3) uint8")
+    shape = tuple(int(side) for side in header[2].split(b",") if side.strip())
+    if len(shape) != 3 or shape[2] != 3 or min(shape) < 1:
+        raise ValueError(f"it is {shape}; expected (H, W, 3)")
+    if math.prod(shape) != len(data) - begin:
+        raise ValueError(f"{len(data) - begin} bytes for {shape}")
+    pixels = np.frombuffer(data, np.uint8, offset=begin)
+    return pixels.reshape(shape, order="F" if header[1] == b"True" else "C").copy(order="C")

@@ -7,11 +7,13 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from rpi_runtime.__main__ import main
+from rpi_runtime.capture.recording import Recording
 from rpi_runtime.capture.replay import ReplaySource
 from rpi_runtime.capture.source import Wanted
 from rpi_runtime.commands.recording import Recorder
@@ -104,7 +106,7 @@ def test_a_damaged_picture_is_passed_over_counted_and_said_at_the_end(tmp_path, 
     frames, error = play_to_the_error(ReplaySource(folder))
     assert [(f.timestamp_ns, f.index, f.undecodable) for f in frames] == [(STAMPS[2], 0, 2)]
     assert "2 of 3 frames could not be decoded" in error
-    assert "000000.npy is no NumPy array (it is (4, 4) uint8" in error
+    assert "000000.npy is no NumPy array (it is (4, 4)" in error
     assert len(caplog.records) == 1
 
 
@@ -260,3 +262,35 @@ def test_pipes_and_members_that_inflate_are_refused_at_once(tmp_path):
     frames, error = play_to_the_error(ReplaySource(tmp_path / "walk"))
     assert len(frames) == 2
     assert "000000.png" in error
+
+
+HEADER = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4, 4, 3), }"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(HEADER[:-10], id="a bracket that stays open"),  # the tokenizer's own error in NumPy
+        pytest.param(b"  " + HEADER + b"\n x", id="indented"),
+        pytest.param(HEADER.replace(b"4,", b"(" * 300 + b"4,"), id="nested"),
+        pytest.param(HEADER.replace(b"False", b"1 < 2"), id="an expression"),
+        pytest.param(HEADER.replace(b"'|u1'", b"[('a', '|u1')]"), id="another type"),
+        pytest.param(HEADER.replace(b"4, 4", b"4 4, 4"), id="two numbers side by side"),
+        pytest.param(HEADER.replace(b"4, 4, 3", b""), id="no shape"),
+        pytest.param(b"\xff" * 40, id="noise"),
+    ],
+)
+def test_a_header_of_an_array_is_never_evaluated(header: bytes, tmp_path: Path) -> None:
+    folder = write_recording(tmp_path / "walk", "npy")
+    data = b"\x93NUMPY\x01\x00" + len(header + b"\n").to_bytes(2, "little") + header + b"\n" + bytes(48)
+    (folder / "000000.npy").write_bytes(data)
+    with pytest.raises(SourceError, match=r"000000\.npy is no NumPy array"):
+        Recording(folder).picture("000000.npy")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_are_read_as_numpy_writes_them(order: Literal["C", "F"], tmp_path: Path) -> None:
+    folder = write_recording(tmp_path / "walk", "npy")
+    picture = np.asarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8), order=order)
+    np.save(folder / "000000.npy", picture)
+    assert (Recording(folder).picture("000000.npy") == picture).all()
