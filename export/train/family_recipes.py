@@ -20,7 +20,9 @@ from export.train.data.crops import Crops
 from export.train.recipe import TrainingRecipe
 from export.train.start.settings import PruneStart, RefitStart, Start
 from export.train.tasks.losses import WeightFunction
+from export.zoo.registry import find_trainable
 from rpi_runtime.errors import InputError
+from rpi_runtime.model.decoders import TopdownSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +217,14 @@ class CropRecipe(TrainingRecipe):
     crops: Crops = field(default_factory=Crops)
     distillation: CropDistillation | None = None
 
+    @property
+    def decoder(self) -> TopdownSettings:
+        """The decoder of the network, which decides where a keypoint is drawn."""
+        decoder = find_trainable(self.network).description.decoder
+        if not isinstance(decoder, TopdownSettings):
+            raise TypeError(f"{self.network}: a {decoder.kind} decoder, expected that of heatmaps")
+        return decoder
+
     def sample_settings(self) -> dict[str, Any]:
         """Return every setting that the samples depend on, files left out."""
         return {
@@ -222,6 +232,8 @@ class CropRecipe(TrainingRecipe):
             "cell_sigma": self.targets.cell_sigma,
             "exact": self.targets.exact,
             "crops": asdict(self.crops),
+            "box_middle": self.decoder.box_middle,
+            "cell_origin": self.decoder.cell_origin,
         }
 
 

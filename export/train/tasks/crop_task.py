@@ -26,7 +26,6 @@ from export.train.tasks.task import Task
 from export.train.tasks.taught import Taught
 from quant.accuracy.boxes import clip
 from rpi_runtime.errors import InputError
-from rpi_runtime.model.decoders import TopdownSettings
 from rpi_runtime.preprocess.crop import coco_shift
 
 BLACK = (0, 0, 0)
@@ -159,19 +158,12 @@ class CropTask(Task[CropRecipe, CropSamples, nn.Module]):
         drawing = Drawing(
             stride=self.description.outputs[0].stride,
             sigma=targets.cell_sigma,
-            origin=self._decoder.cell_origin if targets.exact else None,
+            origin=recipe.decoder.cell_origin if targets.exact else None,
         )
-        half = 0.5 + coco_shift(self._decoder)
+        half = 0.5 + coco_shift(recipe.decoder)
         return CropSamples(
             examples, spec, length, recipe.crops, light=recipe.augmentation, draw=drawing, half=half
         )
-
-    @property
-    def _decoder(self) -> TopdownSettings:
-        decoder = self.description.decoder
-        if not isinstance(decoder, TopdownSettings):
-            raise TypeError(f"{self.recipe.network}: a {decoder.kind} decoder, expected that of heatmaps")
-        return decoder
 
     def trained(self, net: nn.Module) -> nn.Module:
         """Return the network, which also gives its teacher's maps if the recipe names a teacher."""

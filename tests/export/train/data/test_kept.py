@@ -137,6 +137,22 @@ def test_samples_serve_every_network_with_these_outputs_and_no_other_teacher_or_
     assert key("tiny") != usual
 
 
+def test_networks_that_read_keypoints_at_other_places_keep_other_samples(labelled: Path) -> None:
+    """The pair's refiner, LPN and HWL have outputs of one form; only the latter two read them at the same places."""
+    paths = {"start": "start.onnx", "coco": str(labelled)}
+    paths |= {"unlabelled": str(labelled), "lsp": str(labelled)}
+    paths |= {
+        name: str(labelled / "annotations/person_keypoints_train2017.json")
+        for name in ("labels", "lsp_labels")
+    }
+
+    def key(network: str) -> str:
+        recipe = replace(read_recipe("person-refiner", paths), network=network)
+        return samples_key(recipe, str(find_trainable(network).description.outputs), [])
+
+    assert key("lpn-50") == key("hwl") != key("person-refiner")
+
+
 def test_a_run_with_kept_samples_ends_with_the_same_bytes(
     labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
