@@ -106,6 +106,7 @@ class _Export:
     def __init__(self, network: Network, card: ModelCard, spec: ExportSpec, folder: Path) -> None:
         self.network, self.card, self.spec, self.folder = network, card, spec, folder
         self.parities: list[Parity] = []
+        self._real_ap: Evaluation | None = None
 
     def run(self) -> Outcome:
         network, real = self._to_float()
@@ -145,7 +146,17 @@ class _Export:
         return data
 
     def _to_integers(self, network: Records, real: Path, calibration: CalibrationSet) -> Made:
-        maker = Maker(self.card, calibration, self.spec.limits, real, reporter())
+        def measure(path: Path) -> tuple[Evaluation, ...]:
+            return self._measure(real, path)
+
+        maker = Maker(
+            self.card,
+            calibration,
+            self.spec.limits,
+            real,
+            reporter(),
+            None if self.spec.evaluation is None else measure,
+        )
         made = maker.make(network, (self.spec.recipe, *self.spec.repairs))
         self.card = replace(self.card, recipe=made.recipe)
         self.parities += made.parities
@@ -168,9 +179,12 @@ class _Export:
         bare = self.folder / "bare.tflite"
         bare.write_bytes(made.data)
         checks = list(made.checks)
-        evaluations = self._evaluate(bare, real)
-        if evaluations and self.spec.recipe.kind == "int8":
-            checks += check_ap(evaluations[0].ap, evaluations[1].ap, self.spec.limits)
+        evaluations = made.evaluations
+        if not evaluations and self.spec.evaluation is not None:
+            evaluations = self._measure(real, None if self.spec.recipe.kind == "float32" else bare)
+            if self.spec.recipe.kind == "int8":
+                checks += check_ap(evaluations[0].ap, evaluations[1].ap, self.spec.limits)
+        evaluations = self._named(evaluations)
         card = self._described(made.agreement, evaluations)
         members = {CARD_MEMBER: card.to_json()}
         if self._calibrated is not None:
@@ -196,21 +210,26 @@ class _Export:
             pictures=self._pictures(bare, real),
         )
 
-    def _evaluate(self, bare: Path, real: Path) -> tuple[Evaluation, ...]:
-        if self.spec.evaluation is None:
-            return ()
-        files = [real] if self.spec.recipe.kind == "float32" else [real, bare]
+    def _measure(self, real: Path, other: Path | None) -> tuple[Evaluation, ...]:
+        """AP of the float file, measured once, and of another."""
+        spec = self.spec.evaluation
+        assert spec is not None
         with reporter().stage("evaluate") as notes:
-            names = [
-                file_name(self.card, load_recipe(DEFAULTS["float32"])),
-                file_name(self.card, self.spec.recipe),
-            ]
-            found = []
-            for path, name in zip(files, names, strict=False):
-                result = evaluate_file(path, self.spec.evaluation, self.card).evaluation
-                found.append(replace(result, file=name))
+            if self._real_ap is None:
+                self._real_ap = evaluate_file(real, spec, self.card).evaluation
+            found = [self._real_ap]
+            if other is not None:
+                found.append(evaluate_file(other, spec, self.card).evaluation)
             notes.append("AP " + " -> ".join(f"{e.ap:.2f}" for e in found))
         return tuple(found)
+
+    def _named(self, evaluations: tuple[Evaluation, ...]) -> tuple[Evaluation, ...]:
+        """The evaluations with the names that the files will have."""
+        recipes = (load_recipe(DEFAULTS["float32"]), self.spec.recipe)
+        return tuple(
+            replace(e, file=file_name(self.card, recipe), recipe=self.card.recipe if i else recipe.name)
+            for i, (e, recipe) in enumerate(zip(evaluations, recipes, strict=False))
+        )
 
     def _pictures(self, bare: Path, real: Path) -> tuple[PosePicture, ...]:
         if self.spec.recipe.kind == "float32" or self.spec.calibration is None:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.graph.parity import Parity, compare
 from export.report.outcome import Attempt
+from quant.accuracy.evaluation import Evaluation
 from quant.calibration import CalibrationSet
 from quant.importance import for_decoder
 from quant.judge.compare import compare_files
-from quant.judge.gate import Check, Limits, check_agreement, check_delegation, check_floats, check_structure
+from quant.judge.gate import (
+    Check,
+    Limits,
+    check_agreement,
+    check_ap,
+    check_delegation,
+    check_floats,
+    check_structure,
+)
 from quant.judge.metrics import Agreement
 from quant.progress import Progress
 from quant.quantize.quantizer import QuantizedNetwork, Quantizer
@@ -23,6 +32,8 @@ from quant.tflite.run import run_model
 from quant.tflite.write import write_model
 from rpi_runtime.model import interpreter
 from rpi_runtime.model.card import InputSpec, ModelCard
+
+Measure = Callable[[Path], tuple[Evaluation, ...]]  # of a file, beside the float network's
 
 # Relative to an output's largest value. Channels are rescaled by factors up to 1024, and 500 layers in a row round them
 # anew: 1.4e-4 was seen on the refiner of the pair, with its 269 convolutions.
@@ -46,6 +57,8 @@ class Made:
         For further recipes on the same network.
     parities : tuple of Parity
         How the equalized float network compares with the float network.
+    evaluations : tuple of Evaluation
+        AP of the float network and of this file, where there are pictures to measure it on and the other checks hold.
     """
 
     data: bytes
@@ -56,6 +69,7 @@ class Made:
     attempts: tuple[Attempt, ...] = ()
     quantizer: Quantizer | None = None
     parities: tuple[Parity, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
 
 
 def input_grid(spec: InputSpec) -> Quantization:
@@ -63,11 +77,14 @@ def input_grid(spec: InputSpec) -> Quantization:
     return Quantization.of(spec.scale[0], round(spec.mean[0]) - 128)
 
 
-def _loss(made: Made) -> float:
-    """How far a file's people, or else its outputs, are from the float network's."""
+def _loss(made: Made) -> tuple[bool, float]:
+    """Sorts files that the gate refuses: by the AP lost where that is all that failed, else by the likeness."""
+    if made.evaluations:
+        real, quantized = made.evaluations
+        return False, real.ap - quantized.ap
     assert made.agreement is not None
     likeness = made.agreement.likeness
-    return made.agreement.output_error if likeness is None else 1 - likeness / 100
+    return True, made.agreement.output_error if likeness is None else 1 - likeness / 100
 
 
 class Maker:
@@ -81,18 +98,21 @@ class Maker:
     real : path
         The float file.
     progress : Progress
+    measure : callable, optional
+        Gives the AP of the float network and of a file, for which the gate asks where all else holds.
     """
 
     def __init__(
-        self, card: ModelCard, calibration: CalibrationSet, limits: Limits, real: Path, progress: Progress
+        self,
+        card: ModelCard,
+        calibration: CalibrationSet,
+        limits: Limits,
+        real: Path,
+        progress: Progress,
+        measure: Measure | None = None,
     ) -> None:
-        self.card, self.calibration, self.limits, self.real, self.progress = (
-            card,
-            calibration,
-            limits,
-            real,
-            progress,
-        )
+        self.card, self.calibration, self.limits = card, calibration, limits
+        self.real, self.progress, self.measure = real, progress, measure
         self.attempts: list[Attempt] = []
         self.parities: dict[str, list[Parity]] = {}
 
@@ -145,6 +165,12 @@ class Maker:
             ]
             refused = tuple(c.name for c in checks if not c.passed)
             notes.append(f"failed: {', '.join(refused)}" if refused else f"{len(checks)} checks hold")
+        evaluations: tuple[Evaluation, ...] = ()
+        if not refused and self.measure is not None:
+            evaluations = self.measure(path)
+            real, int8 = evaluations
+            checks += check_ap(real.ap, int8.ap, self.limits)
+            refused = tuple(c.name for c in checks if not c.passed)
         self.attempts.append(
             Attempt(
                 recipe=recipe.name,
@@ -162,4 +188,5 @@ class Maker:
             attempts=tuple(self.attempts),
             quantizer=quantizer,
             parities=tuple(self.parities.get(recipe.name, ())),
+            evaluations=evaluations,
         )

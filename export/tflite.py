@@ -146,7 +146,8 @@ def parser() -> argparse.ArgumentParser:
         "--coco",
         type=Path,
         metavar="DIR",
-        help=f"measure AP, float and quantized, on {COCO}",
+        help="measure AP, float and quantized, and go on with the next recipe where an INT8 file loses too much, on "
+        + COCO,
     )
     check.add_argument("--split", default="val2017", help=SPLIT)
     check.add_argument(
@@ -154,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
         type=finite,
         default=1.0,
         metavar="AP",
-        help="refuse an INT8 file that loses more, in points of AP (default %(default)s)",
+        help="refuse, or repair, an INT8 file that loses more, in points of AP (default %(default)s)",
     )
     output = result.add_argument_group("output")
     output.add_argument(

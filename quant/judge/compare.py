@@ -88,6 +88,7 @@ def _people(models: Sequence[Model], card: ModelCard, frames: Sequence[Image]) -
         shift_p95_px=seen.shift_p95_px,
         part_shift=seen.shift,
         likeness=likeness.percent(),
+        strict_likeness=likeness.strict_percent(),
         likeness_of="crops" if card.sees_crops else "poses" if card.skeleton.keypoints else "boxes",
     )
 

@@ -1,7 +1,9 @@
 """The average precision of INT8's people where the float network's are the truth: what the loss of AP will be like.
 
 Positions alone do not tell it. A file that finds everyone in the right place loses AP, too, where its scores sort
-people and background otherwise than the float network's did.
+people and background otherwise than the float network's did. And where everyone is found, COCO's thresholds, which end
+at a similarity of 0.95, do not tell keypoints that have hardly moved from those that have moved as much as AP notices
+where an annotator's are the truth: stricter thresholds do.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from quant.judge.people import least_score, least_visibility
-from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, score_people
+from rpi_runtime.evaluate.average_precision import BOXES, KEYPOINTS, CocoTask, score_people
 from rpi_runtime.evaluate.coco_pose import box_detection, coco_points, detection
 from rpi_runtime.model.card import ModelCard
 from rpi_runtime.poses import Box, Pose
 
 LIKELY = 0.3  # some cards have thresholds at which most detections are no people
+STRICT = tuple(np.linspace(0.8, 0.98, 10).tolist())  # similarities
 BODY = 0.53  # part of its box that a person covers on the mean, in COCO's areas
 
 
@@ -36,7 +39,7 @@ class Likeness:
         self._visible = least_visibility(card)
         self._skeleton, self._sure = card.skeleton, max(least_score(card), 0.0 if card.sees_crops else LIKELY)
         self._task = KEYPOINTS if card.skeleton.coco else BOXES
-        self._boxed = not card.skeleton.keypoints
+        self._boxed, self._crops = not card.skeleton.keypoints, card.sees_crops
         self._comparable = self._boxed or bool(card.skeleton.coco)
         self._images = 0
         self._truth: list[dict[str, Any]] = []
@@ -56,7 +59,16 @@ class Likeness:
         """Return the AP in percent; None without a person, or where COCO has no measure for these."""
         if not self._comparable:
             return None
-        figures, _ = score_people(self._found, self._truth, range(self._images), self._task)
+        return self._score(self._task)
+
+    def strict_percent(self) -> float | None:
+        """Return the same at the similarities `STRICT`; None where there are no poses in whole pictures."""
+        if not self._comparable or self._boxed or self._crops:
+            return None
+        return self._score(replace(self._task, thresholds=STRICT))
+
+    def _score(self, task: CocoTask) -> float | None:
+        figures, _ = score_people(self._found, self._truth, range(self._images), task)
         return figures.ap if figures.ap >= 0 else None
 
     def _pose(self, pose: Pose) -> dict[str, Any]:

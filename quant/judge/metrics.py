@@ -46,6 +46,8 @@ class Agreement:
     likeness : float or None
         Without heatmaps, and for crops: AP in percent where the float network's people are the truth
         (`quant.judge.likeness`); None where COCO has no measure for them.
+    strict_likeness : float or None
+        The same at similarities of 0.80 to 0.98, of poses in whole pictures.
     likeness_of : {"poses", "crops", "crop maps", "boxes"}
         What that is the AP of: poses in whole pictures, poses in crops of one person each, with heatmaps or without,
         or boxes.
@@ -64,6 +66,7 @@ class Agreement:
     peak_height: float = 1.0
     part_shift: float = 0.0
     likeness: float | None = None
+    strict_likeness: float | None = None
     likeness_of: LikenessOf = "poses"
 
 

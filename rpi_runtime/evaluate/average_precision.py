@@ -86,12 +86,16 @@ class _Matched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoTask:
-    """The functions that read and compare annotations and detections in COCO's formats."""
+    """The functions that read and compare annotations and detections in COCO's formats.
+
+    With other thresholds than COCO's, only `Figures.ap` and `Figures.ar` are what their names say.
+    """
 
     annotated: Callable[[Mapping[str, Any]], Annotated]
     found: Callable[[Mapping[str, Any]], Found]
     similarities: Callable[[Sequence[Found], Sequence[Annotated]], NDArray[np.float64]]
     most: int
+    thresholds: tuple[float, ...] = tuple(THRESHOLDS.tolist())
 
 
 KEYPOINTS = CocoTask(annotated=annotated, found=found, similarities=similarities, most=20)
@@ -133,7 +137,11 @@ def score_people(
     order = sorted(set(images))
     ap, ar = {}, {}
     for name, limits in AREAS.items():
-        matched = [_match(poses[i], people[i], alike[i], limits) for i in order if poses[i] or people[i]]
+        matched = [
+            _match(poses[i], people[i], alike[i], limits, task.thresholds)
+            for i in order
+            if poses[i] or people[i]
+        ]
         ap[name], ar[name] = _accumulate(matched)
     counts = {i: len(es) for i, es in by_image(detections, images).items()}
     figures = Figures(
@@ -161,6 +169,7 @@ def _match(
     people: Sequence[Annotated],
     oks: NDArray[np.float64],
     limits: tuple[float, float],
+    thresholds: Sequence[float],
 ) -> _Matched:
     """Match one image's detections with its people at every threshold."""
     least, most = limits
@@ -169,7 +178,7 @@ def _match(
     ignored, oks = ignored[order], oks[:, order]
     crowd = np.array([people[i].crowd for i in order], bool)
     outside = np.array([not least <= pose.area <= most for pose in poses], bool)
-    partner = np.stack([_partners(oks, ignored, crowd, t) for t in THRESHOLDS])  # (thresholds, D)
+    partner = np.stack([_partners(oks, ignored, crowd, t) for t in thresholds])  # (thresholds, D)
     hit = partner >= 0
     # the appended False stands for "no partner", index -1
     of_ignored = np.append(ignored, False)[partner]
@@ -211,7 +220,7 @@ def _accumulate(matched: Sequence[_Matched]) -> tuple[NDArray[np.float64], NDArr
     true = np.cumsum(hit & ~ignored, axis=1, dtype=np.float64)
     false = np.cumsum(~hit & ~ignored, axis=1, dtype=np.float64)
     curves = [_precision(t, f, people) for t, f in zip(true, false, strict=True)]
-    recall = true[:, -1] / people if true.shape[1] else np.zeros(len(THRESHOLDS))
+    recall = true[:, -1] / people if true.shape[1] else np.zeros(len(hit))
     return np.array([curve.mean() for curve in curves]), recall
 
 

@@ -191,6 +191,15 @@ def test_people_are_judged_by_the_ap_of_int8_where_floats_are_the_truth(kind: st
     assert [c.name for c in bad] == ["AP where the float network's people are the truth"]
 
 
+def test_poses_in_the_right_places_but_not_exactly_there_are_refused() -> None:
+    limits = Limits()
+    people = replace(GOOD, peak_height=0.0, likeness=limits.pose_likeness, likeness_of="poses")
+    strict = limits.strict_pose_likeness
+    assert all(c.passed for c in check_agreement(replace(people, strict_likeness=strict), limits))
+    bad = [c for c in check_agreement(replace(people, strict_likeness=strict - 0.1), limits) if not c.passed]
+    assert [c.name for c in bad] == ["AP where the float network's people are the truth, at 0.80 to 0.98"]
+
+
 def test_maps_without_a_peak_prove_nothing() -> None:
     nothing = replace(GOOD, peaks=0, lost=0.0, heatmap_rmse=0.0, paf_relative_l2=0.0)
     bad = [c for c in check_agreement(nothing, Limits()) if not c.passed]

@@ -32,6 +32,31 @@ def test_a_shift_costs_the_strict_thresholds_first() -> None:
     assert values[-1] == pytest.approx(10)  # the overlap is 0.54
 
 
+def test_small_moves_of_keypoints_cost_at_strict_thresholds_only() -> None:
+    def both(shift: float) -> list[float | None]:
+        found = Likeness(POSES)
+        found.add([posed()], [posed(shift)])
+        return [found.percent(), found.strict_percent()]
+
+    assert both(0) == pytest.approx([100, 100])
+    usual, strict = both(1.5)
+    assert usual == pytest.approx(100)
+    assert strict == pytest.approx(90)  # the similarity is 0.97
+    usual, strict = both(4)
+    assert strict < usual < 100  # type: ignore[operator]
+
+
+def test_boxes_and_crops_have_no_strict_likeness() -> None:
+    for card, person in (
+        (FINDER, boxed(0)),
+        (read_own_card("pp-tinypose-128x96"), replace(posed(), box=None)),
+    ):
+        found = Likeness(card)
+        found.add([person], [person])
+        assert found.percent() == pytest.approx(100)
+        assert found.strict_percent() is None
+
+
 def test_background_that_is_surer_than_a_person_costs() -> None:
     """Nobody is lost, nobody has moved: only the order differs."""
     real = [boxed(0, 0.5)]

@@ -1,0 +1,79 @@
+"""The recipes that an export tries one after the other, and what AP has to say in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from export.calibration.sources import find_images
+from export.integers import Maker
+from export.zoo.registry import find_model
+from quant.accuracy.evaluation import Evaluation
+from quant.calibration import CalibrationSet, read_calibration
+from quant.judge.gate import Limits
+from quant.progress import Progress
+from quant.quiet import quiet
+from quant.recipe import load_recipe
+from quant.tflite.records import Model
+from quant.tflite.write import write_model
+from rpi_runtime.model.card import ModelCard
+
+RECIPES = tuple(load_recipe(name) for name in ("w8c_a8", "w8c_a8_eq", "w8c_a8_eqr"))
+ANY = Limits(heatmap_rmse=9, paf_relative_l2=9, lost_peaks=1)  # what is tested here is AP alone
+REAL = Evaluation(file="", model="", recipe="", size="", ap=50.0)
+
+
+@pytest.fixture(scope="module")
+def network() -> tuple[Model, ModelCard, CalibrationSet]:
+    entry = find_model("lw-openpose").load("bundled")
+    card = entry.card_at(96, 64)
+    with quiet():
+        return entry.build(card.input).model, card, read_calibration(find_images(None, 2)[0], "bundled")
+
+
+class Meter:
+    """AP by recipe, as a measurement would give it; keeps what it was asked for."""
+
+    def __init__(self, **ap: float) -> None:
+        self.ap, self.asked = ap, list[str]()
+
+    def __call__(self, path: Path) -> tuple[Evaluation, ...]:
+        self.asked.append(path.stem)
+        return REAL, replace(REAL, ap=self.ap[path.stem])
+
+
+def made(network: tuple[Model, ModelCard, CalibrationSet], folder: Path, meter: Meter, limits: Limits = ANY):  # type: ignore[no-untyped-def]
+    model, card, pictures = network
+    real = folder / "float32.tflite"
+    real.write_bytes(write_model(model))
+    return Maker(card, pictures, limits, real, Progress(quiet=True), meter).make(model, RECIPES)
+
+
+def test_a_file_that_loses_too_much_ap_is_repaired(
+    network: tuple[Model, ModelCard, CalibrationSet], tmp_path: Path
+) -> None:
+    meter = Meter(w8c_a8=45.0, w8c_a8_eq=49.2, w8c_a8_eqr=49.9)
+    found = made(network, tmp_path, meter)
+    assert found.recipe == "w8c_a8_eq"
+    assert meter.asked == ["w8c_a8", "w8c_a8_eq"]
+    assert [a.refused for a in found.attempts] == [("AP drop",), ()]
+    assert [e.ap for e in found.evaluations] == [50.0, 49.2]
+
+
+def test_where_all_lose_too_much_the_one_that_loses_least_remains(
+    network: tuple[Model, ModelCard, CalibrationSet], tmp_path: Path
+) -> None:
+    found = made(network, tmp_path, Meter(w8c_a8=45.0, w8c_a8_eq=48.2, w8c_a8_eqr=47.9))
+    assert found.recipe == "w8c_a8_eq"
+    assert [c.name for c in found.checks if not c.passed] == ["AP drop"]
+
+
+def test_ap_is_not_measured_of_files_that_are_refused_anyway(
+    network: tuple[Model, ModelCard, CalibrationSet], tmp_path: Path
+) -> None:
+    meter = Meter()
+    found = made(network, tmp_path, meter, replace(ANY, heatmap_rmse=0.0))
+    assert meter.asked == []
+    assert found.evaluations == ()
