@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.report.outcome import Outcome
+from quant.judge.gate import LIKENESS, STRICT_LIKENESS
 from rpi_runtime.installing import python_here
 
 _NOISE = (
@@ -37,11 +38,9 @@ REMEDIES = {
     "lost peaks": _NOISE,
     "lost people and keypoints": _NOISE,
     "shift of people and keypoints": _NOISE,
-    "AP where the float network's people are the truth": _NOISE,
-    "AP drop": (
-        "pin a recipe that goes further than the one that was taken, such as --recipe w8c_a8_eq_out_fit_mix20; "
-        f"{_NOISE}; or accept it with --max-ap-drop"
-    ),
+    LIKENESS: _NOISE,
+    STRICT_LIKENESS: _NOISE,
+    "AP drop": f"leave out --recipe, so that all recipes are tried; {_NOISE}; or accept it with --max-ap-drop",
 }
 
 

@@ -36,6 +36,10 @@ CONVOLUTIONS = {
 }  # axis of output channels in the weights
 
 
+LIKENESS = "AP where the float network's people are the truth"
+STRICT_LIKENESS = f"{LIKENESS}, at similarities of 0.80 to 0.98"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Largest loss allowed, measured on the calibration images, and of AP with evaluation images.
@@ -253,9 +257,10 @@ def _likenesses(agreement: Agreement, limits: Limits) -> list[Check]:
         "crop maps": limits.crop_map_likeness,
         "boxes": limits.box_likeness,
     }[agreement.likeness_of]
-    name = "AP where the float network's people are the truth"
-    found = [(name, agreement.likeness, least)]
-    found += [(f"{name}, at 0.80 to 0.98", agreement.strict_likeness, limits.strict_pose_likeness)]
+    found = [
+        (LIKENESS, agreement.likeness, least),
+        (STRICT_LIKENESS, agreement.strict_likeness, limits.strict_pose_likeness),
+    ]
     return [_at_least(name, value, limit) for name, value, limit in found if value is not None]
 
 

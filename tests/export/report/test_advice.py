@@ -13,7 +13,7 @@ from export.report.advice import REMEDIES, closing_lines, kind_of, next_steps, r
 from export.report.outcome import Outcome
 from export.tflite import main
 from export.zoo.registry import find_model
-from quant.judge.gate import Check
+from quant.judge.gate import LIKENESS, STRICT_LIKENESS, Check
 from rpi_runtime.installing import python_here
 from tests.export.report.test_report import outcome
 
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_every_check_of_the_gate_has_a_remedy() -> None:
+    assert {LIKENESS, STRICT_LIKENESS} <= set(REMEDIES)
     source = (ROOT / "quant" / "judge" / "gate.py").read_text()
     names = set(re.findall(r'(?:name=|_none\(\s*|_at_most\(\s*)"([^"]+)"', source))
     assert len(names) > 8

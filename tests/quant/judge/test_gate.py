@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from quant.judge.gate import (
+    STRICT_LIKENESS,
     Limits,
     check_agreement,
     check_ap,
@@ -197,7 +198,7 @@ def test_poses_in_the_right_places_but_not_exactly_there_are_refused() -> None:
     strict = limits.strict_pose_likeness
     assert all(c.passed for c in check_agreement(replace(people, strict_likeness=strict), limits))
     bad = [c for c in check_agreement(replace(people, strict_likeness=strict - 0.1), limits) if not c.passed]
-    assert [c.name for c in bad] == ["AP where the float network's people are the truth, at 0.80 to 0.98"]
+    assert [c.name for c in bad] == [STRICT_LIKENESS]
 
 
 def test_maps_without_a_peak_prove_nothing() -> None:
