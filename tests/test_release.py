@@ -60,6 +60,12 @@ def test_the_workflow_builds_for_both_machines_what_it_publishes() -> None:
     assert "password" not in text.replace("there is no password", "")
 
 
+def test_every_kernel_is_built() -> None:
+    built = {module["name"] for module in PROJECT["tool"]["setuptools"]["ext-modules"]}
+    kernels = {f"cython_ext.{path.stem}" for path in (ROOT / "cython_ext").glob("_*.pyx")}
+    assert built == kernels | {"cython_ext._shared"}
+
+
 def test_every_file_of_the_packages_goes_into_the_wheel() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["*"]
     left_out = [
