@@ -3,6 +3,7 @@
 vela      Arm's compiler for the Ethos-U accelerators: every operator of the INT8 file is integer to it, none is left
           to a processor. Of PyPI, in an environment of its own. Needs --model.
 promtool  Prometheus' own check of what /metrics says (Debian: prometheus).
+prometheus  scrapes /metrics and answers a question about what it has heard.
 ffmpeg    reads /stream.mjpg as a camera (Debian: ffmpeg).
 ajv       a JSON Schema validator in JavaScript, in its strict mode: the schema that /api/schema serves, and messages.
           Of the npm registry; needs node.
@@ -24,15 +25,18 @@ import re
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 import urllib.request
 import venv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from export.report.report import render
 from rpi_runtime.sinks.mqtt.homeassistant import describe_device
 from tests.e2e.checkout import find_python, which_missing
 from tests.export.report.test_report import outcome
+from tests.rpi_runtime.sinks.mqtt.mosquitto import free_port, wait_for
 from tests.rpi_runtime.sinks.web.browser import browsing
 from tests.rpi_runtime.sinks.web.looking import SCHEMES, SIZES, set_view
 from tests.rpi_runtime.sinks.web.serving import TOKEN, Feeder, page
@@ -129,6 +133,42 @@ def promtool(folder: Path, model: Path | None) -> str:
     return f"no complaint about {len(re.findall('^# TYPE', text, re.M))} families"
 
 
+def prometheus(folder: Path, model: Path | None) -> str:
+    """A server scrapes the metrics, and knows from them how long a stage takes."""
+    del model
+    needed("prometheus")
+    with page() as (sink, _), Feeder(sink, fps=20):
+        config, port = folder / "prometheus.yml", free_port()
+        host = urllib.parse.urlsplit(sink.url).netloc
+        config.write_text(
+            "global: {scrape_interval: 1s}\n"
+            f"scrape_configs: [{{job_name: pipose, static_configs: [{{targets: ['{host}']}}]}}]\n"
+        )
+        words = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
+        words += [f"--web.listen-address=127.0.0.1:{port}"]
+        with (folder / "log").open("w") as log:
+            server = subprocess.Popen(["prometheus", *words], stdout=log, stderr=log)
+        try:
+            question = "histogram_quantile(0.5, pipose_stage_seconds_bucket)"
+            found = wait_for(lambda: _asked(port, question), PATIENCE_S)
+            known = _asked(port, '{job="pipose"}')
+        finally:
+            server.terminate()
+            server.wait()
+    assert found, (folder / "log").read_text()[-1000:]
+    return f"{len(known)} series scraped; it computes the median of a stage"
+
+
+def _asked(port: int, question: str) -> list[Any]:
+    """Return what a Prometheus on this machine answers; nothing until it answers."""
+    query = urllib.parse.urlencode({"query": question})
+    try:
+        said = json.loads(_get(f"http://127.0.0.1:{port}/api/v1/query?{query}"))
+    except OSError:
+        return []
+    return [row for row in said["data"]["result"] if row["value"][1] != "NaN"]
+
+
 def ffmpeg(folder: Path, model: Path | None) -> str:
     """The stream of pictures is one for a program that knows nothing of us."""
     del folder, model
@@ -217,7 +257,7 @@ async def broken_rules(rules: str, urls: list[str]) -> dict[str, list[str]]:
 
 
 JUDGES: dict[str, Callable[[Path, Path | None], str]] = {
-    "vela": vela, "promtool": promtool, "ffmpeg": ffmpeg, "ajv": ajv, "axe": axe,
+    "vela": vela, "promtool": promtool, "prometheus": prometheus, "ffmpeg": ffmpeg, "ajv": ajv, "axe": axe,
     "homeassistant": homeassistant,
 }  # fmt: skip
 
