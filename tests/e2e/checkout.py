@@ -69,6 +69,13 @@ def find_python(version: str) -> str | None:
     return None
 
 
+def need_python(version: str) -> str:
+    """Return a Python of this version with pip; skips where there is none."""
+    if python := find_python(version):
+        return python
+    return skip(f"no Python {version} with pip on this machine")
+
+
 def build_wheel(version: str, folder: Path, environment: dict[str, str] | None = None) -> Path:
     """Build pipose's wheel for a Python version, from a copy of the sources, into a folder.
 
@@ -77,9 +84,7 @@ def build_wheel(version: str, folder: Path, environment: dict[str, str] | None =
     kept = Path(os.environ["PIPOSE_WHEELS"]) if not environment and "PIPOSE_WHEELS" in os.environ else None
     if kept and (found := sorted(kept.glob(f"pipose-*-cp{version.replace('.', '')}-*.whl"))):
         return found[0]
-    python = find_python(version)
-    if python is None:
-        skip(f"no Python {version} with pip on this machine to build the wheel with")
+    python = need_python(version)
     copy = folder / f"source-{version}"
     copy_sources(copy)
     wheels = folder / f"wheel-{version}"
@@ -158,6 +163,7 @@ def compare(
             points += len(person)
             same += max((_agreeing(person, other, near) for other in found), default=0)
             assert person.keys() in [other.keys() for other in found] or least < 1, f"other keypoints: {line}"
+    assert points, "nobody on the pictures"
     assert same >= least * points, f"{same} of {points} keypoints agree"
     return f"{len(lines)} messages, {people} people, {same} of {points} keypoints as in the checkout"
 

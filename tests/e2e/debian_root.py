@@ -4,7 +4,7 @@ Makes a root of Debian's python3 and nothing else (mmdebstrap), puts in pipose's
 Pillow, and runs there, from the command line, without OpenCV: `doctor`, a folder of pictures to JSON lines, and
 a recording and its replay. The people found must be those that this checkout finds, bit for bit. ``--arch arm64``
 cross-builds the wheel and runs all of it as a Cortex-A72 under qemu's user emulation: its times mean nothing.
-`tests.e2e.wheels` does it for every wheel in turn.
+`tests.e2e.wheels` does it for every wheel.
 
 Needs root, mmdebstrap, a Debian mirror and PyPI; a python3 of the suite's version (for amd64), or
 aarch64-linux-gnu-gcc with libc6-dev-arm64-cross (for arm64). Where one is missing it says which, and exits with 77.
@@ -34,16 +34,18 @@ from tests.e2e.checkout import (
     copy_pictures,
     expected,
     need,
+    need_python,
     people_of,
     run,
     skip,
 )
 from tests.e2e.emulator import find_qemu
+from tests.e2e.own_python import put_python
 
 PYTHON = {"trixie": "3.13", "bookworm": "3.11"}
 GLIBC = {"trixie": 41, "bookworm": 36}  # 2.x
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
-PACKAGES = ["python3", "libpython3-stdlib", "libstdc++6", "libc6", "libgcc-s1", "base-files"]
+PACKAGES = ["libstdc++6", "libc6", "libgcc-s1", "base-files"]
 LITERT = "ai-edge-litert"  # the newest, as a Pi's pip chooses
 TFLITE = "tflite-runtime"
 SITE = "opt/pipose"
@@ -51,16 +53,17 @@ SITE = "opt/pipose"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What the root is: Debian suite, architecture, folder."""
+    """What the root is: Debian suite, architecture, folder, version of its Python."""
 
     suite: str
     arch: str
     root: Path
+    python: str
 
     @property
-    def python(self) -> str:
-        """Its Python's version, as in ``3.13``."""
-        return PYTHON[self.suite]
+    def debian_python(self) -> bool:
+        """Whether the suite has this Python; otherwise this machine's is put in."""
+        return PYTHON[self.suite] == self.python
 
     @property
     def emulated(self) -> bool:
@@ -70,7 +73,8 @@ class Target:
 
 def make_root(target: Target, emulator: Path | None = None) -> None:
     """Unpack a minimal Debian without running its scripts, and add the links that they would have made."""
-    packages = PACKAGES + ([f"libpython{target.python}-dev"] if target.emulated else [])
+    packages = PACKAGES + (["python3", "libpython3-stdlib"] if target.debian_python else [])
+    packages += [f"libpython{target.python}-dev"] if target.emulated else []
     words = [f"--arch={target.arch}", "--variant=extract", f"--include={','.join(packages)}"]
     run("mmdebstrap", *words, target.suite, target.root)
     for name in ("bin", "lib", "lib64", "sbin"):
@@ -78,6 +82,10 @@ def make_root(target: Target, emulator: Path | None = None) -> None:
             (target.root / name).symlink_to(f"usr/{name}")
     for name in ("proc", "sys", "tmp"):
         (target.root / name).mkdir(exist_ok=True)
+    if not target.debian_python:
+        (target.root / "usr/bin").mkdir(parents=True, exist_ok=True)
+        program = put_python(target.python, target.root)
+        (target.root / f"usr/bin/python{target.python}").symlink_to(program)
     if emulator is not None:
         shutil.copy(emulator, target.root / "qemu-static")
 
@@ -116,7 +124,8 @@ def install(target: Target, wheel: Path, interpreter: str) -> None:
     packages = ["numpy<2", "pillow", interpreter]
     if interpreter != TFLITE:
         packages = ["numpy", "pillow", LITERT]
-    run(sys.executable, "-m", "pip", "install", "-q", "--target", site, *words, *packages)
+    # by the pip of this very version, for another one's takes no package that its own Python is too old for
+    run(need_python(target.python), "-m", "pip", "install", "-q", "--target", site, *words, *packages)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
 
@@ -181,7 +190,9 @@ def main() -> None:
         skip("needs root, to mount and to change the root")
     need("mmdebstrap", "unshare", "chroot")
     with tempfile.TemporaryDirectory(prefix="pipose-root-") as folder:
-        target = Target(suite=args.suite, arch=args.arch, root=Path(folder) / "root")
+        target = Target(
+            suite=args.suite, arch=args.arch, root=Path(folder) / "root", python=PYTHON[args.suite]
+        )
         if target.emulated:
             need_cross_compiler(MACHINE[target.arch])
         emulator = find_qemu(MACHINE[target.arch], Path(folder)) if target.emulated else None

@@ -2,8 +2,11 @@
 
 x86-64 and aarch64 (cross-built), Python 3.11 to 3.13; each in a minimal root of the Debian that has this Python, with
 the newest LiteRT, aarch64 as a Cortex-A72 under qemu. The people found must be the checkout's, bit for bit. No Debian
-has Python 3.12: its x86-64 wheel runs in a virtual environment, its aarch64 wheel is built with the headers of x86-64's
-3.12 and looked at, and not run.
+has Python 3.12: for its x86-64 wheel, this machine's 3.12 is put into the root; its aarch64 wheel is built with the
+headers of x86-64's 3.12 and looked at, and not run.
+
+Two wheels at a time, each in a process of its own. It prints the seconds of each and its processor time, which is what
+it costs on a busy machine too. One that cannot be tried here says why; where none can be, the exit code is 77.
 
 Needs what `tests.e2e.debian_root` needs. `--output DIR` keeps the wheels, `--only 3.13-aarch64` tries one of them.
 """
@@ -12,16 +15,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.e2e.checkout import add_pictures, build_wheel, find_python, need, run, skip
+from tests.e2e.checkout import CHECKOUT, SKIPPED, add_pictures, build_wheel, need, need_python, run, skip
 from tests.e2e.debian_root import (
+    LITERT,
     MACHINE,
-    PYTHON,
     Target,
     check,
     cross_build,
@@ -30,47 +37,44 @@ from tests.e2e.debian_root import (
     need_cross_compiler,
 )
 from tests.e2e.emulator import find_qemu
-from tests.e2e.versions import try_python
 
-LITERT = "ai-edge-litert"
-WITHOUT_ROOT = "3.12"
-# By name: the Debian in whose root it runs, or none.
-WHEELS = {f"{PYTHON[suite]}-{machine}": suite for suite in PYTHON for machine in MACHINE.values()} | {
-    f"{WITHOUT_ROOT}-{machine}": "" for machine in MACHINE.values()
-}
+WITHOUT_ROOT = "3.12-aarch64"
+# By name: the Debian in whose root it runs. Those that take longest come first.
+WHEELS = {
+    "3.13-aarch64": "trixie", "3.11-aarch64": "bookworm", WITHOUT_ROOT: "",
+    "3.11-x86_64": "bookworm", "3.12-x86_64": "trixie", "3.13-x86_64": "trixie",
+}  # fmt: skip
+AT_A_TIME = 2
 
 
-def in_root(target: Target, folder: Path, emulator: Path | None, args: argparse.Namespace) -> Path:
+def in_root(target: Target, folder: Path, args: argparse.Namespace) -> Path:
     """Build the wheel of a root's Python and architecture, run it there, and return it."""
+    if target.emulated:
+        need_cross_compiler(MACHINE[target.arch])
+    emulator = (args.emulator or find_qemu(MACHINE[target.arch], folder)) if target.emulated else None
     make_root(target, emulator)
-    place = folder / f"{target.suite}-{target.arch}"
-    place.mkdir()
-    wheel = build_wheel(target.python, place, cross_build(target, place))
+    wheel = build_wheel(target.python, folder, cross_build(target, folder))
     install(target, wheel, LITERT)
-    print(f"{wheel.name}: in a minimal {target.suite}, {target.arch}")
+    put_in = "" if target.debian_python else f", with this machine's Python {target.python}"
+    print(f"{wheel.name}: in a minimal {target.suite}, {target.arch}{put_in}")
     check(target, args.model.resolve(), args.images, args.count, loose=False)
-    shutil.rmtree(target.root)
     return wheel
 
 
 def only_built(folder: Path) -> Path:
     """Build the aarch64 wheel of a Python that no Debian has, and look at its extension modules."""
-    python = find_python(WITHOUT_ROOT)
-    if python is None:
-        skip(f"no Python {WITHOUT_ROOT} on this machine to build the wheel with")
+    version, _, machine = WITHOUT_ROOT.partition("-")
+    need_cross_compiler(machine)
     code = "import sysconfig; print(sysconfig.get_path('include'))"
-    headers = run(python, "-c", code).stdout.strip()
-    machine, digits = MACHINE["arm64"], WITHOUT_ROOT.replace(".", "")
+    headers = run(need_python(version), "-c", code).stdout.strip()
     gcc = f"{machine}-linux-gnu-gcc"
     environment = {
         "_PYTHON_HOST_PLATFORM": f"linux-{machine}",
-        "SETUPTOOLS_EXT_SUFFIX": f".cpython-{digits}-{machine}-linux-gnu.so",
+        "SETUPTOOLS_EXT_SUFFIX": f".cpython-{version.replace('.', '')}-{machine}-linux-gnu.so",
         "CC": f"{gcc} -I{headers}",
         "LDSHARED": f"{gcc} -shared",
     }
-    place = folder / "only-built"
-    place.mkdir()
-    wheel = build_wheel(WITHOUT_ROOT, place, environment)
+    wheel = build_wheel(version, folder, environment)
     with zipfile.ZipFile(wheel) as archive:
         modules = [n for n in archive.namelist() if n.endswith(".so")]
         # e_machine of ELF
@@ -81,30 +85,64 @@ def only_built(folder: Path) -> Path:
     return wheel
 
 
-def in_environment(folder: Path, args: argparse.Namespace) -> Path:
-    """Build the x86-64 wheel of a Python that no Debian has, and run it in a virtual environment."""
-    place = folder / "environment"
-    place.mkdir()
-    wheel = build_wheel(WITHOUT_ROOT, place)
+def try_wheel(name: str, args: argparse.Namespace) -> None:
+    """Build and try one wheel."""
+    begin = time.monotonic()
+    version, _, machine = name.partition("-")
+    with tempfile.TemporaryDirectory(prefix="pipose-wheels-") as place:
+        folder = Path(place)
+        if name == WITHOUT_ROOT:
+            wheel = only_built(folder)
+        else:
+            (arch,) = (a for a, m in MACHINE.items() if m == machine)
+            target = Target(suite=WHEELS[name], arch=arch, root=folder / "root", python=version)
+            wheel = in_root(target, folder, args)
+        if args.output:
+            shutil.copy(wheel, args.output)
+    print(f"  {taken(begin)}", flush=True)
+
+
+def try_side_by_side(names: list[str], args: argparse.Namespace) -> int:
+    """Try each wheel in a process of its own, and return the exit code of all of them."""
+    begin = time.monotonic()
+    words = [sys.executable, "-m", "tests.e2e.wheels", "--model", args.model, "--images", args.images]
+    words += ["--count", args.count] + (["--output", args.output] if args.output else [])
+    with tempfile.TemporaryDirectory(prefix="pipose-qemu-") as folder, ThreadPoolExecutor(AT_A_TIME) as pool:
+        if any(map(needs_emulator, names)):
+            words += ["--emulator", find_qemu(MACHINE["arm64"], Path(folder))]  # once for all
+
+        def attempt(name: str) -> int:
+            command = [str(word) for word in [*words, "--only", name]]
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=CHECKOUT
+            )
+            said = done.stdout if done.returncode in (0, SKIPPED) else f"{done.stdout}  FAILED\n"
+            print(f"{name}: {said}", end="", flush=True)
+            return done.returncode
+
+        codes = list(pool.map(attempt, names))
+    failed, skipped = sum(code not in (0, SKIPPED) for code in codes), codes.count(SKIPPED)
     print(
-        f"{wheel.name}: {try_python(WITHOUT_ROOT, wheel, place, args.model.resolve(), args.images, args.count)}"
+        f"{len(codes) - failed - skipped} wheels passed, {failed} failed, {skipped} skipped: {taken(begin)}"
     )
-    return wheel
+    return 1 if failed else SKIPPED if skipped == len(codes) else 0
 
 
-def make_wheel(name: str, folder: Path, args: argparse.Namespace) -> Path:
-    """Build and try one wheel, and return it."""
-    machine, suite = name.partition("-")[2], WHEELS[name]
-    if not suite:
-        return only_built(folder) if machine == MACHINE["arm64"] else in_environment(folder, args)
-    (arch,) = (a for a, m in MACHINE.items() if m == machine)
-    target = Target(suite=suite, arch=arch, root=folder / "root")
-    emulator = find_qemu(machine, folder) if target.emulated else None
-    return in_root(target, folder, emulator, args)
+def needs_emulator(name: str) -> bool:
+    """Whether a wheel is for another machine than this one, and is run."""
+    return name != WITHOUT_ROOT and not name.endswith(os.uname().machine)
 
 
-def main() -> None:
-    """Build and try every wheel."""
+def taken(begin: float) -> str:
+    """Return what was spent since `begin`, and how busy the machine is."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    processor_s = sum(u.ru_utime + u.ru_stime for u in used)
+    load = os.getloadavg()[0]
+    return f"{time.monotonic() - begin:.0f} s, {processor_s:.0f} s of processor time, load {load:.1f}"
+
+
+def main() -> int:
+    """Try the wheels."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -113,24 +151,24 @@ def main() -> None:
         "--only", choices=WHEELS, action="append", default=[], help="these wheels (default: all)"
     )
     parser.add_argument("--output", type=Path, help="keep the wheels here")
+    parser.add_argument(
+        "--emulator", type=Path, help="a static qemu, 10 or later (default: one is looked for)"
+    )
     args = parser.parse_args()
-    wanted = args.only or list(WHEELS)
-    if any(WHEELS[name] for name in wanted):
-        if os.geteuid() != 0:
-            skip("needs root, to mount and to change the root")
-        need("mmdebstrap", "unshare", "chroot")
-    if any(name.endswith(MACHINE["arm64"]) for name in wanted):
-        need_cross_compiler(MACHINE["arm64"])
+    for name in ("model", "images", "output"):
+        if getattr(args, name):
+            setattr(args, name, getattr(args, name).resolve())
+    if os.geteuid() != 0:
+        skip("needs root, to mount and to change the root")
+    need("mmdebstrap", "unshare", "chroot")
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
-    for name in wanted:
-        begin = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="pipose-wheels-") as folder:
-            wheel = make_wheel(name, Path(folder), args)
-            if args.output:
-                shutil.copy(wheel, args.output)
-        print(f"  {time.monotonic() - begin:.0f} s", flush=True)
+    wanted = args.only or list(WHEELS)
+    if len(wanted) > 1:
+        return try_side_by_side(wanted, args)
+    try_wheel(wanted[0], args)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
