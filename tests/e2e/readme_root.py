@@ -2,7 +2,7 @@
 
 Makes a root of Debian with apt and with the packages that the README lists, and nothing else, copies the sources into
 it, and runs the README's block there: a virtual environment, the installation, the main job. Prints seconds, megabytes
-and the gate's figures.
+and the gate's figures. No Debian has Python 3.12: with `--python 3.12`, this machine's is `python3` in the root.
 
 Needs root, mmdebstrap, a Debian mirror and PyPI. Where one is missing it says which, and exits with 77.
 """
@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from tests.e2e.checkout import copy_sources, need, readme_block, run, skip
+from tests.e2e.own_python import put_python
 from tests.e2e.pythons import result_of, size_of
 
 SUITES = ("trixie", "bookworm")
@@ -27,8 +28,8 @@ NETWORK = ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt", 
 SETTINGS = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 
 
-def make_root(suite: str, root: Path) -> list[str]:
-    """Make the root; returns the packages that the README names."""
+def make_root(suite: str, root: Path, python: str | None) -> list[str]:
+    """Make the root, maybe with a Python of this machine; returns the packages that the README names."""
     packages = readme_block("packages").partition("apt install ")[2].split()
     run("mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, root)
     for name in NETWORK:
@@ -36,6 +37,8 @@ def make_root(suite: str, root: Path) -> list[str]:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).unlink(missing_ok=True)
             shutil.copy(Path("/", name), root / name)
+    if python:
+        (root / "usr/local/bin/python3").symlink_to(put_python(python, root))
     copy_sources(root / PLACE)
     return packages
 
@@ -59,6 +62,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--suite", choices=SUITES, default=SUITES[0], help="(default: %(default)s)")
+    parser.add_argument("--python", help="this machine's Python of this version (default: the Debian's own)")
     args = parser.parse_args()
     if os.geteuid() != 0:
         skip("needs root, to mount and to change the root")
@@ -66,8 +70,9 @@ def main() -> None:
     setup, _, job = readme_block("setup").rpartition("&&")
     with tempfile.TemporaryDirectory(prefix="pipose-readme-") as name:
         root = Path(name) / "root"
-        packages = make_root(args.suite, root)
-        print(f"{args.suite} with {', '.join(packages)}", flush=True)
+        packages = make_root(args.suite, root, args.python)
+        put_in = f", and this machine's Python {args.python}" if args.python else ""
+        print(f"{args.suite} with {', '.join(packages)}{put_in}", flush=True)
         setup_s = inside(root, setup)
         megabytes = size_of(root / PLACE / ".venv")
         print(f"  set-up {setup_s:.0f} s, {megabytes:.0f} MB", flush=True)
