@@ -106,7 +106,7 @@ DEFAULTS = {"int8": "w8c_a8_eq", "float16": "w16_a32", "float32": "w32_a32"}
 # what an export tries after the default, in this order, until the gate holds
 REPAIRS = (
     "w8c_a8_eqr", "w8c_a8_eq_out", "w8c_a8_eq_out_fit", "w8c_a8_eq_out_mix5", "w8c_a8_eq_out_fit_mix5",
-    "w8c_a8_eq_out_mix20", "w8c_a8_eq_out_fit_mix20",
+    "w8c_a8_eq_out_mix20", "w8c_a8_eq_out_fit_mix20", "w8c_a8_eq_out_mix50", "w8c_a8_eq_out_fit_mix50",
 )  # fmt: skip
 
 

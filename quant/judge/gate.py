@@ -52,7 +52,7 @@ class Limits:
     """
 
     heatmap_rmse: float = 0.008
-    pose_likeness: float = 97.3
+    pose_likeness: float = 96.8
     strict_pose_likeness: float = 87.5
     crop_likeness: float = 81.0
     crop_map_likeness: float = 90.0
