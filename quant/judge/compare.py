@@ -37,7 +37,12 @@ def compare_files(real: Path, quantized: Path, card: ModelCard, frames: Sequence
         return _people(models, card, frames)
     prepare = Preprocessor(card.input)
     strides = [o.stride for o in card.outputs_of("heatmaps")]
-    meter = AgreementMeter(len(card.skeleton.keypoints), strides[-1], card.decoder.peak_threshold)
+    meter = AgreementMeter(
+        len(card.skeleton.keypoints),
+        strides[-1],
+        card.decoder.peak_threshold,
+        single=card.sees_crops,
+    )
 
     def pair(role: str, stride: int) -> tuple[Floats, Floats]:
         return models[0].real_output(role, stride), models[1].real_output(role, stride)

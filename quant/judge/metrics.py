@@ -81,10 +81,12 @@ class AgreementMeter:
         Input pixels per cell.
     peak_threshold : float
         Minimum heatmap value of a peak.
+    single : bool
+        Whether a map is of one person, whose keypoint is its highest peak: others are not read.
     """
 
-    def __init__(self, keypoints: int, stride: int, peak_threshold: float) -> None:
-        self._stride = stride
+    def __init__(self, keypoints: int, stride: int, peak_threshold: float, *, single: bool = False) -> None:
+        self._stride, self._single = stride, single
         self._rules = PeakRules(keypoints=keypoints, peak_threshold=peak_threshold)
         self._finders = PeakFinder(self._rules), PeakFinder(self._rules)  # each keeps its own result
         self._images = self._values = self._peaks = self._lost = self._added = 0
@@ -104,9 +106,11 @@ class AgreementMeter:
             self._paf_energy += _energy(pafs[0])
         real, other = (find(h) for find, h in zip(self._finders, heatmaps, strict=True))
         for kind in range(self._rules.keypoints):
-            here = real.table[real.starts[kind] : real.starts[kind + 1], :2]
-            there = other.table[other.starts[kind] : other.starts[kind + 1], :2]
-            self._match(here, there)
+            here = real.table[real.starts[kind] : real.starts[kind + 1]]
+            there = other.table[other.starts[kind] : other.starts[kind + 1]]
+            if self._single:
+                here, there = _highest(here), _highest(there)
+            self._match(here[:, :2], there[:, :2])
 
     def add_image(self) -> None:
         """Count an image of a network without heatmaps."""
@@ -162,6 +166,11 @@ class AgreementMeter:
             ),
             peak_height=self._height,
         )
+
+
+def _highest(peaks: Floats) -> Floats:
+    """Of peaks (N, columns), with their scores in the third column, the highest; (0 or 1, columns)."""
+    return peaks[np.argsort(-peaks[:, 2], kind="stable")[:1]]
 
 
 def _energy(values: Floats) -> float:

@@ -59,6 +59,21 @@ def test_lost_added_and_shifted_peaks() -> None:
     assert result.shift_px == pytest.approx(0.5 * 8 / 2, abs=0.1)  # half a cell and none, of stride 8
 
 
+def test_of_a_person_s_map_the_highest_peak_counts_alone() -> None:
+    """A crop shows parts of others, too; what is read is the highest peak."""
+    real = maps(np.maximum(bump(3, 3), bump(11, 8, 0.4)), bump(8, 6))
+    other = maps(bump(3, 3), bump(8, 6))
+    moved = maps(np.maximum(bump(3, 3, 0.3), bump(11, 8, 0.4)), bump(8, 6))
+    crops = AgreementMeter(keypoints=2, stride=8, peak_threshold=0.1, single=True)
+    whole = meter()
+    for each in (crops, whole):
+        each.add((real, other))
+    assert (crops.result().peaks, crops.result().lost, crops.result().added) == (2, 0, 0)
+    assert whole.result().lost == pytest.approx(1 / 3)
+    crops.add((real, moved))
+    assert crops.result().lost == pytest.approx(1 / 4)
+
+
 def test_a_peak_two_cells_away_is_lost_and_added() -> None:
     m = meter()
     blank = np.zeros((12, 16), np.float32)
