@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from rpi_runtime.decode.choose import decoder_for
 from rpi_runtime.errors import CardError, UsageError
 from rpi_runtime.model.card import Skeleton
+from rpi_runtime.model.detector_settings import DetectorSettings
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Image, Pose, Track
 from rpi_runtime.preprocess.letterbox import Preprocessor
@@ -180,7 +181,7 @@ class Estimator:
             return self._refined(self._cascade, image, timestamp_ns, smaller, prepared)
         poses, spans = self._look(image, smaller, prepared)
         begin = time.monotonic_ns()
-        tracks = self._follow(poses, timestamp_ns)
+        tracks = self._follow(poses, [pose.score for pose in poses], timestamp_ns, smaller)
         return Estimate(tracks=tracks, latency_ns=spans | {"track": time.monotonic_ns() - begin})
 
     def _look(
@@ -219,12 +220,25 @@ class Estimator:
         refined = cascade(image, poses, timestamp_ns)
         prepared()
         after = time.monotonic_ns()
-        tracks = self._follow(refined.poses, timestamp_ns)
-        marked = tuple(replace(t, refined=r) for t, r in zip(tracks, refined.refined, strict=True))
+        tracks = self._follow(refined.poses, refined.found, timestamp_ns, smaller, refined.refined)
         spans |= {"refine": after - begin, "track": time.monotonic_ns() - after}
-        return Estimate(tracks=marked, latency_ns=spans, looked=refined.looked)
+        return Estimate(tracks=tracks, latency_ns=spans, looked=refined.looked)
 
-    def _follow(self, poses: tuple[Pose, ...], timestamp_ns: int) -> tuple[Track, ...]:
-        if self._tracker is None:
-            return tuple(Track(id=0, pose=pose) for pose in poses)
-        return self._tracker.update(poses, timestamp_ns)
+    def _follow(
+        self,
+        poses: tuple[Pose, ...],
+        scores: Sequence[float],
+        timestamp_ns: int,
+        smaller: int,
+        refined: Sequence[bool] | None = None,
+    ) -> tuple[Track, ...]:
+        """Give people ids; behind a detector, a new person appears once sure (`TrackSpec.new_margin`)."""
+        tracker, decoder = self._tracker, self.models[smaller].card.decoder
+        refined = refined if refined is not None else (False,) * len(poses)
+        if tracker is None:
+            return tuple(Track(id=0, pose=p, refined=r) for p, r in zip(poses, refined, strict=True))
+        sure = None
+        if isinstance(decoder, DetectorSettings):
+            sure = [score >= decoder.threshold + tracker.spec.new_margin for score in scores]
+        tracks = tracker.update(poses, timestamp_ns, sure)
+        return tuple(replace(t, refined=r) for t, r in zip(tracks, refined, strict=True) if t.id)

@@ -55,6 +55,8 @@ class Refined:
     ----------
     poses : tuple of Pose
         Poses in the run's skeleton.
+    found : tuple of float
+        Each person's score of the network that finds people, when it last ran.
     refined : tuple of bool
         Whether the keypoints of each come from a crop of this frame.
     looked : bool
@@ -62,6 +64,7 @@ class Refined:
     """
 
     poses: tuple[Pose, ...]
+    found: tuple[float, ...]
     refined: tuple[bool, ...]
     looked: bool
 
@@ -163,6 +166,7 @@ class Cascade:
         self._learn()
         return Refined(
             poses=tuple(p.pose for p in self._people),
+            found=tuple(p.score for p in self._people),
             refined=tuple(p.refined for p in self._people),
             looked=looked,
         )

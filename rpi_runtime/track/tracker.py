@@ -50,6 +50,9 @@ class TrackSpec:
         A person out of sight for longer gets a new id; below one frame a second, after `KEEP_INTERVALS`.
     velocity_fade_ms : int
         Time constant with which the velocity of a person out of sight fades.
+    new_margin : float
+        Behind a detector, a new person's score lies this far above the least score of a person, at least; a known
+        person needs no more than that. ByteTrack's margin (Zhang et al. 2022, arXiv:2110.06864, its published code).
     """
 
     min_oks: float = 0.2
@@ -58,12 +61,15 @@ class TrackSpec:
     slack: float = 0.5
     keep_ms: int = 1000
     velocity_fade_ms: int = VELOCITY_FADE_MS
+    new_margin: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0 < self.min_oks < 1:
             raise UsageError(f"tracking min_oks {self.min_oks}: expected above 0 and below 1")
         if min(self.max_speed, self.slack) < 0:
             raise UsageError(f"tracking max_speed {self.max_speed}, slack {self.slack}: expected 0 or more")
+        if not 0 <= self.new_margin < 1:
+            raise UsageError(f"tracking new_margin {self.new_margin}: expected at least 0 and below 1")
         if self.tolerance <= 0 or self.keep_ms < 0 or self.velocity_fade_ms < 1:
             raise UsageError(
                 f"tracking tolerance {self.tolerance}, keep_ms {self.keep_ms}, velocity_fade_ms "
@@ -95,7 +101,9 @@ class Tracker:
         self._intervals_ns: deque[int] = deque(maxlen=_INTERVALS)
         self._keep_ns = self.spec.keep_ms * 1_000_000
 
-    def update(self, poses: Sequence[Pose], timestamp_ns: int) -> tuple[Track, ...]:
+    def update(
+        self, poses: Sequence[Pose], timestamp_ns: int, sure: Sequence[bool] | None = None
+    ) -> tuple[Track, ...]:
         """Assign an id to each pose of a frame.
 
         Parameters
@@ -103,37 +111,59 @@ class Tracker:
         poses : sequence of Pose
         timestamp_ns : int
             Time of the frame. If it lies before that of the last frame (a file that starts over), all tracks end.
+        sure : sequence of bool, optional
+            Which poses may be new people; by default all. The others continue tracks only, except on a frame that
+            follows no other: what is on a single picture is all that is known.
 
         Returns
         -------
         tuple of Track
-            One for each pose, in the same order.
+            One for each pose that is known or sure, in the same order; the others have the id 0.
         """
-        self._forget(timestamp_ns)
+        follows = self._forget(timestamp_ns)
         if not poses:
             return ()
         keypoints = places_of(poses, self._count)  # (N, K + 3, 3)
         scales = person_scales(keypoints)
-        predicted, known = self._people.predict(timestamp_ns, self.spec, self._keep_ns)
-        rows = self._assign(keypoints, scales, predicted, known)
+        rows = self._assign(keypoints, scales, *self._people.predict(timestamp_ns, self.spec, self._keep_ns))
+        tracks = [Track(id=0, pose=pose) for pose in poses]
+        everyone = sure is None or not follows
+        which = np.flatnonzero((rows >= 0) | (True if everyone else np.asarray(sure, bool)))
+        given = self._take(
+            [poses[i] for i in which], timestamp_ns, rows[which], keypoints[which], scales[which]
+        )
+        for i, track in zip(which.tolist(), given, strict=True):
+            tracks[i] = track
+        return tuple(tracks)
+
+    def _take(
+        self,
+        poses: Sequence[Pose],
+        timestamp_ns: int,
+        rows: NDArray[np.intp],
+        keypoints: NDArray[np.float32],
+        scales: NDArray[np.float64],
+    ) -> list[Track]:
+        """Continue the tracks in `rows`, (N,), and open one for each -1."""
         new = rows < 0
         if new.any():
             rows = self._welcome(rows, new)
-            predicted, known = self._people.predict(timestamp_ns, self.spec, self._keep_ns)
+        predicted, known = self._people.predict(timestamp_ns, self.spec, self._keep_ns)
         self._people.take(rows, keypoints, scales, timestamp_ns, predicted, known)
         if self._smoother is not None:
             smooth = self._smoother(rows, keypoints, timestamp_ns, self._people.scales[rows])
             poses = [self._smoothed(pose, points) for pose, points in zip(poses, smooth, strict=True)]
         ids, ages = self._people.ids[rows].tolist(), self._people.ages[rows].tolist()
-        return tuple(Track(id=i, pose=p, age=a) for i, p, a in zip(ids, poses, ages, strict=True))
+        return [Track(id=i, pose=p, age=a) for i, p, a in zip(ids, poses, ages, strict=True)]
 
     def _smoothed(self, pose: Pose, points: NDArray[np.float32]) -> Pose:
         """The pose with smoothed keypoints, and box where it has one."""
         box = box_of(points[self._count :]) if pose.box is not None else None
         return Pose(keypoints=points[: self._count], score=pose.score, box=box)
 
-    def _forget(self, now_ns: int) -> None:
-        """Drop the people who have been out of sight for too long."""
+    def _forget(self, now_ns: int) -> bool:
+        """Drop the people who have been out of sight for too long; return whether the frame follows another."""
+        before_ns = self._now_ns
         backwards = self._now_ns is not None and now_ns < self._now_ns
         if self._now_ns is not None and not backwards:
             self._intervals_ns.append(now_ns - self._now_ns)
@@ -145,6 +175,7 @@ class Tracker:
         gone = now_ns - self._people.seen_ns > self._keep_ns
         if backwards or gone.any():
             self._keep(np.flatnonzero(~gone & (not backwards)), 0)
+        return before_ns is not None and 0 <= now_ns - before_ns <= self.spec.keep_ms * 1_000_000
 
     def _welcome(self, rows: NDArray[np.intp], new: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Open tracks for the poses without one and return the rows of all poses."""

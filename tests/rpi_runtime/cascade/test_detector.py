@@ -11,7 +11,10 @@ from rpi_runtime.cascade.cascade import Cascade
 from rpi_runtime.cascade.refine import refiner_for
 from rpi_runtime.cascade.spec import RefineConfig
 from rpi_runtime.errors import CardError
-from rpi_runtime.model.card import Skeleton
+from rpi_runtime.estimate import Estimator
+from rpi_runtime.model.card import InputSpec, ModelCard, OutputSpec, Skeleton
+from rpi_runtime.model.decoders import BoxSettings
+from rpi_runtime.model.inference import Quantization
 from rpi_runtime.poses import Pose
 from rpi_runtime.sinks.message import make_message
 from rpi_runtime.track.tracker import Tracker
@@ -19,6 +22,15 @@ from tests.rpi_runtime.cascade.test_cascade import BLANK, FRAME, MS, Clock, Refi
 from tests.rpi_runtime.dots import CROPS, SKELETON, person
 
 NOBODY = Skeleton()
+BOXES = ModelCard(
+    name="boxes",
+    input=InputSpec(width=320, height=320),
+    outputs=(
+        OutputSpec(name="out", role="boxes", channels=4, axes="rows", rows=64),
+        OutputSpec(name="out", role="scores", channels=1, axes="rows", rows=64, first=4),
+    ),
+    decoder=BoxSettings(form="corners", unit="pixel", logits=False, threshold=0.3),
+)
 
 
 def seen(points: np.ndarray, score: float = 0.8) -> Pose:
@@ -195,3 +207,41 @@ def test_a_detector_does_not_refine():
 
     with pytest.raises(CardError, match="no keypoints, so it cannot refine"):
         refiner_for(Detector())  # type: ignore[arg-type]
+
+
+class Finder:
+    """A detector that gives the same box at every look, with the scores of a list in turn; then none."""
+
+    def __init__(self, scores: list[float]) -> None:
+        self.card, self.path = BOXES, "toy.tflite"
+        self.input = np.zeros((1, 320, 320, 3), np.float32)
+        self._scores, self._now = scores, 0.0
+
+    def invoke(self) -> None:
+        self._now = self._scores.pop(0) if self._scores else 0.0
+
+    def output(self, role: str, stride: int | None = None) -> np.ndarray:
+        rows = np.zeros((1, 1, 64, 4 if role == "boxes" else 1), np.float32)
+        rows[0, 0, 0] = (100, 100, 160, 250) if role == "boxes" else self._now
+        return rows
+
+    def quantization(self, role: str, stride: int | None = None) -> Quantization:
+        return Quantization(scale=0.0, zero_point=0)
+
+
+@pytest.mark.parametrize("crops", [False, True])
+@pytest.mark.parametrize(("track", "wanted"), [(True, [0, 0, 1, 1]), (False, [0, 1, 1, 1])])
+def test_a_new_person_appears_once_sure_and_stays_when_doubtful(
+    track: bool, wanted: list[int], crops: bool
+) -> None:
+    """A doubtful score is above the card's 0.3 and not a tenth above it."""
+    cascade = make([person(130, 175, 60)], look_every=1, budget_ms=0)[0] if crops else None
+    finder = Finder([0.0, 0.35, 0.45, 0.32])
+    estimator = Estimator([finder], track=track, cascade=cascade)  # type: ignore[list-item]
+    picture = np.zeros((320, 320, 3), np.uint8)
+    assert [len(estimator(picture, (n + 1) * FRAME).tracks) for n in range(4)] == wanted
+
+
+def test_who_is_doubtful_on_a_single_picture_is_there() -> None:
+    estimator = Estimator([Finder([0.35])])  # type: ignore[list-item]
+    assert len(estimator(np.zeros((320, 320, 3), np.uint8), 0).tracks) == 1

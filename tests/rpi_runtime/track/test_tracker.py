@@ -56,6 +56,32 @@ def test_a_short_occlusion_is_survived_in_motion():
     assert ids(tracker.update([person(100 + 8 * 15)], 15 * STEP_NS)) == [1]
 
 
+def test_a_doubtful_new_person_has_no_id_until_sure():
+    tracker = Tracker(SKELETON)
+    tracker.update([person(100)], 0)
+    doubtful = [person(100), person(400)]
+    assert ids(tracker.update(doubtful, STEP_NS, [True, False])) == [1, 0]
+    assert ids(tracker.update(doubtful[::-1], 2 * STEP_NS, [True, True])) == [2, 1]
+    tracks = tracker.update(doubtful, 3 * STEP_NS, [False, False])
+    assert ids(tracks) == [1, 2]  # both are known now
+    assert [t.age for t in tracks] == [3, 1]
+
+
+def test_a_known_person_who_was_hidden_continues_when_doubtful():
+    tracker = Tracker(SKELETON)
+    tracker.update([person(100)], 0)
+    tracker.update([], 5 * STEP_NS)
+    assert ids(tracker.update([person(101)], 10 * STEP_NS, [False])) == [1]
+
+
+@pytest.mark.parametrize("apart_ns", [None, 1_001_000_000, -STEP_NS])
+def test_on_a_frame_that_follows_no_other_everyone_is_new(apart_ns: int | None):
+    tracker = Tracker(SKELETON, TrackSpec(keep_ms=1000))
+    if apart_ns is not None:
+        tracker.update([], 20 * STEP_NS)
+    assert ids(tracker.update([person(100)], 20 * STEP_NS + (apart_ns or 0), [False])) == [1]
+
+
 def test_after_a_long_absence_the_id_is_new():
     tracker = Tracker(SKELETON, TrackSpec(keep_ms=500))
     tracker.update([person(100)], 0)
@@ -155,7 +181,15 @@ def test_a_ghost_does_not_take_the_id_of_the_person_it_lies_on():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_speed": -1.0}, {"min_oks": 0.0}, {"min_oks": 1.0}, {"tolerance": 0.0}, {"keep_ms": -1}]
+    "wrong",
+    [
+        {"max_speed": -1.0},
+        {"min_oks": 0.0},
+        {"min_oks": 1.0},
+        {"tolerance": 0.0},
+        {"keep_ms": -1},
+        {"new_margin": 1.0},
+    ],
 )
 def test_settings_without_sense_are_refused(wrong):
     with pytest.raises(UsageError, match="tracking"):
