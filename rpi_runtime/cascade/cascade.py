@@ -35,10 +35,10 @@ from rpi_runtime.errors import CardError
 from rpi_runtime.model.card import ModelCard, Skeleton
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.poses import Image, Pose
+from rpi_runtime.track.known import VELOCITY_GAIN
 from rpi_runtime.track.match import Matcher, pair
 from rpi_runtime.track.places import places_of
 from rpi_runtime.track.smooth import NANOSECONDS
-from rpi_runtime.track.tracker import VELOCITY_GAIN
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +18,16 @@ from numpy.typing import NDArray
 from rpi_runtime.errors import UsageError
 from rpi_runtime.model.card import Skeleton
 from rpi_runtime.poses import Pose, Track
+from rpi_runtime.track.known import TrackedPeople
 from rpi_runtime.track.match import TOLERANCE, Comparison, Matcher, Places, pair
 from rpi_runtime.track.places import BOX_POINTS, box_of, person_scales, places_of
-from rpi_runtime.track.smooth import NANOSECONDS, NEVER_NS, OneEuro, SmoothSpec
-
-T = TypeVar("T", np.int64, np.float64)
+from rpi_runtime.track.smooth import NANOSECONDS, OneEuro, SmoothSpec
 
 LONGEST_REACH_S = 0.1
 KEEP_INTERVALS = 2.5  # frames that a person may miss when they come more seldom than once a second
 _INTERVALS = 8
 _SLOW_NS = 1_000_000_000  # of the interval: below one frame a second
 VELOCITY_FADE_MS = 300
-VELOCITY_GAIN = 0.5  # part of a new speed in the smoothed one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +91,7 @@ class Tracker:
         self.spec = spec or TrackSpec()
         self._count = len(skeleton.keypoints)
         self._matcher = Matcher(skeleton, self.spec.tolerance)
-        self._people = _People.none(self._count + BOX_POINTS)
+        self._people = TrackedPeople.none(self._count + BOX_POINTS)
         self._smoother = OneEuro(self._count + BOX_POINTS, smooth) if smooth is not None else None
         self._last_id = 0
         self._now_ns: int | None = None
@@ -125,7 +122,9 @@ class Tracker:
             return ()
         keypoints = places_of(poses, self._count)  # (N, K + 3, 3)
         scales = person_scales(keypoints)
-        rows = self._assign(keypoints, scales, *self._people.predict(timestamp_ns, self.spec, self._keep_ns))
+        rows = self._assign(
+            keypoints, scales, *self._people.predict(timestamp_ns, self.spec.velocity_fade_ms, self._keep_ns)
+        )
         tracks = [Track(id=0, pose=pose) for pose in poses]
         everyone = sure is None or not follows
         which = np.flatnonzero((rows >= 0) | (True if everyone else np.asarray(sure, bool)))
@@ -148,13 +147,17 @@ class Tracker:
         new = rows < 0
         if new.any():
             rows = self._welcome(rows, new)
-        predicted, known = self._people.predict(timestamp_ns, self.spec, self._keep_ns)
+        predicted, known = self._predict(timestamp_ns)
         self._people.take(rows, keypoints, scales, timestamp_ns, predicted, known)
         if self._smoother is not None:
             smooth = self._smoother(rows, keypoints, timestamp_ns, self._people.scales[rows])
             poses = [self._smoothed(pose, points) for pose, points in zip(poses, smooth, strict=True)]
         ids, ages = self._people.ids[rows].tolist(), self._people.ages[rows].tolist()
         return [Track(id=i, pose=p, age=a) for i, p, a in zip(ids, poses, ages, strict=True)]
+
+    def _predict(self, now_ns: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return where each known person's points are expected, (P, K, 2), and which of them are known, (P, K)."""
+        return self._people.predict(now_ns, self.spec.velocity_fade_ms, self._keep_ns)
 
     def _smoothed(self, pose: Pose, points: NDArray[np.float32]) -> Pose:
         """The pose with smoothed keypoints, and box where it has one."""
@@ -225,90 +228,3 @@ class Tracker:
             (shared >= 1) & (reach[:, None] > 0), np.maximum(near, 0), 0.0
         )
         return possible
-
-
-@dataclass(slots=True, kw_only=True)
-class _People:
-    """The state of all tracks, one row per person."""
-
-    ids: NDArray[np.int64]  # (P,)
-    ages: NDArray[np.int64]  # (P,), -1 before the first pose
-    seen_ns: NDArray[np.int64]  # (P,)
-    scales: NDArray[np.float64]  # (P,), pixels
-    velocities: NDArray[np.float64]  # (P, 2), pixels per second
-    points: NDArray[np.float64]  # (P, K, 2), where each keypoint was at `seen_ns`
-    points_seen_ns: NDArray[np.int64]  # (P, K)
-
-    @classmethod
-    def none(cls, keypoints: int) -> _People:
-        return cls(
-            ids=np.zeros(0, np.int64),
-            ages=np.zeros(0, np.int64),
-            seen_ns=np.zeros(0, np.int64),
-            scales=np.zeros(0),
-            velocities=np.zeros((0, 2)),
-            points=np.zeros((0, keypoints, 2)),
-            points_seen_ns=np.zeros((0, keypoints), np.int64),
-        )
-
-    def keep(self, rows: NDArray[np.intp], new: int) -> _People:
-        """Return the people in `rows`, followed by `new` people without history."""
-
-        def cut(old: NDArray[T], fill: int = 0) -> NDArray[T]:
-            return np.concatenate([old[rows], np.full((new, *old.shape[1:]), fill, old.dtype)])
-
-        return _People(
-            ids=cut(self.ids),
-            ages=cut(self.ages, -1),
-            seen_ns=cut(self.seen_ns, NEVER_NS),
-            scales=cut(self.scales),
-            velocities=cut(self.velocities),
-            points=cut(self.points),
-            points_seen_ns=cut(self.points_seen_ns, NEVER_NS),
-        )
-
-    def predict(
-        self, now_ns: int, spec: TrackSpec, keep_ns: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return the predicted keypoints, (P, K, 2), and whether each is known at all, (P, K)."""
-        fade = spec.velocity_fade_ms * 1e-3
-        seconds = (now_ns - self.seen_ns) * NANOSECONDS
-        travelled = fade * (1 - np.exp(-seconds / fade))  # integral of the fading velocity
-        predicted = self.points + (self.velocities * travelled[:, None])[:, None]
-        known: NDArray[np.bool_] = now_ns - self.points_seen_ns <= keep_ns
-        return predicted, known
-
-    def take(
-        self,
-        rows: NDArray[np.intp],
-        keypoints: NDArray[np.float32],
-        scales: NDArray[np.float64],
-        now_ns: int,
-        predicted: NDArray[np.float64],
-        known: NDArray[np.bool_],
-    ) -> None:
-        """Update position, size and velocity from the poses of this frame."""
-        found = keypoints[..., 2] > 0
-        both = found & known[rows]
-        points = keypoints[..., :2].astype(np.float64)
-        seconds = np.maximum(now_ns - self.seen_ns[rows], 1) * NANOSECONDS
-        moved = _median(points - self.points[rows], both)
-        shared = both.any(axis=1)
-        learn = VELOCITY_GAIN * (shared & (now_ns > self.seen_ns[rows]))
-        self.velocities[rows] += learn[:, None] * (moved / seconds[:, None] - self.velocities[rows])
-        # hidden keypoints move with the visible ones
-        hidden = np.where(shared[:, None, None], self.points[rows] + moved[:, None], predicted[rows])  # type: ignore[index]
-        self.points[rows] = np.where(found[..., None], points, hidden)
-        self.points_seen_ns[rows] = np.where(found, now_ns, self.points_seen_ns[rows])
-        self.scales[rows] = np.maximum(scales, 0.9 * self.scales[rows])
-        self.seen_ns[rows] = now_ns
-        self.ages[rows] += 1
-
-
-def _median(values: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the lower median over the valid keypoints, (N, K, 2) -> (N, 2); 0 where no keypoint is valid."""
-    ordered = np.sort(np.where(valid[..., None], values, np.inf), axis=1)
-    count = valid.sum(axis=1)
-    middle = ordered[np.arange(len(values)), np.maximum(count - 1, 0) // 2]
-    median: NDArray[np.float64] = np.where(count[:, None] > 0, middle, 0.0)
-    return median
