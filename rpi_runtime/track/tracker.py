@@ -122,15 +122,12 @@ class Tracker:
             return ()
         keypoints = places_of(poses, self._count)  # (N, K + 3, 3)
         scales = person_scales(keypoints)
-        rows = self._assign(
-            keypoints, scales, *self._people.predict(timestamp_ns, self.spec.velocity_fade_ms, self._keep_ns)
-        )
+        rows = self._assign(keypoints, scales, *self._predict(timestamp_ns))
         tracks = [Track(id=0, pose=pose) for pose in poses]
         everyone = sure is None or not follows
         which = np.flatnonzero((rows >= 0) | (True if everyone else np.asarray(sure, bool)))
-        given = self._take(
-            [poses[i] for i in which], timestamp_ns, rows[which], keypoints[which], scales[which]
-        )
+        taken = [poses[i] for i in which.tolist()]
+        given = self._take(taken, timestamp_ns, rows[which], keypoints[which], scales[which])
         for i, track in zip(which.tolist(), given, strict=True):
             tracks[i] = track
         return tuple(tracks)
