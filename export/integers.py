@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.graph.parity import Parity, compare
@@ -52,7 +52,7 @@ class Made:
     checks : tuple of Check
     agreement : Agreement or None
     attempts : tuple of Attempt
-        This recipe's last.
+        Everything tried; the last is this recipe's where the gate accepts it.
     quantizer : Quantizer or None
         For further recipes on the same network.
     parities : tuple of Parity
@@ -136,7 +136,7 @@ class Maker:
             if all(check.passed for check in made.checks):
                 return made
             tried.append(made)
-        return min(tried, key=_loss)
+        return replace(min(tried, key=_loss), attempts=tuple(self.attempts))
 
     def _compare(self, quantizer: Quantizer, quantized: QuantizedNetwork, recipe: Recipe) -> None:
         """Equalization is exact in float; `ParityError` where it was not."""

@@ -10,9 +10,10 @@ import numpy as np
 from cython_ext.heatmaps import PeakFinder
 from cython_ext.specs import Floats, PeakRules
 
-# A peak counts as found again if the other map has one of its type within one cell, which is the network's stride.
-MATCH_RADIUS_CELLS = 1.0
-
+# A peak counts as found again if the other map has one of its type within one cell. A map of more than so many cells on
+# its longer side, as at the input's own resolution, tells a place no better than the usual one of 64 x 48: there it is
+# as many cells as make up one of those.
+MATCH_CELLS = 64
 
 LikenessOf = Literal["poses", "crops", "crop maps", "boxes"]
 
@@ -110,7 +111,7 @@ class AgreementMeter:
             there = other.table[other.starts[kind] : other.starts[kind + 1]]
             if self._single:
                 here, there = _highest(here), _highest(there)
-            self._match(here[:, :2], there[:, :2])
+            self._match(here[:, :2], there[:, :2], max(1.0, max(heatmaps[0].shape[:2]) / MATCH_CELLS))
 
     def add_image(self) -> None:
         """Count an image of a network without heatmaps."""
@@ -134,7 +135,7 @@ class AgreementMeter:
         self._tags += int(np.count_nonzero(there))
         self._tag_error += _energy((tags[0] - tags[1])[..., :count][there])
 
-    def _match(self, here: Floats, there: Floats) -> None:
+    def _match(self, here: Floats, there: Floats, radius: float) -> None:
         self._peaks += len(here)
         if len(here) == 0 or len(there) == 0:
             self._lost += len(here)
@@ -142,9 +143,9 @@ class AgreementMeter:
             return
         distance = np.linalg.norm(here[:, None] - there[None], axis=2)
         nearest = distance.min(axis=1)
-        matched = nearest <= MATCH_RADIUS_CELLS
+        matched = nearest <= radius
         self._lost += int(np.count_nonzero(~matched))
-        self._added += int(np.count_nonzero(distance.min(axis=0) > MATCH_RADIUS_CELLS))
+        self._added += int(np.count_nonzero(distance.min(axis=0) > radius))
         self._shifts.extend((nearest[matched] * self._stride).tolist())
 
     def result(self) -> Agreement:

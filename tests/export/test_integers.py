@@ -67,6 +67,7 @@ def test_where_all_lose_too_much_the_one_that_loses_least_remains(
 ) -> None:
     found = made(network, tmp_path, Meter(w8c_a8=45.0, w8c_a8_eq=48.2, w8c_a8_eqr=47.9))
     assert found.recipe == "w8c_a8_eq"
+    assert [a.recipe for a in found.attempts] == [recipe.name for recipe in RECIPES]
     assert [c.name for c in found.checks if not c.passed] == ["AP drop"]
 
 

@@ -59,6 +59,17 @@ def test_lost_added_and_shifted_peaks() -> None:
     assert result.shift_px == pytest.approx(0.5 * 8 / 2, abs=0.1)  # half a cell and none, of stride 8
 
 
+def test_a_map_of_many_cells_is_compared_as_one_of_the_usual_size() -> None:
+    size = (96, 128)
+    found = []
+    for shift in (2, 3):
+        m = meter()
+        real, other = (bump(30 + place, 30, size=size) for place in (0, shift))
+        m.add((maps(real, real), maps(other, other)))
+        found.append(m.result().lost)
+    assert found == [0, 1]
+
+
 def test_of_a_person_s_map_the_highest_peak_counts_alone() -> None:
     """A crop shows parts of others, too; what is read is the highest peak."""
     real = maps(np.maximum(bump(3, 3), bump(11, 8, 0.4)), bump(8, 6))
