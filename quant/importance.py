@@ -76,7 +76,7 @@ def _detector(card: ModelCard, decoder: DetectorSettings, runs: Sequence[Outputs
         for spec in card.outputs:
             wide = np.maximum(size[spec.stride], least)
             likely = surely[spec.stride]
-            chance = _sorting(likely) if spec.role == "scores" else likely
+            chance = _sorting(likely, decoder) if spec.role == "scores" else likely
             output_view(spec, card.input, weights[spec.name])[:] = (
                 chance / people * _forgiven(card, decoder, spec, wide)
             )
@@ -84,12 +84,15 @@ def _detector(card: ModelCard, decoder: DetectorSettings, runs: Sequence[Outputs
     return found
 
 
-def _sorting(likely: Floats) -> Floats:
+def _sorting(likely: Floats, decoder: DetectorSettings) -> Floats:
     """How much a cell's logit matters to the order in which AP takes people.
 
-    The doubtful are sorted, too, so it grows with the root of the probability only. Without the other two factors the
-    thousands of cells of the background, and those that no error makes doubtful, outweigh all keypoints.
+    The doubtful are sorted, too, so it grows with the root of the probability only. Beside keypoints, the thousands of
+    cells of the background, and those that no error makes doubtful, count less, or they outweigh all keypoints; boxes
+    they do not outweigh, and the bundled finder's pair loses an AP where they count less.
     """
+    if not isinstance(decoder, BoxPoseSettings):
+        return np.sqrt(likely)
     open_to_doubt = 1 - (1 - SURE) * likely
     return np.asarray(np.sqrt(likely) * open_to_doubt * likely / (likely + SORTED), np.float32)
 

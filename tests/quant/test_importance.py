@@ -46,18 +46,24 @@ def test_evenly_counts_an_output_by_its_norm_over_all_images() -> None:
         assert weights["maps"] == pytest.approx(1 / 40)
 
 
-def test_the_order_of_the_background_does_not_outweigh_a_person() -> None:
+def test_the_order_of_the_background_does_not_outweigh_keypoints() -> None:
     """A map of a thousand empty cells with one doubtful person; who is quite sure is sorted before all the same."""
-    values = run(DETECTOR)
-    for stride in (8, 16, 32):
-        part(DETECTOR, values, "scores", stride)[:] = -12.0
-        part(DETECTOR, values, "boxes", stride)[:] = 40.0
-    part(DETECTOR, values, "scores", 8)[0, 3, 4] = 0.0
-    part(DETECTOR, values, "scores", 8)[0, 9, 9] = 12.0
-    counts = part(DETECTOR, weighed(DETECTOR, values), "scores", 8)[0, ..., 0]
+    values = run(POSES)
+    for output in POSES.outputs_of("scores"):
+        part(POSES, values, "scores", output.stride)[:] = -12.0
+    part(POSES, values, "scores", 8)[0, 3, 4] = 0.0
+    part(POSES, values, "scores", 8)[0, 9, 9] = 12.0
+    counts = part(POSES, weighed(POSES, values), "scores", 8)[0, ..., 0]
     person, sure = counts[3, 4], counts[9, 9]
     assert counts.sum() - person - sure < 0.01 * person
-    assert sure < 2 * SURE * person * 1.5
+    assert sure < 3 * SURE * person
+
+
+def test_beside_boxes_alone_a_score_counts_by_the_root_of_its_probability() -> None:
+    values = run(DETECTOR)
+    part(DETECTOR, values, "scores", 8)[0, 3, 4:6, 0] = 0.0, -4.0
+    counts = part(DETECTOR, weighed(DETECTOR, values), "scores", 8)[0, 3, 4:6, 0]
+    assert counts[1] / counts[0] == pytest.approx(np.sqrt(2 / (1 + np.exp(4.0))), rel=1e-3)
 
 
 def test_a_cell_that_is_sure_of_nobody_hardly_counts() -> None:
