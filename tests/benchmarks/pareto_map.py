@@ -14,7 +14,9 @@ SHARE = (
 )
 EVERY = 5  # the runtime's default of --look-every
 WIDTH, HEIGHT, LEFT, BOTTOM, RIM = 760, 460, 56, 44, 20
-LINE = 14  # height of a label
+LINE = 16  # height of a line of the legend
+COLUMNS = 2  # of the legend
+NUMBER = 13  # room for the number beside a point, pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +103,15 @@ def _choice(points: Sequence[Point], board: int, room: float) -> str:
 
 
 def svg(points: Sequence[Point]) -> str:
-    """AP over the time for two people, the frontier drawn; times on a logarithmic axis."""
+    """AP over the time for two people, the frontier drawn, numbers for names; times on a logarithmic axis."""
     scale = _Scale(points)
+    ranked = sorted(points, key=lambda p: -p.ap)
+    rows = -(-len(ranked) // COLUMNS)
+    whole = HEIGHT + LINE * (rows + 1)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole}" '
         'font-family="sans-serif" font-size="12">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<rect width="{WIDTH}" height="{whole}" fill="white"/>',
         f'<path d="M{LEFT},{RIM}V{HEIGHT - BOTTOM}H{WIDTH - RIM}" fill="none" stroke="#444"/>',
         f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">ms a frame with two people, one thread '
         "(logarithmic)</text>",
@@ -117,28 +122,32 @@ def svg(points: Sequence[Point]) -> str:
     best = sorted((p for p in points if p.frontier), key=lambda p: p.ms[1])
     line = " ".join(f"{x:.0f},{y:.0f}" for x, y in map(scale.place, best))
     parts.append(f'<polyline points="{line}" fill="none" stroke="#0072b2" stroke-width="2"/>')
-    taken: list[tuple[float, float, float]] = []
-    for p in sorted(points, key=lambda p: -p.ap):
+    taken: list[tuple[float, float]] = [scale.place(p) for p in points]
+    for number, p in enumerate(ranked):
         x, y = scale.place(p)
         colour = "#0072b2" if p.frontier else "#767676"
         parts.append(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{colour}"/>')
-        parts.append(_label(p.name, x, y, taken))
+        parts.append(_numbered(number + 1, x, y, taken))
+        column, row = divmod(number, rows)
+        left, foot = RIM + column * (WIDTH - 2 * RIM) // COLUMNS, HEIGHT + LINE * (row + 1)
+        parts.append(f'<text x="{left}" y="{foot}" fill="{colour}">{number + 1}  {p.name}</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _label(name: str, x: float, y: float, taken: list[tuple[float, float, float]]) -> str:
-    """A label beside its point, as near as the labels so far allow; its place is added to them."""
-    width = 6.2 * len(name)
-    left, anchor, shift = (x - 8 - width, "end", -8) if x + 8 + width > WIDTH - RIM else (x + 8, "start", 8)
-    places = (y + 4 + LINE * n for n in (0, 1, -1, 2, -2, 3, -3, 4, -4))
-    row = next((at for at in places if not any(_meets((left, at, width), other) for other in taken)), y + 4)
-    taken.append((left, row, width))
-    return f'<text x="{x + shift:.0f}" y="{row:.0f}" text-anchor="{anchor}">{name}</text>'
+def _numbered(number: int, x: float, y: float, taken: list[tuple[float, float]]) -> str:
+    """A number beside its point, where it meets no point and no other number; its place is added to them."""
+    ways = [(dx * far, dy * far) for far in (1, 1.7, 2.4) for dx, dy in _AROUND]
+    free = [(x + dx, y + dy) for dx, dy in ways if all(_apart((x + dx, y + dy), other) for other in taken)]
+    at = free[0] if free else (x + ways[0][0], y + ways[0][1])
+    taken.append(at)
+    return f'<text x="{at[0]:.0f}" y="{at[1] + 4:.0f}" text-anchor="middle" font-size="11">{number}</text>'
 
 
-def _meets(one: tuple[float, float, float], other: tuple[float, float, float]) -> bool:
-    beside = one[0] + one[2] < other[0] or other[0] + other[2] < one[0]
-    return not beside and abs(one[1] - other[1]) < LINE
+_AROUND = [(NUMBER, 0), (-NUMBER, 0), (0, -NUMBER), (0, NUMBER), (10, -10), (-10, 10), (10, 10), (-10, -10)]
+
+
+def _apart(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return abs(one[0] - other[0]) >= NUMBER or abs(one[1] - other[1]) >= NUMBER - 2
 
 
 class _Scale:
