@@ -6,9 +6,11 @@ import argparse
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +25,22 @@ SKIPPED = 77
 STRICT, LOOSE = (1.0, 0.1), (0.8, 8.0)
 CHECKOUT = Path(__file__).resolve().parents[2]
 TREE = ["pyproject.toml", "setup.py", "README.md", "LICENSE", "cython_ext", "rpi_runtime", "quant", "export"]
+
+
+class Stopwatch:
+    """Seconds since it was made, and the processor time of this process and of those that ended meanwhile."""
+
+    def __init__(self) -> None:
+        self._begin, self._used = time.monotonic(), self._processor_s()
+
+    def __str__(self) -> str:
+        used = self._processor_s() - self._used
+        return f"{time.monotonic() - self._begin:.0f} s, {used:.0f} s of processor time"
+
+    @staticmethod
+    def _processor_s() -> float:
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(u.ru_utime + u.ru_stime for u in used)
 
 
 def skip(reason: str) -> NoReturn:

@@ -1,8 +1,9 @@
 """The README's set-up on a bare Debian: ``python -m tests.e2e.readme_root [--suite trixie]``.
 
 Makes a root of Debian with apt and with the packages that the README lists, and nothing else, copies the sources into
-it, and runs the README's block there: a virtual environment, the installation, the main job. Prints seconds, megabytes
-and the gate's figures. No Debian has Python 3.12: with `--python 3.12`, this machine's is `python3` in the root.
+it, and runs the README's block there: a virtual environment, the installation, the main job. Prints seconds, processor
+time, megabytes and the gate's figures. No Debian has Python 3.12: with `--python 3.12`, this machine's is `python3` in
+the root.
 
 Needs root, mmdebstrap, a Debian mirror and PyPI. Where one is missing it says which, and exits with 77.
 """
@@ -13,10 +14,9 @@ import argparse
 import os
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
-from tests.e2e.checkout import copy_sources, need, readme_block, run, skip
+from tests.e2e.checkout import Stopwatch, copy_sources, need, readme_block, run, skip
 from tests.e2e.own_python import put_python
 from tests.e2e.pythons import result_of, size_of
 
@@ -43,17 +43,17 @@ def make_root(suite: str, root: Path, python: str | None) -> list[str]:
     return packages
 
 
-def inside(root: Path, words: str) -> float:
-    """Run a line of shell in the root, in the sources; return the seconds it took."""
+def inside(root: Path, words: str) -> str:
+    """Run a line of shell in the root, in the sources; return the seconds it took, in words."""
     devices = " && ".join(
         f"touch {root}/dev/{name} && mount --bind /dev/{name} {root}/dev/{name}" for name in DEVICES
     )
     kept = [f"{k}={v}" for k, v in os.environ.items() if k.upper().startswith(SETTINGS)]
     enter = f'mount -t proc proc {root}/proc && {devices} && exec env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 "$@"'
-    begin = time.monotonic()
+    watch = Stopwatch()
     command = f"cd /{PLACE} && {words}"
     run("unshare", "--mount", "sh", "-c", enter, "sh", *kept, "chroot", root, "bash", "-euc", command)
-    return time.monotonic() - begin
+    return str(watch)
 
 
 def main() -> None:
@@ -73,12 +73,12 @@ def main() -> None:
         packages = make_root(args.suite, root, args.python)
         put_in = f", and this machine's Python {args.python}" if args.python else ""
         print(f"{args.suite} with {', '.join(packages)}{put_in}", flush=True)
-        setup_s = inside(root, setup)
+        spent = inside(root, setup)
         megabytes = size_of(root / PLACE / ".venv")
-        print(f"  set-up {setup_s:.0f} s, {megabytes:.0f} MB", flush=True)
-        job_s = inside(root, job)
+        print(f"  set-up {spent}, {megabytes:.0f} MB", flush=True)
+        spent = inside(root, job)
         figures, checksum = result_of(root / PLACE / "models")
-        print(f"  main job {job_s:.0f} s; {figures}; network {checksum.decode()}")
+        print(f"  main job {spent}; {figures}; network {checksum.decode()}")
 
 
 if __name__ == "__main__":

@@ -15,17 +15,25 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.e2e.checkout import CHECKOUT, SKIPPED, add_pictures, build_wheel, need, need_python, run, skip
+from tests.e2e.checkout import (
+    CHECKOUT,
+    SKIPPED,
+    Stopwatch,
+    add_pictures,
+    build_wheel,
+    need,
+    need_python,
+    run,
+    skip,
+)
 from tests.e2e.debian_root import (
     LITERT,
     MACHINE,
@@ -87,7 +95,7 @@ def only_built(folder: Path) -> Path:
 
 def try_wheel(name: str, args: argparse.Namespace) -> None:
     """Build and try one wheel."""
-    begin = time.monotonic()
+    watch = Stopwatch()
     version, _, machine = name.partition("-")
     with tempfile.TemporaryDirectory(prefix="pipose-wheels-") as place:
         folder = Path(place)
@@ -99,12 +107,12 @@ def try_wheel(name: str, args: argparse.Namespace) -> None:
             wheel = in_root(target, folder, args)
         if args.output:
             shutil.copy(wheel, args.output)
-    print(f"  {taken(begin)}", flush=True)
+    print(f"  {watch}", flush=True)
 
 
 def try_side_by_side(names: list[str], args: argparse.Namespace) -> int:
     """Try each wheel in a process of its own, and return the exit code of all of them."""
-    begin = time.monotonic()
+    watch = Stopwatch()
     words = [sys.executable, "-m", "tests.e2e.wheels", "--model", args.model, "--images", args.images]
     words += ["--count", args.count] + (["--output", args.output] if args.output else [])
     with tempfile.TemporaryDirectory(prefix="pipose-qemu-") as folder, ThreadPoolExecutor(AT_A_TIME) as pool:
@@ -122,23 +130,14 @@ def try_side_by_side(names: list[str], args: argparse.Namespace) -> int:
 
         codes = list(pool.map(attempt, names))
     failed, skipped = sum(code not in (0, SKIPPED) for code in codes), codes.count(SKIPPED)
-    print(
-        f"{len(codes) - failed - skipped} wheels passed, {failed} failed, {skipped} skipped: {taken(begin)}"
-    )
+    passed, load = len(codes) - failed - skipped, os.getloadavg()[0]
+    print(f"{passed} wheels passed, {failed} failed, {skipped} skipped: {watch}, load {load:.1f}")
     return 1 if failed else SKIPPED if skipped == len(codes) else 0
 
 
 def needs_emulator(name: str) -> bool:
     """Whether a wheel is for another machine than this one, and is run."""
     return name != WITHOUT_ROOT and not name.endswith(os.uname().machine)
-
-
-def taken(begin: float) -> str:
-    """Return what was spent since `begin`, and how busy the machine is."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    processor_s = sum(u.ru_utime + u.ru_stime for u in used)
-    load = os.getloadavg()[0]
-    return f"{time.monotonic() - begin:.0f} s, {processor_s:.0f} s of processor time, load {load:.1f}"
 
 
 def main() -> int:
