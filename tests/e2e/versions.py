@@ -14,6 +14,7 @@ says so. Exits with 77 where all are.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -141,26 +142,25 @@ def serve(installed: Installed, model: Path, pictures: Path) -> str:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     shutil.copy(min(pictures.iterdir()), place)  # a film has one size
-    broker, port = Mosquitto(installed.folder, "allow_anonymous true"), free_port()
-    listener = Listener(broker.port)
     words = ["run", "--model", model, "--source", f"images:{place},loop=yes", "--max-fps", "10"]
-    words += ["--sink", f"video:{film}", "--sink", f"web:127.0.0.1:{port}"]
-    words += ["--sink", f"mqtt:127.0.0.1:{broker.port},name=pi"]
-    with (
-        log.open("w") as written,
-        subprocess.Popen(installed.words(*words), stderr=written, **installed.options()) as process,  # type: ignore[call-overload]
-    ):
-        try:
-            wait_for(
-                lambda: len(listener.of("pipose/pi/poses")) >= FRAMES or process.poll() is not None,
-                PATIENCE_S,
-            )
-            served = answer(port)
-        finally:
-            process.terminate()
-    published = len(listener.of("pipose/pi/poses"))
-    listener.close()
-    broker.kill()
+    with contextlib.ExitStack() as ending, log.open("w") as written:
+        broker, port = Mosquitto(installed.folder, "allow_anonymous true"), free_port()
+        ending.callback(broker.kill)
+        listener = Listener(broker.port)
+        ending.callback(listener.close)
+        words += ["--sink", f"video:{film}", "--sink", f"web:127.0.0.1:{port}"]
+        words += ["--sink", f"mqtt:127.0.0.1:{broker.port},name=pi"]
+        command, options = installed.words(*words), installed.options()
+        with subprocess.Popen(command, stderr=written, **options) as process:  # type: ignore[call-overload]
+            try:
+                wait_for(
+                    lambda: len(listener.of("pipose/pi/poses")) >= FRAMES or process.poll() is not None,
+                    PATIENCE_S,
+                )
+                served = answer(port)
+            finally:
+                process.terminate()
+        published = len(listener.of("pipose/pi/poses"))
     assert process.returncode == 0 and published >= FRAMES and served, log.read_text()
     frames, _ = installed.poses(model, f"video:{film}")
     assert len(frames) >= FRAMES, f"{len(frames)} frames in the film"
