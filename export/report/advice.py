@@ -40,7 +40,7 @@ REMEDIES = {
     "shift of people and keypoints": _NOISE,
     LIKENESS: _NOISE,
     STRICT_LIKENESS: _NOISE,
-    "AP drop": f"leave out --recipe, so that all recipes are tried; {_NOISE}; or accept it with --max-ap-drop",
+    "AP drop": f"without --recipe the export goes on to further recipes; {_NOISE}; or accept it with --max-ap-drop",
 }
 
 

@@ -226,6 +226,15 @@ def test_every_text_has_a_contrast_of_at_least_4_5(tmp_path: Path) -> None:
             assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, scheme)
 
 
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_repair_s_table_says_whose_the_file_is(passed: bool, tmp_path: Path) -> None:
+    attempt = Attempt(recipe="w8c_a8", output_error=0.02, refused=("AP drop",), seconds=1.0)
+    tried = replace(outcome(tmp_path, passed=passed), attempts=(attempt, attempt))
+    page = render(tried)
+    assert f"The file is that of {tried.card.recipe}" in page
+    assert ("which loses least" in page) is not passed
+
+
 def test_every_table_fits_a_phone_by_scrolling_alone(tmp_path: Path) -> None:
     attempt = Attempt(recipe="w8c_a8", output_error=0.02, refused=(), seconds=1.0)
     page = render(replace(outcome(tmp_path), attempts=(attempt, attempt)))
