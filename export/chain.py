@@ -206,6 +206,7 @@ class _Export:
             layers=self._layers(made),
             agreement=made.agreement,
             attempts=made.attempts,
+            untried=made.untried,
             evaluations=evaluations,
             pictures=self._pictures(bare, real),
         )

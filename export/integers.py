@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.graph.parity import Parity, compare
-from export.report.outcome import Attempt
+from export.report.outcome import Attempt, Untried
 from quant.accuracy.evaluation import Evaluation
 from quant.calibration import CalibrationSet
 from quant.importance import for_decoder
@@ -30,6 +30,7 @@ from quant.recipe import Recipe, RecipeError
 from quant.tflite.records import Model, Quantization
 from quant.tflite.run import run_model
 from quant.tflite.write import write_model
+from rpi_runtime.errors import DependencyError
 from rpi_runtime.model import interpreter
 from rpi_runtime.model.card import InputSpec, ModelCard
 
@@ -53,6 +54,8 @@ class Made:
     agreement : Agreement or None
     attempts : tuple of Attempt
         Everything tried; the last is this recipe's where the gate accepts it.
+    untried : Untried or None
+        What could not be tried, where the gate accepts none.
     quantizer : Quantizer or None
         For further recipes on the same network.
     parities : tuple of Parity
@@ -67,6 +70,7 @@ class Made:
     checks: tuple[Check, ...] = ()
     agreement: Agreement | None = None
     attempts: tuple[Attempt, ...] = ()
+    untried: Untried | None = None
     quantizer: Quantizer | None = None
     parities: tuple[Parity, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
@@ -119,12 +123,13 @@ class Maker:
     def make(self, network: Model, recipes: Sequence[Recipe]) -> Made:
         """Return the first file that the gate accepts; where it accepts none, the one with the least loss.
 
-        A recipe after the first that cannot be carried out on this network is left out: the gate's word on the others
-        is worth more than no file.
+        A recipe after the first that cannot be carried out, on this network or for want of a package, is left out: the
+        gate's word on the others is worth more than no file.
         """
         images = list(self.calibration.inputs(self.card.input))
         quantizer = Quantizer(network, images, input_grid(self.card.input), for_decoder(self.card))
         tried: list[Made] = []
+        untried: Untried | None = None
         for recipe in recipes:
             try:
                 made = self._try(quantizer, recipe)
@@ -133,10 +138,16 @@ class Maker:
                     raise
                 self.progress.say(f"  {recipe.name:<12} left out: {err}")
                 continue
+            except DependencyError as err:
+                if not tried:
+                    raise
+                before = untried.recipes if untried else ()
+                untried = Untried(recipes=(*before, recipe.name), why=err.what, command=err.remedy)
+                continue
             if all(check.passed for check in made.checks):
                 return made
             tried.append(made)
-        return replace(min(tried, key=_loss), attempts=tuple(self.attempts))
+        return replace(min(tried, key=_loss), attempts=tuple(self.attempts), untried=untried)
 
     def _compare(self, quantizer: Quantizer, quantized: QuantizedNetwork, recipe: Recipe) -> None:
         """Equalization is exact in float; `ParityError` where it was not."""

@@ -19,11 +19,12 @@ from export.zoo.pair import PAIRS, SMALL
 from export.zoo.registry import MODELS
 from quant.calibration import DEFAULT_COUNT
 from quant.cards.read import template_names
-from quant.cli import make_parser, missing_package, run_command
+from quant.cli import make_parser, run_command
+from quant.missing import missing_package
 from quant.progress import Progress, print_table, reporter, reporting
 from quant.recipe import load_recipe, recipe_names
 from rpi_runtime.command_line import AS_JSON, COCO, SPLIT, exit_codes
-from rpi_runtime.errors import DependencyError, GateError, UsageError
+from rpi_runtime.errors import GateError, UsageError
 from rpi_runtime.files import ensure_writable
 from rpi_runtime.strict import finite
 
@@ -189,7 +190,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _summarize(exported, args.json)
     refused = [e.path.name for e in exported if not e.passed]
     if refused:
-        raise GateError(f"refused: {', '.join(refused)}", remedy="see the remedies above and the report")
+        lacking = {o.untried.advice for o in exported if not o.passed and o.untried is not None}
+        remedy = "; ".join(["see the remedies above and the report", *sorted(lacking)])
+        raise GateError(f"refused: {', '.join(refused)}", remedy=remedy)
     return 0
 
 
@@ -238,7 +241,7 @@ def _import_exporters(verbose: bool) -> None:
             with verbosity(verbose), quiet():
                 import export.chain  # noqa: F401 - here, so that stage times mean work
         except ModuleNotFoundError as err:
-            raise DependencyError(missing_package(err)) from err
+            raise missing_package(err) from err
 
 
 def _summarize(exported: Sequence[Outcome], as_json: bool) -> None:

@@ -11,14 +11,13 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
+from quant.missing import missing_package
 from rpi_runtime.command_line import VERBOSE, Parser
 from rpi_runtime.errors import DependencyError, OutputError, PiposeError
-from rpi_runtime.installing import install_line
 
 OURS = ("cython_ext", "export", "quant", "rpi_runtime")
 _FULL = "no space left on the device; free some and run again"
 UNWRITABLE = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EROFS: "", errno.EACCES: "", errno.EPERM: ""}
-TRAINING = ("cv2", "torch")  # modules of the extra "train"; the others are of "export"
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -37,13 +36,6 @@ def make_parser(
     parser = Parser(prog=f"python -m {module}", description=description, epilog=epilog, former=former)
     parser.add_argument("-v", "--verbose", action="store_true", help=VERBOSE)
     return parser
-
-
-def missing_package(err: ModuleNotFoundError) -> str:
-    """Return the error for a package that is not installed, with the command that installs it."""
-    name = (err.name or str(err)).split(".")[0]
-    extra = "train" if name in TRAINING else "export"
-    return f"this needs {name}, which is not installed; run: {install_line(extra)}"
 
 
 def _end_on_terminate() -> None:

@@ -73,7 +73,12 @@ class Progress:
         start = time.perf_counter()
         if self.console.is_terminal and not self.quiet:
             self.console.print(f"  {name} ...", end="\r", highlight=False, markup=False)
-        yield notes
+        try:
+            yield notes
+        except BaseException:
+            if self.console.is_terminal and not self.quiet:  # what is printed next may be shorter
+                self.console.print(" " * len(f"  {name} ..."), end="\r")
+            raise
         stage = Stage(name=name, seconds=time.perf_counter() - start, note="; ".join(notes))
         self.stages.append(stage)
         self.say(f"  {stage.name:<12} {stage.seconds:6.1f} s  {stage.note}")

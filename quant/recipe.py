@@ -72,6 +72,11 @@ class Recipe:
     fit: bool = False
     slower: float = 0.0
 
+    @property
+    def needs_torch(self) -> bool:
+        """Whether PyTorch is needed to carry it out."""
+        return self.ranges == "outputs" or self.fit or self.slower > 0
+
     def __post_init__(self) -> None:
         match = GRAMMAR.match(self.name)
         if not match:

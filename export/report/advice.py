@@ -83,12 +83,16 @@ def verdict(outcome: Outcome) -> str:
 
 
 def remedies(outcome: Outcome) -> list[str]:
-    """Return what to do about each failed check, as ``CHECK: REMEDY``; checks with one remedy on one line."""
+    """Return what to do about each failed check, as ``CHECK: REMEDY``; checks with one remedy on one line.
+
+    Where recipes could not be tried, the first line says what would let them be.
+    """
     by_remedy: dict[str, list[str]] = {}
     for check in outcome.checks:
         if not check.passed:
             by_remedy.setdefault(REMEDIES.get(check.name, _OURS), []).append(check.name)
-    return [f"{', '.join(names)}: {remedy}" for remedy, names in by_remedy.items()]
+    found = [f"{', '.join(names)}: {remedy}" for remedy, names in by_remedy.items()]
+    return [outcome.untried.advice, *found] if outcome.untried else found
 
 
 def next_steps(outcome: Outcome, finder: Path = FINDER) -> list[NextStep]:

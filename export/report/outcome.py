@@ -40,6 +40,32 @@ class Attempt:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untried:
+    """Recipes that might repair a refused file and could not be tried, because a package is missing.
+
+    Attributes
+    ----------
+    recipes : tuple of str
+        In the order in which they would be tried.
+    why : str
+        What they need, as in ``this needs torch, which is not installed``.
+    command : str
+        What installs it.
+    """
+
+    recipes: tuple[str, ...]
+    why: str
+    command: str
+
+    @property
+    def advice(self) -> str:
+        """What to do, as one sentence that ends in the command."""
+        count = len(self.recipes)
+        more = "1 more recipe" if count == 1 else f"{count} more recipes"
+        return f"{more} could be tried; {self.why}; run: {self.command}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
     """The result of one export, for the summary and the report.
@@ -63,6 +89,8 @@ class Outcome:
     agreement : Agreement or None
     attempts : tuple of Attempt
         What was tried for the INT8 file, in order; the last one is the file.
+    untried : Untried or None
+        What could not be tried, where the gate accepted none of the attempts.
     evaluations : tuple of Evaluation
         The float file's and this file's.
     pictures : tuple of PosePicture
@@ -88,6 +116,7 @@ class Outcome:
     layers: Layers
     agreement: Agreement | None = None
     attempts: tuple[Attempt, ...] = ()
+    untried: Untried | None = None
     evaluations: tuple[Evaluation, ...] = ()
     pictures: tuple[PosePicture, ...] = ()
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quant.importance import Weigh, evenly
+from quant.missing import need_torch
 from quant.quantize.equalize import Outlier, equalize
 from quant.quantize.integer import to_integers
 from quant.quantize.observe import Statistics, observe
@@ -77,8 +78,10 @@ class Quantizer:
         Raises
         ------
         DependencyError
-            The recipe needs PyTorch, and it is not installed.
+            The recipe needs PyTorch, and it is not installed, or does not load.
         """
+        if recipe.needs_torch:
+            need_torch()
         ready = self._prepare(recipe.equalize)
         model = ready.model.copy()
         stays = frozenset(op for op in model.operators if op.outputs[0].name in real)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +18,10 @@ from quant.calibration import CalibrationSet, read_calibration
 from quant.judge.gate import Limits
 from quant.progress import Progress
 from quant.quiet import quiet
-from quant.recipe import load_recipe
+from quant.recipe import REPAIRS, Recipe, load_recipe
 from quant.tflite.records import Model
 from quant.tflite.write import write_model
+from rpi_runtime.errors import DependencyError
 from rpi_runtime.model.card import ModelCard
 
 RECIPES = tuple(load_recipe(name) for name in ("w8c_a8", "w8c_a8_eq", "w8c_a8_eqr"))
@@ -44,11 +48,17 @@ class Meter:
         return REAL, replace(REAL, ap=self.ap[path.stem])
 
 
-def made(network: tuple[Model, ModelCard, CalibrationSet], folder: Path, meter: Meter, limits: Limits = ANY):  # type: ignore[no-untyped-def]
+def made(
+    network: tuple[Model, ModelCard, CalibrationSet],
+    folder: Path,
+    meter: Meter,
+    limits: Limits = ANY,
+    recipes: Sequence[Recipe] = RECIPES,
+):  # type: ignore[no-untyped-def]
     model, card, pictures = network
     real = folder / "float32.tflite"
     real.write_bytes(write_model(model))
-    return Maker(card, pictures, limits, real, Progress(quiet=True), meter).make(model, RECIPES)
+    return Maker(card, pictures, limits, real, Progress(quiet=True), meter).make(model, recipes)
 
 
 def test_a_file_that_loses_too_much_ap_is_repaired(
@@ -78,3 +88,35 @@ def test_ap_is_not_measured_of_files_that_are_refused_anyway(
     found = made(network, tmp_path, meter, replace(ANY, heatmap_rmse=0.0))
     assert meter.asked == []
     assert found.evaluations == ()
+
+
+def test_without_pytorch_the_attempts_before_count_and_what_was_not_tried_is_told(
+    network: tuple[Model, ModelCard, CalibrationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
+    recipes = tuple(map(load_recipe, ("w8c_a8_eq", *REPAIRS)))
+    found = made(network, tmp_path, Meter(w8c_a8_eq=45.0, w8c_a8_eqr=46.0), recipes=recipes)
+    assert found.recipe == "w8c_a8_eqr"
+    assert [a.recipe for a in found.attempts] == ["w8c_a8_eq", "w8c_a8_eqr"]
+    assert found.untried.recipes == REPAIRS[1:]
+    assert re.fullmatch(
+        r"8 more recipes could be tried; this needs torch, which is not installed; run: .*pip install.* torch.*",
+        found.untried.advice,
+    )
+
+
+def test_what_could_not_be_tried_is_no_matter_where_the_gate_accepts(
+    network: tuple[Model, ModelCard, CalibrationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    recipes = tuple(map(load_recipe, ("w8c_a8", "w8c_a8_eq_out", "w8c_a8_eq")))
+    found = made(network, tmp_path, Meter(w8c_a8=45.0, w8c_a8_eq=49.5), recipes=recipes)
+    assert (found.recipe, found.untried) == ("w8c_a8_eq", None)
+
+
+def test_a_first_recipe_that_needs_pytorch_is_an_error_without(
+    network: tuple[Model, ModelCard, CalibrationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(DependencyError, match="this needs torch, which is not installed; run: "):
+        made(network, tmp_path, Meter(), recipes=[load_recipe("w8c_a8_eq_out"), load_recipe("w8c_a8_eq")])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from export.graph.parity import Parity
 from export.report.chart import Series, line_chart
-from export.report.outcome import Attempt, Outcome
+from export.report.outcome import Attempt, Outcome, Untried
 from export.report.pictures import COUNT, LARGEST_SIDE, PosePicture, pose_pictures
 from export.report.report import as_data, render, summary_tables, write_outcome
 from quant.accuracy.evaluation import Evaluation
@@ -49,6 +49,7 @@ SCHEMA = {
         "parity": {"type": "array", "items": {
             "required": ["step", "output", "max_error", "relative_error", "tolerance"]}},
         "attempts": {"type": "array", "items": {"required": ["recipe", "output_error", "refused", "seconds"]}},
+        "untried": {"type": ["object", "null"], "required": ["recipes", "why", "command"]},
         "checks": {"type": "array", "items": {"required": ["name", "found", "allowed", "passed"]}},
         "operations": {"type": "object", "additionalProperties": {"type": "integer"}},
         "predicted_speed": {"type": "array", "items": {"required": ["board", "threads", "ms", "factor"]}},
@@ -103,6 +104,24 @@ def test_json_follows_its_schema_and_survives_json(tmp_path: Path) -> None:
     jsonschema.validate(json.loads(text), SCHEMA)
     assert json.loads(text)["layers"]["w8c_a8"][3]["snr_db"] == 23.0
     assert "jpeg" not in text
+
+
+def test_what_could_not_be_tried_stands_in_both_reports(tmp_path: Path) -> None:
+    lacking = Untried(
+        recipes=("w8c_a8_eq_out",), why="this needs torch, which is not installed", command="pip install T"
+    )
+    refused = replace(outcome(tmp_path, passed=False), untried=lacking)
+    data = as_data(refused)
+    jsonschema.validate(json.loads(json.dumps(data)), SCHEMA)
+    assert data["untried"]["command"] == "pip install T"
+    page = render(refused)
+    assert (
+        "Not tried: w8c_a8_eq_out; this needs torch, which is not installed; run <code>pip install T</code>"
+        in page
+    )
+    assert (
+        "1 more recipe could be tried; this needs torch, which is not installed; run: pip install T" in page
+    )
 
 
 def test_the_page_loads_nothing_and_escapes_every_name(tmp_path: Path) -> None:
