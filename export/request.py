@@ -38,7 +38,8 @@ class ExportRequest:
     onnx, tflite : path or None
         A network of the user's own: its ONNX file, or a .tflite that computes in float.
     card : path or str
-        What that network is: a TOML file, or the name of a card in `quant.cards`; "" with `model`.
+        What that network is: a TOML file, or the name of a card in `quant.cards`; "" with `model`, and for a .tflite
+        that has its card inside.
     sizes : tuple of (int, int)
         Width and height of each file to make, in pixels; empty for the network's own size.
     kind : {"float32", "float16", "int8"} or None
@@ -115,7 +116,7 @@ class ExportRequest:
             raise UsageError(
                 "give --model NAME (see --list-models), --pair, or --onnx FILE or --tflite FILE with --card FILE.toml"
             )
-        if bool(own) != bool(self.card):
+        if bool(own) != bool(self.card) and not self.tflite:
             raise UsageError("--onnx or --tflite and --card go together: the card says what the network is")
         if own and self.weights:
             raise UsageError("--weights goes with --model; a file of your own has its weights in it")

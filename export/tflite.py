@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="CARD",
         default="",
         help="what the network of your own is: size, normalisation, skeleton, limbs, outputs; FILE.toml, or the name "
-        "of a card that comes with the package, see --list-cards",
+        "of a card that comes with the package, see --list-cards (default: the card inside a --tflite that has one)",
     )
     network.add_argument("--list-cards", action="store_true", help="print the names of those cards")
     network.add_argument(

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 
+from quant.cards.compare import disagreements
 from quant.tflite.read import read_model
 from quant.tflite.write import append_members, write_model
 from rpi_runtime import __version__
 from rpi_runtime.errors import CardError, InputError
 from rpi_runtime.files import reading, write_bytes
 from rpi_runtime.inputs import shown_name
-from rpi_runtime.model.card import ModelCard, Provenance
+from rpi_runtime.model.card import ModelCard, Provenance, read_card
 from rpi_runtime.model.interpreter import Model
 from rpi_runtime.model.member import CARD_MEMBER
 from rpi_runtime.scratch import scratch_folder
@@ -29,7 +30,8 @@ def attach(path: Path, card: ModelCard, output: Path) -> ModelCard:
     """Write a file with a card behind it, and return the card as it was written.
 
     The network's own bytes stay as they are, except that a file without a signature gets one, by whose names the
-    runtime finds the outputs. A card that is there already is replaced.
+    runtime finds the outputs. A card that is there already is replaced, unless an export wrote it and it says something
+    else about input or outputs: what the network is fed was decided when it was made.
 
     Parameters
     ----------
@@ -45,9 +47,10 @@ def attach(path: Path, card: ModelCard, output: Path) -> ModelCard:
     InputError
         The file cannot be read.
     CardError
-        The card does not fit the file's tensors.
+        The card does not fit the file's tensors, or contradicts the card that the export of the file wrote.
     """
     data = _network_of(path)
+    _refuse_contradiction(path, card)
     origin = Provenance(
         weights_source=shown_name(path),
         weights_sha256=sha256(data).hexdigest(),
@@ -68,6 +71,19 @@ def attach(path: Path, card: ModelCard, output: Path) -> ModelCard:
             raise InputError(str(err).replace(str(trial), str(path))) from err
     write_bytes(output, whole)
     return described
+
+
+def _refuse_contradiction(path: Path, card: ModelCard) -> None:
+    try:
+        inside = read_card(path)
+    except CardError:
+        return  # it has none, or none that can be read
+    found = disagreements(inside, card) if inside.recipe != AS_GIVEN else []
+    if found:
+        raise CardError(
+            f"{path}: the export that made it wrote a card that says {'; '.join(found)} as the given one",
+            remedy="correct the given card, or export the network again with it",
+        )
 
 
 def _network_of(path: Path) -> bytes:

@@ -42,6 +42,11 @@ def read_toml_card(path: Path) -> ModelCard:
         card = ModelCard.from_mapping(data)
     except CardError as err:
         raise CardError(f"{path}: {err}") from err
+    return check_card_name(card, path)
+
+
+def check_card_name(card: ModelCard, path: Path) -> ModelCard:
+    """Return a card that was read from a file, if its name can be that of a file."""
     if not NAME.fullmatch(card.name):
         raise CardError(
             f"{path}: name {card.name!r} becomes a file name; expected letters, digits, '.', '_' and '-'"

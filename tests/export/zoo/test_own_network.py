@@ -15,8 +15,10 @@ import pytest
 from export.tflite import main
 from export.zoo.inputs import is_plain
 from export.zoo.own_network import layout_of, own_network, own_tflite
+from quant.cards.attach import attach
 from quant.cards.read import read_toml_card
 from quant.cli import run_command
+from quant.tflite.read import read_model
 from quant.tflite.run import run_model
 from quant.tflite.write import write_model
 from rpi_runtime.capture.pictures import read_picture
@@ -224,6 +226,67 @@ def test_a_float_tflite_is_a_source_like_the_onnx_file(
     found = run_model(again.build(again.card.input).model, image)
     for name, want in run_model(made, image).items():
         np.testing.assert_allclose(found[name], want, atol=1e-5 * np.abs(want).max())
+
+
+def test_a_file_of_ours_is_a_source_by_the_card_inside_it(
+    files: Path, pictures: Path, tmp_path: Path
+) -> None:
+    real = files / "toy-64x48-float32.tflite"
+    argv = [
+        "--tflite",
+        str(real),
+        "--int8",
+        "--calibration",
+        str(pictures),
+        "--output",
+        str(tmp_path),
+        "--json",
+    ]
+    assert run_command(main, argv) == 0
+    made, again = (read_card(folder / "toy-64x48-int8.tflite") for folder in (files, tmp_path))
+    assert (again.input, again.outputs, again.decoder) == (made.input, made.outputs, made.decoder)
+    assert again.provenance.weights_licence == made.provenance.weights_licence
+    assert again.measured["heatmap_rmse"] == pytest.approx(made.measured["heatmap_rmse"], rel=0.2)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16"])
+def test_a_file_of_ours_is_not_taken_by_a_card_that_feeds_it_otherwise(
+    files: Path, toy_network: tuple[Path, Path], tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    real = files / f"toy-64x48-{kind}.tflite"  # its normalisation lies in the network, the card's does not
+    argv = ["--tflite", str(real), "--card", str(toy_network[1]), "--output", str(tmp_path / "out")]
+    assert run_command(main, argv) == 3
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert (
+        f"{real}: the card inside it says mean 128, not (123.675, 116.28, 103.53); scale 0.00390625, not ("
+        in line
+    )
+    assert line.endswith("leave --card out, to take the card inside")
+    assert not (tmp_path / "out" / "toy-64x48-float32.tflite").exists()
+
+
+def test_a_card_that_was_attached_may_be_replaced(
+    files: Path, toy_network: tuple[Path, Path], tmp_path: Path
+) -> None:
+    theirs, card = tmp_path / "theirs.tflite", tmp_path / "bgr.toml"
+    theirs.write_bytes(write_model(read_model((files / "toy-64x48-float32.tflite").read_bytes())))
+    card.write_text(toy_network[1].read_text().replace('"rgb"', '"bgr"'))
+    attach(theirs, read_toml_card(card), theirs)
+    with pytest.raises(
+        CardError, match=r"channels bgr, not rgb as .* replace it: \S+ -m quant\.card .* --attach "
+    ):
+        own_tflite(theirs, toy_network[1])
+    attach(theirs, read_toml_card(toy_network[1]), theirs)
+    assert own_tflite(theirs, toy_network[1]).card.outputs == own_tflite(theirs).card.outputs
+
+
+def test_a_tflite_without_any_card_asks_for_one(
+    files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(write_model(read_model((files / "toy-64x48-float32.tflite").read_bytes())))
+    assert run_command(main, ["--tflite", str(bare), "--output", str(tmp_path)]) == 3
+    assert "no model card inside; give --card FILE.toml, or the name of a card" in capfd.readouterr().err
 
 
 def test_outputs_may_lie_in_either_order_of_axes() -> None:

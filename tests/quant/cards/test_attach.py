@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from quant.cards.read import read_own_card, template_names
 from quant.cli import run_command
 from quant.tflite.records import Model as Records
 from quant.tflite.records import Operator, Tensor
-from quant.tflite.write import write_model
+from quant.tflite.write import append_members, write_model
 from rpi_runtime.errors import CardError, InputError
 from rpi_runtime.model.card import read_card
 from rpi_runtime.model.interpreter import Model
+from rpi_runtime.model.member import CARD_MEMBER
 
 TOML = """
 name = "theirs"
@@ -105,6 +107,32 @@ def test_a_card_that_does_not_fit_is_refused_and_the_file_stays(
         attach(theirs, read_own_card(str(toml)), theirs)
     assert str(theirs) in str(found.value)
     assert theirs.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("mean = [0.0, 0.0, 0.0]", "mean = [127.5, 127.5, 127.5]", "mean 0, not 127.5"),
+        ('"rgb"', '"bgr"', "channels rgb, not bgr"),
+        (
+            "scale = [0.00392156862745098,",
+            "scale = [0.0171,",
+            r"scale 0.00392157, not \(0.0171, 0.00392157, 0.00392157\)",
+        ),
+    ],
+)
+def test_the_card_of_an_export_is_not_replaced_by_one_that_feeds_the_network_otherwise(
+    theirs: Path, toml: Path, old: str, new: str, words: str
+) -> None:
+    made = replace(read_own_card(str(toml)), recipe="w32_a32")  # as an export writes it
+    theirs.write_bytes(append_members(network(), {CARD_MEMBER: made.to_json()}))
+    before = theirs.read_bytes()
+    toml.write_text(TOML.replace(old, new))
+    with pytest.raises(CardError, match=f"{words} as the given one; correct the given card, or export"):
+        attach(theirs, read_own_card(str(toml)), theirs)
+    assert theirs.read_bytes() == before
+    toml.write_text(TOML.replace('"theirs"', '"renamed"').replace("0.00392156862745098", "0.0039216"))
+    assert attach(theirs, read_own_card(str(toml)), theirs).name == "renamed"
 
 
 def test_another_file_may_be_written(theirs: Path, toml: Path, tmp_path: Path) -> None:
