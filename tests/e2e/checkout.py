@@ -12,15 +12,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from rpi_runtime.capture.pictures import SUFFIXES, read_picture, write_picture
 from rpi_runtime.estimate import Estimator
 from rpi_runtime.model.interpreter import Model
+from tests.e2e.commands import fetch, skip
 
-SKIPPED = 77
 # share of keypoints that must be found, and how near in pixels; tflite-runtime's own INT8 kernels round differently
 STRICT, LOOSE = (1.0, 0.1), (0.8, 8.0)
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -43,37 +43,11 @@ class Stopwatch:
         return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def skip(reason: str) -> NoReturn:
-    """End, saying what is missing."""
-    print(f"skipped: {reason}")
-    sys.exit(SKIPPED)
-
-
 def add_pictures(parser: argparse.ArgumentParser, count: int) -> None:
     """Declare the network and the pictures on which people are compared."""
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True, help="folder of pictures with people")
     parser.add_argument("--count", type=int, default=count, help="pictures (default: %(default)s)")
-
-
-def which_missing(*names: str) -> list[str]:
-    """Return those of these programs that are not installed."""
-    return [name for name in names if not shutil.which(name)]
-
-
-def need(*names: str) -> None:
-    """Skip unless all these programs are installed."""
-    if missing := which_missing(*names):
-        skip(f"not installed: {', '.join(missing)}")
-
-
-def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run a command; show what it said when it fails."""
-    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, **options)  # type: ignore[call-overload]
-    if done.returncode:
-        print(done.stdout[-2000:], done.stderr[-2000:], sep="\n", file=sys.stderr)
-        raise SystemExit(f"failed with {done.returncode}: {' '.join(str(w) for w in words)}")
-    return done
 
 
 def find_python(version: str) -> str | None:
@@ -107,7 +81,9 @@ def build_wheel(version: str, folder: Path, environment: dict[str, str] | None =
     copy_sources(copy)
     wheels = folder / f"wheel-{version}"
     words = [python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, copy]
-    run(*words, env={**os.environ, **(environment or {})})
+    fetch(
+        *words, env={**os.environ, **(environment or {})}, patience_s=None
+    )  # setuptools and Cython, and builds
     (wheel,) = wheels.glob("pipose-*.whl")
     if kept:
         kept.mkdir(parents=True, exist_ok=True)

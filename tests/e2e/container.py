@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from tests.e2e.checkout import run
+from tests.e2e.commands import fetch
 
 PACKAGES = ["systemd", "python3", "procps", "passwd", "libstdc++6"]
 # What dpkg would sync to disk or unpack, and nobody needs in a root that lives for a minute.
@@ -27,7 +27,7 @@ _BOOT_S = 60.0
 def make_root(suite: str, root: Path, *further: str) -> None:
     """Make a root of `suite` with systemd, python3 and further packages; they are configured."""
     words = ["--variant=essential", f"--include={','.join([*PACKAGES, *further])}", *OPTIONS]
-    run("mmdebstrap", *words, suite, root)
+    fetch("mmdebstrap", *words, suite, root)
 
 
 def why_not(root: Path) -> str:

@@ -33,12 +33,10 @@ from tests.e2e.checkout import (
     compare,
     copy_pictures,
     expected,
-    need,
     need_python,
     people_of,
-    run,
-    skip,
 )
+from tests.e2e.commands import fetch, need, run, skip
 from tests.e2e.emulator import find_qemu
 from tests.e2e.own_python import put_python
 
@@ -76,7 +74,7 @@ def make_root(target: Target, emulator: Path | None = None) -> None:
     packages = PACKAGES + (["python3", "libpython3-stdlib"] if target.debian_python else [])
     packages += [f"libpython{target.python}-dev"] if target.emulated else []
     words = [f"--arch={target.arch}", "--variant=extract", f"--include={','.join(packages)}"]
-    run("mmdebstrap", *words, target.suite, target.root)
+    fetch("mmdebstrap", *words, target.suite, target.root)
     for name in ("bin", "lib", "lib64", "sbin"):
         if (target.root / "usr" / name).is_dir() and not (target.root / name).exists():
             (target.root / name).symlink_to(f"usr/{name}")
@@ -125,7 +123,7 @@ def install(target: Target, wheel: Path, interpreter: str) -> None:
     if interpreter != TFLITE:
         packages = ["numpy", "pillow", LITERT]
     # by the pip of this very version, for another one's takes no package that its own Python is too old for
-    run(need_python(target.python), "-m", "pip", "install", "-q", "--target", site, *words, *packages)
+    fetch(need_python(target.python), "-m", "pip", "install", "-q", "--target", site, *words, *packages)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.e2e.checkout import need, run
+from tests.e2e.commands import fetch, need
 
 LEAST = 10  # major version
 SUITE = "trixie"
@@ -21,7 +21,7 @@ def find_qemu(machine: str, folder: Path) -> Path:
             return Path(found)
     need("mmdebstrap")
     root = folder / "qemu"
-    run("mmdebstrap", "--variant=extract", "--include=qemu-user", SUITE, root)
+    fetch("mmdebstrap", "--variant=extract", "--include=qemu-user", SUITE, root)
     kept = folder / f"qemu-{machine}"
     shutil.move(root / "usr/bin" / kept.name, kept)
     shutil.rmtree(root)

@@ -34,7 +34,8 @@ from typing import Any
 
 from export.report.report import render
 from rpi_runtime.sinks.mqtt.homeassistant import describe_device
-from tests.e2e.checkout import find_python, which_missing
+from tests.e2e.checkout import find_python
+from tests.e2e.commands import which_missing
 from tests.export.report.test_report import outcome
 from tests.rpi_runtime.sinks.mqtt.mosquitto import free_port, wait_for
 from tests.rpi_runtime.sinks.web.browser import browsing

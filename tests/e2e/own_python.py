@@ -6,7 +6,8 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.e2e.checkout import need_python, run, skip
+from tests.e2e.checkout import need_python
+from tests.e2e.commands import run, skip
 
 # What neither an installation nor the runtime needs; tkinter would want a whole X11.
 LEFT_OUT = ("*.a", "__pycache__", "test", "idlelib", "turtledemo", "tkinter", "_tkinter*", "site-packages")

@@ -16,7 +16,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.e2e.checkout import Stopwatch, copy_sources, need, readme_block, run, skip
+from tests.e2e.checkout import Stopwatch, copy_sources, readme_block
+from tests.e2e.commands import fetch, need, skip
 from tests.e2e.own_python import put_python
 from tests.e2e.pythons import result_of, size_of
 
@@ -31,7 +32,7 @@ SETTINGS = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 def make_root(suite: str, root: Path, python: str | None) -> list[str]:
     """Make the root, maybe with a Python of this machine; returns the packages that the README names."""
     packages = readme_block("packages").partition("apt install ")[2].split()
-    run("mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, root)
+    fetch("mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, root)
     for name in NETWORK:
         if Path("/", name).is_file():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +53,8 @@ def inside(root: Path, words: str) -> str:
     enter = f'mount -t proc proc {root}/proc && {devices} && exec env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 "$@"'
     watch = Stopwatch()
     command = f"cd /{PLACE} && {words}"
-    run("unshare", "--mount", "sh", "-c", enter, "sh", *kept, "chroot", root, "bash", "-euc", command)
+    words = ["unshare", "--mount", "sh", "-c", enter, "sh", *kept, "chroot", root, "bash", "-euc", command]
+    fetch(*words, patience_s=None)  # it also builds
     return str(watch)
 
 

@@ -15,11 +15,12 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.e2e.checkout import build_wheel, find_python, need, run, skip
+from tests.e2e.checkout import build_wheel, find_python
+from tests.e2e.commands import fetch, need, skip
 from tests.e2e.container import Container, end_on_sigterm, make_root, why_not
 from tests.e2e.service_steps import STEPS, Case
 from tests.rpi_runtime.service.recording import write_recording
@@ -38,22 +39,19 @@ def make_environment(version: str, folder: Path, *further: str) -> Path:
     (environment / "bin/python").symlink_to(f"/usr/bin/python{version}")
     (environment / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {version}\n")
     site = environment / f"lib/python{version}/site-packages"
-    run(str(find_python(version)), "-m", "pip", "install", "-q", "--target", site, wheel, *further)
+    fetch(str(find_python(version)), "-m", "pip", "install", "-q", "--target", site, wheel, *further)
     return environment
 
 
 def prepare(suite: str, folder: Path) -> Path:
     """Make the root, with everything in it that the steps need."""
     root = folder / "root"
-    made: list[Path] = []
-    builder = threading.Thread(target=lambda: made.append(make_environment(SUITES[suite], folder)))
-    builder.start()
-    make_root(suite, root)
-    builder.join()
-    if not made:
-        raise SystemExit("the virtual environment could not be made")
+    with ThreadPoolExecutor(1) as builder:
+        made = builder.submit(make_environment, SUITES[suite], folder)
+        make_root(suite, root)
+        environment = made.result()
     (root / HOME).mkdir(mode=0o700, parents=True)
-    shutil.move(made[0], root / ENVIRONMENT)
+    shutil.move(environment, root / ENVIRONMENT)
     write_toy(root / HOME / "toy 100%.tflite")
     (root / "srv").mkdir(exist_ok=True)
     write_recording(root / "srv/walk.zip", frames=40, fps=20)

@@ -21,7 +21,8 @@ import tempfile
 from pathlib import Path
 
 from rpi_runtime.service.unit import TEMPLATE
-from tests.e2e.checkout import find_python, need, run, skip
+from tests.e2e.checkout import find_python
+from tests.e2e.commands import need, run, skip
 from tests.e2e.container import end_on_sigterm, make_root
 from tests.e2e.service import ENVIRONMENT, HOME, SUITES, make_environment
 from tests.rpi_runtime.toys import write_toy

@@ -25,15 +25,12 @@ from pathlib import Path
 
 from tests.e2e.checkout import (
     CHECKOUT,
-    SKIPPED,
     Stopwatch,
     add_pictures,
     build_wheel,
-    need,
     need_python,
-    run,
-    skip,
 )
+from tests.e2e.commands import SKIPPED, SkippedError, need, run, skip
 from tests.e2e.debian_root import (
     LITERT,
     MACHINE,
@@ -116,8 +113,13 @@ def try_side_by_side(names: list[str], args: argparse.Namespace) -> int:
     words = [sys.executable, "-m", "tests.e2e.wheels", "--model", args.model, "--images", args.images]
     words += ["--count", args.count] + (["--output", args.output] if args.output else [])
     with tempfile.TemporaryDirectory(prefix="pipose-qemu-") as folder, ThreadPoolExecutor(AT_A_TIME) as pool:
+        left: list[str] = []
         if any(map(needs_emulator, names)):
-            words += ["--emulator", find_qemu(MACHINE["arm64"], Path(folder))]  # once for all
+            try:
+                words += ["--emulator", find_qemu(MACHINE["arm64"], Path(folder))]  # once for all
+            except SkippedError:
+                left = [name for name in names if needs_emulator(name)]
+                print(f"{', '.join(left)}: skipped, for want of an emulator", flush=True)
 
         def attempt(name: str) -> int:
             command = [str(word) for word in [*words, "--only", name]]
@@ -128,7 +130,7 @@ def try_side_by_side(names: list[str], args: argparse.Namespace) -> int:
             print(f"{name}: {said}", end="", flush=True)
             return done.returncode
 
-        codes = list(pool.map(attempt, names))
+        codes = [SKIPPED for _ in left] + list(pool.map(attempt, [n for n in names if n not in left]))
     failed, skipped = sum(code not in (0, SKIPPED) for code in codes), codes.count(SKIPPED)
     passed, load = len(codes) - failed - skipped, os.getloadavg()[0]
     print(f"{passed} wheels passed, {failed} failed, {skipped} skipped: {watch}, load {load:.1f}")
