@@ -117,14 +117,14 @@ def _levels(classes: Classes, statistics: Mapping[Tensor, Statistics], grids: li
 def _solve(classes: Classes, statistics: Mapping[Tensor, Statistics], grids: list[list[Tensor]]) -> Factors:
     """Fixed point: each class moves by the mean, in logarithms, of what its channels miss to the level of their grids.
 
-    The level is the mean of a grid's channels; where a clamp or a fixed class holds the largest, it is the largest.
+    The level is the mean of a grid's channels; where there are clamps or fixed classes, it is the largest of those. That
+    of all channels would rise with each sweep where a class has large values in one tensor and none in this one.
     """
     all_ = _levels(classes, statistics, grids)
     limit = np.full(classes.count, np.inf)
     np.minimum.at(limit, all_.kind, np.log(CLAMP / ROOM) - all_.level)
     limit = np.where(classes.clamped, np.maximum(limit, 0), np.inf)
-    held = np.zeros(len(grids), bool)
-    held[all_.grid[(classes.fixed | classes.clamped)[all_.kind]]] = True
+    holding = (classes.fixed | classes.clamped)[all_.kind]
     sizes = np.maximum(np.bincount(all_.grid, minlength=len(grids)), 1)
     counts = np.maximum(np.bincount(all_.kind, minlength=classes.count), 1)
     factor = np.zeros(classes.count)
@@ -132,8 +132,8 @@ def _solve(classes: Classes, statistics: Mapping[Tensor, Statistics], grids: lis
         filled = factor[all_.kind] + all_.level
         mean = np.bincount(all_.grid, weights=filled, minlength=len(grids)) / sizes
         top = np.full(len(grids), -np.inf)
-        np.maximum.at(top, all_.grid, filled)
-        missing = np.where(held, top, mean)[all_.grid] - filled
+        np.maximum.at(top, all_.grid[holding], filled[holding])
+        missing = np.where(np.isfinite(top), top, mean)[all_.grid] - filled
         step = np.bincount(all_.kind, weights=missing, minlength=classes.count) / counts
         factor = np.minimum(np.where(classes.fixed, 0.0, factor + step), limit)
     return np.exp(factor)

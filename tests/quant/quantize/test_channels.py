@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from quant.quantize.channels import find_classes
-from quant.quantize.equalize import equalize
+from quant.quantize.equalize import LARGEST, equalize
 from quant.quantize.observe import observe
 from quant.quantize.plan import grid_groups, integer_operators
-from quant.tflite.records import Model
+from quant.tflite.records import Model, Tensor
 from tests.quant.quantize.test_quantizer import BODIES, shuffle
-from tests.quant.toynetwork import Builder, images, network, run
+from tests.quant.toynetwork import Builder, error, images, network, quantized, run
 
 
 def equalized(model: Model) -> Model:
@@ -62,3 +62,25 @@ def test_a_clamp_limits_the_factor() -> None:
     assert found.high <= 6.0
     before, after = (run(m, next(images())) for m in (model, made))
     np.testing.assert_allclose(after["maps"], before["maps"], atol=1e-4 * np.abs(before["maps"]).max())
+
+
+def test_factors_stay_bounded_where_a_channel_is_dead_beside_a_fixed_one() -> None:
+    """A sum whose ReLU leaves channels at zero, joined with a head whose factor is fixed, as in HigherHRNet."""
+
+    def body(builder: Builder, x: Tensor) -> Tensor:
+        a, b = builder.conv(x, 8), builder.conv(x, 8)
+        shift = builder.operators[-1].inputs[2]
+        assert shift is not None and shift.data is not None
+        shift.data[:3] = -50
+        total = builder.same("ADD", a, b, fused_activation_function="RELU")
+        head = builder.conv(total, 8, scale=0.1)
+        joined = builder.op("CONCATENATION", [total, head], (*x.shape[:3], 16), axis=3)
+        return builder.same("MUL", builder.conv(joined, 8), builder.same("LOGISTIC", head))
+
+    model = network(body)
+    made = equalized(model)
+    before, after = (m.operators[2].inputs[1] for m in (model, made))
+    assert before is not None and after is not None
+    ratio = np.abs(after.real()).max() / np.abs(before.real()).max()
+    assert 1 / LARGEST < ratio < LARGEST
+    assert error(model, quantized(model, "w8c_a8_eq").model) < 3 * error(model, quantized(model).model)
