@@ -117,8 +117,8 @@ def _levels(classes: Classes, statistics: Mapping[Tensor, Statistics], grids: li
 def _solve(classes: Classes, statistics: Mapping[Tensor, Statistics], grids: list[list[Tensor]]) -> Factors:
     """Fixed point: each class moves by the mean, in logarithms, of what its channels miss to the level of their grids.
 
-    The level is the mean of a grid's channels; where there are clamps or fixed classes, it is the largest of those. That
-    of all channels would rise with each sweep where a class has large values in one tensor and none in this one.
+    The level is the mean of a grid's channels; where there are clamps or fixed classes, it is the largest of those. The
+    largest of all would rise with each sweep where a class has large values in one tensor and none in this one.
     """
     all_ = _levels(classes, statistics, grids)
     limit = np.full(classes.count, np.inf)

@@ -10,6 +10,7 @@ import numpy as np
 from export.graph.convert import (  # noqa: F401 - each registers its converters
     activations,
     arithmetic,
+    attention,
     convolution,
     matrix,
     normalisation,

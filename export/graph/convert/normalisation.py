@@ -43,26 +43,40 @@ def _spread(vector: Vector, order: tuple[int, ...]) -> Vector:
 def normalised(scope: Scope, tensor: Tensor, places: list[int], epsilon: float) -> Tensor:
     """``(x - mean) / sqrt(variance + epsilon)`` over these axes of the tensor."""
     centred = combine(scope, "SUB", tensor, reduce(scope, "MEAN", tensor, places))
-    variance = reduce(scope, "MEAN", multiply(scope, centred, centred), places)
-    return multiply(scope, centred, unary(scope, "RSQRT", add(scope, variance, epsilon)))
+    return of_unit_size(scope, centred, places, epsilon)
 
 
-@converts("LayerNormalization")
+def of_unit_size(scope: Scope, tensor: Tensor, places: list[int], epsilon: float) -> Tensor:
+    """``x / sqrt(mean(x^2) + epsilon)`` over these axes of the tensor."""
+    square = reduce(scope, "MEAN", multiply(scope, tensor, tensor), places)
+    return multiply(scope, tensor, unary(scope, "RSQRT", add(scope, square, epsilon)))
+
+
+@converts("LayerNormalization", "RMSNormalization")
 def convert_layer_norm(scope: Scope, node: Node) -> None:
-    """Over all axes from the given one on."""
+    """Over all axes from the given one on; by the root of the mean square alone in the second form."""
     if len([name for name in node.outputs if name]) > 1:
         raise RefusalError("it also gives mean and deviation; expected the result alone")
     value = scope.input(node)
     rank = len(value.order)
     axis = int(node.get("axis", -1)) % rank
     places = [value.place(a) for a in range(axis, rank)]
-    result = normalised(scope, value.tensor, places, float(node.get("epsilon", 1e-5)))
+    step = normalised if node.kind == "LayerNormalization" else of_unit_size
+    result = step(scope, value.tensor, places, float(node.get("epsilon", 1e-5)))
     for index, operation in ((1, multiply), (2, add)):
         vector = scope.parameter(node, ("", "scale", "bias")[index], index)
         if vector is not None:
             spread = vector.reshape((1,) * (rank - vector.ndim) + vector.shape).transpose(value.order)
             result = operation(scope, result, spread)
     scope.keep(node, result, value.order)
+
+
+@converts("MeanVarianceNormalization")
+def convert_mean_variance(scope: Scope, node: Node) -> None:
+    """Over the pixels of all pictures for each channel, where no axes are given."""
+    value = scope.input(node)
+    places = [value.place(int(a)) for a in node.get("axes", (0, 2, 3))]
+    scope.keep(node, normalised(scope, value.tensor, places, 1e-9), value.order)
 
 
 @converts("InstanceNormalization")

@@ -53,6 +53,16 @@ FORMS.add(
 )
 
 
+FORMS.add(
+    "rms-norm",
+    lambda g: g.add("RMSNormalization", g.add("Transpose", g.map(), perm=[0, 2, 3, 1]), g.positive(8)),
+    23,
+)
+FORMS.add("rms-norm-all", lambda g: g.add("RMSNormalization", g.map(), g.normal(8, 12, 10), axis=1), 23)
+FORMS.add("mean-variance", lambda g: g.add("MeanVarianceNormalization", g.map()), 9, 17)
+FORMS.add("mean-variance-axes", lambda g: g.add("MeanVarianceNormalization", g.map(), axes=[1]), 17)
+
+
 @FORMS.form(9, 17)
 def group_norm_by_instance_norm(g: Graph) -> Any:
     shape = g.const([0, 4, -1], np.int64)
