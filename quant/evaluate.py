@@ -20,14 +20,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from quant.accuracy.boxes import detected_boxes
-from quant.accuracy.evaluation import EvaluationSpec, evaluate_file, say_missing, table
+from quant.accuracy.boxes import Boxes, detected_boxes
+from quant.accuracy.evaluation import Evaluation, EvaluationSpec, evaluate_file, say_missing, table
 from quant.accuracy.predict import PAF_DECODING, Procedure
 from quant.cli import make_parser, run_command
-from quant.progress import Progress, print_table, reporting
+from quant.progress import Progress, print_table, reporter, reporting
 from rpi_runtime.command_line import AS_JSON, COCO, SPLIT, exit_codes
-from rpi_runtime.errors import UsageError
-from rpi_runtime.evaluate.coco import read_split
+from rpi_runtime.errors import InputError, UsageError
+from rpi_runtime.evaluate.coco import CocoSplit, read_split
 from rpi_runtime.files import ensure_writable, write_text
 from rpi_runtime.model.card import read_card
 
@@ -77,14 +77,35 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def _check_files(files: Sequence[Path], output: Path | None) -> None:
+def _check_files(files: Sequence[Path], output: Path | None, boxes: str) -> None:
     """Check every file before minutes of work on the first one."""
     for path in files:
-        read_card(path)
+        card = read_card(path)
+        if boxes != "gt" and not card.sees_crops:
+            raise UsageError(f"--boxes {boxes}: {path} finds people itself; leave --boxes out")
     names = Counter(_results_name(path) for path in files)
     double = [name for name, count in names.items() if count > 1]
     if output and double:
         raise UsageError(f"--output: several files would be written to {double[0]}; evaluate them one by one")
+
+
+def _say_blind(evaluations: Sequence[Evaluation]) -> None:
+    """Tell the user where a network finds nobody: most likely the card feeds or reads it wrongly."""
+    for evaluation in evaluations:
+        if evaluation.ap == 0:
+            reporter().say(
+                f"{evaluation.file}: none of {evaluation.poses} people found is where one is annotated; see whether "
+                "size, mean, scale, channels and thresholds of the card are those of the network"
+            )
+
+
+def _check_boxes(boxes: Boxes, split: CocoSplit) -> None:
+    """Refuse boxes of other pictures, with which nobody would be found."""
+    if not any(boxes.of(image.id) for image in split.images):
+        raise InputError(
+            f"--boxes {boxes.source}: has boxes of {len(boxes.by_image)} images, and none of {split.name}",
+            remedy="give a detector's results on these very images, or gt",
+        )
 
 
 def _results_name(file: Path) -> str:
@@ -98,16 +119,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = [*args.files, *args.model]
     if not files:
         commands.error("the following arguments are required: --model")
-    _check_files([*files, *([Path(args.refine)] if args.refine else [])], args.output)
+    _check_files([*files, *([Path(args.refine)] if args.refine else [])], args.output, args.boxes)
     boxes = None if args.boxes == "gt" else detected_boxes(Path(args.boxes))
+    split = read_split(args.coco, args.split)
+    if boxes is not None:
+        _check_boxes(boxes, split)
     procedure = Procedure(decode=args.decode, flip=args.flip, boxes=boxes, refine=args.refine)
-    spec = EvaluationSpec(split=read_split(args.coco, args.split), threads=args.threads, procedure=procedure)
+    spec = EvaluationSpec(split=split, threads=args.threads, procedure=procedure)
     if args.output:
         ensure_writable(args.output)
     with reporting(Progress(quiet=args.json)):
         say_missing(spec.split)
         results = [evaluate_file(path, spec) for path in files]
-    evaluations = [r.evaluation for r in results]
+        evaluations = [r.evaluation for r in results]
+        _say_blind(evaluations)
     if args.json:
         print(json.dumps([asdict(e) for e in evaluations], indent=1))
     else:

@@ -18,6 +18,9 @@ _NOISE = (
 _NETWORK = "replace these operations in the network, or take --float16"
 _OURS = "this is a fault of pipose: report it with the .report.json; --float16 until then"
 FINDER = Path("FINDER.tflite")  # stands for a network that the user has
+# With 1 picture of train2017 instead of 32, lw-openpose at 160x120 kept 3.1 of its 6.9 AP, with 4 pictures 6.6, and
+# every check held (python -m quant.evaluate, 125 pictures of val2017, 2026-12-01).
+FEW_PICTURES = 8
 # By the name of a check of `quant.judge.gate`.
 REMEDIES = {
     "tensors that are not integer": _OURS,
@@ -74,11 +77,31 @@ def verdict(outcome: Outcome) -> str:
     if round(outcome.in_float, 2) > 0:
         share = f"{outcome.in_float:.0%} of the predicted time"
         found = f"INT8 but for {share}, which float takes; ready for a Raspberry Pi."
-    if outcome.agreement is not None:
+    if outcome.agreement is not None and outcome.agreement.peaks > 0:
         a = outcome.agreement
         what = "boxes" if a.likeness is not None and a.likeness_of == "boxes" else "keypoints"
         found += f" On the calibration pictures it keeps {1 - a.lost:.0%} of the {what} that the float network finds"
         found += f", {a.shift_px:.1f} pixels away on average."
+    return found
+
+
+def doubts(outcome: Outcome) -> list[str]:
+    """Return why a file may be of no use although no check failed, each with what to do about it."""
+    found = []
+    card = "see whether mean, scale, channels and thresholds of the card are those of the network"
+    pictures = outcome.card.provenance.calibration_images
+    if outcome.evaluations and outcome.evaluations[0].ap == 0:
+        found.append(f"the float network's AP is 0, so nothing was measured that could be lost: {card}")
+    elif outcome.agreement is not None and outcome.agreement.peaks == 0:
+        found.append(
+            "the float network finds nobody on the calibration pictures, so its bare outputs were compared: "
+            f"{card}, and whether there are people on the pictures"
+        )
+    elif 0 < pictures < FEW_PICTURES and not outcome.evaluations:
+        found.append(
+            f"calibrated on {pictures} picture{'s' * (pictures > 1)}, and compared on no others, which hides what is "
+            f"lost elsewhere: give --calibration {FEW_PICTURES} or more, or --coco to measure it"
+        )
     return found
 
 
@@ -146,6 +169,7 @@ def closing_lines(outcomes: Sequence[Outcome], pages: Sequence[Path]) -> list[st
     lines = []
     for outcome, page in zip(outcomes, pages, strict=True):
         lines += [f"{outcome.path.name}: {verdict(outcome)}", f"The report: {page}"]
+        lines += [f"Beware: {doubt}" for doubt in doubts(outcome)]
         lines += [f"    {remedy}" for remedy in remedies(outcome)]
     passed = [o for o in outcomes if o.passed]
     finder = next((o.path for o in passed if not o.card.sees_crops), FINDER)

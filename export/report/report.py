@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from rich.table import Table
 
-from export.report.advice import kind_of, next_steps, remedies, verdict
+from export.report.advice import doubts, kind_of, next_steps, remedies, verdict
 from export.report.chart import Series, line_chart
 from export.report.outcome import Outcome
 from quant.speed.boards import BOARDS
@@ -33,6 +33,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "card": asdict(outcome.card),
         "stages": [asdict(s) for s in outcome.stages],
         "parity": [asdict(p) for p in outcome.parities],
+        "doubts": doubts(outcome),
         "checks": [asdict(c) for c in outcome.checks],
         "operations": dict(outcome.operations),
         "predicted_speed": [asdict(p) for p in _predictions(outcome)],
@@ -89,6 +90,7 @@ def render(outcome: Outcome) -> str:
         pictures=pictures,
         kind=kind_of(outcome),
         verdict=verdict(outcome),
+        doubts=doubts(outcome),
         remedies=remedies(outcome),
         steps=next_steps(outcome) if outcome.passed else [],
         speeds=[p.describe() for p in _predictions(outcome)],

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 
 from quant import evaluate
-from quant.accuracy.evaluation import EvaluationSpec, evaluate_file, score
+from quant.accuracy.boxes import Box, Boxes
+from quant.accuracy.evaluation import EvaluationSpec, Results, evaluate_file, score
 from quant.calibration import Manifest, read_calibration
 from quant.cli import run_command
 from quant.evaluate import main
@@ -326,3 +328,38 @@ def test_files_whose_results_would_overwrite_each_other(
     argv = ["--model", str(toy_coco[0]), str(second), "--coco", str(toy_coco[1]), "--output", str(tmp_path)]
     assert run_command(main, argv) == 2
     assert "toy.results.json" in capsys.readouterr().err
+
+
+def test_boxes_of_other_pictures_are_refused(toy_coco: tuple[Path, Path]) -> None:
+    split = read_split(toy_coco[1], "val2017")
+    there, elsewhere = split.images[0].id, max(i.id for i in split.images) + 1
+    person = (Box(xywh=(1.0, 1.0, 9.0, 9.0)),)
+    evaluate._check_boxes(Boxes(source="F.json", by_image={elsewhere: person, there: person}), split)
+    with pytest.raises(InputError, match="has boxes of 1 images, and none of val2017"):
+        evaluate._check_boxes(Boxes(source="F.json", by_image={elsewhere: person}), split)
+
+
+def test_boxes_for_a_network_that_finds_people_itself_are_refused(
+    toy_coco: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, coco = toy_coco
+    argv = ["--model", str(model), "--coco", str(coco), "--boxes", str(tmp_path / "boxes.json")]
+    assert run_command(main, argv) == 2
+    assert f"{model} finds people itself; leave --boxes out" in capsys.readouterr().err
+
+
+def test_a_network_that_finds_nobody_is_told_of(
+    toy_coco: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, coco = toy_coco
+    spec = EvaluationSpec(split=read_split(coco, "val2017"))
+    blind = replace(evaluate_file(model, spec).evaluation, ap=0.0, poses=3)
+    monkeypatch.setattr(
+        evaluate, "evaluate_file", lambda *_: Results(evaluation=blind, detections=[], per_image=[])
+    )
+    assert run_command(main, ["--model", str(model), "--coco", str(coco)]) == 0
+    said = capfd.readouterr().err
+    assert (
+        f"{model.name}: none of 3 people found is where one is annotated; see whether size, mean, scale"
+        in said
+    )

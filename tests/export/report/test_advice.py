@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from export.report.advice import REMEDIES, closing_lines, kind_of, next_steps, remedies, verdict
+from export.report.advice import REMEDIES, closing_lines, doubts, kind_of, next_steps, remedies, verdict
 from export.report.outcome import Outcome
+from export.report.report import as_data, render
 from export.tflite import main
 from export.zoo.registry import find_model
 from quant.judge.gate import LIKENESS, STRICT_LIKENESS, Check
 from rpi_runtime.installing import python_here
+from rpi_runtime.model.card import Provenance
 from tests.export.report.test_report import outcome
 
 ROOT = Path(__file__).parents[3]
@@ -99,6 +101,42 @@ def test_a_pair_that_was_exported_together_is_advised_together(tmp_path: Path) -
     assert any(line.endswith(f"quant.evaluate {both} --coco COCO_DIR") for line in lines)
     assert f"    scp {finder.path} {tmp_path}/crops.tflite pi@raspberrypi:" in lines
     assert lines[-1].endswith(f"run --model {finder.path.name} --refine crops.tflite")
+
+
+def with_pictures(tmp_path: Path, count: int) -> Outcome:
+    done = replace(outcome(tmp_path), evaluations=())
+    return replace(done, card=replace(done.card, provenance=Provenance(calibration_images=count)))
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "calibrated on 1 picture, and"), (7, "calibrated on 7 pictures, and")]
+)
+def test_a_file_that_few_pictures_speak_for_is_in_doubt(tmp_path: Path, count: int, words: str) -> None:
+    (doubt,) = doubts(with_pictures(tmp_path, count))
+    assert doubt.startswith(words)
+    assert f"Beware: {doubt}" in closing_lines([with_pictures(tmp_path, count)], [tmp_path / "page.html"])
+    assert doubt in render(with_pictures(tmp_path, count))
+    assert as_data(with_pictures(tmp_path, count))["doubts"] == [doubt]
+    measured = replace(with_pictures(tmp_path, count), evaluations=outcome(tmp_path).evaluations)
+    assert doubts(measured) == []  # what is lost elsewhere was measured there
+
+
+def test_enough_pictures_leave_no_doubt(tmp_path: Path) -> None:
+    assert doubts(with_pictures(tmp_path, 8)) == []
+    assert doubts(with_pictures(tmp_path, 32)) == []
+
+
+def test_a_float_network_that_finds_nobody_is_told_of(tmp_path: Path) -> None:
+    done = with_pictures(tmp_path, 32)
+    assert done.agreement is not None
+    blind = replace(done, agreement=replace(done.agreement, peaks=0, lost=0.0, shift_px=0.0))
+    assert verdict(blind) == "Fully INT8, ready for a Raspberry Pi."
+    (doubt,) = doubts(blind)
+    assert doubt.startswith("the float network finds nobody on the calibration pictures")
+    nothing = tuple(replace(e, ap=0.0) for e in outcome(tmp_path).evaluations)
+    (doubt,) = doubts(replace(done, evaluations=nothing))
+    assert doubt.startswith("the float network's AP is 0")
+    assert "mean, scale, channels and thresholds of the card" in doubt
 
 
 def test_measured_ap_is_not_asked_for_again(tmp_path: Path) -> None:
