@@ -30,7 +30,7 @@ from quant.recipe import Recipe, RecipeError
 from quant.tflite.records import Model, Quantization
 from quant.tflite.run import run_model
 from quant.tflite.write import write_model
-from rpi_runtime.errors import DependencyError
+from rpi_runtime.errors import DependencyError, ParityError
 from rpi_runtime.model import interpreter
 from rpi_runtime.model.card import InputSpec, ModelCard
 
@@ -123,8 +123,8 @@ class Maker:
     def make(self, network: Model, recipes: Sequence[Recipe]) -> Made:
         """Return the first file that the gate accepts; where it accepts none, the one with the least loss.
 
-        A recipe after the first that cannot be carried out, on this network or for want of a package, is left out: the
-        gate's word on the others is worth more than no file.
+        A recipe after the first that cannot be carried out, on this network or for want of a package, or that changes
+        what the network computes in float, is left out: the gate's word on the others is worth more than no file.
         """
         images = list(self.calibration.inputs(self.card.input))
         quantizer = Quantizer(network, images, input_grid(self.card.input), for_decoder(self.card))
@@ -133,7 +133,7 @@ class Maker:
         for recipe in recipes:
             try:
                 made = self._try(quantizer, recipe)
-            except RecipeError as err:
+            except (RecipeError, ParityError) as err:
                 if not tried:
                     raise
                 self.progress.say(f"  {recipe.name:<12} left out: {err}")

@@ -195,10 +195,12 @@ def _spec(request: ExportRequest, recipe: Recipe, network: Network) -> ExportSpe
     from quant.accuracy.evaluation import EvaluationSpec, say_missing
     from quant.judge.gate import Limits
     from rpi_runtime.evaluate.coco import read_split
+    from rpi_runtime.evaluate.images import check_sizes
 
     split = read_split(request.coco, request.split) if request.coco else None
     if split:
         say_missing(split)
+        check_sizes(split)  # now, not behind minutes of work
     calibration, people = None, {}
     if recipe.kind == "int8":
         with reporter().stage("calibration") as notes:

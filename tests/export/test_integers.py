@@ -21,7 +21,7 @@ from quant.quiet import quiet
 from quant.recipe import REPAIRS, Recipe, load_recipe
 from quant.tflite.records import Model
 from quant.tflite.write import write_model
-from rpi_runtime.errors import DependencyError
+from rpi_runtime.errors import DependencyError, ParityError
 from rpi_runtime.model.card import ModelCard
 
 RECIPES = tuple(load_recipe(name) for name in ("w8c_a8", "w8c_a8_eq", "w8c_a8_eqr"))
@@ -120,3 +120,20 @@ def test_a_first_recipe_that_needs_pytorch_is_an_error_without(
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(DependencyError, match="this needs torch, which is not installed; run: "):
         made(network, tmp_path, Meter(), recipes=[load_recipe("w8c_a8_eq_out"), load_recipe("w8c_a8_eq")])
+
+
+def test_a_repair_that_changes_the_float_network_leaves_the_attempts_of_the_others(
+    network: tuple[Model, ModelCard, CalibrationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare = Maker._compare
+
+    def differs(self: Maker, quantizer: object, quantized: object, recipe: Recipe) -> None:
+        if recipe.name == "w8c_a8_eqr":
+            raise ParityError("float32 -> equalized: output heatmaps differs")
+        compare(self, quantizer, quantized, recipe)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Maker, "_compare", differs)
+    found = made(network, tmp_path, Meter(w8c_a8=45.0, w8c_a8_eq=48.2))
+    assert [a.recipe for a in found.attempts] == ["w8c_a8", "w8c_a8_eq"]
+    with pytest.raises(ParityError):
+        made(network, tmp_path, Meter(), recipes=[load_recipe("w8c_a8_eqr")])
