@@ -9,9 +9,8 @@ import onnx
 import onnxruntime
 
 from cython_ext.specs import Floats
+from export.graph.cheapest import convert_cheapest
 from export.graph.convert.layout import Order, Shape, usual_order
-from export.graph.convert.network import convert
-from export.graph.convert.scope import Scope
 from export.graph.float_model import FloatModel, sample_images
 from export.graph.locate import first_difference
 from export.graph.parity import TOLERANCE, Outputs, Parity, compare
@@ -65,8 +64,7 @@ def from_onnx(
     """
     graph = tidy(model, spec.width, spec.height, outputs, path)
     orders = {name: layout(name, graph.shapes[name]) for name in outputs}
-    scope = Scope(graph.opset, dict(graph.constants))
-    result = convert(scope, graph.nodes, graph.image, graph.size, orders)
+    result, meeting = convert_cheapest(graph, orders)
     done = simplify(result)
     parities: list[Parity] = []
     for image in sample_images(spec):
@@ -75,7 +73,7 @@ def from_onnx(
         try:
             parities = _compared(graph, image, expected, found, orders)
         except ParityError as err:
-            where = first_difference(graph, image)
+            where = first_difference(graph, image, meeting)
             raise ParityError(f"{path}: {err}" + (f" (first at {where})" if where else "")) from err
     return FloatModel(
         model=result, parities=tuple(parities), notes=tuple(f"{count} {what}" for what, count in done.items())

@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 
 from cython_ext.specs import Floats
+from export.graph.convert.layout import Meeting
 from export.graph.convert.network import convert
 from export.graph.convert.scope import Scope
 from export.graph.parity import TOLERANCE
@@ -15,14 +16,14 @@ from quant.tflite.run import run_model
 from rpi_runtime.errors import ParityError
 
 
-def first_difference(graph: PlainGraph, image: Floats) -> str:
+def first_difference(graph: PlainGraph, image: Floats, meeting: Meeting) -> str:
     """Return the name of the first node whose result differs from ONNX Runtime's, or an empty text if all agree.
 
-    The graph is converted once more, without edits and with every value as an output.
+    The graph is converted once more, as before but without edits and with every value as an output.
     """
     made = [name for node in graph.nodes for name in node.outputs if name]
     floats = [name for name in made if graph.nodes[0].dtypes.get(name) == np.float32]
-    scope = Scope(graph.opset, dict(graph.constants))
+    scope = Scope(graph.opset, dict(graph.constants), meeting)
     try:
         plain = {name: tuple(range(len(graph.shapes[name]))) for name in floats}
         found = run_model(convert(scope, graph.nodes, graph.image, graph.size, plain), image)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph.convert.layout import Order
+from export.graph.convert.layout import Order, usual_order
 from export.graph.convert.refusal import RefusalError
 from export.graph.convert.registry import converts
 from export.graph.convert.scope import Scope
@@ -23,6 +23,7 @@ BINARY = {
 }  # fmt: skip
 # masks of attention hold minus infinity, or the least float; both are nothing behind a softmax
 NEVER = np.float32(1e9)
+LEAST = 1e-30  # a smaller divisor's inverse is beyond float32, or nearly
 COMPARISONS = {"GREATER", "LESS", "GREATER_EQUAL", "LESS_EQUAL", "EQUAL", "LOGICAL_AND", "LOGICAL_OR"}
 
 
@@ -54,11 +55,18 @@ def unary(scope: Scope, kind: str, tensor: Tensor, **options: Any) -> Tensor:
 
 
 def common_order(scope: Scope, node: Node, names: tuple[str, ...]) -> Order:
-    """The order of the largest operand that is computed, with axes in front for what it lacks."""
+    """The order of the largest operand that is computed, with axes in front for what it lacks.
+
+    Of operands of one size, the usual order is taken, which the layers behind will need.
+    """
     rank = max(len(node.shapes[name]) for name in names)
     computed = [name for name in names if not scope.is_constant(name)] or list(names)
-    largest = max(computed, key=lambda name: (len(node.shapes[name]), int(np.prod(node.shapes[name]))))
-    order = scope.value(largest).order
+
+    def size(name: str) -> tuple[int, int, bool]:
+        shape = node.shapes[name]
+        return len(shape), int(np.prod(shape)), scope.value(name).order == usual_order(len(shape))
+
+    order = scope.value(max(computed, key=size)).order
     missing = rank - len(order)
     return tuple(range(missing)) + tuple(axis + missing for axis in order)
 
@@ -77,7 +85,19 @@ def aligned(scope: Scope, node: Node, name: str, order: Order) -> Tensor:
     return scope.reshape(tensor, [1 if axis < missing else sizes[axis - missing] for axis in order])
 
 
-@converts(*(kind for kind in BINARY if kind not in ("Max", "Min")))
+@converts("Div")
+def convert_quotient(scope: Scope, node: Node) -> None:
+    """By a constant it is a product, which exists in INT8."""
+    divisor = scope.constant(node, 1)
+    if divisor is None or divisor.dtype != np.float32 or not (np.abs(divisor) > LEAST).all():
+        convert_binary(scope, node)
+        return
+    order = common_order(scope, node, node.inputs)
+    inverse = (1 / divisor).reshape((1,) * (len(order) - divisor.ndim) + divisor.shape).transpose(order)
+    scope.keep(node, multiply(scope, aligned(scope, node, node.inputs[0], order), inverse), order)
+
+
+@converts(*(kind for kind in BINARY if kind not in ("Div", "Max", "Min")))
 def convert_binary(scope: Scope, node: Node) -> None:
     """ONNX broadcasts like NumPy, and some of these operators take more than two operands."""
     order = common_order(scope, node, node.inputs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 from quant.tflite.records import Tensor
 
@@ -17,6 +18,11 @@ Order = tuple[int, ...]
 Shape = tuple[int, ...]
 
 CHANNELS_LAST: Order = (0, 2, 3, 1)
+
+# Where a reshape joins axes that lie apart: with the first of them, with the last, or as the result usually lies.
+# Which one spares the most later depends on the whole network.
+Meeting = Literal["first", "last", "usual"]
+MEETINGS: tuple[Meeting, ...] = ("first", "last", "usual")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +63,9 @@ def permuted(order: Order, permutation: Order) -> Order:
     return tuple(permutation.index(axis) for axis in order)
 
 
-def plan_reshape(shape: Shape, order: Order, target: Shape) -> tuple[Order, Order]:
+def plan_reshape(
+    shape: Shape, order: Order, target: Shape, meeting: Meeting = "first"
+) -> tuple[Order, Order]:
     """Plan a reshape that leaves the axes where they are, as far as possible.
 
     Parameters
@@ -66,6 +74,8 @@ def plan_reshape(shape: Shape, order: Order, target: Shape) -> tuple[Order, Orde
         ONNX's shapes before and after.
     order : tuple of int
         Where the axes lie before.
+    meeting : {"first", "last", "usual"}
+        Where axes that have to be moved go.
 
     Returns
     -------
@@ -74,25 +84,28 @@ def plan_reshape(shape: Shape, order: Order, target: Shape) -> tuple[Order, Orde
     """
     groups = _axis_groups(shape, target)
     rank = {axis: place for place, axis in enumerate(order)}
-    sites = _sites(groups, shape, rank)
+    sites = _sites(groups, shape, rank, meeting)
     sequence = sorted(range(len(groups)), key=lambda index: sites[index])
     wanted = [axis for index in sequence for axis in groups[index][0] if shape[axis] > 1]
     present = [axis for axis in order if shape[axis] > 1]
+    if wanted != present and meeting == "usual":
+        places = usual_order(len(target))
+        sequence.sort(key=lambda index: [places.index(axis) for axis in groups[index][1][:1]])
+    before = tuple(axis for index in sequence for axis in groups[index][0])
     after = tuple(axis for index in sequence for axis in groups[index][1])
-    if wanted == present:
-        return order, after
-    return tuple(axis for index in sequence for axis in groups[index][0]), after
+    return (order if wanted == present else before), after
 
 
 def _sites(
-    groups: list[tuple[list[int], list[int]]], shape: Shape, rank: dict[int, int]
+    groups: list[tuple[list[int], list[int]]], shape: Shape, rank: dict[int, int], meeting: Meeting
 ) -> list[tuple[int, int]]:
-    """Where each group lies: with its first axis that is more than one; one without such goes with its neighbour."""
+    """Where each group lies: with one of its axes that are more than one; one without such goes with its neighbour."""
     sites: list[tuple[int, int]] = []
     last = -1
     for index, (inputs, _) in enumerate(groups):
         real = [rank[axis] for axis in inputs if shape[axis] > 1]
-        last = min(real) if real else last
+        if real:
+            last = max(real) if meeting == "last" else min(real)
         sites.append((last, index))
     return sites
 

@@ -25,7 +25,8 @@ def convert_reshape(scope: Scope, node: Node) -> None:
 def keep_reshaped(scope: Scope, node: Node, source: str, shape: Shape) -> None:
     """Let a node's output be another value in this shape."""
     value = scope.value(source)
-    before, after = plan_reshape(value.shape, value.order, shape)
+    before, after = plan_reshape(value.shape, value.order, shape, scope.meeting)
+    scope.moved |= before != value.order
     tensor = scope.arranged(source, before)
     scope.keep(node, scope.reshape(tensor, [shape[axis] for axis in after]), after)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph.convert.layout import CHANNELS_LAST, Order, Shape, Value, usual_order
+from export.graph.convert.layout import CHANNELS_LAST, Meeting, Order, Shape, Value, usual_order
 from export.graph.convert.refusal import RefusalError
 from export.graph.node import STORED, Node
 from quant.tflite.records import Operator, Option, Tensor
@@ -26,15 +26,21 @@ class Scope:
         Version of ONNX's own operators that the graph uses.
     constants : dict
         Values known at export, by name.
+    meeting : {"first", "last", "usual"}
+        Where axes that a reshape joins go (`export.graph.convert.layout`).
 
     Attributes
     ----------
+    moved : bool
+        Whether a reshape had to move axes, so that `meeting` matters.
     operators : list of Operator
         In the order in which they run.
     """
 
-    def __init__(self, opset: int, constants: dict[str, Constant]) -> None:
+    def __init__(self, opset: int, constants: dict[str, Constant], meeting: Meeting = "first") -> None:
         self.opset = opset
+        self.meeting: Meeting = meeting
+        self.moved = False
         self.operators: list[Operator] = []
         self.constants = constants
         self._values: dict[str, list[Value]] = {}

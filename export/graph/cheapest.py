@@ -1,0 +1,59 @@
+"""Convert a graph in several ways, and take the one that spends the least on moving axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from operator import itemgetter
+
+import numpy as np
+
+from export.graph.convert.layout import MEETINGS, Meeting, Order
+from export.graph.convert.network import convert
+from export.graph.convert.scope import Scope
+from export.graph.tidy.plain import PlainGraph
+from quant.tflite.records import Model, Operator
+
+# XNNPACK transposes two axes in one call, for each index of the others: on an x86-64 (AMD EPYC) a call takes as long
+# as 500 bytes do in a large one.
+CALL = 500
+
+
+def convert_cheapest(graph: PlainGraph, orders: Mapping[str, Order]) -> tuple[Model, Meeting]:
+    """Convert with each place where joined axes may meet; return the cheapest network, and its place."""
+    made: list[tuple[int, Model, Meeting]] = []
+    for meeting in MEETINGS:
+        scope = Scope(graph.opset, dict(graph.constants), meeting)
+        model = convert(scope, graph.nodes, graph.image, graph.size, orders)
+        made.append((sum(map(_cost, model.operators)), model, meeting))
+        if not scope.moved:
+            break
+    _, best, meeting = min(made, key=itemgetter(0))
+    return best, meeting
+
+
+def _cost(op: Operator) -> int:
+    if op.name != "TRANSPOSE" or op.inputs[1] is None:
+        return 0
+    return transposing_cost(op.outputs[0].shape, np.asarray(op.inputs[1].data).tolist())
+
+
+def transposing_cost(result: Sequence[int], permutation: Sequence[int]) -> int:
+    """Return the cost of a TRANSPOSE to this shape: its values, and its calls."""
+    runs: list[list[int]] = []  # axes that stay side by side: place of the first in the operand, size of all
+    long = sorted(place for place, size in zip(permutation, result, strict=True) if size > 1)
+    places = {place: rank for rank, place in enumerate(long)}
+    last = -2
+    for place, size in zip(permutation, result, strict=True):
+        if size == 1:
+            continue
+        if places[place] == last + 1 and runs:
+            runs[-1][1] *= size
+        else:
+            runs.append([places[place], size])
+        last = places[place]
+    if len(runs) < 2:
+        return 0
+    if runs[-1][0] == max(first for first, _ in runs):  # the innermost run is moved as one value
+        runs.pop()
+    return prod(result) + CALL * prod(size for _, size in runs[:-2])
