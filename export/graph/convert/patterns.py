@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import sqrt
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from export.graph.node import Node
@@ -14,7 +15,10 @@ Constants = dict[str, NDArray[Any]]
 
 
 def read_patterns(nodes: list[Node], constants: Constants, outputs: tuple[str, ...]) -> list[Node]:
-    """Replace GELU by the error function and Mish by softplus; what they were made of is left out."""
+    """Replace GELU by the error function, Mish by softplus and group norms by instance norms of one node each.
+
+    What they were made of is left out; constants that the new nodes need are added.
+    """
     return _Reader(nodes, constants, outputs).read()
 
 
@@ -33,13 +37,8 @@ class _Reader:
         gone: set[str] = set()
         new: dict[str, Node] = {}
         for node in self.nodes:
-            found = (
-                self._gelu(node)
-                if node.kind == "Erf"
-                else self._mish(node)
-                if node.kind == "Softplus"
-                else None
-            )
+            readings = {"Erf": self._gelu, "Softplus": self._mish, "InstanceNormalization": self._group_norm}
+            found = readings[node.kind](node) if node.kind in readings else None
             if found is not None:
                 whole, parts = found
                 new[whole.outputs[0]] = whole
@@ -110,6 +109,26 @@ class _Reader:
         if tanh is None or product is None or product.kind != "Mul" or x not in product.inputs:
             return None
         return self._whole("Mish", x, product), [softplus, tanh, product]
+
+    def _group_norm(self, norm: Node) -> tuple[Node, list[Node]] | None:
+        """An instance norm of a map whose groups of channels were made rows, and back."""
+        before, after = self.makers.get(norm.inputs[0]), self._only_reader(norm.outputs[0])
+        vectors = [self.constants[name] for name in norm.inputs[1:3] if name in self.constants]
+        if before is None or after is None or self._only_reader(norm.inputs[0]) is None or len(vectors) < 2:
+            return None
+        shape, rows = norm.shapes[before.inputs[0]], before.shape
+        if (before.kind, after.kind) != ("Reshape", "Reshape") or after.shape != shape or len(shape) != 4:
+            return None
+        if len(rows) != 3 or rows[0] != shape[0] or shape[1] % rows[1]:
+            return None
+        names = []
+        for name, vector in zip(("scale", "bias"), vectors, strict=True):
+            names.append(f"{norm.outputs[0]}/{name}")
+            self.constants[names[-1]] = np.repeat(vector, shape[1] // rows[1])
+        attributes = {"num_groups": rows[1], "epsilon": norm.get("epsilon", 1e-5)}
+        inputs = (before.inputs[0], *names)
+        whole = replace(after, kind="GroupNormalization", inputs=inputs, attributes=attributes)
+        return whole, [before, norm, after]
 
     def _whole(self, kind: str, x: str, last: Node) -> Node:
         return replace(last, kind=kind, inputs=(x,), attributes={})

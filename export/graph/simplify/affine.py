@@ -20,7 +20,7 @@ Vector = NDArray[np.float64]
 KINDS = ("MUL", "DIV", "ADD", "SUB")
 
 
-def _affine(op: Operator) -> tuple[Tensor, Vector, Vector] | None:
+def affine(op: Operator) -> tuple[Tensor, Vector, Vector] | None:
     """Return the tensor, factor and offset per channel of an affine operator; None for another operator."""
     if op.name not in KINDS:
         return None
@@ -48,7 +48,7 @@ def fold_into_previous(model: Model) -> int:
     """Fold operators that scale or shift channels into the linear ones before them; return their number."""
     known, count = Readers.of(model), 0
     for op in list(model.operators):
-        found = _affine(op)
+        found = affine(op)
         if found is None:
             continue
         data, factor, offset = found
@@ -69,31 +69,41 @@ def fold_into_previous(model: Model) -> int:
 
 
 def join_affine(model: Model) -> int:
-    """Join a factor and an offset that stand alone into one depthwise convolution; return the number of joins."""
+    """Join factors and offsets that stand alone into one depthwise convolution; return the number of joins."""
     count = 0
     for op in list(model.operators):
-        first = _affine(op) if op.name in KINDS and op in model.operators else None
-        if first is None or op.activation != "NONE" or len(first[0].shape) != 4:
+        chain = _affine_chain(model, op) if op.name in KINDS and op in model.operators else []
+        if len(chain) < 2:
             continue
-        after = Readers.of(model).only_reader(op.outputs[0])
-        second = None if after is None else _affine(after)
-        if after is None or second is None:
-            continue
-        factor, offset = first[1] * second[1], first[2] * second[1] + second[2]
+        data, factor, offset = chain[0][1]
+        for _, (_, scale, shift) in chain[1:]:
+            factor, offset = factor * scale, offset * scale + shift
+        last = chain[-1][0]
         depthwise = Operator(
             name="DEPTHWISE_CONV_2D",
-            inputs=[first[0]],
-            outputs=after.outputs,
+            inputs=[data],
+            outputs=last.outputs,
             options={
                 "padding": "VALID", "stride_h": 1, "stride_w": 1, "depth_multiplier": 1,
-                "dilation_h_factor": 1, "dilation_w_factor": 1, "fused_activation_function": after.activation,
+                "dilation_h_factor": 1, "dilation_w_factor": 1, "fused_activation_function": last.activation,
             },
         )  # fmt: skip
         set_weights(depthwise, factor.reshape(1, 1, 1, -1), offset)
-        model.operators[model.operators.index(after)] = depthwise
-        model.operators.remove(op)
-        count += 1
+        model.operators[model.operators.index(last)] = depthwise
+        for other, _ in chain[:-1]:
+            model.operators.remove(other)
+        count += len(chain) - 1
     return count
+
+
+def _affine_chain(model: Model, op: Operator) -> list[tuple[Operator, tuple[Tensor, Vector, Vector]]]:
+    """Return the affine operators on a map that follow each other, from this one on."""
+    known, chain = Readers.of(model), []
+    following: Operator | None = op
+    while following is not None and (found := affine(following)) and len(found[0].shape) == 4:
+        chain.append((following, found))
+        following = known.only_reader(following.outputs[0]) if following.activation == "NONE" else None
+    return chain
 
 
 # operators that a factor passes through unchanged
@@ -114,7 +124,7 @@ def fold_into_next(model: Model) -> int:
     """Fold factors of whole tensors into the weights of all their readers, where possible; return their number."""
     count = 0
     for op in list(model.operators):
-        found = _affine(op) if op.name in ("MUL", "DIV") and op.activation == "NONE" else None
+        found = affine(op) if op.name in ("MUL", "DIV") and op.activation == "NONE" else None
         if found is None or np.ptp(found[1]) > 0:
             continue
         plan: list[Operator] = []

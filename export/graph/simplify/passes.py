@@ -9,6 +9,8 @@ from export.graph.simplify.activations import fuse_clamps, lift_clamps, write_ou
 from export.graph.simplify.affine import fold_into_next, fold_into_previous, join_affine
 from export.graph.simplify.arranging import join_reshapes, merge_pads, share_equals
 from export.graph.simplify.beside import fold_known_channels, write_out_known_parts
+from export.graph.simplify.constants import drop_neutral, join_factors, join_sums
+from export.graph.simplify.forward import fold_channels_into_next
 from export.graph.simplify.pads import fold_pads
 from quant.tflite.records import Model
 
@@ -16,10 +18,14 @@ ROUNDS = 8  # one edit makes another possible; a few rounds suffice, and the bou
 PASSES: dict[str, Callable[[Model], int]] = {
     "work done once": share_equals,
     "reshapes joined": join_reshapes,
+    "ones and zeros dropped": drop_neutral,
+    "sums of constants joined": join_sums,
+    "factors of one product joined": join_factors,
     "pads joined": merge_pads,
     "pads moved into convolutions": fold_pads,
     "factors and offsets folded": fold_into_previous,
     "factors folded forward": fold_into_next,
+    "channels' factors and offsets folded forward": fold_channels_into_next,
     "constant channels folded": fold_known_channels,
     "clamps fused": fuse_clamps,
     "clamps lifted": lift_clamps,

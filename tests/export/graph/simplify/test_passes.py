@@ -125,3 +125,91 @@ def test_the_same_work_is_done_once() -> None:
     x = g.map()
     count = check(g.model(g.add("Add", g.add("Sigmoid", x), g.add("Mul", x, g.add("Sigmoid", x)))))
     assert count == {"CONV_2D": 1, "LOGISTIC": 1, "MUL": 1, "ADD": 1}
+
+
+def tokens(g: Graph) -> Any:
+    rows = g.add("Reshape", g.map(), g.const([1, 8, 120], np.int64))
+    return g.add("Transpose", rows, perm=[0, 2, 1])
+
+
+def layer_norm(g: Graph, x: Any) -> Any:
+    return g.add("LayerNormalization", x, g.normal(8), g.normal(8))
+
+
+def test_what_a_layer_norm_multiplies_and_adds_is_part_of_the_layers_behind_it() -> None:
+    g = Graph()
+    x = layer_norm(g, tokens(g))
+    a, b = (g.add("MatMul", x, g.normal(8, 6)) for _ in range(2))
+    count = check(g.model(g.add("Mul", a, b)))
+    assert count == {
+        "CONV_2D": 1, "RESHAPE": 1, "MEAN": 2, "SUB": 1, "MUL": 3, "ADD": 1, "RSQRT": 1, "FULLY_CONNECTED": 2,
+    }  # fmt: skip
+
+
+def test_a_layer_norm_that_a_sum_reads_too_keeps_what_it_adds() -> None:
+    g = Graph()
+    x = layer_norm(g, tokens(g))
+    count = check(g.model(g.add("Add", x, g.add("MatMul", x, g.normal(8, 8)))))
+    assert (count["MUL"], count["ADD"]) == (3, 3)
+
+
+@pytest.mark.parametrize(("pads", "folded"), [([0, 0, 0, 0], True), ([1, 1, 1, 1], False)])
+def test_a_batch_norm_is_part_of_a_convolution_behind_it_that_pads_nothing(
+    pads: list[int], folded: bool
+) -> None:
+    g = Graph()
+    x = norm(g, g.add("Tanh", g.map()))
+    y = g.add("Conv", x, g.normal(4, 8, 3, 3), pads=pads)
+    count = check(g.model(y))
+    assert count == {"CONV_2D": 2, "TANH": 1} | ({} if folded else {"DEPTHWISE_CONV_2D": 1})
+
+
+def test_a_batch_norm_before_groups_stays() -> None:
+    g = Graph()
+    x = norm(g, g.add("Tanh", g.map()))
+    count = check(g.model(g.add("Conv", x, g.normal(4, 4, 1, 1), group=2)))
+    assert count == {"CONV_2D": 2, "TANH": 1, "DEPTHWISE_CONV_2D": 1}
+
+
+def test_a_normalisation_in_three_steps_is_one_operator_without_a_quotient() -> None:
+    g = Graph(size=(12, 12))
+    x = g.add("Div", "image", g.const(255.0))
+    x = g.add("Div", g.add("Sub", x, g.positive(1, 3, 1, 1)), g.positive(1, 3, 1, 1))
+    y = g.add("Conv", x, g.normal(8, 3, 3, 3), pads=[1, 1, 1, 1], strides=[2, 2])
+    assert check(g.model(y), (12, 12)) == {"DEPTHWISE_CONV_2D": 1, "PAD": 1, "CONV_2D": 1}
+
+
+def test_factors_of_both_operands_of_a_product_are_one() -> None:
+    g = Graph()
+    heads = [
+        g.add(
+            "Mul",
+            g.add(
+                "Transpose", g.add("Reshape", tokens(g), g.const([1, 120, 2, 4], np.int64)), perm=[0, 2, 1, 3]
+            ),
+            g.const(factor),
+        )
+        for factor in (0.5, 0.7)
+    ]
+    count = check(g.model(g.add("MatMul", heads[0], g.add("Transpose", heads[1], perm=[0, 1, 3, 2]))))
+    assert (count["BATCH_MATMUL"], count["MUL"]) == (1, 1)
+
+
+def test_constants_that_are_added_in_a_row_are_one_and_zeros_and_ones_none() -> None:
+    g = Graph()
+    x = g.add("Add", g.add("Add", tokens(g), g.normal(1, 120, 8)), g.normal(1, 1, 8))
+    x = g.add("Mul", g.add("Add", x, g.const(np.zeros((1, 1, 8)))), g.const(np.ones((1, 1, 8))))
+    assert check(g.model(g.add("Tanh", x))) == {"CONV_2D": 1, "RESHAPE": 1, "ADD": 1, "TANH": 1}
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_group_norm_by_instance_norms_moves_no_axes(groups: int) -> None:
+    g = Graph()
+    x = conv(g, g.map())
+    rows = g.add("Reshape", x, g.const([0, groups, -1], np.int64))
+    unit = g.add("InstanceNormalization", rows, g.positive(groups), g.normal(groups))
+    back = g.add("Reshape", unit, g.const([1, 8, 12, 10], np.int64))
+    y = g.add("Add", g.add("Mul", back, g.normal(8, 1, 1)), g.normal(8, 1, 1))
+    count = check(g.model(conv(g, y)))
+    assert count["TRANSPOSE"] == 0
+    assert count["RSQRT"] == 1
