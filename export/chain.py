@@ -23,7 +23,7 @@ from quant.judge.gate import Limits, check_ap
 from quant.judge.metrics import Agreement
 from quant.layers import layer_noise
 from quant.progress import reporter, reporting
-from quant.quantize.halve import to_halves
+from quant.quantize.halve import rounded_to_halves, to_halves
 from quant.quiet import quiet
 from quant.recipe import DEFAULTS, Recipe, load_recipe
 from quant.tflite.read import read_model
@@ -40,7 +40,6 @@ TOOLS = ("numpy", "ai-edge-litert")
 LAYER_IMAGES = 4  # that the per-layer comparison runs
 NAIVE = "w8c_a8"  # the report's comparison
 KINDS = {"int8": "INT8", "float16": "float16", "float32": "float32"}  # as a reader calls them
-FLOAT16_TOLERANCE = 2e-2  # 11 bits of mantissa through some 30 layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +134,26 @@ class _Export:
         return made.model, path
 
     def _to_halves(self, network: Records, real: Path) -> bytes:
+        """Store weights as halves. The file must compute what float32 computes with the rounded weights.
+
+        What the rounding itself changes depends on the network, and most of it lies where the network sees nobody:
+        outputs of RTMDet-nano move by 6 % of their largest value, and its AP does not.
+        """
         with reporter().stage("float16") as notes:
             data = write_model(to_halves(network))
-            half = self.folder / "float16.tflite"
+            half, rounded = self.folder / "float16.tflite", self.folder / "rounded.tflite"
             half.write_bytes(data)
-            outputs = self._outputs(real, self._image()), self._outputs(half, self._image())
-            parities = compare("float32 -> float16", *outputs, tolerance=FLOAT16_TOLERANCE)
+            rounded.write_bytes(write_model(rounded_to_halves(network)))
+            before, stored, found = (self._outputs(path, self._image()) for path in (real, rounded, half))
+            parities = compare("rounded -> float16", stored, found)
             self.parities += parities
-            notes += [_worst(parities), _megabytes(len(data))]
+            moved = compare("float32 -> rounded", before, stored, tolerance=np.inf)
+            worst = max(p.relative_error for p in moved)
+            notes += [
+                _worst(parities),
+                f"the rounding moves outputs by up to {worst:.1e}",
+                _megabytes(len(data)),
+            ]
         return data
 
     def _to_integers(self, network: Records, real: Path, calibration: CalibrationSet) -> Made:

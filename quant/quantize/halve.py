@@ -31,6 +31,22 @@ def to_halves(model: Model) -> Model:
     return made
 
 
+def rounded_to_halves(model: Model) -> Model:
+    """Return the float32 network that `to_halves` stores: the same constants, with the values of their halves."""
+    made = model.copy()
+    rounded: dict[Tensor, Tensor] = {}
+    for op in made.operators:
+        for place, tensor in enumerate(op.inputs):
+            if tensor is None or not _fits(tensor):
+                continue
+            if tensor not in rounded:
+                assert tensor.data is not None
+                values = tensor.data.astype(np.float16).astype(np.float32)
+                rounded[tensor] = Tensor.constant(tensor.name, values)
+            op.inputs[place] = rounded[tensor]
+    return made
+
+
 def _fits(tensor: Tensor) -> bool:
     if tensor.data is None or tensor.dtype != np.float32 or tensor.data.size < SMALLEST:
         return False
