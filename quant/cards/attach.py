@@ -59,7 +59,7 @@ def attach(path: Path, card: ModelCard, output: Path) -> ModelCard:
         tools={"pipose": __version__},
     )
     described = replace(card, recipe=AS_GIVEN, provenance=origin)
-    whole = append_members(_with_signature(data), {CARD_MEMBER: described.to_json()})
+    whole = append_members(_with_signature(data, path), {CARD_MEMBER: described.to_json()})
     with scratch_folder() as folder:
         trial = folder / path.name
         trial.write_bytes(whole)
@@ -99,8 +99,11 @@ def _network_of(path: Path) -> bytes:
         return data
 
 
-def _with_signature(data: bytes) -> bytes:
-    model = read_model(data)  # refuses what is no .tflite
+def _with_signature(data: bytes, path: Path) -> bytes:
+    try:
+        model = read_model(data)  # refuses what is no .tflite
+    except InputError as err:
+        raise InputError(f"{path}: {err}", remedy="give the .tflite of the network") from err
     if schema.Model.GetRootAs(data, 0).SignatureDefsLength() == 1:
         return data
     return write_model(model)

@@ -70,11 +70,17 @@ def format_result(result: Evaluated, estimator: Estimator, split: CocoSplit) -> 
     figures = "  ".join(
         f"{name} {'-' if value < 0 else format(value, '.2f')}" for name, value in names.items()
     )
+    blind = (
+        "         nobody is found where somebody is annotated; see whether size, mean, scale, channels and thresholds\n"
+        "         of the card are those of the network\n"
+        if f.ap == 0
+        else ""
+    )
     refined = f", {result.refined} of them refined" if "refine" in result.stages else ""
     return (
         f"model    {estimator.models[0].describe()}\n"
         f"images   {result.images} of {split.name}, {result.people} people found{refined}\n"
-        f"COCO     {figures}\n\n{format_table(result.stages)}"
+        f"COCO     {figures}\n{blind}\n{format_table(result.stages)}"
     )
 
 

@@ -21,6 +21,7 @@ from export.graph.simplify.passes import simplify
 from quant.tflite.read import read_model
 from quant.tflite.records import Model, Operator, Tensor
 from quant.tflite.run import Runner
+from quant.tflite.schema import IDENTIFIER
 from rpi_runtime.errors import InputError, ParityError
 from rpi_runtime.files import reading
 from rpi_runtime.model.card import InputSpec
@@ -37,7 +38,10 @@ def read_tflite(path: Path) -> bytes:
             raise InputError(
                 f"{path}: larger than {LARGEST >> 20} MiB; that is no network for a Raspberry Pi"
             )
-        return path.read_bytes()
+        data = path.read_bytes()
+    if data[4:8] != IDENTIFIER:
+        raise InputError(f"{path}: not a TFLite file; give a .tflite, or an ONNX file with --onnx")
+    return data
 
 
 def plain_layout(name: str, shape: Shape) -> Order:
@@ -70,7 +74,10 @@ def from_tflite(
     ParityError
         An operator cannot be converted, or the result computes something else.
     """
-    model = read_model(data)
+    try:
+        model = read_model(data)
+    except InputError as err:
+        raise InputError(f"{path}: {err}") from err
     _check_input(model, path, spec)
     _cut(model, outputs, path)
     try:

@@ -11,6 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from export.graph.tidy.structure import check_structure
+from quant.tflite.schema import IDENTIFIER
 from rpi_runtime.errors import InputError
 from rpi_runtime.files import reading
 from rpi_runtime.inputs import real_path
@@ -28,6 +29,8 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:
     """
     digest = hashlib.sha256()
     data = _bytes_of(path, digest)
+    if data[4:8] == IDENTIFIER:
+        raise InputError(f"{path}: a TFLite file, not ONNX; give it with --tflite")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)

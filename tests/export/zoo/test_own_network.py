@@ -104,6 +104,31 @@ def test_a_repair_that_cannot_be_carried_out_leaves_the_files_of_the_others(
     assert "take a recipe without _out and _fit" in capfd.readouterr().err
 
 
+def test_a_network_that_rounding_moves_far_is_exported_in_float16_all_the_same(
+    toy_network: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx.load(toy_network[0])
+    named = {t.name: t for t in model.graph.initializer}
+    values = {
+        n: onnx.numpy_helper.to_array(named[n]).copy()
+        for n in ("unit.4.weight", "unit.4.bias", "maps.weight")
+    }
+    values["unit.4.weight"][1] = values["unit.4.weight"][0]  # two equal channels
+    values["unit.4.bias"][1] = values["unit.4.bias"][0]
+    values["maps.weight"][:, :2] = np.float32([1000.1, -1000.05])[
+        None, :, None, None
+    ]  # 1000 and -1000 as halves
+    for name, value in values.items():
+        named[name].CopyFrom(onnx.numpy_helper.from_array(value, name))
+    onnx.save(model, tmp_path / "far.onnx")
+    argv = ["--onnx", str(tmp_path / "far.onnx"), "--card", str(toy_network[1]), "--float16"]
+    assert run_command(main, [*argv, "--output", str(tmp_path)]) == 0
+    said = capfd.readouterr().err
+    assert "rounded -> float16 within 0.0e+00; the rounding moves outputs by up to " in said
+    moved = float(said.partition("moves outputs by up to ")[2].split(";")[0])
+    assert moved > 0.02
+
+
 def test_the_onnx_file_is_not_changed(toy_network: tuple[Path, Path], files: Path) -> None:
     before = toy_network[0].read_bytes()
     network = own_network(*toy_network)
@@ -287,6 +312,19 @@ def test_a_tflite_without_any_card_asks_for_one(
     bare.write_bytes(write_model(read_model((files / "toy-64x48-float32.tflite").read_bytes())))
     assert run_command(main, ["--tflite", str(bare), "--output", str(tmp_path)]) == 3
     assert "no model card inside; give --card FILE.toml, or the name of a card" in capfd.readouterr().err
+
+
+def test_a_file_of_the_other_kind_is_told_with_its_option(
+    files: Path, toy_network: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    onnx_file, card = map(str, toy_network)
+    tflite = str(files / "toy-64x48-float32.tflite")
+    for option, file, words in (
+        ("--onnx", tflite, "a TFLite file, not ONNX; give it with --tflite"),
+        ("--tflite", onnx_file, "not a TFLite file; give a .tflite, or an ONNX file with --onnx"),
+    ):
+        assert run_command(main, [option, file, "--card", card, "--output", str(tmp_path)]) == 3
+        assert f"error: {file}: {words}" in capfd.readouterr().err
 
 
 def test_outputs_may_lie_in_either_order_of_axes() -> None:

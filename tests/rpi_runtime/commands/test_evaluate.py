@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from quant.accuracy.evaluation import EvaluationSpec, evaluate_file
-from rpi_runtime.commands.evaluate import main
+from rpi_runtime.commands.evaluate import format_result, main
 from rpi_runtime.errors import InputError
+from rpi_runtime.estimate import Estimator
 from rpi_runtime.evaluate.coco import read_split
+from rpi_runtime.evaluate.run import evaluate_split
+from rpi_runtime.model.interpreter import Model
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,6 +45,15 @@ def test_the_table_has_figures_and_stages(
     text = capsys.readouterr().out
     for word in ("COCO     AP ", "AP50", "refine", "of them refined", "infer"):
         assert word in text
+
+
+@pytest.mark.parametrize("ap", [0.0, 12.5])
+def test_a_network_that_finds_nobody_is_told_of(toy_coco: tuple[Path, Path], ap: float) -> None:
+    model, coco = toy_coco
+    split, estimator = read_split(coco, "val2017"), Estimator([Model(model, threads=1)], track=False)
+    result = evaluate_split(estimator, split)
+    text = format_result(replace(result, figures=replace(result.figures, ap=ap)), estimator, split)
+    assert ("nobody is found where somebody is annotated" in text) == (ap == 0)
 
 
 def test_it_needs_nothing_but_the_runtimes_own_packages(toy_coco: tuple[Path, Path]) -> None:
