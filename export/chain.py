@@ -92,11 +92,13 @@ def export_one(network: Network, size: tuple[int, int], spec: ExportSpec) -> Out
         A step computes something else than the step before.
     """
     card = replace(network.card_at(*size), recipe=spec.recipe.name)
+    taken = 0
     if spec.calibration is not None and card.sees_crops:
+        taken = sum(name not in spec.people for name, _ in spec.calibration.manifest.images)
         crops = cut_people(spec.calibration, spec.people, card.input, crop_settings(card))
         spec = replace(spec, calibration=crops)
     with scratch() as folder, reporting(reporter().part()):
-        return _Export(network, card, spec, folder).run()
+        return replace(_Export(network, card, spec, folder).run(), taken_for_crops=taken)
 
 
 class _Export:

@@ -108,13 +108,20 @@ def doubts(outcome: Outcome) -> list[str]:
 def remedies(outcome: Outcome) -> list[str]:
     """Return what to do about each failed check, as ``CHECK: REMEDY``; checks with one remedy on one line.
 
-    Where recipes could not be tried, the first line says what would let them be.
+    What concerns all of them comes first: recipes that could not be tried, whole pictures in the place of crops.
     """
     by_remedy: dict[str, list[str]] = {}
     for check in outcome.checks:
         if not check.passed:
             by_remedy.setdefault(REMEDIES.get(check.name, _OURS), []).append(check.name)
     found = [f"{', '.join(names)}: {remedy}" for remedy, names in by_remedy.items()]
+    if found and outcome.taken_for_crops:
+        count = f"{outcome.taken_for_crops} of {outcome.card.provenance.calibration_images}"
+        found.insert(
+            0,
+            f"{count} calibration pictures were taken for crops of one person; where they show more, leave "
+            "--calibration out, or give a folder in COCO's layout, whose annotations say where people are",
+        )
     return [outcome.untried.advice, *found] if outcome.untried else found
 
 

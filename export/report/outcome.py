@@ -91,6 +91,8 @@ class Outcome:
         What was tried for the INT8 file, in order; the last one is the file.
     untried : Untried or None
         What could not be tried, where the gate accepted none of the attempts.
+    taken_for_crops : int
+        Of a network of crops, the calibration pictures of which nobody was cut out, as nothing says where people are.
     evaluations : tuple of Evaluation
         The float file's and this file's.
     pictures : tuple of PosePicture
@@ -117,6 +119,7 @@ class Outcome:
     agreement: Agreement | None = None
     attempts: tuple[Attempt, ...] = ()
     untried: Untried | None = None
+    taken_for_crops: int = 0
     evaluations: tuple[Evaluation, ...] = ()
     pictures: tuple[PosePicture, ...] = ()
 

@@ -38,6 +38,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "operations": dict(outcome.operations),
         "predicted_speed": [asdict(p) for p in _predictions(outcome)],
         "attempts": [asdict(a) for a in outcome.attempts],
+        "taken_for_crops": outcome.taken_for_crops,
         "untried": asdict(outcome.untried) if outcome.untried else None,
         "outliers": [asdict(o) for o in outcome.outliers],
         "agreement": asdict(outcome.agreement) if outcome.agreement else None,

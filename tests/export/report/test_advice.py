@@ -139,6 +139,16 @@ def test_a_float_network_that_finds_nobody_is_told_of(tmp_path: Path) -> None:
     assert "mean, scale, channels and thresholds of the card" in doubt
 
 
+def test_whole_pictures_for_a_network_of_crops_are_named_where_its_file_is_refused(tmp_path: Path) -> None:
+    failed = Check(name=LIKENESS, found="60", allowed=">= 90", passed=False)
+    refused = replace(with_pictures(tmp_path, 32), checks=(failed,), taken_for_crops=30)
+    first, second = remedies(refused)
+    assert first.startswith("30 of 32 calibration pictures were taken for crops of one person")
+    assert second.startswith(LIKENESS)
+    assert len(remedies(replace(refused, taken_for_crops=0))) == 1
+    assert remedies(replace(with_pictures(tmp_path, 32), taken_for_crops=30)) == []
+
+
 def test_measured_ap_is_not_asked_for_again(tmp_path: Path) -> None:
     assert not any("AP was not measured" in s.text for s in next_steps(outcome(tmp_path)))
 

@@ -50,6 +50,7 @@ SCHEMA = {
             "required": ["step", "output", "max_error", "relative_error", "tolerance"]}},
         "attempts": {"type": "array", "items": {"required": ["recipe", "output_error", "refused", "seconds"]}},
         "doubts": {"type": "array", "items": {"type": "string"}},
+        "taken_for_crops": {"type": "integer"},
         "untried": {"type": ["object", "null"], "required": ["recipes", "why", "command"]},
         "checks": {"type": "array", "items": {"required": ["name", "found", "allowed", "passed"]}},
         "operations": {"type": "object", "additionalProperties": {"type": "integer"}},
