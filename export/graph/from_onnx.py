@@ -17,7 +17,7 @@ from export.graph.parity import TOLERANCE, Outputs, Parity, compare
 from export.graph.simplify.passes import simplify
 from export.graph.tidy.plain import PlainGraph, tidy
 from quant.tflite.run import run_model
-from rpi_runtime.errors import ParityError
+from rpi_runtime.errors import InputError, ParityError
 from rpi_runtime.model.card import InputSpec
 
 TensorLayout = Callable[[str, Shape], Order]
@@ -63,6 +63,11 @@ def from_onnx(
         An operator cannot be converted, or the result computes something else than the file.
     """
     graph = tidy(model, spec.width, spec.height, outputs, path)
+    if graph.whole and (any(spec.mean) or any(scale != 1 for scale in spec.scale)):
+        raise InputError(
+            f"{path}: its image has whole numbers, 0 to 255; the card says mean {list(spec.mean)} and scale "
+            f"{list(spec.scale)}, expected mean [0, 0, 0] and scale [1, 1, 1]: correct the card"
+        )
     orders = {name: layout(name, graph.shapes[name]) for name in outputs}
     result, meeting = convert_cheapest(graph, orders)
     done = simplify(result)

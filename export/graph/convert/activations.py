@@ -287,7 +287,7 @@ def convert_reciprocal(scope: Scope, node: Node) -> None:
     scope.keep(node, combine(scope, "DIV", 1.0, value.tensor), value.order)
 
 
-@converts("Cast")
+@converts("Cast", "CastLike")
 def convert_cast(scope: Scope, node: Node) -> None:
     """A change of type; the .tflite stores int64 as int32 and double as float."""
     value = scope.input(node)

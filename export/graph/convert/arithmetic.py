@@ -23,6 +23,7 @@ BINARY = {
 }  # fmt: skip
 # masks of attention hold minus infinity, or the least float; both are nothing behind a softmax
 NEVER = np.float32(1e9)
+POWERS = (1.0, 2.0, 3.0, 4.0, 0.5, 1.5, -0.5, -1.0, -2.0)
 LEAST = 1e-30  # a smaller divisor's inverse is beyond float32, or nearly
 COMPARISONS = {"GREATER", "LESS", "GREATER_EQUAL", "LESS_EQUAL", "EQUAL", "LOGICAL_AND", "LOGICAL_OR"}
 
@@ -121,23 +122,42 @@ def convert_sum(scope: Scope, node: Node) -> None:
 
 @converts("Pow")
 def convert_power(scope: Scope, node: Node) -> None:
-    """A square is a product, which exists in INT8."""
+    """Squares and cubes are products, which exist in INT8; roots and inverses exist in XNNPACK, which has no POW."""
     exponent = scope.constant(node, 1)
     order = common_order(scope, node, node.inputs)
     base = aligned(scope, node, node.inputs[0], order)
-    if exponent is not None and exponent.size == 1 and float(exponent.item()) in (1.0, 2.0, 3.0, 0.5):
-        power = float(exponent.item())
-        result = base
-        if power == 0.5:
-            result = unary(scope, "SQRT", base)
-        elif power > 1:
-            result = multiply(scope, base, base)
-            result = multiply(scope, result, base) if power == 3 else result
+    if exponent is not None and exponent.size == 1 and float(exponent.item()) in POWERS:
+        result = _power(scope, base, float(exponent.item()))
     else:
         if node.dtypes[node.inputs[0]] != node.dtypes[node.inputs[1]]:
             raise RefusalError("base and exponent have different types; expected float32 both")
         result = combine(scope, "POW", base, aligned(scope, node, node.inputs[1], order))
     scope.keep(node, result, order)
+
+
+def _power(scope: Scope, base: Tensor, power: float) -> Tensor:
+    if power == -0.5:
+        return unary(scope, "RSQRT", base)
+    if power < 0:
+        return combine(scope, "DIV", 1.0, _power(scope, base, -power))
+    if power in (0.5, 1.5):
+        root = unary(scope, "SQRT", base)
+        return root if power == 0.5 else multiply(scope, root, base)
+    if power == 1:
+        return base
+    square = multiply(scope, base, base)
+    return square if power == 2 else multiply(scope, square, base if power == 3 else square)
+
+
+@converts("Trilu")
+def convert_triangle(scope: Scope, node: Node) -> None:
+    """Keep what is above or below a diagonal of the last two axes: a product with ones and zeros."""
+    value = scope.input(node)
+    distance = int(np.asarray(scope.parameter(node, "k", 1, 0)).item())
+    ones = np.ones(value.shape[-2:], np.float32)
+    mask = np.triu(ones, distance) if node.get("upper", 1) else np.tril(ones, distance)
+    spread = mask.reshape((1,) * (len(value.order) - 2) + mask.shape).transpose(value.order)
+    scope.keep(node, multiply(scope, value.tensor, spread), value.order)
 
 
 @converts("Where")

@@ -123,6 +123,18 @@ def _every(scope: Scope, tensor: Tensor, axis: int, begin: int, step: int, count
     return cut(scope, scope.reshape(tensor, shape), axis + 1, (begin - first) * size, size)
 
 
+@converts("CumSum")
+def convert_sums(scope: Scope, node: Node) -> None:
+    """The sums up to each index of an axis: a matrix of ones and zeros, which TFLite has not in INT8 otherwise."""
+    value, axis = scope.input(node), int(np.asarray(scope.parameter(node, "axis", 1)).item())
+    size = value.shape[axis]
+    if size * size > CHOSEN:
+        raise RefusalError(f"it sums up {size} values; expected at most {int(CHOSEN**0.5)}")
+    matrix = np.tri(size, size, -1 if node.get("exclusive", 0) else 0, dtype=np.float32)
+    matrix = matrix.T if node.get("reverse", 0) else matrix
+    scope.keep(node, along(scope, value.tensor, value.place(axis), matrix), value.order)
+
+
 @converts("Slice")
 def convert_slice(scope: Scope, node: Node) -> None:
     """Bounds are attributes before opset 10, inputs since; they are clamped to the axis."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import onnx
 
 from rpi_runtime.errors import InputError
 
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+WHOLE = (onnx.TensorProto.UINT8, onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 
 def cut_to_outputs(model: onnx.ModelProto, outputs: Sequence[str], path: str) -> None:
@@ -66,11 +68,12 @@ def read_by(node: onnx.NodeProto) -> set[str]:
     return names
 
 
-def fix_input(model: onnx.ModelProto, width: int, height: int, path: str) -> str:
-    """Give the image input the card's size, and return its name.
+def fix_input(model: onnx.ModelProto, width: int, height: int, path: str) -> tuple[str, bool]:
+    """Give the image input the card's size; return its name, and whether the file takes whole numbers.
 
     Weights among the inputs, as in files of IR version 3, are removed from them. An image with its channels last, as
-    tf2onnx leaves it, gets a Transpose behind it, which costs nothing in the .tflite.
+    tf2onnx leaves it, gets a Transpose behind it, which costs nothing in the .tflite. One of whole numbers becomes one
+    of floats with a Cast behind it.
     """
     graph = model.graph
     constants = {i.name for i in graph.initializer}
@@ -78,8 +81,8 @@ def fix_input(model: onnx.ModelProto, width: int, height: int, path: str) -> str
         graph.input.remove(weights)
     inputs = list(graph.input)
     model.ir_version = max(model.ir_version, 8)
-    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in FLOATS:
-        raise InputError(f"{path}: expected one float input, an image; it has {_described(inputs)}")
+    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in (*FLOATS, *WHOLE):
+        raise InputError(f"{path}: expected one input, an image; it has {_described(inputs)}")
     dims = inputs[0].type.tensor_type.shape.dim
     if len(dims) != 4:
         raise InputError(f"{path}: input {inputs[0].name} has {len(dims)} axes, expected (1, 3, H, W)")
@@ -98,7 +101,12 @@ def fix_input(model: onnx.ModelProto, width: int, height: int, path: str) -> str
     for dim, want in zip(dims, wanted, strict=True):
         dim.dim_value = want
     del graph.value_info[:]
-    return _channels_first(graph, inputs[0]) if last else str(inputs[0].name)
+    whole = inputs[0].type.tensor_type.elem_type in WHOLE
+    if last:
+        _channels_first(graph, inputs[0])
+    if whole:
+        _real(graph, inputs[0])
+    return str(inputs[0].name), whole
 
 
 def channels_last(image: onnx.ValueInfoProto) -> bool:
@@ -107,24 +115,36 @@ def channels_last(image: onnx.ValueInfoProto) -> bool:
     return len(dims) == 4 and dims[3] == 3 and dims[1] != 3
 
 
-def _channels_first(graph: onnx.GraphProto, image: onnx.ValueInfoProto) -> str:
-    """Let the graph begin with an image (1, 3, H, W), and return its name."""
-    taken = {i.name for i in graph.initializer} | {
-        name for node in graph.node for name in (*node.input, *node.output)
-    }
-    inner, name = image.name, f"{image.name}/channels_first"
-    while name in taken:
-        name += "_"
-    turn = onnx.helper.make_node("Transpose", [name], [inner], perm=[0, 2, 3, 1])
-    nodes = [turn, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    image.name = name
+def _channels_first(graph: onnx.GraphProto, image: onnx.ValueInfoProto) -> None:
+    """Let the graph begin with an image (1, 3, H, W)."""
+    _put_before(graph, image, "Transpose", "channels_first", perm=[0, 2, 3, 1])
     dims = image.type.tensor_type.shape.dim
     sizes = [dims[i].dim_value for i in (0, 3, 1, 2)]
     for dim, size in zip(dims, sizes, strict=True):
         dim.dim_value = size
-    return name
+
+
+def _real(graph: onnx.GraphProto, image: onnx.ValueInfoProto) -> None:
+    """Let the graph begin with an image of floats."""
+    kind = image.type.tensor_type
+    _put_before(graph, image, "Cast", "real", to=kind.elem_type)
+    kind.elem_type = onnx.TensorProto.FLOAT
+
+
+def _put_before(
+    graph: onnx.GraphProto, image: onnx.ValueInfoProto, kind: str, label: str, **attributes: Any
+) -> None:
+    """Make an operator the first one; what it reads is the image from now on."""
+    taken = {i.name for i in graph.initializer} | {
+        name for node in graph.node for name in (*node.input, *node.output)
+    }
+    inner, name = image.name, f"{image.name}/{label}"
+    while name in taken:
+        name += "_"
+    nodes = [onnx.helper.make_node(kind, [name], [inner], **attributes), *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    image.name = name
 
 
 def _described(inputs: Sequence[onnx.ValueInfoProto]) -> str:

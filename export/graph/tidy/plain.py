@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -36,7 +37,9 @@ class PlainGraph:
     outputs : tuple of str
     opset : int
     half : bool
-        Whether the file computes in half or double precision.
+        Whether the file computes in half or double precision, and ONNX Runtime can.
+    whole : bool
+        Whether the file takes whole numbers as its image.
     """
 
     model: onnx.ModelProto
@@ -47,6 +50,7 @@ class PlainGraph:
     outputs: tuple[str, ...]
     opset: int
     half: bool
+    whole: bool = False
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -73,13 +77,19 @@ def tidy(model: onnx.ModelProto, width: int, height: int, outputs: Sequence[str]
         The file cannot be converted.
     """
     cut_to_outputs(model, outputs, path)
-    image = fix_input(model, width, height, path)
+    image, whole = fix_input(model, width, height, path)
     refuse_unfit(model, path)
     _name_nodes(model.graph)
     own = onnx.ModelProto()
     own.CopyFrom(model)
+    if whole:  # from here on the picture's values are floats that happen to be whole
+        del model.graph.node[0].attribute[:]
+        model.graph.node[0].op_type = "Identity"
     half = to_float32(model)
     seen = trace(model, path)
+    if half and not _runs(own):
+        own, half = onnx.ModelProto(), False
+        own.CopyFrom(model)
     for _ in range(NESTED):
         if not inline_branches(model, seen):
             break
@@ -93,8 +103,19 @@ def tidy(model: onnx.ModelProto, width: int, height: int, outputs: Sequence[str]
     opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     return PlainGraph(
         model=own, nodes=nodes, constants=constants, image=image, size=(height, width), outputs=tuple(outputs),
-        opset=int(opset), half=half,
+        opset=int(opset), half=half, whole=whole,
     )  # fmt: skip
+
+
+def _runs(model: onnx.ModelProto) -> bool:
+    """Whether ONNX Runtime has every operator in the file's own precision."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception:  # ONNX Runtime's exceptions have no common base class
+        return False
+    return True
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:

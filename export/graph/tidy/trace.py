@@ -55,7 +55,10 @@ def static_values(graph: onnx.GraphProto) -> set[str]:
     """Return the names of values that do not depend on the image, whose size is fixed."""
     static = {t.name for t in graph.initializer}
     for node in graph.node:
-        fixed = node.op_type in SHAPES or read_by(node) <= static
+        read = (
+            set(node.input[:1]) if node.op_type == "CastLike" else read_by(node)
+        )  # of the second, the type counts
+        fixed = node.op_type in SHAPES or read <= static
         if fixed and node.op_type not in NEVER_STATIC and node.domain in ("", "ai.onnx", "com.microsoft"):
             static.update(name for name in node.output if name)
     return static
@@ -80,7 +83,7 @@ def trace(model: onnx.ModelProto, path: str) -> Trace:
     for name, finite in answer["finite"].items():
         if not finite:
             raise InputError(
-                f"{path}: output {name} is not finite on noise; its weights hold NaN or overflow"
+                f"{path}: output {name} is not finite on noise; weights hold NaN, or it overflows or divides by zero"
             )
     constants = dict(zip(answer["kept"], arrays, strict=True))
     return Trace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.export.graph.forms import Form, Forms
@@ -30,8 +31,16 @@ for kind in ("Add", "Sub", "Mul", "Div", "Max", "Min"):
     FORMS.add(f"{kind.lower()}-column", binary(kind, 1, 1, 12, 1))
 for kind in ("Sub", "Mul", "Add"):
     FORMS.add(f"{kind.lower()}-from-constant", binary(kind, 1, 8, 1, 1, swapped=True))
-for power in (2.0, 0.5, 3.0, 1.0, 1.7):
+for power in (2.0, 0.5, 3.0, 1.0, 1.7, 4.0, 1.5, -0.5, -1.0, -2.0):
     FORMS.add(f"pow-{power}", lambda g, power=power: g.add("Pow", g.add("Exp", g.map()), g.const(power)))
+for name, given in (("upper", []), ("above", [2]), ("below", [-1])):
+    FORMS.add(
+        f"triangle-{name}",
+        lambda g, given=given: g.add("Trilu", g.map(), *(g.const(k, np.int64) for k in given)),
+    )
+FORMS.add("lower-triangle", lambda g: g.add("Trilu", g.map(), g.const(1, np.int64), upper=0))
+FORMS.add("cast-like", lambda g: g.add("Mul", g.map(), g.add("CastLike", g.const(3, np.int64), "image")))
+FORMS.add("cast-like-computed", lambda g: g.add("CastLike", g.map(), "image"))
 FORMS.add("mean-of-three", lambda g: g.add("Mean", g.map(), g.map(), g.map()))
 FORMS.add("sum-of-three", lambda g: g.add("Sum", g.map(), g.map(), g.map()))
 FORMS.add("max-of-three", lambda g: g.add("Max", g.map(), g.map(), g.map()))

@@ -92,6 +92,18 @@ FORMS.add(
 )
 
 
+for axis in (1, 2, -1):
+    for exclusive in (0, 1):
+        for reverse in (0, 1):
+            FORMS.add(
+                f"sums-{axis}-{exclusive}-{reverse}",
+                lambda g, axis=axis, options={"exclusive": exclusive, "reverse": reverse}: g.add(
+                    "CumSum", g.map(), g.const(axis, np.int64), **options
+                ),
+                11,
+            )
+
+
 @FORMS.form()
 def pad_then_padded_conv(g: Graph) -> Any:
     x = g.add("Pad", g.map(), g.const([0, 0, 1, 1, 0, 0, 1, 1], np.int64))

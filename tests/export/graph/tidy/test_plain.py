@@ -14,6 +14,7 @@ from export.describe import describe
 from export.graph.convert import registry
 from export.graph.convert.arithmetic import unary
 from export.graph.from_onnx import from_onnx
+from export.graph.parity import TOLERANCE
 from export.graph.tidy.read import read_onnx
 from rpi_runtime.errors import InputError, ParityError, PiposeError
 from rpi_runtime.model.card import InputSpec
@@ -94,6 +95,44 @@ def test_half_precision_becomes_float() -> None:
     model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
     result = made(model)
     assert all(t.dtype in (np.float32, np.int32) for t in result.model.tensors())
+
+
+def test_half_precision_that_onnx_runtime_lacks_is_compared_in_float() -> None:
+    g = Graph(17, SIZE)
+    model = g.model(g.add("Celu", g.map(8)))
+    for tensor in model.graph.initializer:
+        half = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(half, tensor.name))
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    (parity,) = made(model).parities
+    assert parity.tolerance == TOLERANCE
+
+
+def of_whole_numbers(kind: int, last: bool) -> onnx.ModelProto:
+    """A normalisation inside the file, of a picture of whole numbers."""
+    g = Graph(17, SIZE)
+    x = g.add("Transpose", "image", perm=[0, 3, 1, 2]) if last else "image"
+    x = g.add("Div", g.add("Cast", x, to=onnx.TensorProto.FLOAT), g.const(255.0))
+    model = g.model(g.add("Conv", x, g.normal(8, 3, 3, 3), g.normal(8), pads=[1, 1, 1, 1]))
+    image = model.graph.input[0].type.tensor_type
+    image.elem_type = kind
+    for dim, size in zip(image.shape.dim, (1, *SIZE, 3) if last else (1, 3, *SIZE), strict=True):
+        dim.dim_value = size
+    return model
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("kind", [onnx.TensorProto.UINT8, onnx.TensorProto.INT32])
+def test_a_picture_of_whole_numbers_becomes_one_of_floats(kind: int, last: bool) -> None:
+    model = of_whole_numbers(kind, last)
+    spec = InputSpec(width=SIZE[1], height=SIZE[0], mean=(0.0,) * 3, scale=(1.0,) * 3)
+    result = from_onnx(model, "net.onnx", spec, [o.name for o in model.graph.output]).model
+    assert set(result.count_operators()) == {"CONV_2D"}
+
+
+def test_a_card_whose_picture_is_not_that_of_whole_numbers_is_refused() -> None:
+    with pytest.raises(InputError, match=r"whole numbers, 0 to 255.*scale \[1, 1, 1\]"):
+        made(of_whole_numbers(onnx.TensorProto.UINT8, False))
 
 
 def quantized() -> onnx.ModelProto:
