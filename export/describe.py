@@ -24,13 +24,13 @@ DYNAMIC = (256, 256)  # pixels a side where the file leaves the size open
 
 def describe(path: Path, size: tuple[int, int] | None = None) -> FileDescription:
     """Describe a file. `size` (width, height) is for files with a dynamic size."""
-    from export.graph.adopt.network import read_tflite  # packages of the export: --help does without them
+    from export.graph.adopt.network import read_network  # packages of the export: --help does without them
     from export.graph.tidy.read import read_onnx
     from quant.cards.describe import describe_tflite
     from quant.tflite.read import read_model
     from quant.tflite.schema import IDENTIFIER
 
-    data = read_tflite(path)
+    data = read_network(path)
     if data[4:8] == IDENTIFIER:
         return describe_tflite(read_model(data))
     return _describe_onnx(read_onnx(path)[0], path, size)
@@ -86,10 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--size", metavar="WxH", help="for an ONNX file that leaves it open (default 256x256)"
     )
     args = parser.parse_args(argv)
-    from quant.cards.draft import as_text
+    from quant.cards.draft import draft_of
 
     found = describe(args.file, parse_size(args.size) if args.size else None)
-    print(as_text(args.file.stem, found))
+    print(draft_of(args.file, found))
     return 0
 
 

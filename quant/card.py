@@ -102,7 +102,7 @@ def _manifest(path: Path) -> str:
 def _describe_file(path: Path) -> int:
     """A .tflite is read here; an ONNX file by the package above this one, as a command of its own."""
     from quant.cards.describe import describe_tflite
-    from quant.cards.draft import as_text
+    from quant.cards.draft import draft_of
     from quant.tflite.read import read_model
     from quant.tflite.schema import IDENTIFIER
 
@@ -110,7 +110,7 @@ def _describe_file(path: Path) -> int:
         data = path.read_bytes()
     if data[4:8] != IDENTIFIER:
         return subprocess.run([sys.executable, "-m", "export.describe", str(path)], check=False).returncode
-    print(as_text(path.stem, describe_tflite(read_model(data))))
+    print(draft_of(path, describe_tflite(read_model(data))))
     return 0
 
 

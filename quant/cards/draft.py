@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from quant.cards.describe import FileDescription, Head
+from rpi_runtime.errors import CardError
 from rpi_runtime.evaluate.coco_people import KEYPOINTS
+from rpi_runtime.model.card import read_card
 
 GUESS = "  # ? a guess"
 UNKNOWN = 'kind = "?"  # paf, tags, topdown, boxes, boxes+keypoints, centres, simcc'
@@ -118,6 +121,19 @@ def _roles_of_one_stride(here: list[Head], channels: list[int], several: bool) -
     if len(here) == 2 and channels[1] % 2 == 0 and not several:
         return {here[0].name: "heatmaps", here[1].name: "pafs"}
     return {}
+
+
+def draft_of(path: Path, found: FileDescription) -> str:
+    """The beginning of a card for a file, with a word on the card that it may have inside."""
+    text = as_text(path.stem, found)
+    try:
+        card = read_card(path)
+    except CardError:
+        return text
+    return (
+        f"# It has a card inside, of {card.name}, which python -m quant.card FILE prints and an export of it takes.\n"
+        f"# The guesses that follow may contradict it.\n{text}"
+    )
 
 
 def as_text(name: str, found: FileDescription) -> str:

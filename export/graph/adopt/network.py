@@ -29,8 +29,8 @@ from rpi_runtime.model.card import InputSpec
 LARGEST = 1 << 30  # bytes
 
 
-def read_tflite(path: Path) -> bytes:
-    """Return the bytes of a file; raises `InputError` if it cannot be read or holds integers."""
+def read_network(path: Path) -> bytes:
+    """Return the bytes of a file; raises `InputError` if it cannot be read or is too large."""
     with reading(path, "make it readable, or give another file"):
         if not path.is_file():
             raise InputError(f"{path}: not a file; give the path of the network")
@@ -38,7 +38,12 @@ def read_tflite(path: Path) -> bytes:
             raise InputError(
                 f"{path}: larger than {LARGEST >> 20} MiB; that is no network for a Raspberry Pi"
             )
-        data = path.read_bytes()
+        return path.read_bytes()
+
+
+def read_tflite(path: Path) -> bytes:
+    """Return the bytes of a .tflite; raises `InputError` if it cannot be read or is another kind of file."""
+    data = read_network(path)
     if data[4:8] != IDENTIFIER:
         raise InputError(f"{path}: not a TFLite file; give a .tflite, or an ONNX file with --onnx")
     return data

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import tomllib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ import onnx
 import onnxruntime
 import pytest
 
+from export.describe import main as describe
 from export.tflite import main
 from export.zoo.inputs import is_plain
 from export.zoo.own_network import layout_of, own_network, own_tflite
+from quant.card import main as card_command
 from quant.cards.attach import attach
 from quant.cards.read import read_toml_card
 from quant.cli import run_command
@@ -29,6 +33,11 @@ from rpi_runtime.preprocess.letterbox import Preprocessor
 from tests.export.toynet import CARD, HEIGHT, MEAN, STD, WIDTH, write_pictures
 
 OUTPUTS = {"maps": "heatmaps", "fields": "pafs"}
+
+
+def describe_in_quant(argv: Sequence[str] | None = None) -> int:
+    """`python -m quant.card FILE --describe`."""
+    return card_command([*(argv or ()), "--describe"])
 
 
 def original_outputs(onnx_file: Path, picture: np.ndarray) -> dict[str, np.ndarray]:
@@ -312,6 +321,18 @@ def test_a_tflite_without_any_card_asks_for_one(
     bare.write_bytes(write_model(read_model((files / "toy-64x48-float32.tflite").read_bytes())))
     assert run_command(main, ["--tflite", str(bare), "--output", str(tmp_path)]) == 3
     assert "no model card inside; give --card FILE.toml, or the name of a card" in capfd.readouterr().err
+
+
+def test_a_description_tells_of_the_card_that_a_file_has_and_takes_onnx_as_well(
+    files: Path, toy_network: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for command in (describe, describe_in_quant):
+        assert run_command(command, [str(files / "toy-64x48-float32.tflite")]) == 0
+        text = capfd.readouterr().out
+        assert text.startswith("# It has a card inside, of toy, which python -m quant.card FILE prints")
+        assert tomllib.loads(text)["input"]["width"] == 64
+        assert run_command(command, [str(toy_network[0])]) == 0
+        assert capfd.readouterr().out.startswith("# ONNX, opset ")
 
 
 def test_a_file_of_the_other_kind_is_told_with_its_option(
