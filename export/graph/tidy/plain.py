@@ -16,6 +16,7 @@ from export.graph.tidy.branches import inline_branches
 from export.graph.tidy.cut import cut_to_outputs, drop_unused, fix_input
 from export.graph.tidy.precision import to_float32
 from export.graph.tidy.refusals import refuse_unfit
+from export.graph.tidy.sequences import split_sequences
 from export.graph.tidy.trace import Trace, trace
 
 NESTED = 8  # largest number of rounds of inlining: an `If` may hold another `If`
@@ -91,7 +92,7 @@ def tidy(model: onnx.ModelProto, width: int, height: int, outputs: Sequence[str]
         own, half = onnx.ModelProto(), False
         own.CopyFrom(model)
     for _ in range(NESTED):
-        if not inline_branches(model, seen):
+        if not inline_branches(model, seen) + split_sequences(model, seen):
             break
         refuse_unfit(model, path)
         seen = trace(model, path)

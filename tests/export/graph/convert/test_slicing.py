@@ -53,6 +53,20 @@ FORMS.add(
         )
     ),
 )
+
+
+def split_to_sequence(sizes: Any, *places: int, **attributes: Any) -> Form:
+    def build(g: Graph) -> Any:
+        parts = g.add("SplitToSequence", g.map(), g.const(sizes, np.int64), **attributes)
+        taken = [g.add("SequenceAt", parts, g.const(place, np.int64)) for place in places]
+        return g.add("Concat", *taken, axis=1)
+
+    return build
+
+
+FORMS.add("sequence-of-sizes", split_to_sequence([1, 2, 5], 2, 0, -2, axis=1), 17)
+FORMS.add("sequence-of-equal-parts", split_to_sequence(3, 2, 0, 1, axis=1), 18)
+FORMS.add("sequence-of-rows", split_to_sequence([3, 3, 6], 0, 1, axis=2), 17)
 FORMS.add("split-six", lambda g: g.add("Concat", *g.add("Split", g.map(12), axis=1, outputs=6)[::-1], axis=1))
 FORMS.add("concat-nine", lambda g: g.add("Concat", *[g.map(2 + i % 3) for i in range(9)], axis=1))
 FORMS.add("concat-rows", lambda g: g.add("Concat", g.map(4), g.map(4), axis=2))
