@@ -11,6 +11,7 @@ from export.graph.simplify.arranging import join_reshapes, merge_pads, share_equ
 from export.graph.simplify.beside import fold_known_channels, write_out_known_parts
 from export.graph.simplify.constants import drop_neutral, join_factors, join_sums
 from export.graph.simplify.forward import fold_channels_into_next
+from export.graph.simplify.orders import fold_orders
 from export.graph.simplify.pads import fold_pads
 from quant.tflite.records import Model
 
@@ -26,6 +27,7 @@ PASSES: dict[str, Callable[[Model], int]] = {
     "factors and offsets folded": fold_into_previous,
     "factors folded forward": fold_into_next,
     "channels' factors and offsets folded forward": fold_channels_into_next,
+    "orders of channels folded": fold_orders,
     "constant channels folded": fold_known_channels,
     "clamps fused": fuse_clamps,
     "clamps lifted": lift_clamps,

@@ -74,12 +74,21 @@ def test_a_factor_that_an_output_shows_stays() -> None:
     assert check(g.model(x, conv(g, x)))["MUL"] == 2
 
 
+def shuffle(g: Graph, x: Any) -> Any:
+    parts = g.add("Reshape", x, g.const([1, 2, 4, 12, 10], np.int64))
+    turned = g.add("Transpose", parts, perm=[0, 2, 1, 3, 4])
+    return g.add("Reshape", turned, g.const([1, 8, 12, 10], np.int64))
+
+
 def test_shuffles_cost_one_transposition() -> None:
     g = Graph()
-    parts = g.add("Reshape", g.map(), g.const([1, 2, 4, 12, 10], np.int64))
-    turned = g.add("Transpose", parts, perm=[0, 2, 1, 3, 4])
-    count = check(g.model(conv(g, g.add("Reshape", turned, g.const([1, 8, 12, 10], np.int64)))))
-    assert count == {"CONV_2D": 2, "RESHAPE": 2, "TRANSPOSE": 1}
+    count = check(g.model(conv(g, shuffle(g, g.add("Concat", g.map(4), g.map(4), axis=1)))))
+    assert count == {"CONV_2D": 3, "CONCATENATION": 1, "RESHAPE": 2, "TRANSPOSE": 1}
+
+
+def test_shuffles_behind_a_layer_cost_nothing() -> None:
+    g = Graph()
+    assert check(g.model(conv(g, shuffle(g, g.add("Relu", g.map()))))) == {"CONV_2D": 2}
 
 
 def test_transpositions_of_a_channels_last_block_fall_out() -> None:
@@ -213,3 +222,22 @@ def test_a_group_norm_by_instance_norms_moves_no_axes(groups: int) -> None:
     count = check(g.model(conv(g, y)))
     assert count["TRANSPOSE"] == 0
     assert count["RSQRT"] == 1
+
+
+def pixel_shuffle(g: Graph, x: Any) -> Any:
+    return g.add("DepthToSpace", x, blocksize=2, mode="CRD")
+
+
+@pytest.mark.parametrize("kind", ["Relu", "HardSigmoid"])
+def test_a_pixel_shuffle_behind_a_layer_moves_no_channels(kind: str) -> None:
+    g = Graph()
+    count = check(g.model(g.add(kind, pixel_shuffle(g, conv(g, g.map())))))
+    assert (count["TRANSPOSE"], count["RESHAPE"]) == (0, 0)
+
+
+def test_a_pixel_shuffle_behind_groups_or_with_another_reader_moves_them() -> None:
+    for groups in (1, 2):
+        g = Graph()
+        x = g.add("Conv", g.map(), g.normal(8, 8 // groups, 3, 3), pads=[1] * 4, group=groups)
+        outputs = [pixel_shuffle(g, x)] + ([x] if groups == 1 else [])
+        assert check(g.model(*outputs))["TRANSPOSE"] == 1
