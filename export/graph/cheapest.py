@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from operator import itemgetter
 
 import numpy as np
 
@@ -21,15 +20,19 @@ CALL = 500
 
 def convert_cheapest(graph: PlainGraph, orders: Mapping[str, Order]) -> tuple[Model, Meeting]:
     """Convert with each place where joined axes may meet; return the cheapest network, and its place."""
-    made: list[tuple[int, Model, Meeting]] = []
+    best: tuple[int, Model, Meeting] | None = (
+        None  # the others go at once: a large network is held twice at most
+    )
     for meeting in MEETINGS:
         scope = Scope(graph.opset, dict(graph.constants), meeting)
         model = convert(scope, graph.nodes, graph.image, graph.size, orders)
-        made.append((sum(map(_cost, model.operators)), model, meeting))
+        cost = sum(map(_cost, model.operators))
+        if best is None or cost < best[0]:
+            best = cost, model, meeting
         if not scope.moved:
             break
-    _, best, meeting = min(made, key=itemgetter(0))
-    return best, meeting
+    assert best is not None
+    return best[1:]
 
 
 def _cost(op: Operator) -> int:

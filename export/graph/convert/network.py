@@ -19,6 +19,7 @@ from export.graph.convert import (  # noqa: F401 - each registers its converters
     reduction,
     resize,
     slicing,
+    writing,
 )
 from export.graph.convert.layout import CHANNELS_LAST, Order
 from export.graph.convert.patterns import read_patterns
