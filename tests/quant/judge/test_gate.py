@@ -22,7 +22,7 @@ from quant.tflite.records import Model, Operator, Quantization, Tensor
 from rpi_runtime.errors import InputError
 from rpi_runtime.model.card import InputSpec
 from rpi_runtime.model.delegation import Delegation
-from tests.quant.toynetwork import HEIGHT, WIDTH, network, quantized
+from tests.quant.toynetwork import HEIGHT, WIDTH, Builder, network, quantized
 
 SPEC = InputSpec(width=WIDTH, height=HEIGHT)
 GOOD = Agreement(
@@ -117,6 +117,17 @@ def test_tables_of_float_are_allowed_and_named_with_their_cost() -> None:
     assert check.passed
     assert re.match(r"1 table of HARD_SWISH; \d+\.\d% of the time", check.found)
     assert check_floats(quantized(network()).model) == []
+
+
+def test_outputs_beside_one_that_ends_in_a_chain_of_float_may_be_in_float_too() -> None:
+    model = network()
+    builder = Builder()
+    maps = model.outputs["maps"]
+    model.outputs["weights"] = builder.same("SOFTMAX", maps, beta=1.0)
+    model.operators += builder.operators
+    made = quantized(model).model
+    assert {t.dtype.name for t in made.outputs.values()} == {"float32"}
+    assert failed(made) == {}
 
 
 def test_another_island_of_float_is_named_and_refused() -> None:
