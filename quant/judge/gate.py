@@ -83,9 +83,8 @@ def check_structure(model: Model, spec: InputSpec, *, mixed: bool = False) -> li
     islands = [island for island in find_islands(model) if mixed or island.kind != "layers"]
     real = {t for island in islands for t in island.tensors}
     outputs = [t for t in model.outputs.values() if t.dtype == np.float32]
-    if mixed or not real.isdisjoint(
-        outputs
-    ):  # outputs are of one type: where one is in float, the others are converted
+    # outputs are of one type: where one ends in float, the others are converted
+    if mixed or not real.isdisjoint(outputs):
         real.update(outputs)
     wrong = [t.name for t in tensors if not (t in real or _type_fits(t))]
     forbidden = sorted({op.name for op in model.operators if _converts(op) and not _borders(op, real)})
