@@ -11,6 +11,7 @@ from export.graph.convert import (  # noqa: F401 - each registers its converters
     activations,
     arithmetic,
     attention,
+    columns,
     convolution,
     matrix,
     normalisation,
