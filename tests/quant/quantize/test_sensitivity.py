@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from quant.quantize.ranges import Range
-from quant.quantize.sensitivity import least_cost, measure_sensitivity
+from quant.quantize.sensitivity import Sensitivity, least_cost, measure_sensitivity
+from quant.tflite.records import Tensor
 from tests.quant.toynetwork import images, network
 
 
@@ -25,3 +26,34 @@ def test_an_image_on_which_the_outputs_are_nearly_empty_does_not_cut_off_the_oth
         for chosen in (full, [*full, faint])
     )
     assert (mixed.low, mixed.high) == pytest.approx((plain.low, plain.high), rel=0.1)
+
+
+def _sensitivity(*factors: float) -> tuple[Sensitivity, Tensor]:
+    """Of one tensor on images of equal values, (1, 8, 8, 4), each with a factor of what errors cost."""
+    draw = np.random.default_rng(0)
+    tensor = Tensor(name="values", shape=(1, 8, 8, 4))
+    found = Sensitivity()
+    for factor in factors:
+        values = draw.normal(size=(1, 8, 8, 4)).astype(np.float32)
+        found.add(tensor, values, np.float32(factor) * draw.uniform(0.5, 1, values.shape).astype(np.float32))
+    found.bound()
+    return found, tensor
+
+
+def test_one_image_at_an_edge_does_not_outweigh_all_others() -> None:
+    found, tensor = _sensitivity(*[1.0] * 7, 1e4)
+    parts = np.array([c.sum() for c in found.values[tensor].costs])
+    assert parts[-1] / parts.sum() == pytest.approx(1 / 8, rel=0.1)
+    places = np.array([p.sum() for p in found.places[tensor]])
+    np.testing.assert_allclose(places, parts, rtol=1e-4)
+
+
+def test_images_of_nobody_do_not_take_the_weight_from_those_with_people() -> None:
+    found, tensor = _sensitivity(*[1e-4] * 5, *[1.0] * 3)
+    parts = np.array([c.sum() for c in found.values[tensor].costs])
+    assert parts[-3:].sum() / parts.sum() > 0.99
+
+
+def test_a_tensor_that_only_one_image_knows_keeps_its_costs() -> None:
+    found, tensor = _sensitivity(0.0, 0.0, 0.0, 1.0)
+    assert found.values[tensor].costs[-1].sum() > 0
