@@ -57,7 +57,9 @@ def _describe_onnx(model: onnx.ModelProto, path: Path, size: tuple[int, int] | N
         for n in plain.nodes
     ]
     heads = find_heads(steps, outputs, (width, height))
-    return FileDescription(kind=kind, inputs=inputs, outputs=described, size=(width, height), heads=heads)
+    return FileDescription(
+        kind=kind, inputs=inputs, outputs=described, size=(width, height), heads=heads, whole=plain.whole
+    )
 
 
 def _dims(info: onnx.ValueInfoProto) -> list[int | str]:

@@ -73,6 +73,8 @@ class FileDescription:
     size : (width, height)
         Size of the image.
     heads : tuple of Head
+    whole : bool
+        Whether the image has whole numbers, 0 to 255.
     """
 
     kind: str
@@ -80,6 +82,7 @@ class FileDescription:
     outputs: tuple[str, ...]
     size: tuple[int, int]
     heads: tuple[Head, ...]
+    whole: bool = False
 
 
 def find_heads(

@@ -107,7 +107,9 @@ def _roles_of_one_stride(here: list[Head], channels: list[int], several: bool) -
         return roles | ({here[2].name: "keypoints"} if len(channels) == 3 else {})
     if several and len(channels) == 3 and channels[2] % 4 == 0 and channels[1] % 3 == 0:
         return {here[0].name: "scores", here[1].name: "keypoints", here[2].name: "boxes"}
-    points = [c for c in channels if channels.count(2 * c) == 2]
+    points = [
+        c for c in channels if c > 1 and channels.count(2 * c) == 2
+    ]  # CenterNet has two maps of two channels
     if 1 in channels and points:
         roles = {h.name: "heatmaps" for h in here if h.channels == points[0]}
         roles |= {h.name: "centre" for h in here if h.channels == 1}
@@ -147,7 +149,7 @@ def as_text(name: str, found: FileDescription) -> str:
         "# Candidate heads follow; where some have a role, the others are commented out. Lines with ? are yours.",
         "", f"name = {_quoted(name)}", "", "[input]", f"width = {width}", f"height = {height}",
         'channels = "rgb"  # ? or "bgr"', "mean = [0.0, 0.0, 0.0]  # ? (value - mean) * scale, value in 0..255",
-        "scale = [0.00392156862745098, 0.00392156862745098, 0.00392156862745098]  # ?",
+        "scale = [1.0, 1.0, 1.0]" if found.whole else f"scale = [{', '.join([str(1 / 255)] * 3)}]  # ?",
         f'fit = "{draft.fit}"  # ? "letterbox": the whole picture; "crop": one person cut out of it',
         "", "[skeleton]", *_skeleton(draft),
     ]  # fmt: skip

@@ -87,4 +87,8 @@ def _converter(node: Node) -> Converter:
     if node.kind in CONVERTERS:
         return CONVERTERS[node.kind]
     nearest = get_close_matches(node.kind, CONVERTERS, 1)
-    raise RefusalError("TFLite has no such operator" + (f", the nearest is {nearest[0]}" if nearest else ""))
+    raise RefusalError(
+        "TFLite has no such operator"
+        + (f", the nearest is {nearest[0]}" if nearest else "")
+        + "; in a tail that decodes, let the outputs of the card lie before it (python -m export.describe FILE)"
+    )

@@ -16,6 +16,7 @@ from export.graph.convert.arithmetic import unary
 from export.graph.from_onnx import from_onnx
 from export.graph.parity import TOLERANCE
 from export.graph.tidy.read import read_onnx
+from quant.cards.draft import as_text
 from rpi_runtime.errors import InputError, ParityError, PiposeError
 from rpi_runtime.model.card import InputSpec
 from tests.export.graph.onnxgraphs import Graph
@@ -128,6 +129,11 @@ def test_a_picture_of_whole_numbers_becomes_one_of_floats(kind: int, last: bool)
     spec = InputSpec(width=SIZE[1], height=SIZE[0], mean=(0.0,) * 3, scale=(1.0,) * 3)
     result = from_onnx(model, "net.onnx", spec, [o.name for o in model.graph.output]).model
     assert set(result.count_operators()) == {"CONV_2D"}
+
+
+def test_a_picture_of_whole_numbers_is_described_as_one(tmp_path: Path) -> None:
+    path = save(of_whole_numbers(onnx.TensorProto.UINT8, True), tmp_path)
+    assert "scale = [1.0, 1.0, 1.0]" in as_text("net", describe(path))
 
 
 def test_a_card_whose_picture_is_not_that_of_whole_numbers_is_refused() -> None:
