@@ -47,7 +47,8 @@ def layer_noise(real: Model, quantized: Model, inputs: Iterable[Map]) -> list[La
     inputs : iterable of ndarray, (1, H, W, 3) float32
         Normalised; a few images are enough.
     """
-    known = _computed(real)
+    numbers = {t.name for op in real.operators for t in op.outputs if t.dtype == np.float32}
+    known = _computed(real).keys() & numbers  # comparisons and places have no noise
     shared = {name: op for name, op in _computed(quantized).items() if name in known}
     probes = [Probe(model, _named(model, shared)) for model in (real, quantized)]
     signal: dict[str, Map] = {}

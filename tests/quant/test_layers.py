@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from quant.layers import _mean_db, _short, layer_noise
-from tests.quant.toynetwork import images, network, quantized
+from quant.tflite.records import Operator, Tensor
+from tests.quant.toynetwork import Builder, images, network, quantized
 
 
 def test_decibels_are_the_mean_over_channels_that_carry_signal() -> None:
@@ -27,6 +28,19 @@ def test_decibels_are_the_mean_over_channels_that_carry_signal() -> None:
 )
 def test_short_names(name: str, short: str) -> None:
     assert _short(name) == short
+
+
+def test_comparisons_and_places_are_left_out() -> None:
+    def body(builder: Builder, x: Tensor) -> Tensor:
+        high = Tensor(name="high", shape=x.shape, dtype=np.dtype(bool))
+        half = builder.constant(np.full((1, 1, 1, 1), 0.5, np.float32))
+        builder.operators.append(Operator(name="GREATER", inputs=[x, half], outputs=[high]))
+        return builder.op("SELECT_V2", [high, x, half], x.shape)
+
+    real = network(body)
+    noise = layer_noise(real, quantized(real).model, images())
+    assert "GREATER" not in {n.operation for n in noise}
+    assert len(noise) >= 4
 
 
 def test_a_network_against_itself_has_no_noise_and_against_int8_a_little() -> None:
