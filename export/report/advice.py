@@ -15,7 +15,10 @@ _NOISE = (
     "calibrate on more pictures, and such as the camera will see (--calibration FOLDER --calibration-images 128); "
     "take a larger --size; or --float16, a larger file that runs more slowly on a Pi"
 )
-_NETWORK = "replace these operations in the network, or take --float16"
+_NETWORK = (
+    "replace these operations in the network; where they decode, let the outputs of the card lie before them; or take "
+    "--float16"
+)
 _OURS = "this is a fault of pipose: report it with the .report.json; --float16 until then"
 FINDER = Path("FINDER.tflite")  # stands for a network that the user has
 # With 1 picture of train2017 instead of 32, lw-openpose at 160x120 kept 3.1 of its 6.9 AP, with 4 pictures 6.6, and
@@ -45,6 +48,9 @@ REMEDIES = {
     STRICT_LIKENESS: _NOISE,
     "AP drop": f"without --recipe the export goes on to further recipes; {_NOISE}; or accept it with --max-ap-drop",
 }
+# operations that INT8 lacks leave tensors in float and conversions round them
+CAUSES = frozenset(("computed in float", "operations that fall back from XNNPACK"))
+FOLLOWING = ("tensors that are not integer", "converting operations")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +117,10 @@ def remedies(outcome: Outcome) -> list[str]:
     What concerns all of them comes first: recipes that could not be tried, whole pictures in the place of crops.
     """
     by_remedy: dict[str, list[str]] = {}
-    for check in outcome.checks:
-        if not check.passed:
-            by_remedy.setdefault(REMEDIES.get(check.name, _OURS), []).append(check.name)
+    failed = [check.name for check in outcome.checks if not check.passed]
+    for name in failed:
+        follows = name in FOLLOWING and not CAUSES.isdisjoint(failed)
+        by_remedy.setdefault(_NETWORK if follows else REMEDIES.get(name, _OURS), []).append(name)
     found = [f"{', '.join(names)}: {remedy}" for remedy, names in by_remedy.items()]
     if found and outcome.taken_for_crops:
         count = f"{outcome.taken_for_crops} of {outcome.card.provenance.calibration_images}"

@@ -47,6 +47,17 @@ def test_a_refusal_names_its_remedies_once(tmp_path: Path) -> None:
     assert "scp" not in text
 
 
+def test_what_follows_from_operations_that_int8_lacks_has_their_remedy(tmp_path: Path) -> None:
+    names = ["tensors that are not integer", "converting operations"]
+    for causes, count in (([], 1), (["operations that fall back from XNNPACK"], 1), (["lost peaks"], 2)):
+        checks = tuple(Check(name=n, found="9", allowed="none", passed=False) for n in [*names, *causes])
+        found = remedies(replace(outcome(tmp_path, passed=False), checks=checks))
+        assert len(found) == count
+        assert ("replace these operations" in found[0]) == (
+            causes == ["operations that fall back from XNNPACK"]
+        )
+
+
 def test_a_file_without_a_kind_says_that_it_is_float32(tmp_path: Path) -> None:
     plain = outcome(tmp_path)
     plain = replace(plain, card=replace(plain.card, recipe="w32_a32"), checks=(), evaluations=())
