@@ -24,7 +24,7 @@ from quant.tflite.records import Model, Quantization, Tensor
 
 BINS = 512  # of one image's values
 EVEN = 0.01  # of the mean cost: what an error costs at least
-MOST = 0.75  # quantile of the images: none counts for more than the one there, in each tensor
+FAR = 3.0  # interquartile ranges above the third quartile, where outliers are "far out" (Tukey 1977)
 # of each end, tried
 SHRINKS = np.concatenate([[0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25], np.linspace(0.3, 1, 29)])
 
@@ -69,15 +69,16 @@ class Sensitivity:
             self.places.setdefault(tensor, []).append(costs[0].sum(axis=-1))
 
     def bound(self) -> None:
-        """Let no image count for more than the one at the third quartile (`MOST`), in any tensor.
+        """Let an image that is far out (`FAR`) count for no more than one at that limit, in any tensor.
 
         On single pictures a network stands at an edge: the least change of any early value tips a late score. There
-        gradients say nothing about errors of a usual size, and one such picture may outweigh all others together. A
-        quartile and not the median, since up to three quarters of the pictures may show nobody.
+        gradients say nothing about errors of a usual size, and one such picture may outweigh all others together. The
+        limit follows the upper quartile, since up to three quarters of the pictures may show nobody.
         """
         for tensor, weighted in self.values.items():
             totals = np.array([c.sum() for c in weighted.costs])
-            factors = np.minimum(1, np.quantile(totals, MOST) / np.maximum(totals, 1e-30))
+            first, third = np.quantile(totals, (0.25, 0.75))
+            factors = np.minimum(1, (third + FAR * (third - first)) / np.maximum(totals, 1e-30))
             if not factors.any():  # hardly an image knows of this tensor
                 continue
             weighted.costs = [c * f for c, f in zip(weighted.costs, factors, strict=True)]
