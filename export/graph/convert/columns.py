@@ -20,6 +20,8 @@ def convert_columns(scope: Scope, node: Node) -> None:
     block = [int(n) for n in np.ravel(scope.parameter(node, "block_shape", 2))]
     if len(block) != 2 or len(node.shape) != 4:
         raise RefusalError(f"its blocks have {len(block)} axes; expected two")
+    if node.shape[0] != 1:
+        raise RefusalError(f"it puts {node.shape[0]} maps together; expected one")
     channels, target = node.shape[1], (node.shape[2], node.shape[3])
     windows = windows_of(node, target, (block[0], block[1]))
     height, width = windows.output(target)
@@ -46,7 +48,8 @@ def _map(scope: Scope, name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def _side_by_side(windows: Windows, target: tuple[int, int], counts: tuple[int, int]) -> bool:
-    """Whether square blocks fill the map without a gap or an overlap."""
+    """Whether square blocks fill the map without a gap, an overlap or anything beyond its border."""
     block = windows.kernel
     fills = all(count * size == whole for count, size, whole in zip(counts, block, target, strict=True))
-    return block[0] == block[1] > 1 and windows.strides == block and windows.dilations == (1, 1) and fills
+    apart = windows.strides == block and windows.dilations == (1, 1) and not windows.padded
+    return block[0] == block[1] > 1 and apart and fills

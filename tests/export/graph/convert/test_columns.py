@@ -32,6 +32,8 @@ FORMS.add("blocks-of-three", folded((3, 3), (9, 6), 6, strides=[3, 3]), 18)
 FORMS.add("oblong", folded((2, 5), (12, 10), 12, strides=[2, 5]), 18)
 FORMS.add("overlapping", folded((3, 3), (6, 7), 20), 18)
 FORMS.add("padded", folded((3, 3), (6, 5), 30, pads=[1, 1, 1, 1]), 18)
+FORMS.add("blocks-beyond-the-border", folded((3, 3), (6, 6), 4, strides=[3, 3], pads=[1, 1, 1, 1]), 18)
+FORMS.add("blocks-beyond-one-border", folded((2, 2), (4, 4), 4, strides=[2, 2], pads=[1, 1, 0, 0]), 18)
 FORMS.add("strided", folded((3, 3), (7, 9), 12, strides=[2, 2]), 18)
 FORMS.add("dilated", folded((2, 2), (6, 6), 16, dilations=[2, 2]), 18)
 
