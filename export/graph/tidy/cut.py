@@ -82,7 +82,9 @@ def fix_input(model: onnx.ModelProto, width: int, height: int, path: str) -> tup
     inputs = list(graph.input)
     model.ir_version = max(model.ir_version, 8)
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in (*FLOATS, *WHOLE):
-        raise InputError(f"{path}: expected one input, an image; it has {_described(inputs)}")
+        raise InputError(
+            f"{path}: expected one input, an image of floats, uint8, int32 or int64; it has {_described(inputs)}"
+        )
     dims = inputs[0].type.tensor_type.shape.dim
     if len(dims) != 4:
         raise InputError(f"{path}: input {inputs[0].name} has {len(dims)} axes, expected (1, 3, H, W)")

@@ -18,6 +18,7 @@ from export.graph.tidy.precision import to_float32
 from export.graph.tidy.refusals import refuse_unfit
 from export.graph.tidy.sequences import split_sequences
 from export.graph.tidy.trace import Trace, trace
+from rpi_runtime.errors import InputError
 
 NESTED = 8  # largest number of rounds of inlining: an `If` may hold another `If`
 
@@ -87,7 +88,15 @@ def tidy(model: onnx.ModelProto, width: int, height: int, outputs: Sequence[str]
         del model.graph.node[0].attribute[:]
         model.graph.node[0].op_type = "Identity"
     half = to_float32(model)
-    seen = trace(model, path)
+    try:
+        seen = trace(model, path)
+    except InputError as err:
+        if whole and _runs(own):
+            raise InputError(
+                f"{path}: computes with the whole numbers of its image before they are floats; export it with the "
+                "conversion to float first"
+            ) from err
+        raise
     if half and not _runs(own):
         own, half = onnx.ModelProto(), False
         own.CopyFrom(model)

@@ -131,6 +131,20 @@ def test_a_picture_of_whole_numbers_becomes_one_of_floats(kind: int, last: bool)
     assert set(result.count_operators()) == {"CONV_2D"}
 
 
+def test_a_picture_that_is_computed_with_in_whole_numbers_is_named() -> None:
+    g = Graph(17, SIZE)
+    x = g.add("Cast", g.add("Sub", "image", g.const(128, np.int32)), to=onnx.TensorProto.FLOAT)
+    model = g.model(g.add("Conv", x, g.normal(8, 3, 1, 1)))
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT32
+    with pytest.raises(InputError, match=r"net.onnx: computes with the whole numbers of its image"):
+        made(model)
+
+
+def test_a_picture_of_a_type_that_none_has_is_refused_with_those_that_may_be() -> None:
+    with pytest.raises(InputError, match=r"floats, uint8, int32 or int64; it has image \(int8\)"):
+        made(of_whole_numbers(onnx.TensorProto.INT8, False))
+
+
 def test_a_picture_of_whole_numbers_is_described_as_one(tmp_path: Path) -> None:
     path = save(of_whole_numbers(onnx.TensorProto.UINT8, True), tmp_path)
     assert "scale = [1.0, 1.0, 1.0]" in as_text("net", describe(path))
