@@ -152,7 +152,7 @@ def _power(scope: Scope, base: Tensor, power: float) -> Tensor:
 @converts("Trilu")
 def convert_triangle(scope: Scope, node: Node) -> None:
     """Keep what is above or below a diagonal of the last two axes: a product with ones and zeros."""
-    value = scope.input(node)
+    value = scope.real_input(node)
     distance = int(np.asarray(scope.parameter(node, "k", 1, 0)).item())
     ones = np.ones(value.shape[-2:], np.float32)
     mask = np.triu(ones, distance) if node.get("upper", 1) else np.tril(ones, distance)

@@ -94,6 +94,13 @@ class Scope:
         """The tensor of a node's input."""
         return self.value(node.inputs[index])
 
+    def real_input(self, node: Node) -> Value:
+        """The tensor of a node's first input; `RefusalError` where it holds no floats."""
+        value = self.input(node)
+        if value.tensor.dtype != np.float32:
+            raise RefusalError(f"it computes with {value.tensor.dtype}; expected float32")
+        return value
+
     def arranged(self, name: str, order: Order) -> Tensor:
         """The tensor of a value with its axes in this order."""
         if name in self.constants:

@@ -126,7 +126,7 @@ def _every(scope: Scope, tensor: Tensor, axis: int, begin: int, step: int, count
 @converts("CumSum")
 def convert_sums(scope: Scope, node: Node) -> None:
     """The sums up to each index of an axis: a matrix of ones and zeros, which TFLite has not in INT8 otherwise."""
-    value, axis = scope.input(node), int(np.asarray(scope.parameter(node, "axis", 1)).item())
+    value, axis = scope.real_input(node), int(np.asarray(scope.parameter(node, "axis", 1)).item())
     size = value.shape[axis]
     if size * size > CHOSEN:
         raise RefusalError(f"it sums up {size} values; expected at most {int(CHOSEN**0.5)}")

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from export.graph.convert.network import convert
+from export.graph.convert.scope import Scope
+from rpi_runtime.errors import ParityError
 from tests.export.graph.forms import Form, Forms
-from tests.export.graph.onnxgraphs import Graph
+from tests.export.graph.onnxgraphs import Graph, plain
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -71,3 +74,12 @@ def lower_rank_operand(g: Graph) -> Any:
 @FORMS.each()
 def test_form_computes_what_onnx_runtime_computes(name: str, opset: int) -> None:
     FORMS.check(name, opset)
+
+
+@pytest.mark.parametrize(("kind", "axis"), [("CumSum", [1]), ("Trilu", [])])
+def test_a_matrix_of_ones_over_whole_numbers_is_refused_by_name(kind: str, axis: list[int]) -> None:
+    g = Graph(17)
+    whole = g.add(kind, g.add("Cast", g.map(), to=6), *(g.const(a, np.int64) for a in axis))
+    graph = plain(g.model(g.add("Cast", whole, to=1)), g.size)
+    with pytest.raises(ParityError, match=rf"operator {kind} .*it computes with int32"):
+        convert(Scope(graph.opset, dict(graph.constants)), graph.nodes, graph.image, graph.size, {})
