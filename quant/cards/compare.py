@@ -57,7 +57,7 @@ def _meaning(output: OutputSpec) -> tuple[str, str, int, int, int]:
 
 def _listed(outputs: set[tuple[str, str, int, int, int]]) -> str:
     words = [
-        f"{name} ({role}, {channels} channels, stride {stride})"
-        for name, role, _, channels, stride in sorted(outputs)
+        f"{name} ({role}, {channels} channels{f' from {first}' if first else ''}, stride {stride})"
+        for name, role, first, channels, stride in sorted(outputs)
     ]
     return ", ".join(words) or "nothing more"

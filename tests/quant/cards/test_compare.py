@@ -34,6 +34,10 @@ def test_outputs_of_the_same_name_are_compared_and_another_cut_is_not() -> None:
         f"outputs {first.name} ({first.role}, {first.channels} channels, stride {first.stride}), "
         f"not {first.name} ({first.role}, {first.channels} channels, stride {first.stride * 2})"
     )
+    (words,) = disagreements(CARD, replace(CARD, outputs=(replace(first, first=1), *others)))
+    assert words.endswith(
+        f"not {first.name} ({first.role}, {first.channels} channels from 1, stride {first.stride})"
+    )
     cut = replace(
         CARD, outputs=tuple(replace(o, name=f"inner_{o.name}", stride=o.stride * 2) for o in CARD.outputs)
     )
