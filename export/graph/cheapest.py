@@ -21,9 +21,7 @@ CALL = 500
 
 def convert_cheapest(graph: PlainGraph, orders: Mapping[str, Order]) -> tuple[Model, Meeting]:
     """Convert with each place where joined axes may meet; return the cheapest network, and its place."""
-    best: tuple[int, Model, Meeting] | None = (
-        None  # the others go at once: a large network is held twice at most
-    )
+    best: tuple[int, Model, Meeting] | None = None  # of a large network two are held at most
     for meeting in MEETINGS:
         scope = Scope(graph.opset, dict(graph.constants), meeting)
         try:

@@ -107,9 +107,8 @@ def _roles_of_one_stride(here: list[Head], channels: list[int], several: bool) -
         return roles | ({here[2].name: "keypoints"} if len(channels) == 3 else {})
     if several and len(channels) == 3 and channels[2] % 4 == 0 and channels[1] % 3 == 0:
         return {here[0].name: "scores", here[1].name: "keypoints", here[2].name: "boxes"}
-    points = [
-        c for c in channels if c > 1 and channels.count(2 * c) == 2
-    ]  # CenterNet has two maps of two channels
+    # more than one, since CenterNet has two maps of two channels
+    points = [c for c in channels if c > 1 and channels.count(2 * c) == 2]
     if 1 in channels and points:
         roles = {h.name: "heatmaps" for h in here if h.channels == points[0]}
         roles |= {h.name: "centre" for h in here if h.channels == 1}

@@ -81,9 +81,8 @@ def build_wheel(version: str, folder: Path, environment: dict[str, str] | None =
     copy_sources(copy)
     wheels = folder / f"wheel-{version}"
     words = [python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, copy]
-    fetch(
-        *words, env={**os.environ, **(environment or {})}, patience_s=None
-    )  # setuptools and Cython, and builds
+    # setuptools and Cython are downloaded; the build has no limit
+    fetch(*words, env={**os.environ, **(environment or {})}, patience_s=None)
     (wheel,) = wheels.glob("pipose-*.whl")
     if kept:
         kept.mkdir(parents=True, exist_ok=True)

@@ -53,8 +53,8 @@ def inside(root: Path, words: str) -> str:
     enter = f'mount -t proc proc {root}/proc && {devices} && exec env -i PATH="$PATH" HOME=/root LANG=C.UTF-8 "$@"'
     watch = Stopwatch()
     command = f"cd /{PLACE} && {words}"
-    words = ["unshare", "--mount", "sh", "-c", enter, "sh", *kept, "chroot", root, "bash", "-euc", command]
-    fetch(*words, patience_s=None)  # it also builds
+    within = ["unshare", "--mount", "sh", "-c", enter, "sh", *kept, "chroot", root]
+    fetch(*within, "bash", "-euc", command, patience_s=None)  # it also builds
     return str(watch)
 
 

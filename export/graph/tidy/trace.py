@@ -55,9 +55,8 @@ def static_values(graph: onnx.GraphProto) -> set[str]:
     """Return the names of values that do not depend on the image, whose size is fixed."""
     static = {t.name for t in graph.initializer}
     for node in graph.node:
-        read = (
-            set(node.input[:1]) if node.op_type == "CastLike" else read_by(node)
-        )  # of the second, the type counts
+        # of CastLike's second input, only the type counts
+        read = set(node.input[:1]) if node.op_type == "CastLike" else read_by(node)
         fixed = node.op_type in SHAPES or read <= static
         if fixed and node.op_type not in NEVER_STATIC and node.domain in ("", "ai.onnx", "com.microsoft"):
             static.update(name for name in node.output if name)
