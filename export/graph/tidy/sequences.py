@@ -24,9 +24,11 @@ def split_sequences(model: onnx.ModelProto, trace: Trace) -> int:
         for name in node.input:
             readers.setdefault(name, []).append(node)
     count = 0
-    for node in list(model.graph.node) if opset >= SIZES_AS_INPUT else []:
+    for node in list(model.graph.node):
         if node.op_type == "SplitToSequence" and _is_taken_apart(node, readers, known):
             _split(model.graph, node, readers[node.output[0]], known, trace)
+            if opset < SIZES_AS_INPUT:
+                _sizes_as_attribute(model.graph, node)
             count += 1
     if count:
         drop_unused(model.graph)
@@ -57,6 +59,13 @@ def _split(graph: onnx.GraphProto, node: Any, readers: list[Any], known: Known, 
     del node.output[:], node.attribute[:]
     node.output.extend(parts)
     node.attribute.append(onnx.helper.make_attribute("axis", axis))
+
+
+def _sizes_as_attribute(graph: onnx.GraphProto, node: Any) -> None:
+    """Give a Split that has just been written its sizes as earlier opsets do."""
+    sizes = graph.initializer.pop()
+    del node.input[1:]
+    node.attribute.append(onnx.helper.make_attribute("split", onnx.numpy_helper.to_array(sizes)))
 
 
 def _equal(length: int, size: int) -> list[int]:

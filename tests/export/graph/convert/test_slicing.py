@@ -64,7 +64,7 @@ def split_to_sequence(sizes: Any, *places: int, **attributes: Any) -> Form:
     return build
 
 
-FORMS.add("sequence-of-sizes", split_to_sequence([1, 2, 5], 2, 0, -2, axis=1), 17)
+FORMS.add("sequence-of-sizes", split_to_sequence([1, 2, 5], 2, 0, -2, axis=1), 11, 17)
 FORMS.add("sequence-of-equal-parts", split_to_sequence(3, 2, 0, 1, axis=1), 18)
 FORMS.add("sequence-of-rows", split_to_sequence([3, 3, 6], 0, 1, axis=2), 17)
 FORMS.add("split-six", lambda g: g.add("Concat", *g.add("Split", g.map(12), axis=1, outputs=6)[::-1], axis=1))
