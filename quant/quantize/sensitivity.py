@@ -69,22 +69,24 @@ class Sensitivity:
             self.places.setdefault(tensor, []).append(costs[0].sum(axis=-1))
 
     def bound(self) -> None:
-        """Let an image that is far out (`FAR`) count for no more than one at that limit, in any tensor.
+        """Let an image that is far out (`FAR`) in most tensors count for no more than one at that limit.
 
         On single pictures a network stands at an edge: the least change of any early value tips a late score. There
         gradients say nothing about errors of a usual size, and one such picture may outweigh all others together. The
         limit follows the upper quartile, since up to three quarters of the pictures may show nobody.
         """
-        for tensor, weighted in self.values.items():
-            totals = np.array([c.sum() for c in weighted.costs])
-            first, third = np.quantile(totals, (0.25, 0.75))
-            factors = np.minimum(1, (third + FAR * (third - first)) / np.maximum(totals, 1e-30))
-            if not factors.any():  # hardly an image knows of this tensor
-                continue
+        totals = np.array([[c.sum() for c in w.costs] for w in self.values.values()])  # (tensors, images)
+        first, third = np.quantile(totals, (0.25, 0.75), axis=1)
+        limits = third + FAR * (third - first)
+        known = limits > 0  # hardly an image knows of the other tensors
+        if not known.any():
+            return
+        beyond = np.median(totals[known] / limits[known, None], axis=0)
+        factors = 1 / np.maximum(beyond, 1)
+        for weighted in self.values.values():
             weighted.costs = [c * f for c, f in zip(weighted.costs, factors, strict=True)]
-            if tensor in self.places:
-                places = zip(self.places[tensor], factors, strict=True)
-                self.places[tensor] = [c * np.float32(f) for c, f in places]
+        for tensor, places in self.places.items():
+            self.places[tensor] = [p * np.float32(f) for p, f in zip(places, factors, strict=True)]
 
 
 @reproducible()
