@@ -14,28 +14,29 @@ from export.graph.tidy.plain import PlainGraph
 from quant.tflite.records import Model, Operator
 from rpi_runtime.errors import ParityError
 
-# XNNPACK transposes two axes in one call, for each index of the others: on an x86-64 (AMD EPYC) a call takes as long
-# as 500 bytes do in a large one.
+# XNNPACK transposes two axes in one call, for each index of the others. An estimate of what a call costs, in bytes of a
+# large one: it only has to tell many small calls from few large ones.
 CALL = 500
 
 
 def convert_cheapest(graph: PlainGraph, orders: Mapping[str, Order]) -> tuple[Model, Meeting]:
     """Convert with each place where joined axes may meet; return the cheapest network, and its place."""
     best: tuple[int, Model, Meeting] | None = None  # of a large network two are held at most
+    failures: list[ParityError] = []
     for meeting in MEETINGS:
         scope = Scope(graph.opset, dict(graph.constants), meeting)
         try:
             model = convert(scope, graph.nodes, graph.image, graph.size, orders)
-        except ParityError:
-            if best is None:
-                raise
-            continue  # another arrangement of the same graph is known to convert
+        except ParityError as err:
+            failures.append(err)  # another arrangement of the same graph may convert
+            continue
         cost = sum(map(_cost, model.operators))
         if best is None or cost < best[0]:
             best = cost, model, meeting
         if not scope.moved:
             break
-    assert best is not None
+    if best is None:
+        raise failures[0]
     return best[1:]
 
 

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.graph.cheapest import CALL, transposing_cost
+from export.graph import cheapest
+from export.graph.cheapest import CALL, convert_cheapest, transposing_cost
 from export.graph.convert.layout import MEETINGS, Meeting, usual_order
 from export.graph.convert.network import convert
 from export.graph.convert.scope import Scope
 from export.graph.from_onnx import from_onnx
+from quant.tflite.records import Model
 from quant.tflite.write import write_model
+from rpi_runtime.errors import ParityError
 from rpi_runtime.model.card import InputSpec
 from tests.export.graph.convert.test_matrix import attention
 from tests.export.graph.forms import Form
@@ -69,6 +72,27 @@ def test_the_place_is_taken_that_moves_the_least(name: str, most: int) -> None:
     output = FORMS[name](g)
     made = from_onnx(g.model(output), "net.onnx", InputSpec(width=g.size[1], height=g.size[0]), [output])
     assert made.model.count_operators()["TRANSPOSE"] <= most
+
+
+@pytest.mark.parametrize("fail", [MEETINGS[:1], MEETINGS[1:], MEETINGS])
+def test_a_place_that_does_not_convert_leaves_the_others(
+    fail: tuple[Meeting, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(scope: Scope, *args: Any) -> Model:
+        if scope.meeting in fail:
+            raise ParityError(f"no {scope.meeting}")
+        return convert(scope, *args)
+
+    monkeypatch.setattr(cheapest, "convert", refusing)
+    g = Graph(17)
+    output = windows(g)
+    graph = plain(g.model(output), g.size)
+    orders = {output: usual_order(len(graph.shapes[output]))}
+    if fail == MEETINGS:
+        with pytest.raises(ParityError, match=f"no {MEETINGS[0]}"):
+            convert_cheapest(graph, orders)
+    else:
+        assert convert_cheapest(graph, orders)[1] not in fail
 
 
 @pytest.mark.parametrize(
