@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from quant.tflite.records import Model, Operator, Tensor
+from quant.tflite.records import Constant, Model, Operator, Tensor
 
 SMALLEST = 16  # values; below, a conversion costs more bytes than it saves
 
@@ -14,36 +16,36 @@ def to_halves(model: Model) -> Model:
 
     A constant with a value beyond float16's range stays float32.
     """
-    made = model.copy()
-    halves: dict[Tensor, Tensor] = {}
-    conversions = []
-    for op in made.operators:
-        for place, tensor in enumerate(op.inputs):
-            if tensor is None or not _fits(tensor):
-                continue
-            if tensor not in halves:
-                assert tensor.data is not None
-                half = Tensor.constant(f"{tensor.name}/half", tensor.data.astype(np.float16))
-                halves[tensor] = Tensor(name=tensor.name, shape=tensor.shape)
-                conversions.append(Operator(name="DEQUANTIZE", inputs=[half], outputs=[halves[tensor]]))
-            op.inputs[place] = halves[tensor]
+    conversions: list[Operator] = []
+
+    def converted(tensor: Tensor, half: Constant) -> Tensor:
+        result = Tensor(name=tensor.name, shape=tensor.shape)
+        stored = Tensor.constant(f"{tensor.name}/half", half)
+        conversions.append(Operator(name="DEQUANTIZE", inputs=[stored], outputs=[result]))
+        return result
+
+    made = _with_halves(model, converted)
     made.operators = [*conversions, *made.operators]
     return made
 
 
 def rounded_to_halves(model: Model) -> Model:
     """Return the float32 network that `to_halves` stores: the same constants, with the values of their halves."""
+    return _with_halves(model, lambda tensor, half: Tensor.constant(tensor.name, half.astype(np.float32)))
+
+
+def _with_halves(model: Model, put: Callable[[Tensor, Constant], Tensor]) -> Model:
+    """Return a copy with what `put` makes of each float constant and its half in the constant's place."""
     made = model.copy()
-    rounded: dict[Tensor, Tensor] = {}
+    done: dict[Tensor, Tensor] = {}
     for op in made.operators:
         for place, tensor in enumerate(op.inputs):
             if tensor is None or not _fits(tensor):
                 continue
-            if tensor not in rounded:
+            if tensor not in done:
                 assert tensor.data is not None
-                values = tensor.data.astype(np.float16).astype(np.float32)
-                rounded[tensor] = Tensor.constant(tensor.name, values)
-            op.inputs[place] = rounded[tensor]
+                done[tensor] = put(tensor, tensor.data.astype(np.float16))
+            op.inputs[place] = done[tensor]
     return made
 
 
